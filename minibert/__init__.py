@@ -1,0 +1,53 @@
+"""minibert: the BERT family from scratch, to be read, run, broken and mended.
+
+Shapes, here and in every docstring, are written with these letters:
+
+    B  batch          texts in a batch
+    S  sequence       tokens in a text; T, when attention runs from one sequence to another
+    D  hidden         features of a token
+    H  heads          attentions side by side
+    K  head size      D / H
+    F  feed-forward   width of the layer between
+    V  vocabulary     word pieces known
+    E  embedding      features of a word piece in ALBERT, before the projection to D
+    L  layers         blocks run one after the other
+    N  real tokens    of a batch, the padding left out
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__version__ = "0.1.0"
+
+# Where each public name lives. They are imported when first used, so that `import minibert` is quick.
+_HOME = {
+    "PRESETS": "minibert.models",
+    "build": "minibert.factory",
+    "count_parameters": "minibert.factory",
+    "parameters_by_part": "minibert.factory",
+    "from_pretrained": "minibert.checkpoints",
+    "save_pretrained": "minibert.checkpoints",
+    "load_tokenizer": "minibert.tokenizers",
+    "distillation_loss": "minibert.training.distillation",
+    "cosine_hidden_loss": "minibert.training.distillation",
+    "triple_loss": "minibert.training.distillation",
+    "student_from_teacher": "minibert.training.distillation",
+    "MinibertError": "minibert.errors",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'minibert' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

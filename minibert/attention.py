@@ -1,0 +1,182 @@
+"""Attention: the one place in the whole family where tokens meet.
+
+Everything else in a BERT (embeddings, feed-forward, norms, heads) treats each token by itself. Read this file
+first, from top to bottom: masks, the formula, the same formula in one fused kernel, many heads at once.
+
+Shapes are written with the letters of ``minibert.__doc__``: B batch, S sequence, T other sequence, D hidden,
+H heads, K head size, N real (not padded) tokens of a batch.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from minibert.errors import MinibertError
+
+# ---------------------------------------------------------------------------------------------- masks
+# A mask is a boolean tensor that broadcasts to (B, H, S, T). True means "query s may look at key t".
+# There is no other kind and no other polarity; two masks are combined with `&`.
+
+
+def padding_mask(attention_mask: Tensor) -> Tensor:
+    """Hide padded keys from every query.
+
+    attention_mask: (B, T), 1 for a real token and 0 for padding. Returns (B, 1, 1, T).
+    """
+    return attention_mask.bool()[:, None, None, :]
+
+
+def causal_mask(length: int, device: torch.device | str | None = None) -> Tensor:
+    """Hide the future: query s sees keys 0..s (Vaswani et al. 2017, section 3.2.3). Returns (1, 1, S, S)."""
+    return torch.ones(length, length, dtype=torch.bool, device=device).tril()[None, None]
+
+
+# ---------------------------------------------------------------------------------------- the formula
+
+
+def attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, *, bias: Tensor | None = None, dropout: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """Scaled dot-product attention as the paper writes it: softmax(q kᵀ / √K) v.
+
+    q: (..., S, K). k: (..., T, K). v: (..., T, K'). mask: see above. bias: added to the scaled scores, for models
+    with relative positions. dropout: the probability that a weight is dropped on its way to the values.
+
+    Returns the output (..., S, K') and the weights (..., S, T) as they were before dropout; each row of weights
+    sums to 1. A query that may look at nothing gets weights and output of 0, never NaN.
+
+    Source: Vaswani et al. 2017, "Attention Is All You Need", section 3.2.1, equation 1.
+    """
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+    if bias is not None:
+        scores = scores + bias
+    if mask is None:
+        weights = scores.softmax(dim=-1)
+    else:
+        # The lowest finite number and not -inf: a row of nothing but -inf would make the softmax 0/0.
+        weights = scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(dim=-1)
+        weights = weights.masked_fill(~mask, 0.0)
+    return F.dropout(weights, dropout) @ v, weights
+
+
+def fused_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, *, bias: Tensor | None = None, dropout: float = 0.0
+) -> Tensor:
+    """The output of :func:`attention` from torch's fused kernel, which never stores the (S, T) weights.
+
+    The models run this one; they run the written-out formula when somebody asks for the weights. Same shapes.
+    Source: Dao et al. 2022, "FlashAttention", for the idea of the fusing.
+    """
+    if bias is not None:
+        mask = bias if mask is None else bias.masked_fill(~mask, -math.inf)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
+
+
+# ------------------------------------------------------------------------------- where the tokens stand
+
+
+class Layout:
+    """Where the real tokens of a padded (B, S) batch stand, and how to go there and back.
+
+    A batch of short texts is nearly half padding. Since only attention needs the rectangle (B, S), all the rest
+    runs on the N real tokens, packed: ``pack`` takes (B, S, ...) to (N, ...), ``unpack`` goes back and leaves
+    zeros where the padding is. A batch without padding stays (B, S, ...) throughout, and so does one made
+    with ``skip_padding=False`` (the plain way, kept so that the two can be compared).
+
+    attention_mask: (B, S), 1 real and 0 padding, or None when every token is real.
+    """
+
+    def __init__(self, attention_mask: Tensor | None = None, skip_padding: bool = True):
+        self.mask: Tensor | None = None  # (B, 1, 1, S), for attention()
+        self.index: Tensor | None = None  # (N,), row numbers of the real tokens among the B·S slots
+        if attention_mask is not None and not attention_mask.all():
+            self.shape = attention_mask.shape
+            self.mask = padding_mask(attention_mask)
+            if skip_padding:
+                self.index = attention_mask.flatten().nonzero().squeeze(1)
+
+    def pack(self, x: Tensor) -> Tensor:
+        """(B, S, ...) -> (N, ...)."""
+        return x if self.index is None else x.flatten(0, 1)[self.index]
+
+    def unpack(self, x: Tensor) -> Tensor:
+        """(N, ...) -> (B, S, ...), zeros at the padding."""
+        if self.index is None:
+            return x
+        slots = x.new_zeros(self.shape.numel(), *x.shape[1:])
+        return slots.index_copy_(0, self.index, x).unflatten(0, self.shape)
+
+
+# ------------------------------------------------------------------------------------------ many heads
+
+
+class MultiHeadAttention(nn.Module):
+    """H attentions side by side, each on its own K = D/H features, then one linear layer to mix them.
+
+    hidden_size: D. num_heads: H, a divisor of D. dropout: on the attention weights, while training.
+    value_size: width of the value input, where it is not D (MobileBERT).
+
+    Source: Vaswani et al. 2017, section 3.2.2.
+    """
+
+    def __init__(self, hidden_size: int, num_heads: int, dropout: float = 0.0, value_size: int | None = None):
+        super().__init__()
+        if hidden_size % num_heads:
+            raise MinibertError(
+                f"hidden_size {hidden_size} does not divide into {num_heads} heads: choose a multiple of the heads."
+            )
+        self.num_heads = num_heads
+        self.dropout = dropout
+        self.query = nn.Linear(hidden_size, hidden_size)
+        self.key = nn.Linear(hidden_size, hidden_size)
+        self.value = nn.Linear(value_size or hidden_size, hidden_size)
+        self.output = nn.Linear(hidden_size, hidden_size)
+
+    def forward(
+        self,
+        x: Tensor,
+        key: Tensor | None = None,
+        value: Tensor | None = None,
+        *,
+        layout: Layout,
+        key_layout: Layout | None = None,
+        mask: Tensor | None = None,
+        return_weights: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Let every token of x look at the tokens of key, and bring back a mixture of value.
+
+        x: (B, S, D), or (N, D) when `layout` packs. key, value: likewise with T; by default x itself
+        (self-attention). mask: what may be seen, by default the padding mask of the keys' layout.
+
+        Returns the output, shaped like x, and the weights (B, H, S, T), or None when they were not asked for.
+        Rows of the weights that belong to padded queries carry no meaning.
+        """
+        key = x if key is None else key
+        value = key if value is None else value
+        key_layout = layout if key_layout is None else key_layout
+        mask = key_layout.mask if mask is None else mask
+        dropout = self.dropout if self.training else 0.0
+
+        # The seam: tokens go into the (B, S) rectangle for the meeting, and come out again after it.
+        q = self.split_heads(layout.unpack(self.query(x)))
+        k = self.split_heads(key_layout.unpack(self.key(key)))
+        v = self.split_heads(key_layout.unpack(self.value(value)))
+        weights = None
+        if return_weights:
+            mixed, weights = attention(q, k, v, mask, dropout=dropout)
+        else:
+            mixed = fused_attention(q, k, v, mask, dropout=dropout)
+        return self.output(layout.pack(self.merge_heads(mixed))), weights
+
+    def split_heads(self, x: Tensor) -> Tensor:
+        """(B, S, D) -> (B, H, S, K): head h takes features h·K to (h+1)·K of every token."""
+        return rearrange(x, "b s (h k) -> b h s k", h=self.num_heads)
+
+    def merge_heads(self, x: Tensor) -> Tensor:
+        """(B, H, S, K) -> (B, S, D): the reverse of :meth:`split_heads`."""
+        return rearrange(x, "b h s k -> b s (h k)")

@@ -1,0 +1,261 @@
+"""The encoder block, the stack of blocks, and the frame that BERT, RoBERTa, DistilBERT and ALBERT share.
+
+One block serves them all. What differs between those models stands in their own files and reaches this one as
+numbers or as parts; nothing here asks which model it is in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from minibert.attention import Layout, MultiHeadAttention
+from minibert.errors import MinibertError
+from minibert.layers import ACTIVATIONS, FeedForward, check_ids
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderConfig:
+    """The numbers that make an encoder; the defaults are BERT-base's. Sizes are counted in features or rows."""
+
+    vocab_size: int = 30522  # V
+    hidden_size: int = 768  # D
+    num_hidden_layers: int = 12  # L
+    num_attention_heads: int = 12  # H; the head size is K = D / H
+    intermediate_size: int = 3072  # F
+    hidden_act: str = "gelu"
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2  # 0: no token types
+    layer_norm_eps: float = 1e-12
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    classifier_dropout: float | None = None  # None: the same as hidden_dropout_prob
+    initializer_range: float = 0.02  # standard deviation of fresh weights
+    pad_token_id: int = 0
+    labels: tuple[str, ...] = ("LABEL_0", "LABEL_1")  # the names of the classes, for classifying heads
+
+    # What a family's heads need to know (see heads.py); not part of a checkpoint's config.
+    model_type: ClassVar[str]
+    pair_task: ClassVar[str | None] = None  # the sentence-pair task of its pre-training: "NSP", "SOP" or none
+    pair_dropout: ClassVar[float] = 0.0  # before the sentence-pair classifier
+    classifier_act: ClassVar[str | None] = None  # activation of a dense layer inside the sequence classifier
+    span_dropout: ClassVar[float] = 0.0  # before the question-answering layer
+
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
+                     "max_position_embeddings"):  # fmt: skip
+            if getattr(self, name) < 1:
+                raise MinibertError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        if self.hidden_size % self.num_attention_heads:
+            raise MinibertError(
+                f"hidden_size {self.hidden_size} does not divide into {self.num_attention_heads} heads: "
+                "choose a multiple of num_attention_heads."
+            )
+        if self.hidden_act not in ACTIVATIONS:
+            raise MinibertError(f"unknown hidden_act {self.hidden_act!r}; known: {', '.join(sorted(ACTIVATIONS))}.")
+
+    @property
+    def num_labels(self) -> int:
+        return len(self.labels)
+
+    @property
+    def head_dropout(self) -> float:
+        """Dropout before a classifier."""
+        return self.hidden_dropout_prob if self.classifier_dropout is None else self.classifier_dropout
+
+    @property
+    def output_embedding_size(self) -> int:
+        """Width of the vectors that are compared with the word embeddings to score the vocabulary."""
+        return self.hidden_size
+
+    @property
+    def max_length(self) -> int:
+        """The longest sequence, in tokens."""
+        return self.max_position_embeddings
+
+
+@dataclass
+class Output:
+    """What a model returns. Every field is reached by its name; there is nothing to unpack by position.
+
+    last_hidden_state: (B, S, D), zeros at padded positions. pooled: (B, D), or None for a model without pooler.
+    hidden_states: L + 1 tensors (B, S, D), the embeddings first. attentions: L tensors (B, H, S, S).
+    logits, pair_logits, loss: from a head; shapes stand there.
+    """
+
+    last_hidden_state: Tensor
+    pooled: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    logits: Tensor | None = None
+    pair_logits: Tensor | None = None
+    loss: Tensor | None = None
+
+
+class EncoderBlock(nn.Module):
+    """Attention, then feed-forward; after each, the input is added back and the sum normalised ("post-norm").
+
+    attention_output_dropout: on what attention returns, by default like `dropout` (DistilBERT: 0).
+
+    Source: Vaswani et al. 2017, section 3.1 and figure 1 (left).
+    """
+
+    def __init__(
+        self,
+        hidden_size: int,
+        num_heads: int,
+        intermediate_size: int,
+        activation: str = "gelu",
+        eps: float = 1e-12,
+        dropout: float = 0.1,
+        attention_dropout: float = 0.1,
+        attention_output_dropout: float | None = None,
+    ):
+        super().__init__()
+        self.attention = MultiHeadAttention(hidden_size, num_heads, attention_dropout)
+        self.attention_dropout = nn.Dropout(dropout if attention_output_dropout is None else attention_output_dropout)
+        self.attention_norm = nn.LayerNorm(hidden_size, eps=eps)
+        self.feed_forward = FeedForward(hidden_size, intermediate_size, activation)
+        self.dropout = nn.Dropout(dropout)
+        self.norm = nn.LayerNorm(hidden_size, eps=eps)
+
+    @classmethod
+    def from_config(cls, config: EncoderConfig, **changes: float) -> EncoderBlock:
+        """A block with the config's numbers; `changes` are constructor arguments that differ."""
+        numbers = {
+            "hidden_size": config.hidden_size,
+            "num_heads": config.num_attention_heads,
+            "intermediate_size": config.intermediate_size,
+            "activation": config.hidden_act,
+            "eps": config.layer_norm_eps,
+            "dropout": config.hidden_dropout_prob,
+            "attention_dropout": config.attention_probs_dropout_prob,
+        }
+        return cls(**{**numbers, **changes})
+
+    def forward(self, x: Tensor, layout: Layout, return_weights: bool = False) -> tuple[Tensor, Tensor | None]:
+        """x: (B, S, D), or (N, D) when the layout packs. Returns the same shape, and weights (B, H, S, S) or None."""
+        attended, weights = self.attention(x, layout=layout, return_weights=return_weights)
+        x = self.attention_norm(x + self.attention_dropout(attended))
+        x = self.norm(x + self.dropout(self.feed_forward(x)))
+        return x, weights
+
+
+class Encoder(nn.Module):
+    """L steps through a list of blocks.
+
+    blocks: the blocks that exist. order: which of them runs at each of the L steps, by default each once, in
+    turn. ALBERT has one block and the order 0, 0, ..., 0.
+    """
+
+    def __init__(self, blocks: Sequence[nn.Module], order: Sequence[int] | None = None):
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+        self.order = tuple(range(len(blocks)) if order is None else order)
+
+    def forward(self, x: Tensor, layout: Layout, return_attention: bool = False, return_hidden: bool = False) -> Output:
+        """x: (B, S, D), or (N, D) when the layout packs. The output is unpacked: (B, S, D)."""
+        hidden_states, attentions = [], []
+        if return_hidden:
+            hidden_states.append(layout.unpack(x))
+        for step in self.order:
+            x, weights = self.blocks[step](x, layout, return_attention)
+            if return_hidden:
+                hidden_states.append(layout.unpack(x))
+            if return_attention:
+                attentions.append(weights)
+        return Output(
+            last_hidden_state=hidden_states[-1] if return_hidden else layout.unpack(x),
+            hidden_states=tuple(hidden_states) if return_hidden else None,
+            attentions=tuple(attentions) if return_attention else None,
+        )
+
+
+class Backbone(nn.Module):
+    """Embed, encode, pool: the forward pass of BERT, RoBERTa, DistilBERT and ALBERT alike.
+
+    A model is this frame with its own parts. pooler: None for a model (or a use) without one.
+    """
+
+    def __init__(self, config: EncoderConfig, embeddings: nn.Module, encoder: Encoder, pooler: nn.Module | None):
+        super().__init__()
+        self.config = config
+        self.embeddings = embeddings
+        self.encoder = encoder
+        self.pooler = pooler
+        self.skip_padding = True  # False: run on padded positions too, the plain way (for comparisons)
+
+    def position_ids(self, input_ids: Tensor) -> Tensor:
+        """0, 1, 2, ... along the sequence, whatever the ids. (B, S) -> (B, S)."""
+        return torch.arange(input_ids.shape[1], device=input_ids.device).expand_as(input_ids)
+
+    def embed(self, input_ids: Tensor, token_type_ids: Tensor | None, layout: Layout) -> Tensor:
+        """Ids (B, S) -> vectors of the real tokens: (N, D), or (B, S, D) without padding."""
+        types = None if token_type_ids is None else layout.pack(token_type_ids)
+        return self.embeddings(layout.pack(input_ids), layout.pack(self.position_ids(input_ids)), types)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        return_attention: bool = False,
+        return_hidden: bool = False,
+    ) -> Output:
+        """Turn ids into vectors.
+
+        input_ids: (B, S). attention_mask: (B, S), 1 real and 0 padding, by default all real. token_type_ids:
+        (B, S), by default all 0; a model without token types ignores them.
+
+        Raises MinibertError for ids outside the vocabulary, a sequence longer than the position table, or
+        shapes that differ.
+        """
+        self.check_inputs(input_ids, attention_mask, token_type_ids)
+        layout = Layout(attention_mask, self.skip_padding)
+        x = self.embed(input_ids, token_type_ids, layout)
+        output = self.encoder(x, layout, return_attention, return_hidden)
+        if self.pooler is not None:
+            output.pooled = self.pooler(output.last_hidden_state)
+        return output
+
+    def check_inputs(self, input_ids: Tensor, attention_mask: Tensor | None, token_type_ids: Tensor | None) -> None:
+        if input_ids.dim() != 2 or input_ids.is_floating_point():
+            raise MinibertError(
+                f"input_ids must be integers of shape (B, S), not {input_ids.dtype} of shape "
+                f"{tuple(input_ids.shape)}: for a single text use ids[None]."
+            )
+        if input_ids.shape[1] == 0:
+            raise MinibertError("input_ids has no tokens (S = 0): even an empty text has [CLS] and [SEP].")
+        if input_ids.shape[1] > self.config.max_length:
+            raise MinibertError(
+                f"a sequence of {input_ids.shape[1]} tokens is longer than the {self.config.max_length} positions "
+                f"of this model: cut it, e.g. with tok(texts, max_length={self.config.max_length})."
+            )
+        for name, other in (("attention_mask", attention_mask), ("token_type_ids", token_type_ids)):
+            if other is not None and other.shape != input_ids.shape:
+                raise MinibertError(
+                    f"{name} has shape {tuple(other.shape)} but input_ids {tuple(input_ids.shape)}: "
+                    "both must be (B, S)."
+                )
+        check_ids(input_ids, self.config.vocab_size, "input_ids")
+        if token_type_ids is not None and self.config.type_vocab_size:
+            check_ids(token_type_ids, self.config.type_vocab_size, "token_type_ids")
+
+
+def initialise(module: nn.Module, std: float) -> None:
+    """Fresh weights, in place: normal with deviation `std`, cut off at two deviations; biases 0, norms 1 and 0.
+
+    Source: Devlin et al. 2019, released code (`create_initializer`); the paper does not say.
+    """
+    for part in module.modules():
+        if isinstance(part, (nn.Linear, nn.Embedding)):
+            nn.init.trunc_normal_(part.weight, std=std, a=-2 * std, b=2 * std)
+        elif isinstance(part, nn.LayerNorm):
+            nn.init.ones_(part.weight)
+    for name, parameter in module.named_parameters():
+        if name.rpartition(".")[2] == "bias":
+            nn.init.zeros_(parameter)

@@ -1,0 +1,67 @@
+"""Make a fresh model, and count what it is made of."""
+
+from __future__ import annotations
+
+import difflib
+
+import torch
+from torch import nn
+
+from minibert.encoder import EncoderConfig, initialise
+from minibert.errors import MinibertError
+from minibert.heads import WithHead, add_head
+from minibert.models import MODELS, PRESETS
+
+
+def preset(name: str) -> EncoderConfig:
+    """The config of that name. Raises MinibertError, with the nearest names, when there is none."""
+    if name in PRESETS:
+        return PRESETS[name]
+    near = difflib.get_close_matches(name, PRESETS, n=3)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(PRESETS)}."
+    raise MinibertError(f"no preset is called {name!r}; {hint}")
+
+
+def build(name_or_config: str | EncoderConfig, head: str | None = None, seed: int | None = None) -> nn.Module:
+    """A fresh model with random weights, initialised as the released code does.
+
+    name_or_config: a key of PRESETS, or a config. head: a key of heads.HEADS, or None for the bare model.
+    seed: fixes the weights, and leaves torch's own random state as it was.
+
+    Under ``torch.device("meta")`` nothing is allocated and nothing drawn: a model of any size costs
+    milliseconds, which is enough to count it. Raises MinibertError for an unknown preset or head.
+    """
+    config = preset(name_or_config) if isinstance(name_or_config, str) else name_or_config
+    with torch.random.fork_rng(devices=[], enabled=seed is not None):
+        if seed is not None:
+            torch.manual_seed(seed)
+        backbone = MODELS[config.model_type][1](config)
+        initialise(backbone, config.initializer_range)
+        return backbone if head is None else add_head(backbone, head)
+
+
+def count_parameters(model: nn.Module) -> int:
+    """How many numbers are learned; a tensor that is used twice (tied, shared) counts once."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def parameters_by_part(model: nn.Module) -> dict[str, int]:
+    """Where the parameters sit: a part's name -> its number of parameters. The values sum to count_parameters.
+
+    Parts: "word embeddings", "other embeddings" (positions, token types, their norm), "projection" (ALBERT's
+    E x H), "encoder", "pooler", "head"; those that a model lacks are left out.
+    """
+    backbone = model.backbone if isinstance(model, WithHead) else model
+    parts: dict[str, int] = {}
+    for name, parameter in model.named_parameters():  # yields a tied tensor once
+        part = part_of(name.removeprefix("backbone.")) if backbone is model or name.startswith("backbone.") else "head"
+        parts[part] = parts.get(part, 0) + parameter.numel()
+    return parts
+
+
+def part_of(parameter_name: str) -> str:
+    """The part that a backbone's parameter belongs to, from its name."""
+    first, second = (*parameter_name.split("."), "")[:2]
+    if first == "embeddings":
+        return {"word": "word embeddings", "projection": "projection"}.get(second, "other embeddings")
+    return first

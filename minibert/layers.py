@@ -1,0 +1,136 @@
+"""The parts of an encoder that treat each token by itself: activations, norm, feed-forward, embeddings.
+
+Where torch has the same function in one fused pass, the formula stands here to be read and a test holds the
+two equal.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from minibert.errors import MinibertError
+
+
+def gelu(x: Tensor) -> Tensor:
+    """x · Φ(x), where Φ is the normal distribution function. Any shape.
+
+    Source: Hendrycks & Gimpel 2016, "Gaussian Error Linear Units", section 2.
+    """
+    return 0.5 * x * (1.0 + torch.erf(x / math.sqrt(2.0)))
+
+
+def gelu_tanh(x: Tensor) -> Tensor:
+    """GELU with Φ approximated by a tanh, within 5e-4 of the exact one. Any shape.
+
+    Checkpoints call it "gelu_new"; ALBERT v2 was trained with it. Source: Hendrycks & Gimpel 2016, section 2.
+    """
+    return 0.5 * x * (1.0 + torch.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))
+
+
+def _fused_gelu_tanh(x: Tensor) -> Tensor:
+    return F.gelu(x, approximate="tanh")
+
+
+# What a config's `hidden_act` may say. The GELUs are torch's: one pass over memory instead of five.
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": F.gelu,
+    "gelu_new": _fused_gelu_tanh,
+    "gelu_pytorch_tanh": _fused_gelu_tanh,
+    "relu": F.relu,
+    "tanh": torch.tanh,
+}
+
+
+def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-12) -> Tensor:
+    """Give every token mean 0 and variance 1 over its D features, then a learned scale and shift.
+
+    x: (..., D). weight, bias: (D,). The variance divides by D and not D - 1, and eps stands inside the root.
+    The models use ``torch.nn.LayerNorm``, which is this. Source: Ba et al. 2016, "Layer Normalization",
+    section 3.
+    """
+    mean = x.mean(dim=-1, keepdim=True)
+    variance = ((x - mean) ** 2).mean(dim=-1, keepdim=True)
+    return (x - mean) / torch.sqrt(variance + eps) * weight + bias
+
+
+class FeedForward(nn.Module):
+    """Two linear layers with an activation between: D -> F -> D, each token by itself.
+
+    Source: Vaswani et al. 2017, section 3.3; GELU in place of ReLU: Devlin et al. 2019, appendix A.2.
+    """
+
+    def __init__(self, hidden_size: int, intermediate_size: int, activation: str = "gelu"):
+        super().__init__()
+        self.expand = nn.Linear(hidden_size, intermediate_size)
+        self.activation = ACTIVATIONS[activation]
+        self.contract = nn.Linear(intermediate_size, hidden_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., D) -> (..., D)."""
+        return self.contract(self.activation(self.expand(x)))
+
+
+class Embeddings(nn.Module):
+    """What a token is + where it stands + which sentence it belongs to, then norm and dropout.
+
+    vocab_size: V. max_positions: rows of the learned position table. type_vocab_size: kinds of token types,
+    0 for a model without them. width: D, or E in a factorised model.
+
+    Source: Devlin et al. 2019, section 3, figure 2.
+    """
+
+    def __init__(
+        self, vocab_size: int, max_positions: int, type_vocab_size: int, width: int, eps: float, dropout: float
+    ):
+        super().__init__()
+        self.word = nn.Embedding(vocab_size, width)
+        self.position = nn.Embedding(max_positions, width)
+        self.token_type = nn.Embedding(type_vocab_size, width) if type_vocab_size else None
+        self.norm = nn.LayerNorm(width, eps=eps)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, input_ids: Tensor, position_ids: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
+        """Three tensors of ids of one shape (...) -> (..., width).
+
+        Without token_type_ids every token is of type 0. A model without token types ignores them.
+        """
+        x = self.word(input_ids) + self.position(position_ids)
+        if self.token_type is not None:
+            x = x + self.token_type(torch.zeros_like(input_ids) if token_type_ids is None else token_type_ids)
+        return self.dropout(self.norm(x))
+
+
+class Pooler(nn.Module):
+    """One vector for a whole text: the first token, [CLS], through a linear layer and a tanh.
+
+    Source: Devlin et al. 2019, section 3 ("C"); the layer itself is in the released code.
+    """
+
+    def __init__(self, hidden_size: int):
+        super().__init__()
+        self.dense = nn.Linear(hidden_size, hidden_size)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(B, S, D) -> (B, D)."""
+        return torch.tanh(self.dense(hidden[:, 0]))
+
+
+def check_ids(ids: Tensor, size: int, name: str) -> None:
+    """Raise a MinibertError when an id has no row in its table of `size` rows.
+
+    ids: any shape. Looked at on the CPU only: elsewhere the look would make the device wait.
+    """
+    if ids.device.type != "cpu" or not ids.numel():
+        return
+    low, high = (int(bound) for bound in ids.aminmax())
+    if low < 0 or high >= size:
+        wrong = low if low < 0 else high
+        raise MinibertError(
+            f"{name} holds the id {wrong}, but this model knows the ids 0 to {size - 1}: "
+            "use the tokenizer that belongs to the model."
+        )
