@@ -100,6 +100,14 @@ class Layout:
             if skip_padding:
                 self.index = attention_mask.flatten().nonzero().squeeze(1)
 
+    @classmethod
+    def only(cls, positions: Tensor) -> Layout:
+        """Of a batch, only the tokens where positions (B, S) is True: for queries whose answers alone are read."""
+        chosen = cls()
+        chosen.shape = positions.shape
+        chosen.index = positions.flatten().nonzero().squeeze(1)
+        return chosen
+
     def pack(self, x: Tensor) -> Tensor:
         """(B, S, ...) -> (N, ...)."""
         return x if self.index is None else x.flatten(0, 1)[self.index]

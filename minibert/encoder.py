@@ -7,7 +7,7 @@ numbers or as parts; nothing here asks which model it is in.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
 import torch
@@ -46,15 +46,22 @@ class EncoderConfig:
     span_dropout: ClassVar[float] = 0.0  # before the question-answering layer
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
-                     "max_position_embeddings"):  # fmt: skip
-            if getattr(self, name) < 1:
-                raise MinibertError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if f.type == "int":
+                least = 0 if f.name in ("type_vocab_size", "pad_token_id") else 1
+                if type(value) is not int or value < least:
+                    raise MinibertError(f"{f.name} is {value!r}; it must be a whole number, at least {least}.")
+            is_fraction = f.type == "float" or (f.type == "float | None" and value is not None)
+            if is_fraction and not (isinstance(value, (int, float)) and 0 <= value <= 1):
+                raise MinibertError(f"{f.name} is {value!r}; it must be a number from 0 to 1.")
         if self.hidden_size % self.num_attention_heads:
             raise MinibertError(
                 f"hidden_size {self.hidden_size} does not divide into {self.num_attention_heads} heads: "
                 "choose a multiple of num_attention_heads."
             )
+        if not self.labels:
+            raise MinibertError("labels is empty; name at least one class.")
         if self.hidden_act not in ACTIVATIONS:
             raise MinibertError(f"unknown hidden_act {self.hidden_act!r}; known: {', '.join(sorted(ACTIVATIONS))}.")
 
@@ -82,7 +89,8 @@ class EncoderConfig:
 class Output:
     """What a model returns. Every field is reached by its name; there is nothing to unpack by position.
 
-    last_hidden_state: (B, S, D), zeros at padded positions. pooled: (B, D), or None for a model without pooler.
+    last_hidden_state: (B, S, D); padded positions carry no meaning, and are zeros where the padding was skipped.
+    pooled: (B, D), or None for a model without pooler.
     hidden_states: L + 1 tensors (B, S, D), the embeddings first. attentions: L tensors (B, H, S, S).
     logits, pair_logits, loss: from a head; shapes stand there.
     """
@@ -137,10 +145,18 @@ class EncoderBlock(nn.Module):
         }
         return cls(**{**numbers, **changes})
 
-    def forward(self, x: Tensor, layout: Layout, return_weights: bool = False) -> tuple[Tensor, Tensor | None]:
-        """x: (B, S, D), or (N, D) when the layout packs. Returns the same shape, and weights (B, H, S, S) or None."""
-        attended, weights = self.attention(x, layout=layout, return_weights=return_weights)
-        x = self.attention_norm(x + self.attention_dropout(attended))
+    def forward(
+        self, x: Tensor, layout: Layout, return_weights: bool = False, reads: Layout | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """x: (B, S, D), or (N, D) when the layout packs. reads: the tokens to compute, by default all.
+
+        Returns x, of the same shape or (M, D) for the M tokens of `reads`, and the weights (B, H, S, S) or None.
+        """
+        queries, query_layout = (x, layout) if reads is None else (reads.pack(layout.unpack(x)), reads)
+        attended, weights = self.attention(
+            queries, key=x, layout=query_layout, key_layout=layout, return_weights=return_weights
+        )
+        x = self.attention_norm(queries + self.attention_dropout(attended))
         x = self.norm(x + self.dropout(self.feed_forward(x)))
         return x, weights
 
@@ -157,20 +173,35 @@ class Encoder(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.order = tuple(range(len(blocks)) if order is None else order)
 
-    def forward(self, x: Tensor, layout: Layout, return_attention: bool = False, return_hidden: bool = False) -> Output:
-        """x: (B, S, D), or (N, D) when the layout packs. The output is unpacked: (B, S, D)."""
+    def forward(
+        self,
+        x: Tensor,
+        layout: Layout,
+        return_attention: bool = False,
+        return_hidden: bool = False,
+        positions: Tensor | None = None,
+    ) -> Output:
+        """x: (B, S, D), or (N, D) when the layout packs. The output is unpacked: (B, S, D).
+
+        positions: (B, S) booleans, the tokens whose last hidden state somebody will read, by default all. The
+        last step computes them alone, from all the others' keys and values, and leaves zeros elsewhere.
+        """
+        reads = None if positions is None else Layout.only(positions)
         hidden_states, attentions = [], []
-        if return_hidden:
-            hidden_states.append(layout.unpack(x))
-        for step in self.order:
-            x, weights = self.blocks[step](x, layout, return_attention)
+        for depth, step in enumerate(self.order, start=1):
             if return_hidden:
                 hidden_states.append(layout.unpack(x))
+            if depth == len(self.order) and reads is not None:
+                x, weights = self.blocks[step](x, layout, return_attention, reads)
+                layout = reads
+            else:
+                x, weights = self.blocks[step](x, layout, return_attention)
             if return_attention:
                 attentions.append(weights)
+        last = layout.unpack(x)
         return Output(
-            last_hidden_state=hidden_states[-1] if return_hidden else layout.unpack(x),
-            hidden_states=tuple(hidden_states) if return_hidden else None,
+            last_hidden_state=last,
+            hidden_states=(*hidden_states, last) if return_hidden else None,
             attentions=tuple(attentions) if return_attention else None,
         )
 
@@ -205,11 +236,14 @@ class Backbone(nn.Module):
         token_type_ids: Tensor | None = None,
         return_attention: bool = False,
         return_hidden: bool = False,
+        positions: Tensor | None = None,
     ) -> Output:
         """Turn ids into vectors.
 
         input_ids: (B, S). attention_mask: (B, S), 1 real and 0 padding, by default all real. token_type_ids:
-        (B, S), by default all 0; a model without token types ignores them.
+        (B, S), by default all 0; a model without token types ignores them. positions: (B, S) booleans, the
+        tokens whose last hidden state will be read, by default all; the others' stay 0 and cost nothing in the
+        last block.
 
         Raises MinibertError for ids outside the vocabulary, a sequence longer than the position table, or
         shapes that differ.
@@ -217,16 +251,22 @@ class Backbone(nn.Module):
         self.check_inputs(input_ids, attention_mask, token_type_ids)
         layout = Layout(attention_mask, self.skip_padding)
         x = self.embed(input_ids, token_type_ids, layout)
-        output = self.encoder(x, layout, return_attention, return_hidden)
+        output = self.encoder(x, layout, return_attention, return_hidden, positions)
         if self.pooler is not None:
             output.pooled = self.pooler(output.last_hidden_state)
         return output
 
     def check_inputs(self, input_ids: Tensor, attention_mask: Tensor | None, token_type_ids: Tensor | None) -> None:
-        if input_ids.dim() != 2 or input_ids.is_floating_point():
+        for name, ids in (
+            ("input_ids", input_ids),
+            ("attention_mask", attention_mask),
+            ("token_type_ids", token_type_ids),
+        ):
+            if ids is not None and not isinstance(ids, Tensor):
+                raise MinibertError(f"{name} is a {type(ids).__name__}, not a tensor: use torch.tensor({name}).")
+        if input_ids.dim() != 2:
             raise MinibertError(
-                f"input_ids must be integers of shape (B, S), not {input_ids.dtype} of shape "
-                f"{tuple(input_ids.shape)}: for a single text use ids[None]."
+                f"input_ids must have the shape (B, S), not {tuple(input_ids.shape)}: for a single text use ids[None]."
             )
         if input_ids.shape[1] == 0:
             raise MinibertError("input_ids has no tokens (S = 0): even an empty text has [CLS] and [SEP].")
@@ -252,7 +292,7 @@ def initialise(module: nn.Module, std: float) -> None:
     Source: Devlin et al. 2019, released code (`create_initializer`); the paper does not say.
     """
     for part in module.modules():
-        if isinstance(part, (nn.Linear, nn.Embedding)):
+        if isinstance(part, (nn.Linear, nn.Embedding)) and not part.weight.is_meta:  # meta: nothing to draw into
             nn.init.trunc_normal_(part.weight, std=std, a=-2 * std, b=2 * std)
         elif isinstance(part, nn.LayerNorm):
             nn.init.ones_(part.weight)

@@ -16,9 +16,27 @@ from torch.nn import functional as F
 
 from minibert.encoder import Backbone, Output, initialise
 from minibert.errors import MinibertError
-from minibert.layers import ACTIVATIONS
+from minibert.layers import ACTIVATIONS, check_ids
 
 IGNORE = -100  # the label of a position that does not count
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """The mean cross-entropy in nats over the labels that count; 0 when none does.
+
+    logits: (..., C). labels: (...), class numbers, -100 where a label does not count. Raises MinibertError for
+    labels of another shape, or that are no class.
+    """
+    check_shape(labels, logits.shape[:-1], "labels")
+    counted = labels[labels != IGNORE]
+    check_ids(counted, logits.shape[-1], "labels", advice=f"{IGNORE} marks what does not count")
+    total = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORE, reduction="sum")
+    return total / max(len(counted), 1)
+
+
+def check_shape(tensor: Tensor, shape: torch.Size, name: str) -> None:
+    if tensor.shape != shape:
+        raise MinibertError(f"{name} has shape {tuple(tensor.shape)}, but must have {tuple(shape)} here.")
 
 
 class WithHead(nn.Module):
@@ -37,6 +55,10 @@ class WithHead(nn.Module):
     def add_head(self) -> None:
         raise NotImplementedError
 
+    def reads(self, input_ids: Tensor, **targets: Tensor | None) -> Tensor | None:
+        """Which last hidden states the head needs, (B, S) booleans; None for all."""
+        return None
+
     def score(self, output: Output, **targets: Tensor | None) -> Output:
         raise NotImplementedError
 
@@ -49,8 +71,14 @@ class WithHead(nn.Module):
         return_hidden: bool = False,
         **targets: Tensor | None,
     ) -> Output:
-        """As the backbone's forward; `targets` are the keyword arguments that `score` names below."""
-        output = self.backbone(input_ids, attention_mask, token_type_ids, return_attention, return_hidden)
+        """As the backbone's forward; `targets` are the keyword arguments that `score` names below.
+
+        When a head is asked about some positions only, the last block runs for these only, unless return_hidden.
+        """
+        positions = None if return_hidden else self.reads(input_ids, **targets)
+        output = self.backbone(
+            input_ids, attention_mask, token_type_ids, return_attention, return_hidden, positions=positions
+        )
         return self.score(output, **targets)
 
 
@@ -83,6 +111,11 @@ class MaskedLM(WithHead):
         c = self.config
         self.lm = MaskedLMHead(c.hidden_size, c.output_embedding_size, c.vocab_size, c.hidden_act, c.layer_norm_eps)
 
+    def reads(
+        self, input_ids: Tensor, labels: Tensor | None = None, positions: Tensor | None = None, **_: Tensor | None
+    ) -> Tensor | None:
+        return asked_positions(input_ids.shape, labels, positions)
+
     def score(self, output: Output, labels: Tensor | None = None, positions: Tensor | None = None) -> Output:
         """labels: (B, S), the true id where a word is to be guessed, -100 elsewhere.
         positions: (B, S) booleans, True where logits are wanted; with labels it is where they are not -100.
@@ -90,15 +123,25 @@ class MaskedLM(WithHead):
         Fills in logits: (M, V) for the M chosen positions, row by row, or (B, S, V) when nothing was chosen.
         And with labels, loss: the mean cross-entropy in nats over the M positions; 0 when there are none.
         """
-        if positions is None and labels is not None:
-            positions = labels != IGNORE
-        hidden = output.last_hidden_state if positions is None else output.last_hidden_state[positions.bool()]
+        hidden = output.last_hidden_state
+        positions = asked_positions(hidden.shape[:2], labels, positions)
+        if positions is not None:
+            hidden = hidden[positions]
         output.logits = self.lm(hidden, self.backbone.embeddings.word.weight)
         if labels is not None:
-            targets = labels[positions.bool()]
-            total = F.cross_entropy(output.logits, targets, ignore_index=IGNORE, reduction="sum")
-            output.loss = total / (targets != IGNORE).sum().clamp(min=1)
+            output.loss = cross_entropy(output.logits, labels[positions])
         return output
+
+
+def asked_positions(shape: torch.Size, labels: Tensor | None, positions: Tensor | None) -> Tensor | None:
+    """Where a masked-lm head is asked, (B, S) booleans: at `positions`, else where there are labels, else None."""
+    if labels is not None:
+        check_shape(labels, shape, "labels")
+        positions = labels != IGNORE if positions is None else positions
+    if positions is None:
+        return None
+    check_shape(positions, shape, "positions")
+    return positions.bool()
 
 
 class Pretraining(MaskedLM):
@@ -119,6 +162,14 @@ class Pretraining(MaskedLM):
         self.pair_dropout = nn.Dropout(self.config.pair_dropout)
         self.pair = nn.Linear(self.config.hidden_size, 2)
 
+    def reads(self, input_ids: Tensor, **targets: Tensor | None) -> Tensor | None:
+        positions = super().reads(input_ids, **targets)
+        if positions is None:
+            return None
+        positions = positions.clone()
+        positions[:, 0] = True  # the pooler reads [CLS]
+        return positions
+
     def score(
         self,
         output: Output,
@@ -134,7 +185,7 @@ class Pretraining(MaskedLM):
         super().score(output, labels, positions)
         output.pair_logits = self.pair(self.pair_dropout(output.pooled))
         if pair_labels is not None:
-            pair_loss = F.cross_entropy(output.pair_logits, pair_labels)
+            pair_loss = cross_entropy(output.pair_logits, pair_labels)
             output.loss = pair_loss if output.loss is None else output.loss + pair_loss
         return output
 
@@ -163,7 +214,7 @@ class SequenceClassification(WithHead):
             features = ACTIVATIONS[self.config.classifier_act](self.dense(output.last_hidden_state[:, 0]))
         output.logits = self.classifier(self.dropout(features))
         if labels is not None:
-            output.loss = F.cross_entropy(output.logits, labels)
+            output.loss = cross_entropy(output.logits, labels)
         return output
 
 
@@ -181,7 +232,7 @@ class TokenClassification(WithHead):
         """
         output.logits = self.classifier(self.dropout(output.last_hidden_state))
         if labels is not None:
-            output.loss = F.cross_entropy(output.logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORE)
+            output.loss = cross_entropy(output.logits, labels)
         return output
 
 
@@ -200,7 +251,7 @@ class QuestionAnswering(WithHead):
         """
         output.logits = self.span(self.dropout(output.last_hidden_state))
         if labels is not None:
-            output.loss = F.cross_entropy(output.logits, labels)
+            output.loss = cross_entropy(output.logits.transpose(1, 2), labels)
         return output
 
 
