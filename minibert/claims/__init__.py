@@ -1,0 +1,31 @@
+"""The claims ledger: what the papers say, what is measured here, and a verdict on each.
+
+Reading order: records (what a claim and a result are, and how results are kept), counted, run, timed, trained (the
+claims, by how they are measured), ledger (all of them together), sizes (of every published model), tables (how it
+is all shown).
+"""
+
+from __future__ import annotations
+
+from minibert.claims.ledger import LEDGER, measure, results
+from minibert.claims.records import VERDICTS, Claim, Result, record
+from minibert.claims.sizes import FamilyRow, family
+from minibert.claims.tables import family_markdown, family_text, to_json, to_markdown, to_text, update_readme
+
+__all__ = [
+    "LEDGER",
+    "VERDICTS",
+    "Claim",
+    "FamilyRow",
+    "Result",
+    "family",
+    "family_markdown",
+    "family_text",
+    "measure",
+    "record",
+    "results",
+    "to_json",
+    "to_markdown",
+    "to_text",
+    "update_readme",
+]

@@ -1,0 +1,52 @@
+"""All claims together, in the order of the story they tell, and what was found about each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from minibert.claims.counted import COUNTED
+from minibert.claims.records import Claim, Result, commit, judged, recorded, today
+from minibert.claims.run import RUN
+from minibert.claims.timed import TIMED
+from minibert.claims.trained import TRAINED
+from minibert.errors import MinibertError
+from minibert.timing import Progress, machine
+
+READING_ORDER = (
+    "C1", "D1", "D2", "D3", "D4", "D5", "D6", "D8", "A1", "A2", "A2-inference", "A3", "A4", "A5", "A6", "A7", "A8",
+)  # fmt: skip
+
+_CLAIMS = {claim.id: claim for claim in (*COUNTED, *RUN, *TIMED, *TRAINED)}
+LEDGER: dict[str, Claim] = {id: _CLAIMS[id] for id in READING_ORDER}
+
+
+def claim_of(id: str) -> Claim:
+    """The claim of that id. Raises MinibertError, with the ids there are, when there is none."""
+    if id not in LEDGER:
+        raise MinibertError(f"there is no claim {id!r}; there are: {', '.join(LEDGER)}.")
+    return LEDGER[id]
+
+
+def results(ids: Iterable[str] | None = None) -> list[Result]:
+    """What is known of the claims with these ids, by default of all, in reading order. Takes well under a second.
+
+    Counted and run ones are had afresh; timed and trained ones come from the recorded measurements.
+    """
+    claims = LEDGER.values() if ids is None else [claim_of(id) for id in ids]
+    return [recorded(claim) if claim.is_recorded else judged(claim, claim.measure()) for claim in claims]
+
+
+def measure(id: str, quick: bool = False, progress: Progress | None = None) -> Result:
+    """Measure one claim here and now; nothing is recorded (see records.record).
+
+    quick: fewer runs, for about 20 seconds a timed claim in place of one or two minutes. progress: told how many
+    runs are done, and of how many. Raises MinibertError for an unknown id, or a claim that is not measured here.
+    """
+    claim = claim_of(id)
+    if claim.measure is None:
+        raise MinibertError(f"{id} is not measured here. {claim.unmeasured.why}")
+    if not claim.is_recorded:
+        return judged(claim, claim.measure())
+    figures = claim.measure(quick=quick, progress=progress)
+    where = machine() | {"threads": figures["threads"]}
+    return judged(claim, figures, machine=where, date=today(), commit=commit())

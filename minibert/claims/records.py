@@ -1,0 +1,156 @@
+"""What a claim is, what a result is, and how a result that took time to measure is kept.
+
+A measurement gives figures, and a rule turns figures into a verdict. Only the figures are kept; the verdict is
+drawn from them again whenever they are read. So another machine's figures can lead to another verdict, and a
+verdict can never disagree with its figures.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from minibert.errors import MinibertError
+
+VERDICTS = HOLDS, CONDITION, FAILS, UNMEASURED = (
+    "holds",
+    "holds with a condition",
+    "does not hold",
+    "not measured here",
+)
+RECORDED = Path(__file__).parent / "recorded"  # one <id>.json a claim
+
+# A name -> a number, a list of numbers or, rarely, a text. What was drawn at random has its "seeds" there.
+Figures = dict[str, Any]
+
+
+class Judgement(NamedTuple):
+    ours: str  # what was measured, for people
+    verdict: str  # one of VERDICTS
+    why: str  # a sentence or two
+
+
+NOT_RECORDED = Judgement("–", UNMEASURED, "No measurement is recorded; `minibert claims --help` says how to make one.")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Something that is said of a model, and how it is checked."""
+
+    id: str
+    statement: str
+    source: str
+    models: tuple[str, ...]
+    paper_value: str
+    # counted: from the parameters. run: a few lines of code, tried. timed, trained: measured once and recorded.
+    kind: str
+    # Gives the figures. Timed and trained ones take the keywords quick and progress; None: not measured here.
+    measure: Callable[..., Figures] | None = None
+    judge: Callable[[Figures], Judgement] | None = None  # figures -> what they say
+    unmeasured: Judgement = NOT_RECORDED  # what is said while there are no figures
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether its figures are kept in a file; the others are had afresh in milliseconds."""
+        return self.kind in ("timed", "trained")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was found about a claim. machine, date and commit are there where figures were recorded."""
+
+    id: str
+    ours: str
+    verdict: str
+    why: str
+    figures: Figures = field(default_factory=dict)
+    machine: dict[str, Any] | None = None  # see timing.machine
+    date: str | None = None  # YYYY-MM-DD
+    commit: str | None = None  # of this package, "-dirty" when files had changed since
+
+
+def judged(claim: Claim, figures: Figures | None, **where: Any) -> Result:
+    """The result that the figures make; without figures, what the claim says of itself."""
+    ours, verdict, why = claim.unmeasured if figures is None else claim.judge(figures)
+    return Result(claim.id, ours, verdict, why, figures or {}, **where)
+
+
+def record(result: Result) -> Path:
+    """Keep a measured result's figures in the package, in place of the older ones. Returns the file.
+
+    Raises MinibertError when the result has no machine and date (it was not measured but counted, or read), or
+    when the file cannot be written; the older one is then untouched.
+    """
+    if result.machine is None:
+        raise MinibertError(f"{result.id} has nothing to record: only what `measure` has timed or trained is kept.")
+    kept = {
+        "id": result.id,
+        "date": result.date,
+        "commit": result.commit,
+        "machine": result.machine,
+        "figures": result.figures,
+    }
+    text = json.dumps(kept, indent=1, ensure_ascii=False)
+    one_line_a_list = re.sub(r"\[\s+([-+\d\s.,e]*?)\s+\]", lambda list: f"[{' '.join(list[1].split())}]", text)
+    path = RECORDED / f"{result.id}.json"
+    write_whole(path, one_line_a_list + "\n")
+    return path
+
+
+def recorded(claim: Claim) -> Result:
+    """The result that is kept for a claim, judged now; when none is, the claim's word for that."""
+    path = RECORDED / f"{claim.id}.json"
+    if not path.exists():
+        return judged(claim, None)
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        where = {name: kept[name] for name in ("machine", "date", "commit")}
+        return judged(claim, kept["figures"], **where)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MinibertError(
+            f"the recorded result {path.name} cannot be read ({error!r}): measure {claim.id} again and record it."
+        ) from error
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file so that it is never seen half-written. Raises MinibertError when it cannot be written."""
+    unfinished = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            "w", dir=path.parent, prefix=f".{path.name}.", encoding="utf-8", newline="\n", delete=False
+        ) as file:
+            unfinished = Path(file.name)
+            file.write(text)
+        unfinished.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o644)
+        os.replace(unfinished, path)
+    except OSError as error:
+        if unfinished is not None:
+            unfinished.unlink(missing_ok=True)
+        raise MinibertError(f"{path} cannot be written ({error.strerror}): check the folder and the space.") from error
+
+
+def today() -> str:
+    return datetime.date.today().isoformat()
+
+
+def commit() -> str | None:
+    """The commit of the checkout that this package runs from; None when it is installed without one."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        asked = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--dirty", "--exclude=*"], capture_output=True, text=True
+        )
+    except OSError:  # no git on this machine
+        return None
+    return asked.stdout.strip() or None

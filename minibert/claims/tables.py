@@ -1,0 +1,182 @@
+"""How the ledger and the family are shown: in a terminal of 100 columns, in Markdown, as JSON, in the README."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from minibert.claims.ledger import LEDGER, results as known_results
+from minibert.claims.records import VERDICTS, Result, write_whole
+from minibert.claims.sizes import FamilyRow, family
+from minibert.errors import MinibertError
+
+WIDTH = 100  # columns of a terminal
+
+# A part of a model, as factory.parameters_by_part calls it -> the head of its column.
+PARTS = {
+    "word embeddings": "words",
+    "other embeddings": "other",
+    "projection": "E to H",
+    "encoder": "encoder",
+    "pooler": "pooler",
+}
+
+# ------------------------------------------------------------------------------------------------ the ledger
+
+
+def to_text(results: Sequence[Result]) -> str:
+    """The results for a terminal: five lines or so a claim, none longer than 100 columns."""
+    return "\n\n".join([*map(_claim_text, results), *filter(None, (_summary(results), *_machines(results)))])
+
+
+def _claim_text(result: Result) -> str:
+    claim = LEDGER[result.id]
+    head = f"{result.id} · {claim.kind} · {result.verdict.upper()}"
+    lines = {
+        "claim": claim.statement,
+        "paper": f"{claim.paper_value}  [{claim.source}]",
+        "here": result.ours,
+        "why": result.why,
+    }
+    return "\n".join([head, *(_labelled(label, text) for label, text in lines.items())])
+
+
+def _labelled(label: str, text: str) -> str:
+    return textwrap.fill(text, WIDTH, initial_indent=f"  {label:<7}", subsequent_indent=" " * 9, break_on_hyphens=False)
+
+
+def to_markdown(results: Sequence[Result]) -> str:
+    """The results as a Markdown table, with a line below it that counts the verdicts and says where was timed."""
+    rows = [
+        (
+            f"**{result.id}** {LEDGER[result.id].statement}",
+            f"{LEDGER[result.id].paper_value}<br>*{LEDGER[result.id].source}*",
+            result.ours,
+            f"**{result.verdict}** · {result.why}",
+        )
+        for result in results
+    ]
+    table = _markdown_table(("the claim", "the source", "here", "verdict"), rows)
+    return "\n\n".join(filter(None, (table, _summary(results), *_machines(results))))
+
+
+def to_json(results: Sequence[Result]) -> str:
+    """The results with their claims, as a JSON list: everything that is known, every figure."""
+    return json.dumps(
+        [
+            {
+                "statement": claim.statement,
+                "source": claim.source,
+                "models": claim.models,
+                "paper_value": claim.paper_value,
+                "kind": claim.kind,
+            }
+            | asdict(result)
+            for result in results
+            for claim in (LEDGER[result.id],)
+        ],
+        indent=2,
+        ensure_ascii=False,
+    )
+
+
+def _summary(results: Sequence[Result]) -> str:
+    """How many of each verdict; nothing for a single result."""
+    if len(results) < 2:
+        return ""
+    counts = Counter(result.verdict for result in results)
+    return f"{len(results)} claims: " + ", ".join(f"{v} {counts[v]}" for v in VERDICTS if counts[v]) + "."
+
+
+def _machines(results: Sequence[Result]) -> list[str]:
+    """One line for each occasion on which some of the results were timed or trained."""
+    occasions: dict[str, list[str]] = {}
+    for result in results:
+        if result.machine is not None:
+            m = result.machine
+            where = f"{m['processor']}, {m['threads']} threads, torch {m['torch']}, {result.date}"
+            occasions.setdefault(where, []).append(result.id)
+    return [f"{', '.join(ids)}: measured on {where}." for where, ids in occasions.items()]
+
+
+# ------------------------------------------------------------------------------------------------ the family
+
+
+def family_text(rows: Sequence[FamilyRow]) -> str:
+    """The family for a terminal: two lines a model, none longer than 100 columns. Parts are in millions."""
+    head = f"{'':<25}{'parameters':>13}" + "".join(f"{short:>10}" for short in PARTS.values()) + f"{'size':>8}"
+    lines = [head, f"{'':<38}{'millions in each part':^50}{'/ BERT':>8}"]
+    for row in rows:
+        parts = "".join(f"{_millions(row.parts.get(part, 0)):>10}" for part in PARTS)
+        lines.append(f"{row.name:<25}{row.total:>13,}{parts}{row.ratio:>8.1%}")
+        lines.append(f"    said {row.claim} [{row.source}]; counted {row.here}: {row.verdict}")
+    return "\n".join(lines)
+
+
+def family_markdown(rows: Sequence[FamilyRow]) -> str:
+    """The family as a Markdown table, with its units and its sources below it."""
+    heads = ("model", "parameters", *PARTS.values(), "of its BERT", "said of its size", "counted")
+    cells = [
+        (
+            row.name,
+            f"{row.total:,}",
+            *(_millions(row.parts.get(part, 0)) for part in PARTS),
+            f"{row.ratio:.1%}",
+            row.claim,
+            f"{row.here}: {row.verdict}",
+        )
+        for row in rows
+    ]
+    notes = (
+        "Parts in millions of parameters: word embeddings; other embeddings (positions, token types, norm); ALBERT's "
+        "projection from E to H; encoder blocks; pooler. Its BERT is the uncased one of its size. Said by "
+        f"{'; '.join(dict.fromkeys(row.source for row in rows))}."
+    )
+    return f"{_markdown_table(heads, cells, right=range(1, 3 + len(PARTS)))}\n\n{notes}"
+
+
+def _millions(parameters: int) -> str:
+    return f"{parameters / 1e6:.2f}" if parameters else "–"
+
+
+def _markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
+    """`right`: the columns whose cells stand to the right."""
+    rules = ["---:" if column in right else "---" for column in range(len(heads))]
+    escaped = [[cell.replace("|", "\\|") for cell in row] for row in (heads, rules, *rows)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in escaped)
+
+
+# ------------------------------------------------------------------------------------------------ the README
+
+
+def update_readme(path: str | Path) -> bool:
+    """Write the family's and the ledger's tables into a README between its markers; all else stays as it is.
+
+    The markers are the lines ``<!-- family:begin -->`` and ``<!-- family:end -->``, and the same with ``claims``.
+    Returns whether anything changed. Raises MinibertError when the file cannot be read, or lacks a marker.
+    """
+    path = Path(path)
+    try:
+        before = path.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise MinibertError(f"{path} cannot be read as UTF-8 text ({error}): give the path of a README.") from error
+    after = fill_markers(before, {"family": family_markdown(family()), "claims": to_markdown(known_results())})
+    if after != before:
+        write_whole(path, after)
+    return after != before
+
+
+def fill_markers(text: str, blocks: dict[str, str]) -> str:
+    """`text` with each block between its markers. Raises MinibertError when a pair of markers is not there once."""
+    for name, block in blocks.items():
+        begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+        if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+            raise MinibertError(f"the text must have the line {begin} and below it the line {end}, each once.")
+        above, _, rest = text.partition(begin)
+        _, _, below = rest.partition(end)
+        text = f"{above}{begin}\n\n{block}\n\n{end}{below}"
+    return text

@@ -1,0 +1,130 @@
+"""Fair timing on a machine that does other things too: paired runs, medians, and the spread beside them.
+
+What disturbs a machine comes and goes. Two programs timed one after the other meet different disturbances, and
+their two totals compare the weather. So they take turns here: each round runs every one of them once, the ratio is
+taken inside a round, and the median of the ratios is what counts. The spread is always given with it.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from minibert.errors import MinibertError
+
+Progress = Callable[[int, int], None]  # told how many runs are done, and of how many
+
+
+class Summary(NamedTuple):
+    """Seconds: the median, and the quartiles around it (a quarter of the runs lie below low, a quarter above high)."""
+
+    median: float
+    low: float
+    high: float
+
+
+class Ratio(NamedTuple):
+    """How many times as long a takes as b: the median of the rounds' ratios, and the quartiles around it."""
+
+    median: float
+    low: float
+    high: float
+
+
+def paired(
+    functions: dict[str, Callable[[], object]], rounds: int, warmup: int = 1, progress: Progress | None = None
+) -> dict[str, list[float]]:
+    """Run the functions in turn, `rounds` times, and return the seconds of each: a name -> one number a round.
+
+    Each round starts with another function than the round before, so that none always runs on a machine that
+    another has just warmed or worn. A function must have done its work when it returns: on a GPU it has to wait
+    for it. warmup: rounds that are run first and not counted. progress: called after every run.
+
+    Raises MinibertError when there is nothing to run or no round to run it in.
+    """
+    if not functions or rounds < 1:
+        raise MinibertError("there is nothing to time: give at least one function and one round.")
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    runs = (warmup + rounds) * len(functions)
+    for run in range(runs):
+        lap, turn = divmod(run, len(functions))
+        name = list(functions)[(lap + turn) % len(functions)]
+        start = perf_counter()
+        functions[name]()
+        taken = perf_counter() - start
+        if lap >= warmup:
+            seconds[name].append(taken)
+        if progress is not None:
+            progress(run + 1, runs)
+    return seconds
+
+
+def summary(seconds: Sequence[float]) -> Summary:
+    """The median and the quartiles of some runs, in seconds. Raises MinibertError when there are none."""
+    return Summary(*_quartiles(seconds))
+
+
+def ratio(a: Sequence[float], b: Sequence[float]) -> Ratio:
+    """How many times as long a takes as b, which is how many times as fast b is; a and b come from the same rounds.
+
+    Raises MinibertError when a and b are not equally many, or none.
+    """
+    if len(a) != len(b):
+        raise MinibertError(f"{len(a)} runs cannot be paired with {len(b)}: time both in the same rounds.")
+    return Ratio(*_quartiles([of_a / of_b for of_a, of_b in zip(a, b, strict=True)]))
+
+
+def _quartiles(values: Sequence[float]) -> tuple[float, float, float]:
+    if len(values) == 0:
+        raise MinibertError("there are no runs to take the median of: time at least one round.")
+    low, median, high = np.quantile(values, (0.25, 0.5, 0.75))
+    return float(median), float(low), float(high)
+
+
+def machine() -> dict[str, Any]:
+    """What a timing depends on: processor, cores this process may use, torch's threads, memory in GiB, versions.
+
+    Nothing that names the machine or its owner.
+    """
+    return {
+        "processor": _processor(),
+        "cores": _cores(),
+        "threads": torch.get_num_threads(),
+        "memory_gib": _memory_gib(),
+        "torch": torch.__version__,
+        "platform": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+    }
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _processor() -> str:
+    """The processor's name as its maker gives it; each system keeps it elsewhere."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    if platform.system() == "Darwin":
+        asked = subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True)
+        return asked.stdout.strip() or platform.machine()
+    return platform.processor() or platform.machine()
+
+
+def _memory_gib() -> float | None:
+    """None where the system does not tell (Windows)."""
+    try:
+        return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1)
+    except (AttributeError, ValueError, OSError):
+        return None

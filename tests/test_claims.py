@@ -1,0 +1,456 @@
+"""The claims ledger: exact counts, verdicts on both sides of their lines, and tables in step with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from minibert import PRESETS, claims
+from minibert.claims import LEDGER, VERDICTS, counted, records, run, timed
+from minibert.claims.sizes import size_verdict
+from minibert.claims.tables import fill_markers
+from minibert.errors import MinibertError
+
+ROOT = Path(__file__).parents[1]
+HOLDS, CONDITION, FAILS, UNMEASURED = VERDICTS
+
+
+def result(id):
+    return claims.results([id])[0]
+
+
+@pytest.fixture
+def recorded_folder(tmp_path, monkeypatch):
+    """An empty place for recorded results."""
+    monkeypatch.setattr(records, "RECORDED", tmp_path / "recorded")
+    return tmp_path / "recorded"
+
+
+# ---------------------------------------------------------------------------------------------- every row
+
+
+def test_every_row_has_a_verdict_a_source_and_a_reason():
+    found = claims.results()
+    assert [r.id for r in found] == list(LEDGER)
+    for r in found:
+        claim = LEDGER[r.id]
+        assert r.verdict in VERDICTS
+        assert all(text.strip() for text in (r.ours, r.why, claim.statement, claim.source, claim.paper_value)), r.id
+        assert r.why.endswith(".")
+        assert claim.statement.endswith(".")
+        assert claim.kind in ("counted", "timed", "trained", "run")
+        assert set(claim.models) <= set(PRESETS)
+
+
+def test_a_row_is_measured_or_says_why_not():
+    for r in claims.results():
+        if r.verdict == UNMEASURED:
+            assert "It takes" in r.why
+        elif not r.figures:
+            assert r.why.startswith("By the paper's own table")
+
+
+def test_an_unknown_id_is_answered_with_the_ids_there_are():
+    for ask in (lambda: claims.results(["D1", "D99"]), lambda: claims.measure("D99")):
+        with pytest.raises(MinibertError, match=r"'D99'.*D1, D2, .*A2-inference"):
+            ask()
+
+
+def test_results_come_in_the_order_asked_for():
+    assert [r.id for r in claims.results(["A1", "D1"])] == ["A1", "D1"]
+
+
+# ------------------------------------------------------------------------------------------------ counted
+
+
+def test_every_published_model_is_counted_exactly():
+    assert result("C1").figures == counted.PUBLISHED
+    assert result("C1").verdict == HOLDS
+
+
+def test_one_parameter_too_many_is_noticed():
+    assert counted.judge_counts(counted.PUBLISHED | {"albert-base-v2": 11_683_585}).verdict == FAILS
+
+
+def test_where_the_forty_percent_come_from():
+    figures = result("D1").figures
+    assert (figures["bert"], figures["distilbert"]) == (109_482_240, 66_362_880)
+    assert figures["saved_by_blocks"] == 6 * 7_087_872
+    assert figures["saved_by_blocks"] + figures["token_types"] + figures["pooler"] == 109_482_240 - 66_362_880
+    assert result("D1").ours.startswith("39.4% fewer")
+    assert "38.8%" in result("D1").why
+    assert "0.54%" in result("D1").why
+    assert result("D1").verdict == HOLDS
+
+
+@pytest.mark.parametrize(("distilbert", "verdict"), [(609, HOLDS), (591, HOLDS), (611, FAILS), (589, FAILS)])
+def test_forty_percent_holds_within_a_point(distilbert, verdict):
+    figures = {"bert": 1000, "distilbert": distilbert, "saved_by_blocks": 380, "token_types": 1, "pooler": 1}
+    assert counted.judge_smaller(figures).verdict == verdict
+
+
+def test_token_types_and_pooler_are_left_out():
+    figures = result("D5").figures
+    assert figures["token_types"] + figures["pooler"] == 592_128
+    assert result("D5").verdict == HOLDS
+    assert counted.judge_left_out(figures | {"distilbert_pooler": 590_592}).verdict == FAILS
+
+
+def test_eighteen_times_fewer_holds_for_the_large_pair_only():
+    assert result("A1").ours == "18.95× fewer (large), 9.37× fewer (base)"
+    assert result("A1").verdict == CONDITION
+
+
+@pytest.mark.parametrize(("base", "large", "verdict"), [(1, 1, HOLDS), (2, 1, CONDITION), (2, 2, FAILS)])
+def test_eighteen_times_fewer_is_judged_pair_by_pair(base, large, verdict):
+    figures = {"bert_base": 18, "albert_base": base, "bert_large": 18, "albert_large": large}
+    assert counted.judge_eighteen(figures).verdict == verdict
+
+
+def test_factorised_embeddings_are_the_two_products():
+    figures = result("A5").figures
+    assert figures["plain"] == 30_000 * 768
+    assert figures["factorised"] == 30_000 * 128 + 128 * 768
+    assert result("A5").verdict == HOLDS
+    assert counted.judge_factorised(figures | {"factorised": figures["factorised"] + 768}).verdict == FAILS
+
+
+def test_twelve_fold_is_of_the_encoder_only():
+    figures = result("A6").figures
+    assert (figures["encoder_apart"], figures["encoder_shared"]) == (85_054_464, 7_087_872)
+    assert figures["model_shared_128"] == counted.PUBLISHED["albert-base-v2"]
+    # V x E, the rest of the embeddings, E x H with its bias, the blocks, the pooler
+    assert figures["model_apart_768"] == 23_040_000 + 396_288 + 590_592 + 12 * 7_087_872 + 590_592
+    assert figures["model_apart_768"] - figures["model_shared_768"] == 11 * 7_087_872
+    assert result("A6").verdict == CONDITION
+    assert counted.judge_sharing(figures | {"model_shared_128": 7e6, "model_shared_768": 9e6}).verdict == HOLDS
+    assert counted.judge_sharing(figures | {"encoder_shared": 8_000_000}).verdict == FAILS
+
+
+def test_sharing_saves_more_than_factorising_as_the_ledger_says():
+    sharing, factorising = result("A6").figures, result("A5").figures
+    assert sharing["model_apart_128"] - sharing["model_shared_128"] > factorising["plain"] - factorising["factorised"]
+
+
+def test_the_dropout_that_the_ledger_speaks_of_is_that_of_the_presets():
+    for name in (name for name in counted.PUBLISHED if name.startswith("albert")):
+        config = PRESETS[name]
+        dropouts = (config.hidden_dropout_prob, config.attention_probs_dropout_prob, config.head_dropout)
+        assert dropouts == (0, 0, 0.1)
+
+
+# ---------------------------------------------------------------------------------------------------- run
+
+
+def test_the_students_copy_the_layers_they_say():
+    figures = result("D4").figures
+    assert figures["alternate"] == [0, 2, 4, 6, 8, 10]
+    assert figures["released"] == [0, 2, 4, 7, 9, 11]
+    assert result("D4").verdict == CONDITION
+    assert "both 5 and 6" in result("D4").why
+
+
+def test_the_students_verdict_follows_the_layers():
+    figures = result("D4").figures
+    assert run.judge_students(figures | {"released": figures["alternate"]}).verdict == HOLDS
+    assert run.judge_students(figures | {"published_blocks": 4}).verdict == FAILS
+
+
+def test_the_shown_code_fails_and_what_to_write_instead_works():
+    figures = result("D8").figures
+    assert figures["error"] == "TypeError: cannot unpack non-iterable Output object"
+    assert figures["dict_error"].startswith("ValueError: not enough values to unpack")
+    assert figures["dict_binds"] == "hidden_states"  # a string, and no tensor
+    assert figures["first_position_shape"] == [1, run.SMALL["hidden_size"]]
+    assert result("D8").verdict == FAILS
+    assert run.judge_unpacking(figures | {"error": None}).verdict == HOLDS
+
+
+# -------------------------------------------------------------------------------------------------- timed
+
+
+def speeds(ratios, low=None, high=None):
+    """Made-up figures of a comparison."""
+    return {
+        "tokens": [32, 128, 256],
+        "ratio": ratios,
+        "ratio_low": low or ratios,
+        "ratio_high": high or ratios,
+        "time_saved": [1 - 1 / ratio for ratio in ratios],
+    }
+
+
+@pytest.mark.parametrize(
+    ("figures", "verdict"),
+    [
+        (speeds([1.6, 1.9, 2.0]), HOLDS),
+        (speeds([1.5, 1.9, 2.0], high=[1.61, 2.0, 2.1]), HOLDS),
+        (speeds([1.5, 1.9, 2.0], high=[1.59, 2.0, 2.1]), CONDITION),
+        (speeds([1.5, 1.5, 1.5], high=[1.59, 1.59, 1.59]), FAILS),
+    ],
+)
+def test_sixty_percent_faster_holds_where_the_spread_reaches_it(figures, verdict):
+    assert timed.judge_sixty(figures).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("figures", "verdict"),
+    [
+        (speeds([1.3, 1.3, 1.3], low=[1.1, 1.2, 1.2]), HOLDS),
+        (speeds([1.3, 1.3, 1.3], low=[1.2, 1.09, 1.0]), CONDITION),
+        (speeds([1.3, 1.3, 1.3], low=[1.09, 1.0, 1.0]), FAILS),
+        (speeds([1.0, 0.9, 1.05]), FAILS),
+    ],
+)
+def test_faster_means_a_tenth_and_beyond_the_spread(figures, verdict):
+    assert timed.judge_faster(figures).verdict == verdict
+
+
+def test_a_condition_names_the_lengths_where_it_holds():
+    assert "at 128 and 256 tokens only" in timed.judge_sixty(speeds([1.5, 1.9, 2.0])).why
+
+
+def test_both_ways_of_saying_faster_are_shown():
+    ours = timed.judge_sixty(speeds([1.6, 2.0, 1.25], low=[1.5, 1.9, 1.2], high=[1.7, 2.1, 1.3])).ours
+    assert "1.60× (1.50–1.70), 2.00× (1.90–2.10), 1.25× (1.20–1.30)" in ours
+    assert "38% / 50% / 20% less time" in ours
+
+
+def test_a_comparison_gives_a_figure_a_length_and_leaves_torch_as_it_was(monkeypatch):
+    monkeypatch.setattr(timed, "ROUNDS", 3)
+    monkeypatch.setattr(timed, "THREADS", torch.get_num_threads() + 1)
+    monkeypatch.setattr(timed, "machine", lambda: {"cores": 64})
+    before, told = torch.get_num_threads(), []
+    figures = timed.compare_speed(
+        "tiny-bert", "tiny-distilbert", lengths=(4, 8), progress=lambda done, of: told.append((done, of))
+    )
+    assert figures["tokens"] == [4, 8]
+    for name in ("ratio", "ratio_low", "ratio_high", "time_saved"):
+        assert len(figures[name]) == 2
+    for name in ("tiny-bert", "tiny-distilbert"):
+        assert len(figures["seconds"][name]) == 2
+        assert [len(runs) for runs in figures["rounds"][name]] == [3, 3]
+    assert told == [(done, 16) for done in range(1, 17)]  # 2 lengths, 3 rounds and a warm-up, 2 models
+    assert figures["threads"] == before + 1
+    assert torch.get_num_threads() == before
+    assert json.loads(json.dumps(figures)) == figures
+
+
+def test_a_comparison_says_how_many_times_as_fast_the_challenger_is(monkeypatch):
+    def two_and_three_seconds(functions, rounds, progress):
+        return dict(zip(functions, ([3.0] * rounds, [2.0] * rounds), strict=True))
+
+    monkeypatch.setattr(timed, "paired", two_and_three_seconds)
+    figures = timed.compare_speed("tiny-bert", "tiny-distilbert", lengths=(4,))
+    assert figures["ratio"] == [1.5]
+    assert figures["time_saved"] == [0.333]
+
+
+# ----------------------------------------------------------------------------------------------- recorded
+
+
+def measured(id, figures):
+    machine = {"processor": "an abacus", "threads": 2, "torch": "2.0"}
+    return records.judged(LEDGER[id], figures, machine=machine, date="2026-01-31", commit="abc1234")
+
+
+def test_a_recorded_result_reads_back_the_same(recorded_folder):
+    kept = measured("D2", speeds([1.7, 1.8, 1.9]))
+    path = claims.record(kept)
+    assert path == recorded_folder / "D2.json"
+    assert result("D2") == kept
+    assert [path.name for path in recorded_folder.iterdir()] == ["D2.json"]
+
+
+def test_the_verdict_is_drawn_from_the_recorded_figures(recorded_folder):
+    claims.record(measured("D2", speeds([1.7, 1.8, 1.9])))
+    assert result("D2").verdict == HOLDS
+    claims.record(measured("D2", speeds([1.1, 1.1, 1.1])))
+    assert result("D2").verdict == FAILS
+
+
+def test_what_is_not_recorded_is_not_measured_here(recorded_folder):
+    assert result("D2").verdict == UNMEASURED
+
+
+def test_a_damaged_record_is_named(recorded_folder):
+    recorded_folder.mkdir()
+    for damaged in ("", "[]", '{"id": "D2"}', '{"machine": {}, "date": "", "commit": "", "figures": {}}'):
+        (recorded_folder / "D2.json").write_text(damaged)
+        with pytest.raises(MinibertError, match=r"D2\.json cannot be read.*measure D2 again"):
+            result("D2")
+
+
+def test_counted_results_are_not_recorded(recorded_folder):
+    with pytest.raises(MinibertError, match="D1 has nothing to record"):
+        claims.record(result("D1"))
+    assert not recorded_folder.exists()
+
+
+def test_a_failed_write_leaves_the_older_record(recorded_folder, monkeypatch):
+    claims.record(measured("D2", speeds([1.7, 1.8, 1.9])))
+
+    def full_disk(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(records.os, "replace", full_disk)
+    with pytest.raises(MinibertError, match="No space left"):
+        claims.record(measured("D2", speeds([1.1, 1.1, 1.1])))
+    assert result("D2").verdict == HOLDS
+    assert [path.name for path in recorded_folder.iterdir()] == ["D2.json"]
+
+
+def test_measuring_says_where_and_when_and_records_nothing(recorded_folder, monkeypatch):
+    compare = dataclasses.replace(LEDGER["D2"], measure=lambda quick, progress: speeds([2.0] * 3) | {"threads": 1})
+    monkeypatch.setitem(LEDGER, "D2", compare)
+    found = claims.measure("D2", quick=True)
+    assert found.verdict == HOLDS
+    assert found.machine["threads"] == 1
+    assert len(found.date) == len("2026-01-31")
+    assert not recorded_folder.exists()
+
+
+def test_measuring_what_is_counted_counts_it():
+    assert claims.measure("D1") == result("D1")
+
+
+def test_measuring_what_needs_training_says_what_it_takes():
+    with pytest.raises(MinibertError, match=r"A8 is not measured here. It takes three models"):
+        claims.measure("A8")
+
+
+def test_the_records_in_the_package_are_whole_and_name_no_host():
+    timed_ids = [claim.id for claim in LEDGER.values() if claim.kind == "timed"]
+    for id in timed_ids:
+        kept = json.loads((records.RECORDED / f"{id}.json").read_text())
+        assert set(kept) == {"id", "date", "commit", "machine", "figures"}
+        assert kept["id"] == id
+        assert kept["figures"]["tokens"] == list(timed.TOKENS)
+        assert kept["figures"]["seeds"]
+        assert "node" not in kept["machine"]
+        assert set(kept["figures"]["rounds"]) == set(LEDGER[id].models)
+    assert "claims/recorded/*.json" in (ROOT / "pyproject.toml").read_text()
+
+
+# ------------------------------------------------------------------------------------------------- tables
+
+
+def test_text_fits_a_terminal_and_says_all():
+    found = claims.results()
+    text = claims.to_text(found)
+    assert max(map(len, text.splitlines())) <= 100
+    flat = " ".join(text.split())
+    for r in found:
+        claim = LEDGER[r.id]
+        for part in (claim.statement, claim.paper_value, claim.source, r.ours, r.why, r.verdict.upper()):
+            assert " ".join(part.split()) in flat
+    assert "an abacus, 2 threads" in claims.to_text([measured("D2", speeds([1.7, 1.8, 1.9]))])
+
+
+def test_markdown_has_as_many_cells_in_every_row():
+    for table in (claims.to_markdown(claims.results()), claims.family_markdown(claims.family())):
+        rows = [line for line in table.splitlines() if line.startswith("|")]
+        assert len({line.replace("\\|", "").count("|") for line in rows}) == 1
+    assert claims.to_markdown(claims.results()).count("\n| **") == len(LEDGER)
+
+
+def test_a_bar_inside_a_cell_does_not_end_it():
+    broken = dataclasses.replace(result("D1"), ours="a | b")
+    assert r"a \| b" in claims.to_markdown([broken])
+
+
+def test_json_holds_every_result_with_its_claim():
+    found = claims.results()
+    listed = json.loads(claims.to_json(found))
+    assert [entry["id"] for entry in listed] == list(LEDGER)
+    for entry, r in zip(listed, found, strict=True):
+        assert entry["verdict"] == r.verdict
+        assert entry["figures"] == json.loads(json.dumps(r.figures))
+        assert entry["source"] == LEDGER[r.id].source
+
+
+# ------------------------------------------------------------------------------------------------- family
+
+
+def test_the_family_is_every_published_model_counted_by_part():
+    rows = claims.family()
+    assert {row.name: row.total for row in rows} == counted.PUBLISHED
+    for row in rows:
+        assert sum(row.parts.values()) == row.total
+        assert row.ratio == row.total / counted.PUBLISHED[row.bert]
+        assert row.verdict in VERDICTS
+        assert row.source
+
+
+def test_the_family_is_compared_with_the_bert_of_its_size():
+    by_name = {row.name: row for row in claims.family()}
+    assert by_name["distilbert-base-uncased"].here == "39.4% fewer"
+    assert by_name["albert-base-v2"].here == "9.37× fewer"
+    assert by_name["albert-large-v2"].here == "18.95× fewer"
+    assert by_name["albert-xxlarge-v2"].here == "66.4% of it (222.6M)"
+    assert by_name["albert-xlarge-v2"].bert == "bert-large-uncased"
+
+
+@pytest.mark.parametrize(("said", "verdict"), [(110, HOLDS), (91, HOLDS), (89, FAILS), (111, FAILS)])
+def test_a_published_size_holds_within_a_tenth(said, verdict):
+    assert size_verdict(said, 100) == verdict
+
+
+def test_family_text_fits_a_terminal():
+    text = claims.family_text(claims.family())
+    assert max(map(len, text.splitlines())) <= 100
+    assert "109,482,240" in text
+
+
+# ------------------------------------------------------------------------------------------------- README
+
+BLOCKS = ("family", "claims")
+README = "# Über\r\n" + "\r\n".join(f"{b}\r\n<!-- {b}:begin -->old<!-- {b}:end -->\r\nafter {b}" for b in BLOCKS)
+
+
+def test_a_readme_is_changed_between_its_markers_only(tmp_path):
+    path = tmp_path / "README.md"
+    path.write_bytes(README.encode())
+    assert claims.update_readme(path)
+    text, file = path.read_bytes().decode(), path.stat().st_ino
+    for block in (claims.family_markdown(claims.family()), claims.to_markdown(claims.results())):
+        assert f":begin -->\n\n{block}\n\n<!-- " in text  # without the empty lines it is no table
+    assert fill_markers(text, dict.fromkeys(BLOCKS, "")) == fill_markers(README, dict.fromkeys(BLOCKS, ""))
+    assert not claims.update_readme(path)
+    assert path.read_bytes().decode() == text
+    assert path.stat().st_ino == file  # not even written anew
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        README.replace("<!-- claims:end -->", ""),
+        README.replace("<!-- family:begin -->", ""),
+        README + "<!-- claims:begin -->",
+        README + "<!-- claims:end -->",
+        README.replace("<!-- claims:begin -->old<!-- claims:end -->", "<!-- claims:end -->old<!-- claims:begin -->"),
+    ],
+)
+def test_a_readme_without_its_markers_stays_as_it_is(tmp_path, text):
+    path = tmp_path / "README.md"
+    path.write_bytes(text.encode())
+    with pytest.raises(MinibertError, match=r"<!-- (family|claims):begin -->"):
+        claims.update_readme(path)
+    assert path.read_bytes() == text.encode()
+
+
+def test_a_missing_readme_is_named(tmp_path):
+    with pytest.raises(MinibertError, match=r"missing\.md"):
+        claims.update_readme(tmp_path / "missing.md")
+
+
+def test_the_readme_is_in_step_with_the_ledger(tmp_path):
+    if not (ROOT / "README.md").exists():
+        pytest.skip("there is no README.md beside the tests")
+    copy = tmp_path / "README.md"
+    copy.write_bytes((ROOT / "README.md").read_bytes())
+    assert not claims.update_readme(copy), "run: minibert claims --update-readme README.md"
