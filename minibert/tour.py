@@ -1,0 +1,327 @@
+"""The main job: a guided tour in a terminal, from the sizes of the family to real weights that read real reviews.
+
+Every number that it prints or draws is worked out while it runs.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+import minibert
+from minibert import claims, plots
+from minibert.claims import Result
+from minibert.errors import MinibertError
+from minibert.tokenizers import Tokenizer
+from minibert.training.data import Review, load_reviews
+
+# The models of the picture of sizes, under the names that people call them by.
+NAMES = {
+    "bert-base-uncased": "BERT-base",
+    "distilbert-base-uncased": "DistilBERT",
+    "albert-base-v2": "ALBERT-base",
+    "bert-large-uncased": "BERT-large",
+    "albert-large-v2": "ALBERT-large",
+    "albert-xlarge-v2": "ALBERT-xlarge",
+    "albert-xxlarge-v2": "ALBERT-xxlarge",
+}
+TIMED = ("D2", "A2-inference")  # the claims that are timed during the tour
+PUBLISHED_SPEED = {"D2": 668 / 410}  # Sanh et al. 2019, Table 3: seconds of BERT-base over seconds of DistilBERT
+
+WEIGHTS = "minilm-l6"
+# One of its 72 heads, found by looking through them: it links words to the noun that they belong to. Layers and heads
+# are counted from 0 here and from 1 where a person reads them.
+LAYER, HEAD = 3, 1
+PICTURED = "My sister chose the film, but she slept through it."
+TURNED = "The film was too long for my sister, so she left before it ended."
+PRONOUNS = {"she": "sister", "it": "film"}
+
+SENTENCES = (
+    "it goes on far too long",
+    "my grandmother would love it",
+    "a cartoon that grown-ups enjoy too",
+    "a comedy that is not funny",
+)
+NEAREST = 3  # reviews shown for each sentence
+BATCH = 32  # reviews read at a time
+
+
+def tour(figures: str | Path = "figures", seed: int = 0) -> None:
+    """Count the family, time it on this machine, and let real weights read real reviews; about two minutes.
+
+    figures: the folder for parameters.png, speed-here.png and attention.png. seed: decides which reviews the test
+    split holds, and so which are searched.
+
+    Raises MinibertError when the folder cannot be written to (before anything is done), or when the weights or the
+    reviews cannot be had (after all else is done).
+    """
+    folder = writable_folder(figures)
+    say(
+        "minibert is the BERT family, written from scratch to be read. In the next two or three minutes it counts the "
+        "models, times them on this machine, and lets a real one read film reviews. What is measured is measured now."
+    )
+    pictures = [show_sizes(folder), show_speeds(folder)]
+    missing = None
+    try:
+        heading("3. What a real BERT has learned")
+        model, tok = minibert.from_pretrained(WEIGHTS), minibert.load_tokenizer(WEIGHTS)
+        pictures.append(show_attention(model, tok, folder))
+        show_nearest(model, tok, load_reviews("rotten-tomatoes", seed).test)
+    except MinibertError as error:
+        missing = error
+        say("From here on it takes real weights and real reviews, and they could not be had: see the last line.")
+    show_ending(pictures)
+    if missing:
+        raise missing
+
+
+# ------------------------------------------------------------------------------------------- 1. the sizes
+
+
+def show_sizes(folder: Path) -> Path:
+    """The family table, and its picture."""
+    heading("1. How large are they, and where does it sit?")
+    family = claims.family()
+    by_name = {row.name: row for row in family}
+    bert, distilbert, albert = (by_name[name] for name in list(NAMES)[:3])
+    table, blocks = bert.parts["word embeddings"] / bert.total, bert.parts["encoder"] / bert.total
+    say(
+        "A BERT turns a text into vectors: a table has one for every piece of a word, and a stack of encoder blocks "
+        f"lets them look at each other. Of BERT-base's {bert.total:,} parameters {table:.0%} are the table, "
+        f"{blocks:.0%} the blocks. DistilBERT keeps half of the blocks ({distilbert.ratio:.1%} of the size); ALBERT "
+        f"has one, runs it again and again, and makes the table narrow ({albert.ratio:.1%}). Here the models are built "
+        "without memory for their weights, and counted:"
+    )
+    print()
+    for line in claims.family_text(family).splitlines():
+        print(textwrap.fill(line, columns(), subsequent_indent=" " * 9))
+    return draw_sizes(folder / "parameters.png")
+
+
+def draw_sizes(path: Path) -> Path:
+    """The picture of the family's sizes by part."""
+    rows = {row.name: row for row in claims.family()}
+    counts, notes = {}, []
+    for name, shown in NAMES.items():
+        row = rows[name]
+        large = {"word embeddings": row.parts["word embeddings"], "encoder blocks": row.parts["encoder"]}
+        rest = "all else (positions, pooler, projection)"
+        counts[shown] = large | {rest: row.total - sum(large.values())}
+        notes.append("" if row.bert == name else f"{row.ratio:.0%} of {NAMES[row.bert]}")
+    return plots.save(plots.parameters_by_part(counts, notes), path)
+
+
+# ------------------------------------------------------------------------------------------ 2. the speeds
+
+
+def show_speeds(folder: Path) -> Path:
+    """The timed claims, measured now, and their picture."""
+    heading("2. How fast are they, on this machine?")
+    say(
+        "Two models take turns on the same text, round after round, so that whatever else this machine does disturbs "
+        "both alike; the ratio is taken inside a round, and its median counts (in brackets its quartiles). These are "
+        "few rounds: `minibert claims` shows longer runs."
+    )
+    measured = []
+    for id in TIMED:
+        claim = claims.LEDGER[id]
+        with progress_bar(f"timing {id}") as progress:
+            result = claims.measure(id, quick=True, progress=progress)
+        measured.append(result)
+        print()
+        say(f"{id}  {claim.statement}")
+        say(claim.paper_value, indent="    said  ")
+        say(result.ours, indent="    here  ")
+        say(f"{result.verdict}. {result.why}", indent="    so    ")
+    return draw_speeds(measured, folder / "speed-here.png")
+
+
+def draw_speeds(measured: Sequence[Result], path: Path) -> Path:
+    """The picture of timed claims, measured now or read from the record."""
+    groups, published = {}, {}
+    for result in measured:
+        reference, challenger = (NAMES[name] for name in claims.LEDGER[result.id].models)
+        figures = result.figures
+        ratios = zip(figures["ratio"], figures["ratio_low"], figures["ratio_high"], strict=True)
+        group = f"{challenger} against {reference}"
+        groups[group] = {f"{tokens} tokens": ratio for tokens, ratio in zip(figures["tokens"], ratios, strict=True)}
+        if result.id in PUBLISHED_SPEED:
+            published[group] = PUBLISHED_SPEED[result.id]
+    title = f"How many times as fast: one text at a time, {measured[0].machine['threads']} CPU threads"
+    return plots.save(plots.speed(groups, published, title), path)
+
+
+# ------------------------------------------------------------------------------ 3. real weights, real text
+
+
+def show_attention(model: nn.Module, tok: Tokenizer, folder: Path) -> Path:
+    """Where one head looks in two sentences, and the picture of the first."""
+    attentions, tokens = look(model, tok, PICTURED)
+    weights = attentions[LAYER, HEAD]
+    layers, heads = attentions.shape[:2]
+    say(
+        f"all-MiniLM-L6-v2 has {minibert.count_parameters(model) / 1e6:.1f} million parameters, trained by others on "
+        f"real text and read here by our own code. In each of its {layers} layers, {heads} heads decide for every word "
+        f"how much to look at every other. This is head {HEAD + 1} of layer {LAYER + 1}:"
+    )
+    print(f"\n  {PICTURED}\n")
+    show_glances(weights, tokens)
+    print(f"\n  {TURNED}\n")
+    turned, turned_tokens = look(model, tok, TURNED)
+    show_glances(turned[LAYER, HEAD], turned_tokens)
+    print()
+    say(
+        "Film and sister have changed places, so it is not position alone; and nobody labelled pronouns to train this "
+        f"model. But this head was picked from {layers * heads} because it can be read, and most cannot. Over all "
+        f"heads, {attentions[..., 1:-1, 0].mean():.0%} of the attention goes to [CLS], a mark before every text, where "
+        "there is nothing to see. And weights tell where a head looks, not why the model decides as it does."
+    )
+    title = f"Head {HEAD + 1} of layer {LAYER + 1}: pronouns look at their nouns"
+    outlined = [(tokens.index(pronoun), tokens.index(noun)) for pronoun, noun in PRONOUNS.items()]
+    return plots.save(plots.attention(weights, tokens, outlined, title), folder / "attention.png")
+
+
+def look(model: nn.Module, tok: Tokenizer, text: str) -> tuple[Tensor, list[str]]:
+    """All attention weights for one text, (L, H, S, S), and its S word pieces."""
+    with torch.inference_mode():
+        output = model(**tok(text), return_attention=True)
+    return torch.cat(output.attentions), tok.encode(text).tokens
+
+
+def show_glances(weights: Tensor, tokens: Sequence[str], most: int = 2) -> None:
+    """Where the pronouns look most, as bars; weights: (S, S)."""
+    for pronoun in PRONOUNS:
+        row = weights[tokens.index(pronoun)]
+        for rank, place in enumerate(row.topk(most).indices.tolist()):
+            label = f"{pronoun} looks at" if rank == 0 else ""
+            print(f"  {label:>14}  {tokens[place]:<8} {'█' * round(30 * row[place].item()):<30} {row[place]:.2f}")
+
+
+def show_nearest(model: nn.Module, tok: Tokenizer, reviews: Sequence[Review]) -> None:
+    """The reviews that mean most nearly what a few plain sentences say, and how far to trust that."""
+    print()
+    say(
+        "The same weights turn a text into one vector: the mean of its last hidden states, scaled to length 1. Texts "
+        f"that mean alike should point the same way (cosine 1; unrelated: about 0). It now reads {len(reviews)} "
+        "sentences from reviews on Rotten Tomatoes (+ likes the film, − does not); these are the nearest to some "
+        "sentences of ours:"
+    )
+    start = perf_counter()
+    with progress_bar("reading reviews", unit="review") as progress:
+        vectors = embed(model, tok, [review.text for review in reviews], progress)
+    seconds = perf_counter() - start
+    asked = embed(model, tok, SENTENCES)
+    for sentence, places, cosines in zip(SENTENCES, *nearest(asked, vectors, NEAREST), strict=True):
+        print(f"\n  “{sentence}”")
+        for place, cosine in zip(places.tolist(), cosines.tolist(), strict=True):
+            review = reviews[place]
+            say(review.text, indent=f"    {cosine:.2f} {'+' if review.label else '−'} ", lines=2)
+    agreeing, by_chance = agreement(vectors, torch.tensor([review.label for review in reviews]))
+    print()
+    say(
+        f"({len(reviews)} reviews in {seconds:.0f} s.) It finds what a text is about, even in other words. Whether the "
+        f"text is praise, or says “not”, it tells less well: {agreeing:.0%} of these reviews agree on the film with "
+        f"their nearest neighbour, where chance gives {by_chance:.0%}. To learn that takes training with labels."
+    )
+
+
+def embed(
+    model: nn.Module, tok: Tokenizer, texts: Sequence[str], progress: Callable[[int, int], None] | None = None
+) -> Tensor:
+    """One vector of length 1 for each text, (texts, D): the mean over its real tokens (Reimers & Gurevych 2019)."""
+    vectors = []
+    for start in range(0, len(texts), BATCH):
+        batch = tok(texts[start : start + BATCH], max_length=model.config.max_length)
+        with torch.inference_mode():
+            hidden = model(**batch).last_hidden_state  # (B, S, D), zeros at the padding
+        vectors.append(hidden.sum(dim=1) / batch["attention_mask"].sum(dim=1, keepdim=True))
+        if progress is not None:
+            progress(min(start + BATCH, len(texts)), len(texts))
+    return F.normalize(torch.cat(vectors), dim=1)
+
+
+def nearest(asked: Tensor, vectors: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The nearest of some vectors to each that is asked about, nearest first.
+
+    asked: (Q, D), vectors: (N, D), all of length 1. Returns places among the N and cosines, both (Q, count).
+    """
+    cosines, places = (asked @ vectors.T).topk(min(count, len(vectors)), dim=1)
+    return places, cosines
+
+
+def agreement(vectors: Tensor, labels: Tensor) -> tuple[float, float]:
+    """The share of texts whose nearest other text has the same label, and the share that drawing lots would give.
+
+    vectors: (N, D) of length 1. labels: (N,), 0 or 1.
+    """
+    cosines = (vectors @ vectors.T).fill_diagonal_(-2)  # nobody is their own neighbour
+    same = labels[cosines.argmax(dim=1)] == labels
+    positive = labels.float().mean().item()
+    return same.float().mean().item(), positive**2 + (1 - positive) ** 2
+
+
+# ---------------------------------------------------------------------------------------------- the ending
+
+
+def show_ending(pictures: Sequence[Path]) -> None:
+    heading("Where to go from here")
+    for picture in pictures:
+        print(f"  {picture}")
+    print()
+    say(
+        "Look at the pictures; read minibert/attention.py, the one place where tokens meet, from top to bottom; then "
+        "break something in it and run this again. `minibert claims` goes through all that is said of these models, "
+        "`minibert bench` says how fast this code is, and `minibert --help` what else there is."
+    )
+
+
+def writable_folder(path: str | Path) -> Path:
+    """Make the folder for the pictures, and see that it takes files, before the work that fills it."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            return Path(path)
+    except FileExistsError:
+        raise MinibertError(f"{path} is a file, and the pictures need a folder: name another one.") from None
+    except OSError as error:
+        raise MinibertError(f"{path} takes no pictures ({error.strerror}): name another folder.") from error
+
+
+# ------------------------------------------------------------------------------------------ on a terminal
+
+
+def columns() -> int:
+    """Columns to write in: those of the terminal, 100 at most."""
+    return min(100, shutil.get_terminal_size().columns)
+
+
+def heading(text: str) -> None:
+    print(f"\n{text}\n{'─' * len(text)}")
+
+
+def say(text: str, indent: str = "", lines: int | None = None) -> None:
+    """Print a paragraph; indent: what its first line begins with. lines: cut it after so many."""
+    print(textwrap.fill(text, columns(), initial_indent=indent, subsequent_indent=" " * len(indent), max_lines=lines,
+                        placeholder=" …", break_on_hyphens=False))  # fmt: skip
+
+
+@contextmanager
+def progress_bar(label: str, unit: str = "run") -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal's stderr that is told how many are done, and of how many; gone when all is done."""
+    with tqdm(desc=label, unit=unit, leave=False, ncols=columns(), disable=None) as bar:
+
+        def advance(done: int, of: int) -> None:
+            bar.total = of
+            bar.update(done - bar.n)
+
+        yield advance

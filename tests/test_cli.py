@@ -1,0 +1,216 @@
+"""The command line: what it prints, where, and with which exit status."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from minibert import __main__ as cli, assets, bench, claims, tour
+from minibert.__main__ import COMMANDS, Command, main
+from minibert.errors import MinibertError
+
+ROOT = Path(__file__).parents[1]
+
+
+def python(script: str, **settings: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, **settings)
+
+
+def complaint(capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line on stderr; stdout must be empty."""
+    out, err = capsys.readouterr()
+    assert out == ""
+    (line,) = err.splitlines()
+    assert line.startswith("minibert: ")
+    return line
+
+
+# --------------------------------------------------------------------------------------------- asking for help
+
+
+def test_help_names_every_command_and_loads_nothing_heavy():
+    script = "import sys; from minibert.__main__ import main\ntry: main(['--help'])\nfinally: print(*sys.modules)"
+    done = python(script)
+    assert done.returncode == 0
+    *shown, modules = done.stdout.splitlines()
+    for name, command in COMMANDS.items():
+        assert any(line.split()[:1] == [name] and command.help in line for line in shown)
+    assert not {"torch", "numpy", "matplotlib", "tqdm"} & {*modules.split()}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_explains_itself(name, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([name, "--help"])
+    assert stopped.value.code == 0
+    assert f"usage: minibert {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["claim"], "there is no command 'claim'; did you mean claims?"),
+        (["xyzzy"], "there is no command 'xyzzy'; there are: claims, fetch, bench."),
+        (["claims", "--jsn"], "unrecognized arguments: --jsn; `minibert claims --help` shows what there is."),
+        (["claims", "--json", "--markdown"], "not allowed with argument --json"),
+        (["--seed", "two"], "invalid int value: 'two'; `minibert --help`"),
+        (["claims", "D99"], "there is no claim 'D99'"),
+        (["claims", "--quick"], "give --measure"),
+        (["claims", "--record"], "give --measure"),
+        (["claims", "--measure", "--record", "--quick"], "a quick measurement is not kept"),
+        (["claims", "--update-readme", "no/such/README.md"], "no/such/README.md cannot be read"),
+        (["fetch", "no-such-asset"], "no-such-asset"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence_and_status_2(arguments, sentence, capsys):
+    assert main(arguments) == 2
+    assert sentence in complaint(capsys)
+
+
+# --------------------------------------------------------------------------------------------- how it ends
+
+
+def ends_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> int:
+    def run(args):
+        raise error
+
+    monkeypatch.setitem(COMMANDS, "try", Command("for a test", lambda parser: None, run))
+    return main(["try"])
+
+
+def test_an_error_meant_for_people_is_printed_and_status_2(monkeypatch, capsys):
+    assert ends_with(MinibertError("the disk is full."), monkeypatch) == 2
+    assert complaint(capsys) == "minibert: the disk is full."
+
+
+def test_an_error_of_the_program_is_not_hidden(monkeypatch):
+    with pytest.raises(ZeroDivisionError):
+        ends_with(ZeroDivisionError(), monkeypatch)
+
+
+def test_an_interrupt_is_one_line_and_status_130(monkeypatch, capsys):
+    assert ends_with(KeyboardInterrupt(), monkeypatch) == 130
+    assert capsys.readouterr().err.strip() == "minibert: interrupted."
+
+
+TALKATIVE = """
+import sys
+from minibert import __main__ as cli
+def run(args):
+    for line in range(LINES): print("1.5× – ten thousand such lines do not fit into a pipe")
+cli.COMMANDS["talk"] = cli.Command("for a test", lambda parser: None, run)
+sys.exit(cli.main(["talk"]))
+"""
+
+
+@pytest.mark.parametrize("lines", [10, 10_000])  # met when the output is flushed at the end, and before
+def test_a_reader_that_leaves_early_is_no_error(lines):
+    script = TALKATIVE.replace("LINES", str(lines))
+    talking = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    talking.stdout.close()
+    assert talking.stderr.read() == ""
+    talking.stderr.close()
+    assert talking.wait() == 141
+
+
+def test_a_terminal_without_the_characters_still_gets_the_text():
+    done = python(TALKATIVE.replace("LINES", "1"), env={"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0
+    assert done.stdout.startswith("1.5? ? ten thousand")
+
+
+# --------------------------------------------------------------------------------------------- the commands
+
+
+def test_without_a_command_the_tour_is_run(monkeypatch):
+    asked = []
+    monkeypatch.setattr(tour, "tour", lambda *arguments: asked.append(arguments))
+    assert main([]) == 0
+    assert main(["--figures", "elsewhere", "--seed", "3"]) == 0
+    assert asked == [("figures", 0), ("elsewhere", 3)]
+
+
+def test_claims_prints_the_ledger_or_the_rows_asked_for(capsys):
+    assert main(["claims", "D1", "A1"]) == 0
+    assert capsys.readouterr().out == claims.to_text(claims.results(["D1", "A1"])) + "\n"
+    assert main(["claims", "--markdown"]) == 0
+    assert capsys.readouterr().out == claims.to_markdown(claims.results()) + "\n"
+    assert main(["claims", "D8", "--json"]) == 0
+    assert [row["id"] for row in json.loads(capsys.readouterr().out)] == ["D8"]
+
+
+@pytest.fixture
+def timed(monkeypatch):
+    """Which claims were measured, and how, and which were recorded; nothing is really timed or written."""
+    asked = {"measured": [], "recorded": []}
+
+    def measure(id, quick, progress):
+        progress(1, 1)
+        asked["measured"].append((id, quick))
+        return claims.Result(id, "measured just now", "holds", "Made up.")
+
+    monkeypatch.setattr(claims, "measure", measure)
+    monkeypatch.setattr(claims, "record", lambda result: asked["recorded"].append(result.id))
+    return asked
+
+
+def test_claims_measures_the_timed_rows_and_no_other(timed, capsys):
+    assert main(["claims", "D1", "D2", "D3", "--measure"]) == 0
+    assert timed == {"measured": [("D2", False)], "recorded": []}
+    assert "measured just now" in capsys.readouterr().out
+    assert main(["claims", "--measure", "--quick", "--json"]) == 0
+    assert timed["measured"][1:] == [("D2", True), ("A2-inference", True)]
+    assert len(json.loads(capsys.readouterr().out)) == len(claims.LEDGER)
+
+
+def test_claims_records_what_it_measured_when_told_to(timed, capsys):
+    assert main(["claims", "D1", "D2", "--measure", "--record"]) == 0
+    assert timed["recorded"] == ["D2"]
+    assert "recorded" not in capsys.readouterr().out  # stdout is for the table
+
+
+def test_claims_fills_a_readme_and_draws_the_recorded_speeds_beside_it(tmp_path, monkeypatch, capsys):
+    figures = {"tokens": [32], "ratio": [1.9], "ratio_low": [1.8], "ratio_high": [2.0]}
+    known = claims.results(["D2", "A2-inference"])
+    recorded = replace(known[0], figures=figures, machine={"threads": 2})
+    monkeypatch.setattr(claims, "results", lambda ids: [recorded, replace(known[1], figures={})])
+    markers = "".join(f"<!-- {name}:begin -->\n<!-- {name}:end -->\n" for name in ("family", "claims"))
+    readme = tmp_path / "README.md"
+    readme.write_text(f"# Title\n{markers}")
+    assert main(["claims", "--update-readme", str(readme)]) == 0
+    assert "109,482,240" in readme.read_text()
+    assert (tmp_path / "figures" / "speed.png").exists()
+    assert "updated" in capsys.readouterr().out
+    assert main(["claims", "--update-readme", str(readme)]) == 0
+    assert "nothing to change" in capsys.readouterr().out
+
+
+def test_fetch_gets_all_assets_or_those_named(monkeypatch, capsys):
+    monkeypatch.setattr(assets, "fetch", lambda name: Path("cache") / name)
+    monkeypatch.setattr(assets, "verify", lambda name: Path("verified") / name)
+    assert main(["fetch"]) == 0
+    assert capsys.readouterr().out.splitlines() == [f"{name}: {Path('cache') / name}" for name in assets.ASSETS]
+    assert main(["fetch", "minilm-l6", "--verify"]) == 0
+    assert capsys.readouterr().out == f"minilm-l6: {Path('verified/minilm-l6')} (checked)\n"
+
+
+def test_bench_gets_its_own_options(monkeypatch):
+    asked = []
+    monkeypatch.setattr(bench, "add_arguments", lambda parser: parser.add_argument("--rounds", type=int))
+    monkeypatch.setattr(bench, "run", lambda args: asked.append(args.rounds))
+    assert main(["bench", "--rounds", "5"]) == 0
+    assert asked == [5]
+
+
+def test_the_module_is_the_command():
+    """``python -m minibert`` and the installed ``minibert`` go through main."""
+    done = subprocess.run([sys.executable, "-m", "minibert", "claim"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == cli.FAILED
+    assert "did you mean claims?" in done.stderr

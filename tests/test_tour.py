@@ -1,0 +1,206 @@
+"""The main job: its arithmetic by hand, the whole of it with tiny parts, and what it says of the real weights."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+import minibert
+from minibert import claims, tour
+from minibert.errors import MinibertError
+from minibert.models.bert import BertConfig
+from minibert.tokenizers import WordPiece
+from minibert.training.data import Review
+
+WORDS = f"{tour.PICTURED} {tour.TURNED} good bad".lower().replace(".", " .").replace(",", " ,").split()
+TEXTS = {"good film .": 1, "bad film .": 0, "the film was too long for my sister .": 0}
+REVIEWS = [Review(text, label, "made up") for text, label in TEXTS.items()]
+
+
+def unit(*degrees: float) -> torch.Tensor:
+    """Vectors in the plane that point in these directions."""
+    angles = torch.tensor(degrees).deg2rad()
+    return torch.stack([angles.cos(), angles.sin()], dim=1)
+
+
+@pytest.fixture
+def tok() -> WordPiece:
+    tokens = dict.fromkeys(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS])
+    return WordPiece({token: i for i, token in enumerate(tokens)})
+
+
+@pytest.fixture
+def model(tok):
+    sizes = {"hidden_size": 8, "num_hidden_layers": 4, "num_attention_heads": 2, "intermediate_size": 16}
+    return minibert.build(BertConfig(vocab_size=tok.vocab_size, max_position_embeddings=20, **sizes), seed=0).eval()
+
+
+@pytest.fixture
+def fakes(monkeypatch, model, tok):
+    """The tour without a download and without waiting: tiny weights, three reviews, a timing made up."""
+
+    def measure(id, quick, progress):
+        assert quick
+        progress(2, 2)
+        figures = {"tokens": [8], "ratio": [1.5], "ratio_low": [1.25], "ratio_high": [1.75]}
+        return claims.Result(id, "1.50× (1.25–1.75)", "holds", "Made up.", figures, machine={"threads": 1})
+
+    monkeypatch.setattr(claims, "measure", measure)
+    monkeypatch.setattr(minibert, "from_pretrained", lambda name: model)
+    monkeypatch.setattr(minibert, "load_tokenizer", lambda name: tok)
+    monkeypatch.setattr(tour, "load_reviews", lambda source, seed: SimpleNamespace(test=REVIEWS))
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+# ------------------------------------------------------------------------------------------ its arithmetic
+
+
+def test_nearest_gives_places_and_cosines_nearest_first():
+    places, cosines = tour.nearest(unit(0, 100), unit(90, 60, 180), 2)
+    assert places.tolist() == [[1, 0], [0, 1]]
+    torch.testing.assert_close(cosines, torch.tensor([[60.0, 90.0], [10.0, 40.0]]).deg2rad().cos())
+
+
+def test_nearest_of_few_gives_all_there_are():
+    assert tour.nearest(unit(0), unit(10, 20), 3)[0].tolist() == [[0, 1]]
+
+
+def test_agreement_asks_the_nearest_other_text():
+    # 0° and 10° agree; 50° is nearest to 40° and agrees, 40° to 50°; 200° is nearest to 50° and does not.
+    vectors, labels = unit(0, 10, 40, 50, 200), torch.tensor([1, 1, 0, 0, 1])
+    agreeing, by_chance = tour.agreement(vectors, labels)
+    assert agreeing == pytest.approx(4 / 5)
+    assert by_chance == pytest.approx(0.6**2 + 0.4**2)
+
+
+def test_embed_is_the_mean_of_the_real_tokens_scaled_to_one(model, tok):
+    texts = ["good .", "the film was too long for my sister .", "bad"]
+    vectors = tour.embed(model, tok, texts)
+    for text, vector in zip(texts, vectors, strict=True):
+        with torch.no_grad():
+            mean = model(**tok(text)).last_hidden_state[0].mean(dim=0)
+        torch.testing.assert_close(vector, mean / mean.norm())
+
+
+def test_embed_reads_all_texts_in_order_and_tells_how_far_it_is(model, tok, monkeypatch):
+    monkeypatch.setattr(tour, "BATCH", 2)
+    told = []
+    vectors = tour.embed(model, tok, ["good", "bad", "film"], lambda done, of: told.append((done, of)))
+    torch.testing.assert_close(vectors[2:], tour.embed(model, tok, ["film"]))
+    assert told == [(2, 3), (3, 3)]
+
+
+def test_embed_cuts_a_text_that_is_longer_than_the_model_reads(model, tok):
+    torch.testing.assert_close(
+        tour.embed(model, tok, ["film " * 40]), tour.embed(model, tok, ["film " * (model.config.max_length - 2)])
+    )
+
+
+# ------------------------------------------------------------------------------------------ the whole of it
+
+
+def test_the_tour_shows_everything_and_draws_three_pictures(fakes, tmp_path, capsys):
+    tour.tour(tmp_path / "pictures")
+    said = capsys.readouterr().out
+    assert sorted(file.name for file in (tmp_path / "pictures").iterdir()) == [
+        "attention.png", "parameters.png", "speed-here.png",
+    ]  # fmt: skip
+    assert "109,482,240" in said
+    assert "1.50× (1.25–1.75)" in said
+    assert "D2" in said
+    assert "she looks at" in said
+    assert "good film ." in said
+    assert "3 sentences" in said
+    assert str(tmp_path / "pictures" / "attention.png") in said
+    paragraphs = said[said.index("2. How fast") : said.index("Where to go")]
+    assert max(map(len, paragraphs.splitlines())) <= 80
+
+
+def test_without_the_weights_the_rest_is_shown_and_the_error_comes_last(fakes, tmp_path, capsys, monkeypatch):
+    def fail(name):
+        raise MinibertError("no network: try again.")
+
+    monkeypatch.setattr(minibert, "from_pretrained", fail)
+    with pytest.raises(MinibertError, match="no network"):
+        tour.tour(tmp_path)
+    said = capsys.readouterr().out
+    assert "1.50×" in said
+    assert "could not be had" in said
+    assert "Where to go from here" in said
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["parameters.png", "speed-here.png"]
+    assert "attention.png" not in said
+
+
+@pytest.mark.parametrize("inside", ["", "/deeper"])
+def test_a_file_in_the_place_of_the_folder_is_refused_before_anything_is_done(inside, fakes, tmp_path, capsys):
+    (tmp_path / "figures").write_text("mine")
+    with pytest.raises(MinibertError, match=r"figures.* name another"):
+        tour.tour(f"{tmp_path}/figures{inside}")
+    assert capsys.readouterr().out == ""
+    assert (tmp_path / "figures").read_text() == "mine"
+
+
+def test_a_folder_that_takes_no_files_is_refused_before_anything_is_done(fakes, tmp_path, capsys, monkeypatch):
+    def refuse(dir):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(tour.tempfile, "TemporaryFile", refuse)
+    with pytest.raises(MinibertError, match=r"takes no pictures \(Permission denied\)"):
+        tour.tour(tmp_path)
+    assert capsys.readouterr().out == ""
+
+
+def test_the_picture_of_sizes_holds_every_parameter(monkeypatch, tmp_path):
+    drawn = {}
+    monkeypatch.setattr(tour.plots, "parameters_by_part", lambda *given: drawn.update(counts=given[0], notes=given[1]))
+    monkeypatch.setattr(tour.plots, "save", lambda figure, path: path)
+    tour.draw_sizes(tmp_path)
+    totals = {name: sum(parts.values()) for name, parts in drawn["counts"].items()}
+    assert totals == {tour.NAMES[row.name]: row.total for row in claims.family() if row.name in tour.NAMES}
+    assert drawn["notes"] == [
+        "", "61% of BERT-base", "11% of BERT-base", "", "5% of BERT-large", "18% of BERT-large", "66% of BERT-large",
+    ]  # fmt: skip
+
+
+def test_the_picture_of_speeds_holds_what_was_measured(monkeypatch, tmp_path):
+    drawn = {}
+    monkeypatch.setattr(tour.plots, "speed", lambda *given: drawn.update(groups=given[0], published=given[1]))
+    monkeypatch.setattr(tour.plots, "save", lambda figure, path: path)
+    figures = {"tokens": [32, 128], "ratio": [1.9, 2.0], "ratio_low": [1.8, 1.9], "ratio_high": [2.0, 2.2]}
+    results = [claims.Result(id, "", "holds", "", figures, machine={"threads": 2}) for id in tour.TIMED]
+    tour.draw_speeds(results, tmp_path)
+    bars = {"32 tokens": (1.9, 1.8, 2.0), "128 tokens": (2.0, 1.9, 2.2)}
+    assert drawn["groups"] == {"DistilBERT against BERT-base": bars, "ALBERT-base against BERT-base": bars}
+    assert drawn["published"] == {"DistilBERT against BERT-base": pytest.approx(1.629, abs=5e-4)}
+
+
+# ------------------------------------------------------------------------------------------ the real weights
+
+
+@pytest.fixture(scope="module")
+def real(minilm_folder):
+    return minibert.from_pretrained(minilm_folder), minibert.load_tokenizer(minilm_folder)
+
+
+def test_the_pictured_head_links_each_pronoun_to_its_noun(real):
+    model, tok = real
+    for text in (tour.PICTURED, tour.TURNED):
+        attentions, tokens = tour.look(model, tok, text)
+        for pronoun, noun in tour.PRONOUNS.items():
+            row = attentions[tour.LAYER, tour.HEAD, tokens.index(pronoun)]
+            assert tokens[int(row.argmax())] == noun
+            assert row.max() > 0.5
+
+
+def test_the_nearest_text_is_the_one_that_means_it_in_other_words(real):
+    model, tok = real
+    texts = [
+        "a tv episode inflated past its natural length .",
+        "old people will love this movie .",
+        "kids will love its fantasy and adventure , and grownups should appreciate its whimsical humor .",
+        "a deviant topical comedy which is funny from start to finish .",  # near "not funny", for all that
+    ]
+    places, _ = tour.nearest(tour.embed(model, tok, tour.SENTENCES), tour.embed(model, tok, texts), 1)
+    assert places.flatten().tolist() == [0, 1, 2, 3]
