@@ -75,7 +75,7 @@ def run_claims(args: Namespace) -> None:
 def measure(known: Result, args: Namespace) -> Result:
     """A timed claim's result as it comes out here and now; any other as it is known."""
     from minibert import claims
-    from minibert.tour import progress_bar
+    from minibert.timing import progress_bar
 
     if claims.LEDGER[known.id].kind != "timed":
         return known

@@ -13,20 +13,18 @@ from __future__ import annotations
 import json
 import random
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from minibert.encoder import EncoderConfig
 from minibert.errors import MinibertError
 from minibert.factory import build, preset
 from minibert.heads import IGNORE
-from minibert.timing import Ratio, machine, paired, ratio, summary
+from minibert.timing import Ratio, machine, paired, progress_bar, ratio, summary
 
 BATCH, LENGTH = 8, 128  # of `forward` and `masked-lm`
 SENTENCES = 32  # a batch of `padding`
@@ -55,11 +53,12 @@ def run(args: Namespace) -> None:
     if not args.json:
         print("; ".join(f"{key} {value}" for key, value in found["machine"].items()))
     for name in args.names or BENCHES:
-        found[name] = BENCHES[name](3 if args.quick else 9, args.seed)
+        figures = BENCHES[name](3 if args.quick else 9, args.seed)
+        found[name] = {label: v._asdict() if isinstance(v, Ratio) else v for label, v in figures.items()}
         if not args.json:
             print(f"\n{name}: {BENCHES[name].__doc__.splitlines()[0]}")
-            for label, value in found[name].items():
-                print(f"  {label:<52} {_in_words(value)}")
+            for label, value in figures.items():
+                print(f"  {label:<52} {_in_words(value)}", flush=True)
     if args.json:
         print(json.dumps(found, indent=2))
 
@@ -68,18 +67,6 @@ def _in_words(value: float | int | Ratio) -> str:
     if isinstance(value, Ratio):
         return f"{value.median:.2f}  ({value.low:.2f} to {value.high:.2f})"
     return f"{value:,}" if isinstance(value, int) else f"{value:.3g}"
-
-
-@contextmanager
-def _bar(label: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar for `paired`."""
-    with tqdm(desc=label, unit="run", leave=False) as bar:
-
-        def advance(done: int, of: int) -> None:
-            bar.total = of
-            bar.update(1)
-
-        yield advance
 
 
 # ---------------------------------------------------------------------------------------------- forward
@@ -119,7 +106,7 @@ def forward(rounds: int, seed: int) -> dict[str, Any]:
     config = preset("bert-base-uncased")
     model = build(config, seed=seed).eval()
     ids = torch.randint(1000, config.vocab_size, (BATCH, LENGTH), generator=torch.Generator().manual_seed(seed))
-    with torch.inference_mode(), _bar("forward") as progress:
+    with torch.inference_mode(), progress_bar("forward") as progress:
         seconds = paired(
             {"model": lambda: model(ids), "products": matrix_products(config, BATCH, LENGTH)},
             rounds,
@@ -158,7 +145,7 @@ def masked_lm(rounds: int, seed: int) -> dict[str, Any]:
     def everywhere() -> Tensor:
         return F.cross_entropy(model(ids).logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORE)
 
-    with _bar("masked-lm") as progress:
+    with progress_bar("masked-lm") as progress:
         seconds = paired(
             {"asked": lambda: step(lambda: model(ids, labels=labels).loss), "everywhere": lambda: step(everywhere)},
             rounds,
@@ -196,7 +183,7 @@ def padding(rounds: int, seed: int) -> dict[str, Any]:
             model.skip_padding = skip_padding
             return [model(**batch).last_hidden_state[batch["attention_mask"].bool()] for batch in batches]
 
-        with torch.inference_mode(), _bar(f"padding, {name}") as progress:
+        with torch.inference_mode(), progress_bar(f"padding, {name}") as progress:
             seconds = paired(
                 {"packed": lambda: encode(True), "padded": lambda: encode(False)}, rounds, progress=progress
             )
@@ -221,7 +208,7 @@ def tokenizer(rounds: int, seed: int) -> dict[str, Any]:
     texts = [review.text for part in (reviews.train, reviews.validation, reviews.test) for review in part]
     words = sum(len(text.split()) for text in texts)
     rates: dict[str, list[float]] = {"first": [], "again": []}
-    with _bar("tokenizer") as progress:
+    with progress_bar("tokenizer") as progress:
         for _ in range(max(rounds // 3, 1)):
             fresh = load_tokenizer("minilm-l6")
             for when, runs in rates.items():

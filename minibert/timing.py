@@ -10,17 +10,31 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from minibert.errors import MinibertError
 
 Progress = Callable[[int, int], None]  # told how many runs are done, and of how many
+
+
+@contextmanager
+def progress_bar(label: str, unit: str = "run") -> Iterator[Progress]:
+    """A bar on a terminal's stderr that is told how many are done, and of how many; gone when all is done."""
+    with tqdm(desc=label, unit=unit, leave=False, dynamic_ncols=True, disable=None) as bar:
+
+        def advance(done: int, of: int) -> None:
+            bar.total = of
+            bar.update(done - bar.n)
+
+        yield advance
 
 
 class Summary(NamedTuple):

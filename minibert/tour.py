@@ -8,20 +8,19 @@ from __future__ import annotations
 import shutil
 import tempfile
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import tqdm
 
 import minibert
 from minibert import claims, plots
 from minibert.claims import Result
 from minibert.errors import MinibertError
+from minibert.timing import progress_bar
 from minibert.tokenizers import Tokenizer
 from minibert.training.data import Review, load_reviews
 
@@ -103,8 +102,7 @@ def show_sizes(folder: Path) -> Path:
         "without memory for their weights, and counted:"
     )
     print()
-    for line in claims.family_text(family).splitlines():
-        print(textwrap.fill(line, columns(), subsequent_indent=" " * 9))
+    print(claims.family_text(family))
     return draw_sizes(folder / "parameters.png")
 
 
@@ -313,15 +311,3 @@ def say(text: str, indent: str = "", lines: int | None = None) -> None:
     """Print a paragraph; indent: what its first line begins with. lines: cut it after so many."""
     print(textwrap.fill(text, columns(), initial_indent=indent, subsequent_indent=" " * len(indent), max_lines=lines,
                         placeholder=" …", break_on_hyphens=False))  # fmt: skip
-
-
-@contextmanager
-def progress_bar(label: str, unit: str = "run") -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal's stderr that is told how many are done, and of how many; gone when all is done."""
-    with tqdm(desc=label, unit=unit, leave=False, ncols=columns(), disable=None) as bar:
-
-        def advance(done: int, of: int) -> None:
-            bar.total = of
-            bar.update(done - bar.n)
-
-        yield advance

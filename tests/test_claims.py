@@ -402,7 +402,7 @@ def test_a_published_size_holds_within_a_tenth(said, verdict):
 
 def test_family_text_fits_a_terminal():
     text = claims.family_text(claims.family())
-    assert max(map(len, text.splitlines())) <= 100
+    assert max(map(len, text.splitlines())) <= 80
     assert "109,482,240" in text
 
 

@@ -107,13 +107,16 @@ def _machines(results: Sequence[Result]) -> list[str]:
 
 
 def family_text(rows: Sequence[FamilyRow]) -> str:
-    """The family for a terminal: two lines a model, none longer than 100 columns. Parts are in millions."""
-    head = f"{'':<25}{'parameters':>13}" + "".join(f"{short:>10}" for short in PARTS.values()) + f"{'size':>8}"
-    lines = [head, f"{'':<38}{'millions in each part':^50}{'/ BERT':>8}"]
+    """The family for a terminal of 80 columns: two lines a model. Parts are in millions."""
+    widths = [max(len(short), 6) + 1 for short in PARTS.values()]
+    columns = list(zip(PARTS, PARTS.values(), widths, strict=True))
+    head = f"{'':<24}{'parameters':>12}" + "".join(f"{short:>{width}}" for _, short, width in columns) + f"{'size':>7}"
+    lines = [head, f"{'':<36}{'millions in each part':^{sum(widths)}}{'/ BERT':>7}"]
     for row in rows:
-        parts = "".join(f"{_millions(row.parts.get(part, 0)):>10}" for part in PARTS)
-        lines.append(f"{row.name:<25}{row.total:>13,}{parts}{row.ratio:>8.1%}")
-        lines.append(f"    said {row.claim} [{row.source}]; counted {row.here}: {row.verdict}")
+        parts = "".join(f"{_millions(row.parts.get(part, 0)):>{width}}" for part, _, width in columns)
+        lines.append(f"{row.name:<24}{row.total:>12,}{parts}{row.ratio:>7.1%}")
+        said = f"said {row.claim} [{row.source}]; counted {row.here}: {row.verdict}"
+        lines.append(textwrap.fill(said, 78, initial_indent="    ", subsequent_indent="    "))
     return "\n".join(lines)
 
 
