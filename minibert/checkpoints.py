@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from minibert.encoder import EncoderConfig, initialise
+from minibert.encoder import Backbone, EncoderConfig, initialise
 from minibert.errors import MinibertError
 from minibert.factory import build
 from minibert.heads import HEADS, WithHead
@@ -253,12 +253,17 @@ def read_config(folder: Path) -> EncoderConfig:
     path = folder / "config.json"
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
-        model_type = raw["model_type"]
     except FileNotFoundError:
         raise MinibertError(f"{folder} has no config.json: give a checkpoint folder that has one.") from None
-    except (ValueError, KeyError, TypeError, OSError) as problem:
-        raise MinibertError(f"{path} is not a model's config ({problem!r}): save or download it again.") from None
-    if model_type not in FORMATS:
+    except (OSError, ValueError) as problem:
+        raise MinibertError(f"{path} cannot be read as JSON ({problem}): save or download it again.") from None
+    model_type = raw.get("model_type") if isinstance(raw, dict) else None
+    if model_type is None:
+        raise MinibertError(
+            f"{path} does not say which model it describes: it must be a JSON object with an entry such as "
+            '"model_type": "bert".'
+        )
+    if model_type not in tuple(FORMATS):
         raise MinibertError(f"{path} is of model_type {model_type!r}; this package reads {', '.join(FORMATS)}.")
     style = FORMATS[model_type]
     for name, value in style.constants.items():
@@ -276,39 +281,51 @@ def read_config(folder: Path) -> EncoderConfig:
             settings["labels"] = tuple(
                 label for _, label in sorted((int(i), label) for i, label in raw["id2label"].items())
             )
+    except (TypeError, ValueError, AttributeError):
+        raise MinibertError(
+            f'{path}: id2label must map each class number to its name, as in {{"0": "negative", "1": "positive"}}.'
+        ) from None
+    try:
         return config_class(**settings)
-    except (TypeError, ValueError) as problem:
+    except MinibertError as problem:
         raise MinibertError(f"{path} cannot be used: {problem}") from None
 
 
 def read_tensors(folder: Path) -> dict[str, Tensor]:
     """All tensors of a checkpoint folder under the file's own names, read without running any code in it."""
-    index = folder / "model.safetensors.index.json"
-    path = folder / "model.safetensors"
+    names = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
+    path = next((folder / name for name in names if (folder / name).exists()), None)
+    if path is None:
+        raise MinibertError(
+            f"{folder} has neither model.safetensors nor pytorch_model.bin: there are no weights to load."
+        )
     try:
-        if path.exists():
-            return load_file(path)
-        if index.exists():  # a large model, in several files
+        if path.suffix == ".bin":
+            tensors = torch.load(path, map_location="cpu", weights_only=True)
+        elif path.suffix == ".json":  # a large model, in several files
             tensors = {}
-            for name in sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())):
+            for name in sorted(set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values())):
                 path = folder / name
                 tensors.update(load_file(path))
-            return tensors
-        path = folder / "pytorch_model.bin"
-        if path.exists():
-            return torch.load(path, map_location="cpu", weights_only=True)
+        else:
+            tensors = load_file(path)
     except pickle.UnpicklingError as problem:
-        # torch refuses to build anything but tensors and plain containers; the file asked for more.
+        # torch builds nothing but tensors and plain containers; its message names what else the file asked for.
+        asked = re.search(r"GLOBAL (\S+)", str(problem))
+        fault = f"asks to run {asked[1]}; do not trust it" if asked else "is damaged or asks to run code"
         raise MinibertError(
-            f"{path} is not a plain file of weights and was not loaded: it may be damaged, or hold code that "
-            f"would run on loading ({str(problem).splitlines()[0]})."
+            f"{path} was not loaded: a file of weights holds only tensors, but this one {fault}."
         ) from None
-    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError) as problem:
+    except Exception as problem:  # a damaged file can fail in any part of the readers
+        cause = f"{type(problem).__name__}: {problem}".splitlines()[0].rstrip(": ")
         raise MinibertError(
-            f"{path} cannot be read, perhaps it is cut short ({str(problem).splitlines()[0]}): "
-            "download or copy it again."
+            f"{path} cannot be read, perhaps it is cut short ({cause}): download or copy it again."
         ) from None
-    raise MinibertError(f"{folder} has neither model.safetensors nor pytorch_model.bin: there are no weights to load.")
+    if not isinstance(tensors, dict) or not all(
+        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in tensors.items()
+    ):
+        raise MinibertError(f"{path} must hold tensors by their names and nothing else: save model.state_dict() alone.")
+    return tensors
 
 
 def translate(raw: dict[str, Tensor], style: Format, folder: Path) -> dict[str, Tensor]:
@@ -370,49 +387,60 @@ def check_tensors(tensors: dict[str, Tensor], expected: dict[str, Tensor], folde
 def save_pretrained(folder: str | Path, model: nn.Module, tokenizer: Any = None) -> None:
     """Write a checkpoint folder that this package and the ecosystem's libraries read.
 
-    Writes config.json, model.safetensors and, when given, the tokenizer's files. Everything is written beside
-    the folder first and then moved into place, so that a full disk leaves an earlier checkpoint as it was.
-    Raises MinibertError when it cannot be written.
+    Writes config.json, model.safetensors and, when given, the tokenizer's files. Everything is written into a
+    scratch folder first and then moved into place, so that a full disk leaves an earlier checkpoint as it was.
+    Raises MinibertError when it cannot be written, or when the format has no place for one of the settings.
     """
     folder = Path(folder)
     backbone = model.backbone if isinstance(model, WithHead) else model
+    if not isinstance(backbone, Backbone):
+        raise MinibertError(f"a {type(model).__name__} cannot be saved as a checkpoint: pass a model made by build().")
+    description = json.dumps(config_as_json(model), indent=2) + "\n"
     style = FORMATS[backbone.config.model_type]
     tensors = {}
     for name, tensor in model.state_dict().items():
         theirs = style.theirs(name.removeprefix("backbone."))
         tensors[theirs.removeprefix(style.prefix) if backbone is model else theirs] = tensor.detach().cpu().contiguous()
-    scratch = None
+    is_new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".saving-", dir=folder))
-        (scratch / "config.json").write_text(json.dumps(config_as_json(model), indent=2) + "\n", encoding="utf-8")
-        save_file(tensors, scratch / "model.safetensors", metadata={"format": "pt"})
-        if tokenizer is not None:
-            tokenizer.save(scratch)
-        for path in scratch.iterdir():
-            path.replace(folder / path.name)
+        with tempfile.TemporaryDirectory(prefix=".saving-", dir=folder) as scratch:
+            (Path(scratch) / "config.json").write_text(description, encoding="utf-8")
+            save_file(tensors, Path(scratch) / "model.safetensors", metadata={"format": "pt"})
+            if tokenizer is not None:
+                tokenizer.save(Path(scratch))
+            for path in Path(scratch).iterdir():
+                path.replace(folder / path.name)
     except (OSError, SafetensorError) as problem:
+        if is_new:
+            shutil.rmtree(folder, ignore_errors=True)
         raise MinibertError(
-            f"could not write the checkpoint to {folder} ({problem}): free space or choose another."
+            f"could not write the checkpoint to {folder} ({problem}): free some space or choose another folder."
         ) from None
-    finally:
-        if scratch is not None:
-            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def config_as_json(model: nn.Module) -> dict[str, Any]:
-    """What config.json says of a model: the ecosystem's field names, the class, the labels."""
+    """What config.json says of a model: the ecosystem's field names, the class, the labels.
+
+    Raises MinibertError for a setting that the family's format cannot express.
+    """
     config = model.config
     style = FORMATS[config.model_type]
     head = next((name for name, kind in HEADS.items() if type(model) is kind), None)
     described = {"architectures": [style.stem + CLASS_ENDINGS[head]], "model_type": config.model_type}
-    for name in (f.name for f in fields(config)):
-        theirs = style.field_names.get(name, name)
-        if theirs is not None and name != "labels":
-            described[theirs] = getattr(config, name)
+    for f in fields(config):
+        theirs, value = style.field_names.get(f.name, f.name), getattr(config, f.name)
+        if theirs is not None and f.name != "labels":
+            described[theirs] = value
+        elif theirs is None and value != f.default:
+            raise MinibertError(
+                f"{f.name} is {value}, but a {config.model_type} checkpoint has no place for it and readers assume "
+                f"{f.default}: the model cannot be saved in this format."
+            )
     described |= style.constants
-    described["id2label"] = {str(i): label for i, label in enumerate(config.labels)}
-    described["label2id"] = {label: i for i, label in enumerate(config.labels)}
+    if getattr(model, "reads_labels", False):
+        described["id2label"] = {str(i): label for i, label in enumerate(config.labels)}
+        described["label2id"] = {label: i for i, label in enumerate(config.labels)}
     described["tie_word_embeddings"] = True
     described["dtype"] = "float32"
     return described

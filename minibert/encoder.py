@@ -89,7 +89,8 @@ class EncoderConfig:
 class Output:
     """What a model returns. Every field is reached by its name; there is nothing to unpack by position.
 
-    last_hidden_state: (B, S, D); padded positions carry no meaning, and are zeros where the padding was skipped.
+    last_hidden_state: (B, S, D); padded positions carry no meaning, and are zeros where the padding was skipped. So
+    are positions that a head had no need of (see WithHead.forward).
     pooled: (B, D), or None for a model without pooler.
     hidden_states: L + 1 tensors (B, S, D), the embeddings first. attentions: L tensors (B, H, S, S).
     logits, pair_logits, loss: from a head; shapes stand there.
@@ -248,7 +249,7 @@ class Backbone(nn.Module):
         Raises MinibertError for ids outside the vocabulary, a sequence longer than the position table, or
         shapes that differ.
         """
-        self.check_inputs(input_ids, attention_mask, token_type_ids)
+        self.check_inputs(input_ids, attention_mask, token_type_ids, positions)
         layout = Layout(attention_mask, self.skip_padding)
         x = self.embed(input_ids, token_type_ids, layout)
         output = self.encoder(x, layout, return_attention, return_hidden, positions)
@@ -256,14 +257,18 @@ class Backbone(nn.Module):
             output.pooled = self.pooler(output.last_hidden_state)
         return output
 
-    def check_inputs(self, input_ids: Tensor, attention_mask: Tensor | None, token_type_ids: Tensor | None) -> None:
-        for name, ids in (
-            ("input_ids", input_ids),
-            ("attention_mask", attention_mask),
-            ("token_type_ids", token_type_ids),
-        ):
-            if ids is not None and not isinstance(ids, Tensor):
-                raise MinibertError(f"{name} is a {type(ids).__name__}, not a tensor: use torch.tensor({name}).")
+    def check_inputs(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None,
+        token_type_ids: Tensor | None,
+        positions: Tensor | None = None,
+    ) -> None:
+        others = {"attention_mask": attention_mask, "token_type_ids": token_type_ids, "positions": positions}
+        others = {name: tensor for name, tensor in others.items() if tensor is not None}
+        for name, tensor in {"input_ids": input_ids, **others}.items():
+            if not isinstance(tensor, Tensor):
+                raise MinibertError(f"{name} is a {type(tensor).__name__}, not a tensor: use torch.tensor({name}).")
         if input_ids.dim() != 2:
             raise MinibertError(
                 f"input_ids must have the shape (B, S), not {tuple(input_ids.shape)}: for a single text use ids[None]."
@@ -275,8 +280,8 @@ class Backbone(nn.Module):
                 f"a sequence of {input_ids.shape[1]} tokens is longer than the {self.config.max_length} positions "
                 f"of this model: cut it, e.g. with tok(texts, max_length={self.config.max_length})."
             )
-        for name, other in (("attention_mask", attention_mask), ("token_type_ids", token_type_ids)):
-            if other is not None and other.shape != input_ids.shape:
+        for name, other in others.items():
+            if other.shape != input_ids.shape:
                 raise MinibertError(
                     f"{name} has shape {tuple(other.shape)} but input_ids {tuple(input_ids.shape)}: "
                     "both must be (B, S)."
@@ -292,7 +297,7 @@ def initialise(module: nn.Module, std: float) -> None:
     Source: Devlin et al. 2019, released code (`create_initializer`); the paper does not say.
     """
     for part in module.modules():
-        if isinstance(part, (nn.Linear, nn.Embedding)) and not part.weight.is_meta:  # meta: nothing to draw into
+        if isinstance(part, (nn.Linear, nn.Embedding)):
             nn.init.trunc_normal_(part.weight, std=std, a=-2 * std, b=2 * std)
         elif isinstance(part, nn.LayerNorm):
             nn.init.ones_(part.weight)

@@ -31,7 +31,7 @@ def build(name_or_config: str | EncoderConfig, head: str | None = None, seed: in
     Under ``torch.device("meta")`` nothing is allocated and nothing drawn: a model of any size costs
     milliseconds, which is enough to count it. Raises MinibertError for an unknown preset or head.
     """
-    config = preset(name_or_config) if isinstance(name_or_config, str) else name_or_config
+    config = name_or_config if isinstance(name_or_config, EncoderConfig) else preset(str(name_or_config))
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)

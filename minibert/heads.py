@@ -43,6 +43,7 @@ class WithHead(nn.Module):
     """A backbone and what stands on it. Subclasses make their layers in `add_head` and use them in `score`."""
 
     reads_pooled: ClassVar[bool] | property = False
+    reads_labels: ClassVar[bool] = False  # whether config.labels names its classes
 
     def __init__(self, backbone: Backbone):
         super().__init__()
@@ -59,7 +60,7 @@ class WithHead(nn.Module):
         """Which last hidden states the head needs, (B, S) booleans; None for all."""
         return None
 
-    def score(self, output: Output, **targets: Tensor | None) -> Output:
+    def score(self, output: Output, attention_mask: Tensor | None, **targets: Tensor | None) -> Output:
         raise NotImplementedError
 
     def forward(
@@ -73,13 +74,15 @@ class WithHead(nn.Module):
     ) -> Output:
         """As the backbone's forward; `targets` are the keyword arguments that `score` names below.
 
-        When a head is asked about some positions only, the last block runs for these only, unless return_hidden.
+        When a head is asked about some positions only, the last block runs for these only, and last_hidden_state is
+        0 elsewhere; unless hidden states or attention are to be returned, which are always whole.
         """
-        positions = None if return_hidden else self.reads(input_ids, **targets)
+        self.backbone.check_inputs(input_ids, attention_mask, token_type_ids)
+        positions = None if return_hidden or return_attention else self.reads(input_ids, **targets)
         output = self.backbone(
             input_ids, attention_mask, token_type_ids, return_attention, return_hidden, positions=positions
         )
-        return self.score(output, **targets)
+        return self.score(output, attention_mask, **targets)
 
 
 class MaskedLMHead(nn.Module):
@@ -116,7 +119,13 @@ class MaskedLM(WithHead):
     ) -> Tensor | None:
         return asked_positions(input_ids.shape, labels, positions)
 
-    def score(self, output: Output, labels: Tensor | None = None, positions: Tensor | None = None) -> Output:
+    def score(
+        self,
+        output: Output,
+        attention_mask: Tensor | None,
+        labels: Tensor | None = None,
+        positions: Tensor | None = None,
+    ) -> Output:
         """labels: (B, S), the true id where a word is to be guessed, -100 elsewhere.
         positions: (B, S) booleans, True where logits are wanted; with labels it is where they are not -100.
 
@@ -173,6 +182,7 @@ class Pretraining(MaskedLM):
     def score(
         self,
         output: Output,
+        attention_mask: Tensor | None,
         labels: Tensor | None = None,
         positions: Tensor | None = None,
         pair_labels: Tensor | None = None,
@@ -182,7 +192,7 @@ class Pretraining(MaskedLM):
         Fills in logits, pair_logits (B, 2), and loss: the sum of the two losses whose labels are given. The two
         never share a call to the loss: label 0 of the pair is a class and is not ignored.
         """
-        super().score(output, labels, positions)
+        super().score(output, attention_mask, labels, positions)
         output.pair_logits = self.pair(self.pair_dropout(output.pooled))
         if pair_labels is not None:
             pair_loss = cross_entropy(output.pair_logits, pair_labels)
@@ -197,6 +207,8 @@ class SequenceClassification(WithHead):
     `classifier_act` (DistilBERT) puts a dense layer of its own, with that activation, in the pooler's place.
     """
 
+    reads_labels = True
+
     @property
     def reads_pooled(self) -> bool:
         return self.config.classifier_act is None
@@ -207,7 +219,7 @@ class SequenceClassification(WithHead):
         self.dropout = nn.Dropout(c.head_dropout)
         self.classifier = nn.Linear(c.hidden_size, c.num_labels)
 
-    def score(self, output: Output, labels: Tensor | None = None) -> Output:
+    def score(self, output: Output, attention_mask: Tensor | None, labels: Tensor | None = None) -> Output:
         """labels: (B,), class numbers. Fills in logits (B, C) and, with labels, the mean cross-entropy in nats."""
         features = output.pooled
         if self.dense is not None:
@@ -221,11 +233,13 @@ class SequenceClassification(WithHead):
 class TokenClassification(WithHead):
     """One of C classes for every token (Devlin et al. 2019, section 5.3)."""
 
+    reads_labels = True
+
     def add_head(self) -> None:
         self.dropout = nn.Dropout(self.config.head_dropout)
         self.classifier = nn.Linear(self.config.hidden_size, self.config.num_labels)
 
-    def score(self, output: Output, labels: Tensor | None = None) -> Output:
+    def score(self, output: Output, attention_mask: Tensor | None, labels: Tensor | None = None) -> Output:
         """labels: (B, S), class numbers, -100 where a token does not count.
 
         Fills in logits (B, S, C) and, with labels, the mean cross-entropy in nats over the tokens that count.
@@ -243,13 +257,17 @@ class QuestionAnswering(WithHead):
         self.dropout = nn.Dropout(self.config.span_dropout)
         self.span = nn.Linear(self.config.hidden_size, 2)
 
-    def score(self, output: Output, labels: Tensor | None = None) -> Output:
+    def score(self, output: Output, attention_mask: Tensor | None, labels: Tensor | None = None) -> Output:
         """labels: (B, 2), the positions of the answer's first and last token.
 
         Fills in logits (B, S, 2): [..., 0] scores each position as the start, [..., 1] as the end. With labels,
-        loss: the mean of the start's and the end's cross-entropy over the positions, in nats.
+        loss: the mean of the start's and the end's cross-entropy over the positions, in nats. Padding is no
+        candidate: its logits are the lowest number, so that the loss is that of the text alone.
         """
         output.logits = self.span(self.dropout(output.last_hidden_state))
+        if attention_mask is not None:
+            padding = ~attention_mask.bool()[..., None]
+            output.logits = output.logits.masked_fill(padding, torch.finfo(output.logits.dtype).min)
         if labels is not None:
             output.loss = cross_entropy(output.logits.transpose(1, 2), labels)
         return output

@@ -75,6 +75,17 @@ class FeedForward(nn.Module):
         return self.contract(self.activation(self.expand(x)))
 
 
+class Table(nn.Embedding):
+    """One learned vector for each id: torch's embedding, but starting from zeros.
+
+    `initialise` sets the numbers of a fresh model. Torch would draw its own first, only to have them replaced; on
+    the meta device that draw would take longer than all the counting.
+    """
+
+    def reset_parameters(self) -> None:
+        nn.init.zeros_(self.weight)
+
+
 class Embeddings(nn.Module):
     """What a token is + where it stands + which sentence it belongs to, then norm and dropout.
 
@@ -88,9 +99,9 @@ class Embeddings(nn.Module):
         self, vocab_size: int, max_positions: int, type_vocab_size: int, width: int, eps: float, dropout: float
     ):
         super().__init__()
-        self.word = nn.Embedding(vocab_size, width)
-        self.position = nn.Embedding(max_positions, width)
-        self.token_type = nn.Embedding(type_vocab_size, width) if type_vocab_size else None
+        self.word = Table(vocab_size, width)
+        self.position = Table(max_positions, width)
+        self.token_type = Table(type_vocab_size, width) if type_vocab_size else None
         self.norm = nn.LayerNorm(width, eps=eps)
         self.dropout = nn.Dropout(dropout)
 
@@ -120,17 +131,18 @@ class Pooler(nn.Module):
         return torch.tanh(self.dense(hidden[:, 0]))
 
 
-def check_ids(ids: Tensor, size: int, name: str) -> None:
-    """Raise a MinibertError when an id has no row in its table of `size` rows.
+def check_ids(
+    ids: Tensor, size: int, name: str, advice: str = "use the tokenizer that belongs to the model"
+) -> None:
+    """Raise a MinibertError when ids are no integers, or an id has no row in its table of `size` rows.
 
-    ids: any shape. Looked at on the CPU only: elsewhere the look would make the device wait.
+    ids: any shape. The values are looked at on the CPU only: elsewhere the look would make the device wait.
     """
+    if ids.dtype not in (torch.int64, torch.int32):
+        raise MinibertError(f"{name} must hold integers, not {ids.dtype}: use {name}.long().")
     if ids.device.type != "cpu" or not ids.numel():
         return
     low, high = (int(bound) for bound in ids.aminmax())
     if low < 0 or high >= size:
         wrong = low if low < 0 else high
-        raise MinibertError(
-            f"{name} holds the id {wrong}, but this model knows the ids 0 to {size - 1}: "
-            "use the tokenizer that belongs to the model."
-        )
+        raise MinibertError(f"{name} holds {wrong}, but this model knows only 0 to {size - 1}: {advice}.")

@@ -37,10 +37,9 @@ class AlbertConfig(EncoderConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 1 <= self.num_hidden_groups <= self.num_hidden_layers:
+        if self.num_hidden_groups > self.num_hidden_layers:
             raise MinibertError(
-                f"num_hidden_groups is {self.num_hidden_groups}; it must lie between 1 and the "
-                f"{self.num_hidden_layers} layers."
+                f"num_hidden_groups is {self.num_hidden_groups}; it cannot exceed the {self.num_hidden_layers} layers."
             )
 
     @property

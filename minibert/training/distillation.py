@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from minibert.encoder import Backbone
 from minibert.errors import MinibertError
 from minibert.factory import build
-from minibert.heads import IGNORE, MaskedLM, WithHead
+from minibert.heads import MaskedLM, WithHead, check_shape, cross_entropy
 from minibert.models.bert import BertConfig
 from minibert.models.distilbert import DistilBertConfig
 
@@ -33,18 +33,11 @@ def distillation_loss(
 
     Returns the mean over the tokens that count, a scalar; 0 when none does. The teacher gets no gradient. The
     gradients of soft targets shrink as 1/T²; the factor T² gives them back (Hinton et al. 2015, section 2).
+    Raises MinibertError for shapes that do not fit together, or a temperature that is not above 0.
     """
-    if student_logits.shape != teacher_logits.shape:
-        raise MinibertError(
-            f"student logits {tuple(student_logits.shape)} and teacher logits {tuple(teacher_logits.shape)} differ "
-            "in shape: both models must share one vocabulary and see the same tokens."
-        )
     if temperature <= 0:
         raise MinibertError(f"temperature is {temperature}; it must be above 0.")
-    student, teacher = student_logits.flatten(0, -2), teacher_logits.detach().flatten(0, -2)
-    if mask is not None:
-        counts = mask.bool().flatten()
-        student, teacher = student[counts], teacher[counts]
+    student, teacher = counted_tokens(student_logits, teacher_logits, mask)
     divergence = F.kl_div(
         F.log_softmax(student / temperature, dim=-1),
         F.log_softmax(teacher / temperature, dim=-1),
@@ -60,18 +53,24 @@ def cosine_hidden_loss(student_hidden: Tensor, teacher_hidden: Tensor, mask: Ten
     student_hidden, teacher_hidden: (..., D), the last hidden states. mask: (...), 1 where a token counts.
     Returns a scalar between 0 (same direction) and 2; 0 when no token counts. The teacher gets no gradient.
 
-    Source: Sanh et al. 2019, section 2 (L_cos).
+    Raises MinibertError for shapes that do not fit together. Source: Sanh et al. 2019, section 2 (L_cos).
     """
-    if student_hidden.shape != teacher_hidden.shape:
-        raise MinibertError(
-            f"student hidden states {tuple(student_hidden.shape)} and teacher hidden states "
-            f"{tuple(teacher_hidden.shape)} differ in shape: the cosine needs the same width D and the same tokens."
-        )
-    student, teacher = student_hidden.flatten(0, -2), teacher_hidden.detach().flatten(0, -2)
-    if mask is not None:
-        counts = mask.bool().flatten()
-        student, teacher = student[counts], teacher[counts]
+    student, teacher = counted_tokens(student_hidden, teacher_hidden, mask)
     return (1.0 - F.cosine_similarity(student, teacher, dim=-1)).sum() / max(len(student), 1)
+
+
+def counted_tokens(student: Tensor, teacher: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The tokens that count, one a row, the teacher's without gradient: twice (..., D) -> twice (N, D)."""
+    if student.shape != teacher.shape:
+        raise MinibertError(
+            f"the student's {tuple(student.shape)} and the teacher's {tuple(teacher.shape)} differ in shape: both "
+            "must see the same tokens, and have one vocabulary (for logits) or one width D (for hidden states)."
+        )
+    if mask is not None:
+        check_shape(mask, student.shape[:-1], "mask")
+        student, teacher = student[mask.bool()], teacher[mask.bool()]
+    width = student.shape[-1]
+    return student.reshape(-1, width), teacher.detach().reshape(-1, width)
 
 
 class TripleLoss(NamedTuple):
@@ -99,7 +98,8 @@ def triple_loss(
 
     student_logits, teacher_logits: (B, S, V), or (M, V) for M chosen tokens, all of which count.
     labels: (B, S) or (M,), the true id of each masked word, -100 elsewhere. student_hidden, teacher_hidden:
-    (B, S, D), last layer. attention_mask: (B, S), 1 real and 0 padding; it applies to whatever is (B, S).
+    (B, S, D), last layer, of all tokens (a model that is given labels or positions fills in only those, unless it is
+    called with return_hidden=True). attention_mask: (B, S), 1 real and 0 padding; it applies to whatever is (B, S).
 
     The weights 5, 2, 1 and temperature 2 are those of the released code.
     """
@@ -107,10 +107,7 @@ def triple_loss(
     distillation = distillation_loss(
         student_logits, teacher_logits, temperature, mask=attention_mask if per_slot else None
     )
-    targets = labels.flatten()
-    masked_lm = F.cross_entropy(student_logits.flatten(0, -2), targets, ignore_index=IGNORE, reduction="sum") / (
-        targets != IGNORE
-    ).sum().clamp(min=1)
+    masked_lm = cross_entropy(student_logits, labels)
     cosine = cosine_hidden_loss(student_hidden, teacher_hidden, mask=attention_mask)
     total = weights[0] * distillation + weights[1] * masked_lm + weights[2] * cosine
     return TripleLoss(total, distillation, masked_lm, cosine)
@@ -147,7 +144,7 @@ def student_from_teacher(teacher: nn.Module, layers: Sequence[int] | None = None
         )
     depth = len(backbone.encoder.order)
     layers = tuple(alternate_layers(depth) if layers is None else layers)
-    if not layers or not all(0 <= layer < depth for layer in layers):
+    if not layers or not all(layer in range(depth) for layer in layers):
         raise MinibertError(f"layers {list(layers)}: choose some of the teacher's layers 0 to {depth - 1}.")
 
     c = backbone.config

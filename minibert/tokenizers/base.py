@@ -1,0 +1,308 @@
+"""What the tokenizers of the whole family share: everything around cutting a text into pieces.
+
+A family says how a text is cut (``pieces``, and ``ids``, its quick way), where the special tokens stand
+(``layout``, ``pair_layout``), how pieces become text again (``join``) and which files it is kept in
+(``save``). From these come, here, encoding with offsets, truncation, padded batches and decoding.
+"""
+
+from __future__ import annotations
+
+import operator
+import os
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from minibert.errors import MinibertError
+
+FIRST, SECOND = 0, 1  # the two texts of a pair
+
+Span = tuple[int, int]  # characters text[start:end]
+Layout = tuple[tuple[str | int, int], ...]  # (a special token, or FIRST or SECOND; its token type), in order
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class SpecialTokens:
+    """The tokens that stand for no text: padding, unknown, start, separator, mask."""
+
+    pad: str
+    unk: str
+    cls: str
+    sep: str
+    mask: str
+
+    def all(self) -> tuple[str, ...]:
+        return (self.pad, self.unk, self.cls, self.sep, self.mask)
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """One text, or a pair, as tokens; all lists have one entry a token.
+
+    ids: row numbers of the embedding table. type_ids: the token types (segments A and B).
+    tokens: the pieces as the vocabulary writes them. sequence_ids: which text a token comes from: 0 the first,
+    1 the second, None for the special tokens that were put around them.
+    offsets: (start, end), so that text[start:end] is what the token covers in the original text named by
+    sequence_ids, untouched by any cleaning; (0, 0) where sequence_ids is None.
+    """
+
+    ids: list[int]
+    type_ids: list[int]
+    tokens: list[str]
+    sequence_ids: list[int | None]
+    offsets: list[Span]
+
+
+class Tokenizer(ABC):
+    """A vocabulary, and the way from text to its numbers and back.
+
+    vocabulary: token -> id. tokens: id -> token. special: the special tokens' names; their numbers are pad_id,
+    unk_id, cls_id, sep_id, mask_id, and all five together special_ids.
+    """
+
+    special: ClassVar[SpecialTokens]
+    layout: ClassVar[Layout]
+    pair_layout: ClassVar[Layout]
+
+    def __init__(self, vocabulary: Mapping[str, int]):
+        """vocabulary: token -> id, the ids being 0 ... V-1. Raises MinibertError if it is not, or a special
+        token is missing."""
+        numbers = vocabulary.values()
+        if not all(isinstance(i, int) for i in numbers) or set(numbers) != set(range(len(vocabulary))):
+            raise MinibertError(
+                f"the vocabulary's ids are not 0 to {len(vocabulary) - 1}, each once; number its tokens anew."
+            )
+        missing = [token for token in self.special.all() if token not in vocabulary]
+        if missing:
+            raise MinibertError(
+                f"the vocabulary ({len(vocabulary)} tokens) lacks {', '.join(missing)}; "
+                f"{type(self).__name__} needs {', '.join(self.special.all())}: is it another family's vocabulary?"
+            )
+        self.vocabulary = dict(vocabulary)
+        self.tokens = sorted(self.vocabulary, key=self.vocabulary.__getitem__)
+        self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = (
+            self.vocabulary[token] for token in self.special.all()
+        )
+        self.special_ids = frozenset(self.vocabulary[token] for token in self.special.all())
+
+    @property
+    def vocab_size(self) -> int:
+        """V, the number of tokens."""
+        return len(self.tokens)
+
+    # ------------------------------------------------------------------------- what each family writes
+
+    @abstractmethod
+    def pieces(self, text: str) -> list[tuple[int, Span]]:
+        """The text's tokens as (id, span in the text), without special tokens around them."""
+
+    @abstractmethod
+    def ids(self, text: str) -> list[int]:
+        """The ids of ``pieces(text)``, as fast as the family can."""
+
+    @abstractmethod
+    def join(self, tokens: Sequence[str]) -> str:
+        """Tokens as readable text."""
+
+    @abstractmethod
+    def save(self, folder: str | Path) -> None:
+        """Write the files that the ecosystem reads this tokenizer from."""
+
+    # --------------------------------------------------------------------------------- text to numbers
+
+    def encode(self, text: str, pair: str | None = None, max_length: int | None = None) -> Encoding:
+        """One text, or two, with special tokens around them and the place of each token in the text.
+
+        max_length: the most tokens to keep, special ones included. Of a pair the longer text is cut first,
+        until both are equally long; if the room is odd, the longer keeps one more (the second, when equal).
+        Raises MinibertError if a text is no str, or max_length leaves no room for the special tokens.
+        """
+        texts = [check_text(text, "the text")]
+        if pair is not None:
+            texts.append(check_text(pair, "the pair's second text"))
+        layout, room = self._layout_and_room(len(texts), max_length)
+        nowhere = {token: (self.vocabulary[token], (0, 0)) for token in self.special.all()}
+        row, type_ids, sequence_ids = _lay_out([self.pieces(text) for text in texts], nowhere, layout, room)
+        ids = [piece_id for piece_id, _ in row]
+        offsets = [span for _, span in row]
+        return Encoding(ids, type_ids, [self.tokens[i] for i in ids], sequence_ids, offsets)
+
+    def __call__(
+        self,
+        texts: str | Iterable[str],
+        pairs: str | Iterable[str] | None = None,
+        max_length: int | None = None,
+    ) -> dict[str, Tensor]:
+        """A batch as a model takes it: {"input_ids", "attention_mask", "token_type_ids"}, each (B, S) int64.
+
+        S is the longest row's length; shorter ones are filled with [PAD] where attention_mask is 0. One str is a
+        batch of one. pairs: the second texts, as many as texts. max_length: as in ``encode``.
+        Raises MinibertError for an empty batch, unequal numbers, and whatever ``encode`` refuses.
+        """
+        columns = [as_batch(texts, "texts")]
+        if pairs is not None:
+            columns.append(as_batch(pairs, "pairs"))
+            if len(columns[0]) != len(columns[1]):
+                raise MinibertError(
+                    f"{len(columns[0])} texts but {len(columns[1])} pairs; each text needs its own second text."
+                )
+        if not columns[0]:
+            raise MinibertError("there are no texts in the batch; give at least one.")
+        layout, room = self._layout_and_room(len(columns), max_length)
+        rows = [
+            _lay_out([self.ids(text) for text in row], self.vocabulary, layout, room)
+            for row in zip(*columns, strict=True)
+        ]
+        return {
+            "input_ids": self._pad([ids for ids, _, _ in rows], self.pad_id),
+            "attention_mask": self._pad([[1] * len(ids) for ids, _, _ in rows], 0),
+            "token_type_ids": self._pad([type_ids for _, type_ids, _ in rows], 0),
+        }
+
+    def _layout_and_room(self, texts: int, max_length: int | None) -> tuple[Layout, int | None]:
+        """Where the special tokens stand, and how many pieces fit between them (None: any number)."""
+        layout = self.layout if texts == 1 else self.pair_layout
+        if max_length is None:
+            return layout, None
+        around = [slot for slot, _ in layout if isinstance(slot, str)]
+        if not isinstance(max_length, int) or max_length < len(around):
+            raise MinibertError(
+                f"max_length is {max_length!r}, but the special tokens {' '.join(around)} alone take "
+                f"{len(around)}; give a whole number, {len(around)} or more."
+            )
+        return layout, max_length - len(around)
+
+    def _pad(self, rows: list[list[int]], value: int) -> Tensor:
+        """Rows of different lengths as one (B, S) tensor, filled at the right."""
+        padded = np.full((len(rows), max(map(len, rows))), value, dtype=np.int64)
+        for filled, row in zip(padded, rows, strict=True):
+            filled[: len(row)] = row
+        return torch.from_numpy(padded)
+
+    # --------------------------------------------------------------------------------- numbers to text
+
+    def decode(self, ids: Sequence[int] | Tensor, skip_special: bool = True) -> str:
+        """The text of one row of ids, (S,). What cleaning removed (case, accents, spacing) does not come back.
+
+        skip_special: leave out [CLS], [PAD] and their like. Raises MinibertError for an id that is no whole
+        number from 0 to V-1, or for more than one row.
+        """
+        numbers = [self._check_id(i, at) for at, i in enumerate(_as_row(ids))]
+        shown = [i for i in numbers if not (skip_special and i in self.special_ids)]
+        return self.join([self.tokens[i] for i in shown])
+
+    def _check_id(self, i: Any, at: int) -> int:
+        try:
+            number = operator.index(i)
+        except TypeError:
+            raise MinibertError(
+                f"decode takes one row of whole numbers; at position {at} stands a {type(i).__name__}."
+            ) from None
+        if not 0 <= number < self.vocab_size:
+            raise MinibertError(
+                f"id {number} at position {at} is outside the vocabulary, whose ids run from 0 to "
+                f"{self.vocab_size - 1}; were these ids made with another tokenizer?"
+            )
+        return number
+
+
+# ------------------------------------------------------------------------------- laying out and truncation
+
+
+def _lay_out(
+    texts: list[list[Item]], special: Mapping[str, Item], layout: Layout, room: int | None
+) -> tuple[list[Item], list[int], list[int | None]]:
+    """Texts cut to the room and set among the special tokens: items, type ids, sequence ids, all (S,)."""
+    kept = _longest_first([len(text) for text in texts], room)
+    items: list[Item] = []
+    type_ids: list[int] = []
+    sequence_ids: list[int | None] = []
+    for slot, type_id in layout:
+        if isinstance(slot, str):
+            placed, source = [special[slot]], None
+        else:
+            placed, source = texts[slot][: kept[slot]], slot
+        items += placed
+        type_ids += [type_id] * len(placed)
+        sequence_ids += [source] * len(placed)
+    return items, type_ids, sequence_ids
+
+
+def _longest_first(lengths: list[int], room: int | None) -> list[int]:
+    """How many pieces of each text stay when ``room`` fit; see Tokenizer.encode."""
+    if room is None or sum(lengths) <= room:
+        return lengths
+    if len(lengths) == 1:
+        return [room]
+    first, second = lengths
+    shorter = min(first, second, room // 2)
+    return [room - shorter, shorter] if first > second else [shorter, room - shorter]
+
+
+# ----------------------------------------------------------------------------------------- checking input
+
+
+def as_batch(texts: Any, name: str) -> list[str]:
+    if isinstance(texts, (str, bytes)) or not isinstance(texts, Iterable):
+        return [check_text(texts, name)]
+    return [check_text(text, f"{name}[{number}]") for number, text in enumerate(texts)]
+
+
+def check_text(text: Any, name: str) -> str:
+    if isinstance(text, str):
+        return text
+    if isinstance(text, bytes):
+        advice = "decode it first: text.decode('utf-8')"
+    else:
+        advice = "an empty cell of a table often reads as nan or None: drop it, or put '' in its place"
+    raise MinibertError(f"{name} is {repr(text)[:40]}, a {type(text).__name__}, and should be a str; {advice}.")
+
+
+def _as_row(ids: Any) -> list[Any]:
+    row = ids.tolist() if hasattr(ids, "tolist") else ids  # a tensor or an array
+    if isinstance(row, str) or not isinstance(row, Iterable):
+        raise MinibertError(f"decode takes one row of ids, not {repr(ids)[:40]}, a {type(ids).__name__}.")
+    return list(row)
+
+
+# --------------------------------------------------------------------------------------------- files
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file. Raises MinibertError if it cannot be read, is empty, or is not UTF-8."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # -sig: some editors put a byte order mark first
+    except OSError as error:
+        raise MinibertError(f"cannot read {path}: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise MinibertError(
+            f"{path} is not UTF-8 text (byte {error.start} is {error.object[error.start]:#04x}); "
+            "save it as UTF-8, or name the right file."
+        ) from error
+    if not text:
+        raise MinibertError(f"{path} is empty; was its download or its writing interrupted?")
+    return text
+
+
+def write_texts(folder: Path, contents: Mapping[str, str]) -> None:
+    """Write files (name -> text) into a folder, which is made if need be. None is put in place before all are whole.
+
+    Raises MinibertError if they cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as unfinished:
+            for name, text in contents.items():
+                (Path(unfinished) / name).write_text(text, encoding="utf-8", newline="\n")
+            for name in contents:
+                os.replace(Path(unfinished) / name, folder / name)
+    except (OSError, UnicodeEncodeError) as error:
+        raise MinibertError(f"cannot write to {folder}: {error}.") from error

@@ -1,0 +1,507 @@
+"""WordPiece: how BERT reads a word that it has never seen.
+
+BERT knows a fixed list of pieces, one embedding each, and nothing else. The uncased list has 30522; "unaffable" is
+not among them. So the word is cut, from left to right, and each time the longest piece that is in the list wins:
+
+    unaffable? unaffabl? unaffab? unaffa? unaff? unaf? una!     una     14477
+    ##ffable? ##ffabl? ##ffab? ##ffa!                           ##ffa   20961
+    ##ble!                                                      ##ble    3468
+
+"##" means: glued to what stands before. Inside a word only such pieces are tried, at its start only the others;
+that is how the words can be put together again. A word of which any part fits no piece, if only the last letter,
+becomes one [UNK] as a whole.
+
+A reader of English would have cut un-aff-able, and "un" and "##able" are both in the list. But greedy matching takes
+"una" because it is longer, and never looks back. (The example in BERT's own code promises un ##aff ##able. With the
+vocabulary that was published it is not so: there is no piece "##aff".)
+
+Before that, ``CharacterTable`` makes the text plain: cleaned, lower-cased, accents off, blanks around punctuation:
+
+    "Naïve? UNAFFABLE!"  ->  naive ? unaffable !  ->  naive ? una ##ffa ##ble !
+
+Read on in this order: CharacterTable, WordPiece.pieces, WordPiece.ids (the same, fast), learn_pieces (where a
+vocabulary comes from).
+
+Sources: Devlin et al. 2019, Section 3 and the released tokenization.py; Schuster and Nakajima 2012 and Wu et al. 2016
+(Section 4.1) for the model. Where today's standard library departs from the released code (special tokens written in
+a text, Greek final sigma), this file gives the same ids as the library. Which characters are marks or punctuation is
+asked of Python's own Unicode tables; signs added to Unicode in recent years may be classed differently elsewhere.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain, pairwise
+from pathlib import Path
+from typing import Any
+
+from minibert.errors import MinibertError
+from minibert.tokenizers.base import (
+    FIRST,
+    SECOND,
+    Span,
+    SpecialTokens,
+    Tokenizer,
+    as_batch,
+    read_text,
+    write_texts,
+)
+
+MAX_WORD_LENGTH = 100  # characters; a longer word is [UNK], as in the released code
+CONTINUATION = "##"
+
+BERT_SPECIAL = SpecialTokens(pad="[PAD]", unk="[UNK]", cls="[CLS]", sep="[SEP]", mask="[MASK]")
+SPECIAL_PATTERN = re.compile("(" + "|".join(map(re.escape, BERT_SPECIAL.all())) + ")")
+
+# ------------------------------------------------------------------------------------ 1. making text plain
+
+CJK_BLOCKS = (  # Chinese characters and their extensions; not Japanese kana, not Korean
+    (0x4E00, 0x9FFF),
+    (0x3400, 0x4DBF),
+    (0x20000, 0x2A6DF),
+    (0x2A700, 0x2B73F),
+    (0x2B740, 0x2B81F),
+    (0x2B820, 0x2CEAF),
+    (0xF900, 0xFAFF),
+    (0x2F800, 0x2FA1F),
+)
+
+
+class CharacterTable(dict):
+    """What each character becomes: code point -> "", a blank, or plain characters with blanks around some.
+
+    ``text.translate(table).split()`` is all of BERT's basic tokenisation, since none of its rules looks at a
+    character's neighbours. Entries are worked out when a character is first met.
+    """
+
+    def __init__(self, lowercase: bool, strip_accents: bool, space_cjk: bool):
+        super().__init__()
+        self.lowercase = lowercase
+        self.strip_accents = strip_accents
+        self.space_cjk = space_cjk
+
+    def __missing__(self, code: int) -> str:
+        self[code] = plain = self._plain(chr(code))
+        return plain
+
+    def _plain(self, character: str) -> str:
+        if is_blank(character):
+            return " "
+        if is_removed(character):
+            return ""
+        if self.space_cjk and is_cjk(character):
+            character = f" {character} "
+        if self.strip_accents:
+            # é is taken apart into e and an accent. Doing this character by character would differ from doing it
+            # to the whole text only in the order of marks, and nearly all marks are dropped here ("Mn"); the few
+            # that stay, such as musical stems, would have to stand side by side, out of order.
+            parts = unicodedata.normalize("NFD", character)
+            character = "".join(part for part in parts if unicodedata.category(part) != "Mn")
+        if self.lowercase:
+            character = character.lower()
+        return "".join(f" {part} " if is_punctuation(part) else part for part in character)
+
+
+def is_blank(character: str) -> bool:
+    return character in "\t\n\r" or unicodedata.category(character) in ("Zs", "Zl", "Zp")
+
+
+def is_removed(character: str) -> bool:
+    """Control characters, invisible formatting, private use, and U+FFFD, which marks a decoding error."""
+    return character == "\ufffd" or unicodedata.category(character) in ("Cc", "Cf", "Co", "Cs")
+
+
+def is_punctuation(character: str) -> bool:
+    """Unicode punctuation, and all of ASCII's visible signs: $, + and ~ too, which Unicode calls symbols."""
+    if character.isascii():
+        return character.isprintable() and not character.isalnum() and character != " "
+    return unicodedata.category(character).startswith("P")
+
+
+def is_cjk(character: str) -> bool:
+    return any(first <= ord(character) <= last for first, last in CJK_BLOCKS)
+
+
+# ------------------------------------------------------------------------------------- 2. the tokenizer
+
+
+class WordPiece(Tokenizer):
+    """BERT's tokenizer, also DistilBERT's and MobileBERT's.
+
+    lowercase: False for the cased vocabularies. strip_accents: None means the same as lowercase.
+    space_cjk: each Chinese character becomes a word of its own.
+
+        >>> WordPiece.from_file("vocab.txt").encode("unaffable").tokens
+        ['[CLS]', 'una', '##ffa', '##ble', '[SEP]']
+    """
+
+    special = BERT_SPECIAL
+    layout = (("[CLS]", 0), (FIRST, 0), ("[SEP]", 0))
+    pair_layout = (("[CLS]", 0), (FIRST, 0), ("[SEP]", 0), (SECOND, 1), ("[SEP]", 1))
+
+    def __init__(
+        self,
+        vocabulary: Mapping[str, int],
+        lowercase: bool = True,
+        strip_accents: bool | None = None,
+        space_cjk: bool = True,
+    ):
+        """Raises MinibertError if the vocabulary's ids are not 0 ... V-1 or a special token is missing."""
+        super().__init__(vocabulary)
+        self.lowercase = lowercase
+        self.strip_accents = strip_accents
+        self.space_cjk = space_cjk
+        self._table = CharacterTable(lowercase, lowercase if strip_accents is None else strip_accents, space_cjk)
+        self._longest = max(map(len, self.tokens))
+        self._cache = _ChunkCache(self.pieces)
+
+    def pieces(self, text: str) -> list[tuple[int, Span]]:
+        """The text's tokens as (id, span). Special tokens written in the text, as "[MASK]", are kept whole.
+
+        A span is the smallest stretch of the original text that holds all the characters a piece comes from.
+        Where one character gave several (a Korean syllable gives two or three letters) and a cut falls between
+        them, both pieces have that character in their spans.
+        """
+        found: list[tuple[int, Span]] = []
+        start = 0
+        for part in SPECIAL_PATTERN.split(text):
+            if part in self.special.all():
+                found.append((self.vocabulary[part], (start, start + len(part))))
+            else:
+                found += self._pieces_between(part, start)
+            start += len(part)
+        return found
+
+    def _pieces_between(self, text: str, shift: int) -> Iterator[tuple[int, Span]]:
+        """The pieces of a text without special tokens, which starts at character ``shift`` of a longer one."""
+        plain = text.translate(self._table)
+        origin = [at for at, character in enumerate(text, shift) for _ in self._table[ord(character)]]
+        for word in re.finditer("[^ ]+", plain):
+            start = word.start()
+            for piece_id, length in self.match(word.group()):
+                yield piece_id, (origin[start], origin[start + length - 1] + 1)
+                start += length
+
+    def match(self, word: str) -> list[tuple[int, int]]:
+        """Greedy longest match: a plain word's pieces as (id, number of characters); [UNK] for all if it fails."""
+        unknown = [(self.unk_id, len(word))]
+        if len(word) > MAX_WORD_LENGTH:
+            return unknown
+        pieces = []
+        start = 0
+        while start < len(word):
+            prefix = CONTINUATION if start else ""
+            for end in range(min(len(word), start + self._longest), start, -1):
+                piece_id = self.vocabulary.get(prefix + word[start:end])
+                if piece_id is not None:
+                    break
+            else:
+                return unknown
+            pieces.append((piece_id, end - start))
+            start = end
+        return pieces
+
+    def ids(self, text: str) -> list[int]:
+        """The ids of ``pieces(text)``, several times as fast: what stands between blanks is looked up in a cache.
+
+        Language repeats itself, so nearly every chunk of a text has been cut before. A blank never belongs to a
+        piece, and nothing acts across one; therefore the chunks' ids, one after the other, are the text's.
+        The cut is at " " and newline only: str.split() would also cut at control characters, which BERT deletes.
+        """
+        return list(chain.from_iterable(map(self._cache.__getitem__, text.replace("\n", " ").split(" "))))
+
+    def join(self, tokens: Iterable[str]) -> str:
+        """Words with one blank between them, and none before . , ! ?: una ##ffa ##ble ! -> "unaffable!"."""
+        text = " ".join(tokens).replace(" " + CONTINUATION, "")
+        return re.sub(" ([.,!?])", r"\1", text)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled (for worker processes) and copied without the cache."""
+        return WordPiece, (self.vocabulary, self.lowercase, self.strip_accents, self.space_cjk)
+
+    # ------------------------------------------------------------------------------- from and to files
+
+    @classmethod
+    def from_file(
+        cls,
+        path: str | Path,
+        lowercase: bool = True,
+        strip_accents: bool | None = None,
+        space_cjk: bool = True,
+    ) -> WordPiece:
+        """Read a vocab.txt: one token a line, its id is the number of its line, from 0.
+
+        Raises MinibertError if it is missing, empty or not UTF-8, if a line is blank, or a token stands twice: which
+        of its two ids is meant could only be guessed, and the other's embedding would never be used.
+        """
+        path = Path(path)
+        lines = read_text(path).removesuffix("\n").split("\n")  # splitlines() would also cut at U+2028, U+0085 ...
+        vocabulary: dict[str, int] = {}
+        for number, token in enumerate(lines):
+            if token == "":
+                raise MinibertError(f"line {number + 1} of {path} is blank; a vocabulary has one token a line.")
+            if token in vocabulary:
+                raise MinibertError(
+                    f"{path} has {token!r} twice, in lines {vocabulary[token] + 1} and {number + 1}; "
+                    "a token has one id: remove or rename one of them."
+                )
+            vocabulary[token] = number
+        return cls(vocabulary, lowercase, strip_accents, space_cjk)
+
+    @classmethod
+    def from_folder(cls, folder: str | Path) -> WordPiece:
+        """Read the tokenizer of a checkpoint folder.
+
+        It is taken from vocab.txt with the settings in tokenizer_config.json (uncased if there is none), or from a
+        tokenizer.json, which is all that newer folders have. Raises MinibertError if there is neither, naming what
+        was found, or if the tokenizer.json describes something else.
+        """
+        folder = Path(folder)
+        if (folder / "vocab.txt").exists():
+            return cls.from_file(folder / "vocab.txt", **settings_beside(folder / "vocab.txt"))
+        if (folder / "tokenizer.json").exists():
+            return _read_tokenizer_json(folder / "tokenizer.json")
+        if not folder.is_dir():
+            raise MinibertError(f"there is no folder {folder}; name a checkpoint folder that holds a vocab.txt.")
+        raise MinibertError(
+            f"{folder} holds no WordPiece vocabulary (vocab.txt, or tokenizer.json); {_what_is_there(folder)}"
+        )
+
+    def save(self, folder: str | Path) -> None:
+        """Write vocab.txt, tokenizer_config.json and special_tokens_map.json, which other libraries read too.
+
+        Raises MinibertError, with nothing written, if the folder cannot be written to, if a token cannot stand on a
+        line, or if the folder has a tokenizer.json: other libraries would go on reading that one.
+        """
+        folder = Path(folder)
+        if (folder / "tokenizer.json").exists():
+            raise MinibertError(
+                f"{folder} has a tokenizer.json, which other libraries read before vocab.txt; "
+                "save to another folder, or remove that file first."
+            )
+        for token in self.tokens:
+            if not token or "\n" in token or "\r" in token:
+                raise MinibertError(f"the token {token!r} cannot be a line of vocab.txt; remove or rename it.")
+        names = {f"{role}_token": token for role, token in vars(self.special).items()}
+        settings = {
+            "do_lower_case": self.lowercase,
+            "strip_accents": self.strip_accents,
+            "tokenize_chinese_chars": self.space_cjk,
+            "tokenizer_class": "BertTokenizer",
+        }
+        write_texts(
+            folder,
+            {
+                "vocab.txt": "".join(token + "\n" for token in self.tokens),
+                "tokenizer_config.json": json.dumps(settings | names, indent=2) + "\n",
+                "special_tokens_map.json": json.dumps(names, indent=2) + "\n",
+            },
+        )
+
+    # ------------------------------------------------------------------------------------- from text
+
+    @classmethod
+    def train(
+        cls,
+        texts: Iterable[str],
+        vocab_size: int,
+        lowercase: bool = True,
+        min_frequency: int = 2,
+    ) -> WordPiece:
+        """Make a vocabulary of at most ``vocab_size`` tokens from texts; see ``learn_pieces`` for how.
+
+        It holds the special tokens, every character of the texts, and pieces that occur at least ``min_frequency``
+        times. The same texts, in any order, give the same vocabulary.
+        Raises MinibertError if vocab_size cannot hold the characters, or if the texts have no words.
+        """
+        table = CharacterTable(lowercase, lowercase, space_cjk=True)
+        chunks = Counter(chunk for text in as_batch(texts, "texts") for chunk in text.split(" "))
+        words: Counter[str] = Counter()
+        for chunk, count in chunks.items():
+            for word in SPECIAL_PATTERN.sub(" ", chunk).translate(table).split():
+                words[word] += count
+        if not words:
+            raise MinibertError("there is not one word in the texts; a vocabulary cannot be made from them.")
+        special = cls.special.all()
+        tokens = [*special, *learn_pieces(words, vocab_size - len(special), min_frequency)]
+        return cls({token: number for number, token in enumerate(tokens)}, lowercase)
+
+
+class _ChunkCache(dict):
+    """Chunk of text (no blank inside) -> its ids, worked out when first asked for.
+
+    Bounded, so that it cannot fill the memory: long chunks are not kept (they seldom come twice), and when the cache
+    is full it starts again from empty, which costs little, as common words are soon back.
+    """
+
+    MAX_CHUNKS = 2**19
+    MAX_CHUNK_LENGTH = 32
+
+    def __init__(self, pieces: Callable[[str], list[tuple[int, Span]]]):
+        super().__init__()
+        self._pieces = pieces
+
+    def __missing__(self, chunk: str) -> tuple[int, ...]:
+        ids = tuple(piece_id for piece_id, _ in self._pieces(chunk))
+        if len(chunk) <= self.MAX_CHUNK_LENGTH:
+            if len(self) >= self.MAX_CHUNKS:
+                self.clear()
+            self[chunk] = ids
+        return ids
+
+
+# ------------------------------------------------------------------------------- 3. learning a vocabulary
+
+
+def learn_pieces(word_counts: Mapping[str, int], size: int, min_frequency: int) -> list[str]:
+    """At most ``size`` pieces that spell the words in few pieces. word_counts: plain word -> how often it occurs.
+
+    Begin with single characters; join the two neighbours that stand side by side most often into one new piece,
+    everywhere; repeat. Ties go to the pair that sorts first. (Sennrich et al. 2016 for the procedure.)
+
+    Why the most frequent pair? WordPiece was described as joining the pair that makes the text most likely, which is
+    often retold as the highest count(ab) / (count(a) count(b)). Taken at its word that score prefers the rarest: two
+    characters that occur once each, side by side, score 1, and nothing scores more. BERT's own trainer was never
+    published; the standard library's counts pairs, too.
+
+    Every character gets a piece for the start of a word, and one for the inside unless it always stands alone, as
+    punctuation does: a word made of known characters is then never [UNK]. Raises MinibertError if ``size`` cannot
+    hold these.
+    """
+    words = [word for word in word_counts if len(word) <= MAX_WORD_LENGTH]
+    counts = [word_counts[word] for word in words]
+    spelling = [[word[0], *(CONTINUATION + character for character in word[1:])] for word in words]
+    starts = {character for word in words for character in word}
+    insides = {CONTINUATION + character for word in words if len(word) > 1 for character in word}
+    pieces = dict.fromkeys(sorted(starts) + sorted(insides))
+    if len(pieces) > size:
+        raise MinibertError(
+            f"the texts' characters alone take {len(pieces)} pieces, {len(pieces) - size} more than there is room for; "
+            f"raise vocab_size by {len(pieces) - size} or more."
+        )
+
+    pair_counts: Counter[tuple[str, str]] = Counter()
+    words_with: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
+    for number, symbols in enumerate(spelling):
+        for pair in pairwise(symbols):
+            pair_counts[pair] += counts[number]
+            words_with[pair].add(number)
+
+    queue = [(-count, pair) for pair, count in pair_counts.items()]
+    heapq.heapify(queue)
+    while queue and len(pieces) < size:
+        negative_count, best = heapq.heappop(queue)
+        if -negative_count != pair_counts[best]:
+            continue  # outdated: the pair went back into the queue when its count changed
+        if -negative_count < min_frequency:
+            break
+        pieces[_joined(best)] = None
+        changed = set()
+        for number in words_with.pop(best):
+            before = spelling[number]
+            after = spelling[number] = _join_pair(before, best)
+            for pair in pairwise(before):
+                pair_counts[pair] -= counts[number]
+                changed.add(pair)
+            for pair in pairwise(after):
+                pair_counts[pair] += counts[number]
+                words_with[pair].add(number)
+                changed.add(pair)
+        for pair in changed:
+            if pair_counts[pair]:
+                heapq.heappush(queue, (-pair_counts[pair], pair))
+    return list(pieces)
+
+
+def _joined(pair: tuple[str, str]) -> str:
+    return pair[0] + pair[1].removeprefix(CONTINUATION)
+
+
+def _join_pair(symbols: list[str], pair: tuple[str, str]) -> list[str]:
+    """The symbols with each occurrence of the pair, from the left, made one."""
+    joined = []
+    at = 0
+    while at < len(symbols):
+        if tuple(symbols[at : at + 2]) == pair:
+            joined.append(_joined(pair))
+            at += 2
+        else:
+            joined.append(symbols[at])
+            at += 1
+    return joined
+
+
+# ------------------------------------------------------------------------------------------ 4. file formats
+
+# Our setting -> its name in tokenizer_config.json, and in a tokenizer.json's "normalizer".
+CONFIG_NAMES = {
+    "lowercase": "do_lower_case",
+    "strip_accents": "strip_accents",
+    "space_cjk": "tokenize_chinese_chars",
+}
+NORMALIZER_NAMES = {
+    "lowercase": "lowercase",
+    "strip_accents": "strip_accents",
+    "space_cjk": "handle_chinese_chars",
+}
+BERT_MODEL = {
+    "type": "WordPiece",
+    "unk_token": BERT_SPECIAL.unk,
+    "continuing_subword_prefix": CONTINUATION,
+    "max_input_chars_per_word": MAX_WORD_LENGTH,
+}
+OTHER_FAMILIES = {
+    "merges.txt": "byte-level BPE, as RoBERTa and BART have it",
+    "spiece.model": "Unigram, as ALBERT and XLNet have it",
+}
+
+
+def settings_beside(vocab_file: Path) -> dict[str, Any]:
+    """The settings in the tokenizer_config.json of the same folder; none, if there is no such file."""
+    path = vocab_file.with_name("tokenizer_config.json")
+    config = _read_json(path) if path.exists() else {}
+    return {ours: config[theirs] for ours, theirs in CONFIG_NAMES.items() if theirs in config}
+
+
+def _read_tokenizer_json(path: Path) -> WordPiece:
+    """The WordPiece tokenizer that a tokenizer.json describes. Raises MinibertError if it describes another."""
+    content = _read_json(path)
+    model, normalizer = content.get("model") or {}, content.get("normalizer") or {}
+    for name, expected in BERT_MODEL.items():
+        if model.get(name) != expected:
+            raise MinibertError(
+                f"{path} does not hold BERT's WordPiece: its model's {name} is {model.get(name)!r}, not {expected!r}."
+            )
+    if normalizer.get("type") != "BertNormalizer" or not normalizer.get("clean_text"):
+        raise MinibertError(f"{path} prepares text in another way than BERT's, which is not read here.")
+    added = [token["content"] for token in content.get("added_tokens", ())]
+    unknown = sorted({*added} - {*BERT_SPECIAL.all()})
+    if unknown:
+        raise MinibertError(f"{path} adds tokens of its own, which are not read here: {', '.join(unknown[:5])}.")
+    settings = {ours: normalizer[theirs] for ours, theirs in NORMALIZER_NAMES.items() if theirs in normalizer}
+    return WordPiece(model["vocab"], **settings)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise MinibertError(f"{path} is not valid JSON ({error}); was its download interrupted?") from error
+    if not isinstance(content, dict):
+        raise MinibertError(f"{path} should hold a JSON object, not a {type(content).__name__}.")
+    return content
+
+
+def _what_is_there(folder: Path) -> str:
+    names = sorted(entry.name for entry in folder.iterdir())
+    if not names:
+        return "it is empty."
+    for name, family in OTHER_FAMILIES.items():
+        if name in names:
+            return f"found {name}: that is {family}."
+    return f"found {', '.join(names[:8])}{' ...' if len(names) > 8 else ''}."

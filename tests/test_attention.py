@@ -1,0 +1,273 @@
+"""Attention: the formula, its fused twin, the masks, the packing of real tokens, and many heads at once."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from tiny import MASK, REAL, B, D, H, K, S, close, gradcheck, gradcheck_module, randn, randomise, refuses
+from torch import Tensor
+
+from minibert.attention import Layout, MultiHeadAttention, attention, causal_mask, fused_attention, padding_mask
+
+T, VALUE = 8, 10  # keys, and features of a value
+
+# A query that may look at nothing: row 2 of text 1, and all of text 4.
+RANDOM_MASK = torch.rand(B, 1, S, T, generator=torch.Generator().manual_seed(3)) > 0.4
+RANDOM_MASK[1, 0, 2] = False
+RANDOM_MASK[4] = False
+
+MASKS = {
+    "no mask": None,
+    "padding": padding_mask(torch.cat([MASK, MASK[:, :1]], dim=1)),
+    "causal": causal_mask(T)[:, :, :S],
+    "padding and causal": padding_mask(torch.cat([MASK, MASK[:, :1]], dim=1)) & causal_mask(T)[:, :, :S],
+    "random": RANDOM_MASK,
+}
+
+
+def inputs() -> list[Tensor]:
+    """q, k, v and a bias; no two axes of one size."""
+    return [
+        randn(B, H, S, K, seed=1),
+        randn(B, H, T, K, seed=2),
+        randn(B, H, T, VALUE, seed=3),
+        randn(1, H, S, T, seed=4),
+    ]
+
+
+def attention_by_hand(q: list, k: list, v: list, allowed: list, bias: list) -> tuple[list, list]:
+    """One head of one text, one number at a time."""
+    output, weights = [], []
+    for s, query in enumerate(q):
+        score = [sum(a * b for a, b in zip(query, key, strict=True)) / math.sqrt(len(query)) for key in k]
+        power = [math.exp(x + bias[s][t]) if allowed[s][t] else 0.0 for t, x in enumerate(score)]
+        total = sum(power)
+        weights.append([p / total if total else 0.0 for p in power])
+        output.append([sum(w * value[i] for w, value in zip(weights[-1], v, strict=True)) for i in range(len(v[0]))])
+    return output, weights
+
+
+@pytest.mark.parametrize("with_bias", [False, True], ids=["", "bias"])
+@pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS)
+def test_the_formula_is_what_a_person_computes_number_by_number(mask, with_bias):
+    q, k, v, bias = inputs()
+    output, weights = attention(q, k, v, mask, bias=bias if with_bias else None)
+    allowed = (torch.ones(1, dtype=torch.bool) if mask is None else mask).expand(B, H, S, T).tolist()
+    bias = (bias if with_bias else torch.zeros(1, H, S, T)).tolist()
+    expected = [
+        [
+            attention_by_hand(q[b, h].tolist(), k[b, h].tolist(), v[b, h].tolist(), allowed[b][h], bias[0][h])
+            for h in range(H)
+        ]
+        for b in range(B)
+    ]
+    close(output, torch.tensor([[head[0] for head in text] for text in expected], dtype=torch.float64))
+    close(weights, torch.tensor([[head[1] for head in text] for text in expected], dtype=torch.float64))
+
+
+@pytest.mark.parametrize("with_bias", [False, True], ids=["", "bias"])
+@pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)], ids=["64", "32"])
+def test_fused_equals_written_out_in_values_and_gradients(mask, with_bias, dtype, tolerance):
+    results = []
+    for function in (lambda *args, **kw: attention(*args, **kw)[0], fused_attention):
+        tensors = [x.detach().to(dtype).requires_grad_() for x in inputs()]
+        q, k, v, bias = tensors
+        output = function(q, k, v, mask, bias=bias if with_bias else None)
+        output.mul(randn(*output.shape, seed=5).to(dtype)).sum().backward()
+        results.append([output, *(x.grad for x in (tensors if with_bias else tensors[:3]))])
+    for written_out, fused in zip(*results, strict=True):
+        close(fused, written_out, tolerance)
+
+
+@pytest.mark.parametrize("with_bias", [False, True], ids=["", "bias"])
+def test_a_query_that_may_look_at_nothing_gets_zeros_and_no_nan(with_bias):
+    q, k, v, bias = inputs()
+    bias = bias if with_bias else None
+    output, weights = attention(q, k, v, RANDOM_MASK, bias=bias)
+    fused = fused_attention(q, k, v, RANDOM_MASK, bias=bias)
+    for tensor in (output, weights, fused):
+        assert not tensor[1, :, 2].any()
+        assert not tensor[4].any()
+    for result in (output, fused):
+        with torch.autograd.set_detect_anomaly(True):  # no NaN on the way either, only to be wiped out later
+            gradients = torch.autograd.grad(result.sum(), (q, k, v))
+        for gradient in gradients:
+            assert gradient.isfinite().all()
+            assert not gradient[4].any()
+
+
+def test_weights_are_zero_where_masked_and_their_rows_sum_to_one():
+    q, k, v, _ = inputs()
+    weights = attention(q, k, v, RANDOM_MASK)[1]
+    allowed = RANDOM_MASK.expand(B, H, S, T)
+    assert not weights[~allowed].any()
+    assert (weights[allowed] > 0).all()
+    close(weights.sum(-1), allowed.any(-1).double())
+
+
+@pytest.mark.parametrize("function", [attention, fused_attention])
+def test_dropout_acts_on_the_weights_and_not_on_the_output(function):
+    q, k, _, _ = inputs()
+    weights = attention(q, k, k)[1]
+    # values that hand the weights through, twice: a weight that is dropped is missing from both halves
+    values = torch.eye(T, dtype=torch.float64).repeat(1, 2).expand(B, H, T, 2 * T)
+    torch.manual_seed(0)
+    result = function(q, k, values, dropout=0.25)
+    if function is attention:
+        result, returned = result
+        assert torch.equal(returned, weights), "the weights are to be returned as they were before dropout"
+    first, second = result.chunk(2, dim=-1)
+    assert torch.equal(first, second)
+    kept = first != 0
+    close(first[kept], weights[kept] / 0.75)
+    # 840 weights: five standard deviations of the share that is kept are 0.075
+    assert kept.double().mean().item() == pytest.approx(0.75, abs=0.075)
+
+
+def test_gradients_of_the_formula():
+    q, k, v, bias = (x[:1, :1].detach().requires_grad_() for x in inputs())
+    mask = RANDOM_MASK[1:2]
+    assert gradcheck(lambda q, k, v, bias: attention(q, k, v, mask, bias=bias), (q, k, v, bias))
+
+
+def test_a_mask_says_true_where_one_may_look():
+    assert padding_mask(torch.tensor([[1, 1, 0], [0, 1, 1]])).tolist() == [
+        [[[True, True, False]]],
+        [[[False, True, True]]],
+    ]
+    assert causal_mask(3).tolist() == [[[[True, False, False], [True, True, False], [True, True, True]]]]
+    both = padding_mask(torch.tensor([[0, 1, 1]])) & causal_mask(3)
+    assert both.tolist() == [[[[False, False, False], [False, True, False], [False, True, True]]]]
+
+
+# ------------------------------------------------------------------------------- where the tokens stand
+
+
+def test_packing_keeps_the_real_tokens_in_order_and_unpacking_puts_zeros_between():
+    layout = Layout(torch.tensor([[1, 0, 1], [0, 1, 0]]))
+    x = torch.tensor([[[1, 2], [3, 4], [5, 6]], [[7, 8], [9, 10], [11, 12]]])
+    packed = layout.pack(x)
+    assert packed.tolist() == [[1, 2], [5, 6], [9, 10]]
+    assert layout.unpack(packed).tolist() == [[[1, 2], [0, 0], [5, 6]], [[0, 0], [9, 10], [0, 0]]]
+    assert layout.pack(x[..., 0]).tolist() == [1, 5, 9]
+
+
+@pytest.mark.parametrize(
+    ("layout", "masks"),
+    [(Layout(), False), (Layout(torch.ones(B, S)), False), (Layout(MASK, skip_padding=False), True)],
+    ids=["no mask", "nothing padded", "plain way"],
+)
+def test_a_layout_without_packing_leaves_tokens_where_they_are(layout, masks):
+    x = randn(B, S, D)
+    assert layout.pack(x) is x
+    assert layout.unpack(x) is x
+    assert (layout.mask is not None) == masks
+
+
+# ------------------------------------------------------------------------------------------ many heads
+
+
+def heads(value_size: int | None = None, dropout: float = 0.0) -> MultiHeadAttention:
+    return randomise(MultiHeadAttention(D, H, dropout, value_size)).double().eval()
+
+
+def heads_by_hand(
+    module: MultiHeadAttention, x: Tensor, key: Tensor, value: Tensor, mask: Tensor
+) -> tuple[Tensor, Tensor]:
+    """One text, one head after the other: features 0..K-1 are the first head's, the next K the second's."""
+    q, k, v = module.query(x), module.key(key), module.value(value)
+    mixed, weights = [], []
+    for h in range(H):
+        own = slice(h * K, (h + 1) * K)
+        output, weight = attention(q[:, own], k[:, own], v[:, own], mask)
+        mixed.append(output)
+        weights.append(weight)
+    return module.output(torch.cat(mixed, dim=1)), torch.stack(weights)
+
+
+def test_heads_are_cut_out_of_the_features_and_put_back():
+    module = MultiHeadAttention(6, 3)
+    x = torch.arange(12).view(1, 2, 6)
+    heads = module.split_heads(x)
+    assert heads.tolist() == [[[[0, 1], [6, 7]], [[2, 3], [8, 9]], [[4, 5], [10, 11]]]]
+    assert torch.equal(module.merge_heads(heads), x)
+
+
+@pytest.mark.parametrize("return_weights", [False, True], ids=["fused", "written out"])
+def test_many_heads_are_single_heads_side_by_side(return_weights):
+    module, x = heads(), randn(B, S, D)
+    output, weights = module(x, layout=Layout(MASK, skip_padding=False), return_weights=return_weights)
+    for text in range(B):
+        expected, expected_weights = heads_by_hand(module, x[text], x[text], x[text], REAL[text])
+        close(output[text], expected)
+        if return_weights:
+            close(weights[text], expected_weights)
+    assert return_weights or weights is None
+
+
+def test_queries_look_at_another_sequence_of_another_length_and_width():
+    module, x, key, value = heads(VALUE), randn(B, S, D), randn(B, T, D, seed=1), randn(B, T, VALUE, seed=2)
+    key_mask = torch.cat([MASK, MASK[:, :1]], dim=1)
+    output, weights = module(
+        x, key, value, layout=Layout(), key_layout=Layout(key_mask, skip_padding=False), return_weights=True
+    )
+    assert weights.shape == (B, H, S, T)
+    for text in range(B):
+        expected, expected_weights = heads_by_hand(module, x[text], key[text], value[text], key_mask[text].bool())
+        close(output[text], expected)
+        close(weights[text], expected_weights)
+
+
+def test_a_mask_that_is_given_stands_in_for_the_padding_mask():
+    module, x = heads(), randn(B, S, D)
+    layout = Layout(MASK, skip_padding=False)
+    output, _ = module(x, layout=layout, mask=causal_mask(S) & layout.mask)
+    for text in range(B):
+        close(output[text], heads_by_hand(module, x[text], x[text], x[text], REAL[text] & causal_mask(S)[0, 0])[0])
+
+
+@pytest.mark.parametrize("return_weights", [False, True], ids=["fused", "written out"])
+def test_packed_tokens_meet_as_padded_ones_do(return_weights):
+    module, x, layout = heads(), randn(B, S, D), Layout(MASK)
+    packed, packed_weights = module(layout.pack(x), layout=layout, return_weights=return_weights)
+    padded, weights = module(x, layout=Layout(MASK, skip_padding=False), return_weights=return_weights)
+    close(packed, padded[REAL])
+    if return_weights:
+        close(packed_weights.transpose(1, 2)[REAL], weights.transpose(1, 2)[REAL])
+
+
+def test_packed_keys_of_another_sequence():
+    module, x, key = heads(), randn(B, S, D), randn(B, T, D, seed=1)
+    key_mask = torch.cat([MASK, MASK[:, :1]], dim=1)
+    layout = Layout(key_mask)
+    packed, _ = module(x, layout.pack(key), layout=Layout(), key_layout=layout)
+    padded, _ = module(x, key, layout=Layout(), key_layout=Layout(key_mask, skip_padding=False))
+    close(packed, padded)
+
+
+@pytest.mark.parametrize("return_weights", [False, True], ids=["fused", "written out"])
+def test_gradients_of_many_heads_with_packed_tokens(return_weights):
+    layout = Layout(torch.tensor([[1, 1, 0], [0, 0, 0], [1, 0, 1]]))
+    x = randn(4, 6)
+    module = randomise(MultiHeadAttention(6, 3)).double()
+    assert gradcheck_module(module, x, layout=layout, return_weights=return_weights)
+
+
+@pytest.mark.parametrize("return_weights", [False, True], ids=["fused", "written out"])
+def test_weights_are_dropped_only_while_training(return_weights):
+    module, x = heads(dropout=0.5), randn(B, S, D)
+
+    def run() -> Tensor:
+        return module(x, layout=Layout(), return_weights=return_weights)[0]
+
+    assert torch.equal(run(), run())
+    module.train()
+    assert not torch.equal(run(), run())
+
+
+def test_heads_must_divide_the_features():
+    with refuses("hidden_size 12", "5 heads"):
+        MultiHeadAttention(12, 5)

@@ -1,0 +1,307 @@
+"""Distillation: each loss worked out by hand, and a student that is a true copy of chosen layers."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from tiny import CONFIGS, IDS, MASK, REAL, B, D, S, V, close, gradcheck, randn, refuses, tiny
+from torch import Tensor, nn
+
+from minibert.factory import build
+from minibert.models.distilbert import DistilBert
+from minibert.training.distillation import (
+    RELEASED_LAYERS,
+    alternate_layers,
+    cosine_hidden_loss,
+    distillation_loss,
+    student_from_teacher,
+    triple_loss,
+)
+
+
+def softmax(logits: list[float], temperature: float) -> list[float]:
+    powers = [math.exp(x / temperature) for x in logits]
+    return [power / sum(powers) for power in powers]
+
+
+def divergence(student: list[float], teacher: list[float], temperature: float) -> float:
+    """KL(teacher ‖ student) of one token, softened, in nats."""
+    p, q = softmax(teacher, temperature), softmax(student, temperature)
+    return sum(a * math.log(a / b) for a, b in zip(p, q, strict=True))
+
+
+def soft_target_loss(student: Tensor, teacher: Tensor, temperature: float, mask: Tensor) -> Tensor:
+    """One token after the other, by hand."""
+    chosen = zip(student[mask.bool()].tolist(), teacher[mask.bool()].tolist(), strict=True)
+    tokens = [temperature**2 * divergence(s, t, temperature) for s, t in chosen]
+    return torch.tensor(sum(tokens) / len(tokens), dtype=torch.float64)
+
+
+# ---------------------------------------------------------------------------------------- soft targets
+
+
+def test_soft_targets_worked_out_on_paper():
+    # teacher 3/4 and 1/4, student 1/2 and 1/2, at T = 1 and at T = 2 from logits twice as far apart
+    teacher, student = torch.tensor([[math.log(3.0), 0.0]]), torch.zeros(1, 2)
+    kl = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
+    assert distillation_loss(student, teacher, temperature=1.0).item() == pytest.approx(kl, abs=1e-7)
+    assert distillation_loss(student, 2 * teacher, temperature=2.0).item() == pytest.approx(4 * kl, abs=1e-6)
+    # the other way round would be ½ ln(½ / ¾) + ½ ln(½ / ¼), which is another number
+    reverse = 0.5 * math.log(0.5 / 0.75) + 0.5 * math.log(0.5 / 0.25)
+    assert distillation_loss(teacher, student, temperature=1.0).item() == pytest.approx(reverse, abs=1e-7)
+    assert abs(kl - reverse) > 0.01
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0, 5.0])
+@pytest.mark.parametrize("mask", [None, MASK], ids=["all", "no padding"])
+def test_soft_targets_are_averaged_over_the_tokens_that_count(temperature, mask):
+    student, teacher = randn(B, S, V, seed=1), randn(B, S, V, seed=2)
+    loss = distillation_loss(student, teacher, temperature, mask)
+    close(loss, soft_target_loss(student, teacher, temperature, torch.ones(B, S) if mask is None else mask))
+    if mask is None:  # the mean over tokens is the same whatever rectangle they stand in
+        close(distillation_loss(student.flatten(0, 1), teacher.flatten(0, 1), temperature), loss)
+
+
+def test_the_temperature_is_2_by_default():
+    student, teacher = randn(B, S, V, seed=1), randn(B, S, V, seed=2)
+    close(distillation_loss(student, teacher), distillation_loss(student, teacher, 2.0))
+
+
+def test_a_single_token():
+    student, teacher = randn(V, seed=1), randn(V, seed=2)
+    close(distillation_loss(student, teacher), distillation_loss(student[None], teacher[None]))
+
+
+def test_equal_logits_or_logits_shifted_by_a_constant_cost_nothing():
+    logits = randn(B, S, V)
+    close(distillation_loss(logits, logits + 3.0), torch.zeros((), dtype=torch.float64))
+
+
+def test_the_gradient_keeps_its_size_when_the_temperature_rises():
+    def size(temperature: float) -> float:
+        student, teacher = randn(B, S, V, seed=1), randn(B, S, V, seed=2)
+        return torch.autograd.grad(distillation_loss(student, teacher, temperature), student)[0].norm().item()
+
+    # for high T the gradient tends to (student - teacher) / V, centred: T must not show
+    assert size(100.0) == pytest.approx(size(20.0), rel=0.02)
+    assert 0.5 < size(4.0) / size(1.0) < 2
+
+
+def test_padding_and_teacher_get_no_gradient():
+    student, teacher = randn(B, S, V, seed=1), randn(B, S, V, seed=2)
+    for loss in (distillation_loss(student, teacher, mask=MASK), cosine_hidden_loss(student, teacher, mask=MASK)):
+        student.grad = None
+        loss.backward()
+        assert teacher.grad is None
+        assert not student.grad[~REAL].any()
+        assert student.grad[REAL].any(-1).all()
+
+
+def test_no_token_no_loss():
+    student, teacher, none = randn(B, S, V, seed=1), randn(B, S, V, seed=2), torch.zeros(B, S)
+    for loss in (distillation_loss(student, teacher, mask=none), cosine_hidden_loss(student, teacher, mask=none)):
+        assert loss == 0
+        loss.backward()
+        assert not student.grad.any()
+
+
+def test_gradients_of_the_losses():
+    teacher, mask = randn(2, 3, 5, seed=2), torch.tensor([[1, 1, 0], [0, 1, 0]])
+    assert gradcheck(lambda student: distillation_loss(student, teacher, 2.0, mask), [randn(2, 3, 5, seed=1)])
+    assert gradcheck(lambda student: cosine_hidden_loss(student, teacher, mask), [randn(2, 3, 5, seed=1)])
+
+
+# ---------------------------------------------------------------------------------------------- cosine
+
+
+def test_cosine_worked_out_on_paper():
+    student = torch.tensor([[[3.0, 0.0], [1.0, 1.0]], [[0.0, 2.0], [9.0, 9.0]]], dtype=torch.float64)
+    teacher = torch.tensor([[[1.0, 0.0], [1.0, 0.0]], [[0.0, -5.0], [1.0, 2.0]]], dtype=torch.float64)
+    each = [0.0, 1 - math.sqrt(0.5), 2.0, 1 - 3 / math.sqrt(10)]  # same way, 45 degrees, opposite, in between
+    close(cosine_hidden_loss(student, teacher), torch.tensor(sum(each) / 4, dtype=torch.float64))
+    # one text has two tokens that count, the other one: the mean is over three tokens, not over two texts
+    mask = torch.tensor([[1, 1], [1, 0]])
+    close(cosine_hidden_loss(student, teacher, mask), torch.tensor(sum(each[:3]) / 3, dtype=torch.float64))
+
+
+# ------------------------------------------------------------------------------------------ all three
+
+TRIPLE = {
+    "student_logits": randn(B, S, V, seed=1),
+    "teacher_logits": randn(B, S, V, seed=2),
+    "labels": IDS.where(torch.rand(B, S, generator=torch.Generator().manual_seed(0)) < 0.3, -100).where(REAL, -100),
+    "student_hidden": randn(B, S, D, seed=3),
+    "teacher_hidden": randn(B, S, D, seed=4),
+}
+
+
+@pytest.mark.parametrize("settings", [{}, {"temperature": 3.0, "weights": (0.5, 0.3, 0.7)}], ids=["default", "own"])
+def test_the_triple_loss_is_the_weighted_sum_of_its_parts(settings):
+    temperature, weights = settings.get("temperature", 2.0), settings.get("weights", (5.0, 2.0, 1.0))
+    loss = triple_loss(**TRIPLE, attention_mask=MASK, **settings)
+    logits, labels = TRIPLE["student_logits"], TRIPLE["labels"]
+    guesses = [
+        -math.log(softmax(row, 1.0)[i])
+        for row, i in zip(logits[labels >= 0].tolist(), labels[labels >= 0].tolist(), strict=True)
+    ]
+    close(loss.distillation, soft_target_loss(logits, TRIPLE["teacher_logits"], temperature, MASK))
+    close(loss.masked_lm, torch.tensor(sum(guesses) / len(guesses), dtype=torch.float64))
+    close(loss.cosine, cosine_hidden_loss(TRIPLE["student_hidden"], TRIPLE["teacher_hidden"], MASK))
+    close(loss.total, weights[0] * loss.distillation + weights[1] * loss.masked_lm + weights[2] * loss.cosine)
+
+
+def test_chosen_logits_all_count_while_hidden_states_leave_the_padding_out():
+    chosen = TRIPLE["labels"] != -100
+    few = {name: TRIPLE[name][chosen] for name in ("student_logits", "teacher_logits", "labels")}
+    loss = triple_loss(**{**TRIPLE, **few}, attention_mask=MASK)
+    whole = triple_loss(**TRIPLE, attention_mask=MASK)
+    close(loss.distillation, soft_target_loss(TRIPLE["student_logits"], TRIPLE["teacher_logits"], 2.0, chosen))
+    close(loss.masked_lm, whole.masked_lm)
+    close(loss.cosine, whole.cosine)
+
+
+def test_without_a_mask_every_token_counts():
+    close(triple_loss(**TRIPLE).total, triple_loss(**TRIPLE, attention_mask=torch.ones(B, S)).total)
+
+
+def test_the_triple_loss_never_moves_the_teacher():
+    for tensor in TRIPLE.values():
+        tensor.grad = None
+    triple_loss(**TRIPLE, attention_mask=MASK).total.backward()
+    assert {name for name, tensor in TRIPLE.items() if tensor.grad is not None} == {"student_logits", "student_hidden"}
+
+
+@pytest.mark.parametrize(
+    ("call", "parts"),
+    [
+        (lambda: distillation_loss(randn(2, 3, V), randn(2, 3, V + 1)), ("(2, 3, 31)", "(2, 3, 32)", "vocabulary")),
+        (lambda: distillation_loss(randn(2, 3, V), randn(2, 1, V)), ("(2, 3, 31)", "(2, 1, 31)")),
+        (lambda: cosine_hidden_loss(randn(2, 3, D), randn(2, 3, 1)), ("(2, 3, 12)", "(2, 3, 1)", "width")),
+        (lambda: distillation_loss(randn(2, 3, V), randn(2, 3, V), 0.0), ("temperature is 0.0", "above 0")),
+        (lambda: distillation_loss(randn(2, 3, V), randn(2, 3, V), -1), ("temperature is -1",)),
+        (
+            lambda: distillation_loss(randn(2, 3, V), randn(2, 3, V), mask=torch.ones(3, 2)),
+            ("mask", "(3, 2)", "(2, 3)"),
+        ),
+        (lambda: cosine_hidden_loss(randn(2, 3, D), randn(2, 3, D), torch.ones(2)), ("mask", "(2,)", "(2, 3)")),
+        (lambda: triple_loss(**{**TRIPLE, "labels": IDS[:, 1:]}), ("labels has shape (5, 6)", "(5, 7)")),
+        (lambda: triple_loss(**{**TRIPLE, "labels": IDS + V}), ("labels holds", "0 to 30")),
+    ],
+)
+def test_shapes_and_numbers_that_cannot_be_are_refused(call, parts):
+    with refuses(*parts):
+        call()
+
+
+# ------------------------------------------------------------------------------------------- the student
+
+
+def teacher(head: str | None = None, depth: int = 12) -> nn.Module:
+    return tiny("bert", head, num_hidden_layers=depth)
+
+
+def body_of(model: nn.Module) -> nn.Module:
+    return getattr(model, "backbone", model)
+
+
+def test_which_layers_a_student_takes():
+    assert alternate_layers(12) == (0, 2, 4, 6, 8, 10)
+    assert alternate_layers(5) == (0, 2, 4)
+    assert alternate_layers(1) == (0,)
+    assert RELEASED_LAYERS == (0, 2, 4, 7, 9, 11)
+
+
+@pytest.mark.parametrize("head", [None, "masked-lm", "pretraining"])
+@pytest.mark.parametrize(
+    ("depth", "layers", "taken"),
+    [
+        (12, None, (0, 2, 4, 6, 8, 10)),
+        (12, RELEASED_LAYERS, (0, 2, 4, 7, 9, 11)),
+        (5, None, (0, 2, 4)),
+        (4, [3], (3,)),
+        (4, [2, 0, 0], (2, 0, 0)),
+        (3, [0, 1, 2], (0, 1, 2)),
+    ],
+)
+def test_a_student_runs_the_chosen_layers_of_its_teacher(head, depth, layers, taken):
+    master = teacher(head, depth)
+    student = student_from_teacher(master, layers).double().eval()
+    body = body_of(master)
+    with torch.no_grad():
+        body.embeddings.token_type.weight.zero_()  # which the student does not have
+    body.encoder.order = taken
+    expected = master(IDS, MASK)
+    actual = student(IDS, MASK)
+    close(actual.last_hidden_state[REAL], expected.last_hidden_state[REAL])
+    if head is not None:
+        close(actual.logits[REAL], expected.logits[REAL])
+
+
+@pytest.mark.parametrize("head", [None, "masked-lm", "pretraining"])
+def test_a_student_is_a_distilbert_with_nothing_else(head):
+    student = student_from_teacher(teacher(head))
+    body = body_of(student)
+    assert isinstance(body, DistilBert)
+    assert body.config.num_hidden_layers == len(body.encoder.blocks) == 6
+    assert body.embeddings.token_type is None
+    assert body.pooler is None
+    assert body.config.labels == CONFIGS["bert"].labels
+    assert {name for name, _ in student.named_children()} == (
+        {"embeddings", "encoder"} if head is None else {"backbone", "lm"}
+    )
+    assert {block.attention_dropout.p for block in body.encoder.blocks} == {0.0}
+
+
+@pytest.mark.parametrize("head", [None, "masked-lm"])
+def test_training_a_student_never_touches_its_teacher(head):
+    master = teacher(head, 4)
+    student = student_from_teacher(master, [1, 1])
+    before = {name: tensor.clone() for name, tensor in master.state_dict().items()}
+    first, second = body_of(student).encoder.blocks
+    with torch.no_grad():
+        first.attention.query.weight.zero_()
+        assert second.attention.query.weight.any(), "a layer that is chosen twice is copied twice"
+        for parameter in student.parameters():
+            parameter.zero_()
+    for name, tensor in master.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+
+
+def test_a_student_keeps_the_numbers_of_its_teachers_config():
+    settings = {"hidden_act": "relu", "layer_norm_eps": 0.25, "hidden_dropout_prob": 0.3, "pad_token_id": 1}
+    settings |= {"attention_probs_dropout_prob": 0.2, "initializer_range": 0.1}
+    config = student_from_teacher(tiny("bert", **settings)).config
+    assert {name: getattr(config, name) for name in settings} == settings
+    student = student_from_teacher(tiny("bert", **settings))
+    assert {part.eps for part in student.modules() if isinstance(part, nn.LayerNorm)} == {0.25}
+
+
+def test_a_published_student_has_the_published_size():
+    with torch.device("meta"):
+        master = build("bert-base-uncased", "masked-lm")
+    student = student_from_teacher(master, RELEASED_LAYERS)
+    assert sum(p.numel() for p in student.backbone.parameters()) == 66_362_880
+
+
+@pytest.mark.parametrize(
+    ("master", "layers", "parts"),
+    [
+        (("bert", None), [2], ("layers [2]", "0 to 1")),
+        (("bert", None), [-1], ("layers [-1]", "0 to 1")),
+        (("bert", None), [], ("layers []",)),
+        (("bert", None), [0.5], ("layers [0.5]",)),
+        (("albert", None), None, ("teacher must be a BERT",)),
+        (("distilbert", "masked-lm"), None, ("teacher must be a BERT",)),
+        (("bert", "token-classification"), None, ("masked-lm or pretraining", "teacher.backbone")),
+    ],
+)
+def test_teachers_and_layers_that_cannot_be_are_refused(master, layers, parts):
+    with refuses(*parts):
+        student_from_teacher(tiny(*master), layers)
+
+
+def test_a_teacher_that_is_no_model_is_refused():
+    with refuses("teacher must be a BERT"):
+        student_from_teacher(nn.Linear(2, 2))

@@ -1,0 +1,273 @@
+"""The block, the stack of blocks, the frame around them, and what they say to input that cannot be."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from tiny import (
+    BATCH,
+    CONFIGS,
+    IDS,
+    MASK,
+    POSITIONS,
+    REAL,
+    TYPES,
+    B,
+    D,
+    F,
+    H,
+    L,
+    S,
+    V,
+    close,
+    gradcheck_module,
+    randn,
+    randomise,
+    refuses,
+    tiny,
+)
+from torch import nn
+
+from minibert.attention import Layout
+from minibert.encoder import Encoder, EncoderBlock, initialise
+from minibert.layers import Table, gelu, layer_norm
+from minibert.models.albert import AlbertConfig
+from minibert.models.bert import BertConfig
+
+# ---------------------------------------------------------------------------------------------- config
+
+
+@pytest.mark.parametrize(
+    ("settings", "parts"),
+    [
+        ({"hidden_size": 770}, ("hidden_size 770", "12 heads")),
+        ({"num_attention_heads": 0}, ("num_attention_heads is 0", "at least 1")),
+        ({"vocab_size": -3}, ("vocab_size is -3", "at least 1")),
+        ({"num_hidden_layers": 2.0}, ("num_hidden_layers is 2.0", "whole number")),
+        ({"intermediate_size": "3072"}, ("intermediate_size is '3072'", "whole number")),
+        ({"max_position_embeddings": None}, ("max_position_embeddings is None",)),
+        ({"type_vocab_size": -1}, ("type_vocab_size is -1", "at least 0")),
+        ({"layer_norm_eps": "small"}, ("layer_norm_eps is 'small'", "from 0 to 1")),
+        ({"hidden_dropout_prob": 10}, ("hidden_dropout_prob is 10", "from 0 to 1")),
+        ({"attention_probs_dropout_prob": None}, ("attention_probs_dropout_prob is None",)),
+        ({"classifier_dropout": -0.1}, ("classifier_dropout is -0.1", "from 0 to 1")),
+        ({"hidden_act": "swish"}, ("'swish'", "known: gelu, gelu_new")),
+        ({"labels": ()}, ("labels is empty",)),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_a_config_that_cannot_be_is_refused(settings, parts):
+    with refuses(*parts):
+        BertConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "parts"),
+    [
+        ({"embedding_size": 0}, ("embedding_size is 0", "at least 1")),
+        ({"num_hidden_groups": 0}, ("num_hidden_groups is 0", "at least 1")),
+        ({"num_hidden_groups": 13}, ("num_hidden_groups is 13", "12 layers")),
+    ],
+)
+def test_an_albert_config_that_cannot_be_is_refused(settings, parts):
+    with refuses(*parts):
+        AlbertConfig(**settings)
+
+
+def test_a_classifier_drops_like_the_body_unless_told_otherwise():
+    assert BertConfig(hidden_dropout_prob=0.3).head_dropout == 0.3
+    assert BertConfig(hidden_dropout_prob=0.3, classifier_dropout=0.0).head_dropout == 0.0
+
+
+# ----------------------------------------------------------------------------------------------- block
+
+
+def block(eps: float = 1e-12, **dropouts: float) -> EncoderBlock:
+    dropouts = {"dropout": 0.0, "attention_dropout": 0.0, **dropouts}
+    return randomise(EncoderBlock(D, H, F, "gelu", eps, **dropouts)).double()
+
+
+@pytest.mark.parametrize("eps", [0.1, 1e-12])
+def test_a_block_adds_back_its_input_and_normalises_after_each_half(eps):
+    part, x, layout = block(eps), randn(B, S, D), Layout(MASK, skip_padding=False)
+    middle = x + part.attention(x, layout=layout)[0]
+    middle = layer_norm(middle, part.attention_norm.weight, part.attention_norm.bias, eps)
+    expand, contract = part.feed_forward.expand, part.feed_forward.contract
+    wide = gelu(middle @ expand.weight.T + expand.bias)
+    expected = layer_norm(middle + wide @ contract.weight.T + contract.bias, part.norm.weight, part.norm.bias, eps)
+    output, weights = part(x, layout)
+    close(output, expected)
+    assert weights is None
+
+
+def test_a_block_hands_out_the_weights_of_its_attention():
+    part, x, layout = block(), randn(B, S, D), Layout(MASK, skip_padding=False)
+    close(part(x, layout, return_weights=True)[1], part.attention(x, layout=layout, return_weights=True)[1])
+
+
+def test_gradients_of_a_block():
+    small = randomise(EncoderBlock(6, 3, 5, dropout=0.0, attention_dropout=0.0)).double()
+    assert gradcheck_module(small, randn(4, 6), layout=Layout(torch.tensor([[1, 1, 0], [1, 0, 1]])))
+
+
+@pytest.mark.parametrize(
+    ("dropouts", "acts"),
+    [
+        ({}, False),
+        ({"dropout": 0.5}, True),
+        ({"dropout": 0.5, "attention_output_dropout": 0.0}, True),
+        ({"attention_output_dropout": 0.5}, True),
+        ({"attention_dropout": 0.5}, True),
+    ],
+    ids=["none", "all outputs", "feed-forward only", "attention output only", "attention weights only"],
+)
+def test_each_dropout_of_a_block_acts_and_only_while_training(dropouts, acts):
+    part, x, layout = block(**dropouts), randn(B, S, D), Layout()
+    expected = block()(x, layout)[0]
+    assert torch.equal(part.eval()(x, layout)[0], expected)
+    torch.manual_seed(0)
+    assert torch.equal(part.train()(x, layout)[0], expected) != acts
+
+
+def test_what_attention_returns_is_dropped_like_the_rest_unless_told_otherwise():
+    assert block(dropout=0.3).attention_dropout.p == 0.3
+    assert block(dropout=0.3, attention_output_dropout=0.0).attention_dropout.p == 0.0
+    assert EncoderBlock.from_config(CONFIGS["bert"]).attention_dropout.p == 0.1
+
+
+def test_a_block_takes_its_numbers_from_the_config():
+    config = replace(
+        CONFIGS["bert"],
+        hidden_dropout_prob=0.3,
+        attention_probs_dropout_prob=0.2,
+        layer_norm_eps=0.5,
+        hidden_act="relu",
+    )
+    part = EncoderBlock.from_config(config)
+    assert (part.dropout.p, part.attention_dropout.p, part.attention.dropout) == (0.3, 0.3, 0.2)
+    assert (part.norm.eps, part.attention_norm.eps) == (0.5, 0.5)
+    assert part.attention.num_heads == H
+    assert part.feed_forward.expand.weight.shape == (F, D)
+    assert part.feed_forward.activation is nn.functional.relu
+
+
+# ----------------------------------------------------------------------------------------------- stack
+
+
+@pytest.mark.parametrize("order", [None, (0, 0, 0), (1, 0, 1)], ids=["in turn", "one shared", "mixed"])
+@pytest.mark.parametrize("skip_padding", [True, False])
+def test_an_encoder_runs_its_blocks_in_order_and_keeps_what_it_is_asked_for(order, skip_padding):
+    blocks = [block(), randomise(block(), seed=1)]
+    layout, x = Layout(MASK, skip_padding), randn(B, S, D)
+    encoder = Encoder(blocks, order).eval()
+    states, attentions = [layout.pack(x)], []
+    for step in (0, 1) if order is None else order:
+        state, weights = blocks[step](states[-1], layout, return_weights=True)
+        states.append(state)
+        attentions.append(weights)
+
+    output = encoder(layout.pack(x), layout, return_attention=True, return_hidden=True)
+    assert len(output.hidden_states) == len(states)
+    assert len(output.attentions) == len(attentions)
+    for actual, expected in zip(output.hidden_states, states, strict=True):
+        close(actual, layout.unpack(expected))
+    for actual, expected in zip(output.attentions, attentions, strict=True):
+        close(actual, expected)
+    close(output.last_hidden_state, layout.unpack(states[-1]))
+
+    plain = encoder(layout.pack(x), layout)
+    close(plain.last_hidden_state, output.last_hidden_state)
+    assert plain.hidden_states is None
+    assert plain.attentions is None
+
+
+# ----------------------------------------------------------------------------------------------- frame
+
+
+def test_an_output_is_read_by_names_and_cannot_be_unpacked():
+    output = tiny()(**BATCH)
+    with pytest.raises(TypeError):
+        _, _second = output
+    assert output.last_hidden_state.shape == (B, S, D)
+    assert output.pooled.shape == (B, D)
+    for name in ("hidden_states", "attentions", "logits", "pair_logits", "loss"):
+        assert getattr(output, name) is None
+
+
+def test_hidden_states_go_from_the_embeddings_to_the_last_layer():
+    model = tiny()
+    output = model(**BATCH, return_hidden=True, return_attention=True)
+    places = torch.arange(S).expand(B, S)
+    assert len(output.hidden_states) == L + 1
+    close(output.hidden_states[0][REAL], model.embeddings(IDS, places, TYPES)[REAL])
+    assert torch.equal(output.hidden_states[-1], output.last_hidden_state)
+    assert [weights.shape for weights in output.attentions] == [(B, H, S, S)] * L
+
+
+@pytest.mark.parametrize("return_attention", [False, True], ids=["fused", "written out"])
+@pytest.mark.parametrize("skip_padding", [True, False])
+def test_only_the_positions_that_are_read_are_computed_in_the_last_block(skip_padding, return_attention):
+    model = tiny()
+    model.skip_padding = skip_padding
+    positions = REAL & (torch.rand(B, S, generator=torch.Generator().manual_seed(0)) < 0.4)
+    positions[:, 0] = True
+    whole = model(**BATCH)
+    settings = {"return_attention": return_attention, "return_hidden": True}
+    some = model(**BATCH, positions=positions, **settings)
+    read = positions & REAL
+    close(some.last_hidden_state[read], whole.last_hidden_state[read])
+    assert not some.last_hidden_state[~positions].any()
+    close(some.pooled[REAL[:, 0]], whole.pooled[REAL[:, 0]])
+    assert torch.equal(some.hidden_states[-1], some.last_hidden_state)
+    close(some.hidden_states[-2], model(**BATCH, return_hidden=True).hidden_states[-2])
+    nothing = model(**BATCH, positions=torch.zeros_like(REAL), **settings)
+    assert not nothing.last_hidden_state.any()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "parts"),
+    [
+        ({"input_ids": torch.zeros(1, POSITIONS + 1).long()}, ("10 tokens", "9 positions", "max_length=9")),
+        ({"input_ids": torch.full((1, 2), V)}, ("input_ids holds 31", "0 to 30", "tokenizer")),
+        ({"input_ids": torch.full((1, 2), -1)}, ("input_ids holds -1",)),
+        ({"input_ids": torch.zeros(1, 2)}, ("input_ids must hold integers", "float32")),
+        ({"input_ids": torch.zeros(2).long()}, ("(B, S)", "(2,)", "ids[None]")),
+        ({"input_ids": torch.zeros(1, 2, 3).long()}, ("(B, S)", "(1, 2, 3)")),
+        ({"input_ids": torch.zeros(3, 0).long()}, ("no tokens", "[CLS]")),
+        ({"input_ids": [[1, 2]]}, ("input_ids is a list", "torch.tensor(input_ids)")),
+        ({"input_ids": IDS, "attention_mask": MASK.tolist()}, ("attention_mask is a list", "tensor")),
+        ({"input_ids": IDS, "attention_mask": MASK[:, 1:]}, ("attention_mask", "(5, 6)", "(5, 7)")),
+        ({"input_ids": IDS, "attention_mask": MASK[0]}, ("attention_mask", "(7,)", "(5, 7)")),
+        ({"input_ids": IDS, "token_type_ids": TYPES[:1]}, ("token_type_ids", "(1, 7)", "(5, 7)")),
+        ({"input_ids": IDS, "token_type_ids": 2 * TYPES}, ("token_type_ids holds 2", "0 to 1")),
+        ({"input_ids": IDS, "token_type_ids": TYPES.float()}, ("token_type_ids must hold integers",)),
+    ],
+)
+def test_input_that_cannot_be_is_refused_with_a_sentence(inputs, parts):
+    with refuses(*parts):
+        tiny()(**inputs)
+
+
+def test_the_longest_text_and_an_empty_batch_pass():
+    assert tiny()(torch.zeros(1, POSITIONS).long()).last_hidden_state.shape == (1, POSITIONS, D)
+    assert tiny()(torch.zeros(0, S).long()).last_hidden_state.shape == (0, S, D)
+
+
+# -------------------------------------------------------------------------------------- fresh weights
+
+
+def test_fresh_weights_are_normal_and_cut_off_at_two_deviations():
+    module = nn.Sequential(Table(300, 200), nn.Linear(200, 100), nn.LayerNorm(100))
+    randomise(module)
+    torch.manual_seed(0)
+    initialise(module, std=0.02)
+    for part in module[:2]:
+        assert part.weight.abs().max() <= 0.04
+        # cut off at two deviations, a normal distribution keeps 0.8796 of its deviation
+        assert part.weight.std().item() == pytest.approx(0.02 * 0.8796, rel=0.03)
+        assert part.weight.mean().item() == pytest.approx(0, abs=1e-3)
+    assert not module[1].bias.any()
+    assert (module[2].weight == 1).all()
+    assert not module[2].bias.any()

@@ -1,0 +1,101 @@
+"""Tiny models and a padded batch that several test files share.
+
+No two axes have the same size (only L, the token types and the pair's classes are all 2), so that a wrong axis
+shows; and every parameter is random, biases and norms included, so that a forgotten one shows too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from minibert.errors import MinibertError
+from minibert.factory import build
+from minibert.models.albert import AlbertConfig
+from minibert.models.bert import BertConfig
+from minibert.models.distilbert import DistilBertConfig
+
+B, S, V, D, H, K, F, E, L, C, POSITIONS = 5, 7, 31, 12, 3, 4, 20, 8, 2, 6, 9
+SIZES = {
+    "vocab_size": V,
+    "hidden_size": D,
+    "num_hidden_layers": L,
+    "num_attention_heads": H,
+    "intermediate_size": F,
+    "max_position_embeddings": POSITIONS,
+    "labels": tuple("abcdef"),
+}
+CONFIGS = {
+    "bert": BertConfig(**SIZES),
+    "distilbert": DistilBertConfig(**SIZES),
+    "albert": AlbertConfig(**SIZES, embedding_size=E),
+}
+FAMILIES = tuple(CONFIGS)
+CLASSIFIERS = ("sequence-classification", "token-classification", "question-answering")
+HEADS = {
+    "bert": (None, "masked-lm", "pretraining", *CLASSIFIERS),
+    "distilbert": (None, "masked-lm", *CLASSIFIERS),
+    "albert": (None, "masked-lm", "pretraining", *CLASSIFIERS),
+}
+EVERY_MODEL = [(family, head) for family in FAMILIES for head in HEADS[family]]
+
+# A batch of five texts: without padding, padded at the right, at the left, in the middle, and nothing but padding.
+MASK = torch.tensor(
+    [[1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0, 0], [0, 0, 1, 1, 1, 1, 1], [1, 0, 1, 1, 0, 1, 1], [0, 0, 0, 0, 0, 0, 0]]
+)
+IDS = torch.randint(5, V, (B, S), generator=torch.Generator().manual_seed(1))
+TYPES = torch.tensor([[0, 0, 0, 0, 1, 1, 1]]).repeat(B, 1)
+REAL = MASK.bool()
+BATCH = {"input_ids": IDS, "attention_mask": MASK, "token_type_ids": TYPES}
+
+
+def randomise(module: nn.Module, seed: int = 0) -> nn.Module:
+    """Draw every parameter, in place: around 1 for the scales of norms, around 0 for all others."""
+    generator = torch.Generator().manual_seed(seed)
+    scales = {id(part.weight) for part in module.modules() if isinstance(part, nn.LayerNorm)}
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.copy_((id(parameter) in scales) + 0.5 * torch.randn(parameter.shape, generator=generator))
+    return module
+
+
+def tiny(family: str = "bert", head: str | None = None, seed: int = 0, **changes: Any) -> nn.Module:
+    """A model of the family in float64 and evaluation mode; `changes` are fields of its config."""
+    return randomise(build(replace(CONFIGS[family], **changes), head), seed).double().eval()
+
+
+def randn(*shape: int, seed: int = 0) -> Tensor:
+    """Normal numbers in float64, ready for a gradient."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).requires_grad_()
+
+
+def close(actual: Tensor, expected: Tensor, tolerance: float = 1e-12) -> None:
+    """Equal within an absolute tolerance, in one shape and dtype; NaN equals nothing."""
+    torch.testing.assert_close(actual, expected, rtol=0, atol=tolerance)
+
+
+def gradcheck(function: Any, inputs: Sequence[Tensor]) -> bool:
+    return torch.autograd.gradcheck(function, tuple(inputs), atol=1e-6, rtol=1e-4, fast_mode=True)
+
+
+def gradcheck_module(module: nn.Module, *inputs: Tensor, **settings: Any) -> bool:
+    """Check the gradients of a module's output (its first, if many) with respect to inputs and all parameters."""
+    names = [name for name, _ in module.named_parameters()]
+
+    def run(*tensors: Tensor) -> Tensor:
+        weights = dict(zip(names, tensors, strict=False))
+        output = torch.func.functional_call(module, weights, tensors[len(names) :], settings)
+        return output[0] if isinstance(output, tuple) else output
+
+    return gradcheck(run, [*module.parameters(), *inputs])
+
+
+def refuses(*parts: str) -> Any:
+    """The block must raise a MinibertError whose sentence has these parts, in this order."""
+    return pytest.raises(MinibertError, match="(?s)" + ".*".join(re.escape(part) for part in parts))
