@@ -75,6 +75,11 @@ class EncoderConfig:
         return self.hidden_dropout_prob if self.classifier_dropout is None else self.classifier_dropout
 
     @property
+    def token_dropout(self) -> float:
+        """Dropout before a classifier of tokens."""
+        return self.head_dropout
+
+    @property
     def output_embedding_size(self) -> int:
         """Width of the vectors that are compared with the word embeddings to score the vocabulary."""
         return self.hidden_size

@@ -236,7 +236,7 @@ class TokenClassification(WithHead):
     reads_labels = True
 
     def add_head(self) -> None:
-        self.dropout = nn.Dropout(self.config.head_dropout)
+        self.dropout = nn.Dropout(self.config.token_dropout)
         self.classifier = nn.Linear(self.config.hidden_size, self.config.num_labels)
 
     def score(self, output: Output, attention_mask: Tensor | None, labels: Tensor | None = None) -> Output:

@@ -27,6 +27,10 @@ class DistilBertConfig(EncoderConfig):
     classifier_act: ClassVar[str] = "relu"  # without a pooler, its classifier brings a dense layer of its own
     span_dropout: ClassVar[float] = 0.1
 
+    @property
+    def token_dropout(self) -> float:
+        return self.hidden_dropout_prob  # classifier_dropout is for whole texts only
+
 
 class DistilBert(Backbone):
     def __init__(self, config: DistilBertConfig):
