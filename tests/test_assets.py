@@ -423,7 +423,9 @@ def test_an_assets_name_is_fetched(cache, wheel, pip_does):
 
 
 @pytest.mark.parametrize("source", ["", "./missing", "/missing/folder", "a/b/c", "../x", "~nobody/x"])
-def test_a_missing_folder_is_not_looked_for_on_the_hub(source, monkeypatch):
+def test_a_missing_folder_is_not_looked_for_on_the_hub(source, monkeypatch, tmp_path):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")  # where no ./missing and no ../x can be
     stub_hub(monkeypatch, lambda *_, **__: pytest.fail("the hub was asked"))
     with pytest.raises(MinibertError, match=r"neither a folder that exists nor an asset \(minilm-l6"):
         resolve(source)
