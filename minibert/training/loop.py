@@ -1,0 +1,379 @@
+"""The training loop: AdamW, warm-up and linear decay, clipping, checkpoints that a killed run goes on from.
+
+Everything random in a step is drawn from (seed, step): the order of the texts, the masks, the dropout. So a run that
+was stopped, at whatever moment, goes on exactly as if it had not been, and two processes that share a batch draw the
+same masks as one.
+
+Source of the recipe: Devlin et al. 2019, appendix A.2; Loshchilov & Hutter 2019 for the decoupled weight decay.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, distributed, nn
+from tqdm import tqdm
+
+from minibert.errors import MinibertError
+
+Batch = dict[str, Tensor]  # tensors whose first axis is B
+
+
+class Objective(Protocol):
+    """What is learned: a weighted sum of terms, each the mean over something (masked words, tokens, texts)."""
+
+    weights: dict[str, float]
+
+    def batch(self, examples: Sequence[int], seed: int) -> Batch:
+        """The examples of these numbers as one padded batch; all that is random in it comes from the seed."""
+
+    def counts(self, batch: Batch) -> dict[str, int]:
+        """For each term, how many things of this batch it is the mean over."""
+
+    def losses(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Each term, a scalar: the mean over this batch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How to train. The defaults suit fine-tuning (Devlin et al. 2019, appendix A.3)."""
+
+    steps: int
+    batch_size: int = 32  # texts a step, over all processes
+    accumulation: int = 1  # pieces that a process cuts its share of the batch into, to save memory
+    learning_rate: float = 5e-5  # at the peak
+    warmup: float = 0.1  # share of the steps
+    weight_decay: float = 0.01  # not for biases and norms
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-6
+    clip: float = 1.0  # largest norm of the gradient
+    seed: int = 0
+    save_every: int = 200  # steps
+    validate_every: int = 0  # steps; 0: at the end only
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "accumulation", "save_every"):
+            if getattr(self, name) < 1:
+                raise MinibertError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        if not self.learning_rate > 0:
+            raise MinibertError(f"learning_rate is {self.learning_rate}; it must be above 0.")
+
+
+def rate_at(step: int, settings: Settings) -> float:
+    """The learning rate of a step (from 0): up in a straight line over the warm-up, then down to 0 at the end."""
+    warm = round(settings.warmup * settings.steps)
+    if step < warm:
+        return settings.learning_rate * (step + 1) / warm
+    return settings.learning_rate * (settings.steps - step) / max(settings.steps - warm, 1)
+
+
+def make_optimiser(model: nn.Module, settings: Settings) -> torch.optim.AdamW:
+    """AdamW with decay on the weight matrices only: vectors (biases, norms) are left to find their own size."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas, eps=settings.eps, fused=True)
+
+
+# --------------------------------------------------------------------------------------- order of the texts
+
+
+def mixed(*numbers: int) -> int:
+    """One seed from several numbers; other numbers give a seed that has nothing in common with it."""
+    return int.from_bytes(hashlib.sha256(repr(numbers).encode()).digest()[:8], "big") >> 1  # torch: below 2^63
+
+
+def batches_of_epoch(lengths: Sequence[int], batch_size: int, seed: int, pool: int = 50) -> list[list[int]]:
+    """Which texts stand together in one pass over the data: shuffled, but texts of like length side by side.
+
+    The shuffled texts are taken `pool` batches at a time, sorted by length within, cut into batches, and the batches
+    shuffled again. A remainder smaller than a batch is left out; it is another one in each epoch.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(lengths), generator=generator).tolist()
+    batches = []
+    for start in range(0, len(order), pool * batch_size):
+        alike = sorted(order[start : start + pool * batch_size], key=lambda text: lengths[text])
+        batches += [alike[i : i + batch_size] for i in range(0, len(alike), batch_size)]
+    whole = [batch for batch in batches if len(batch) == batch_size] or batches
+    return [whole[i] for i in torch.randperm(len(whole), generator=generator).tolist()]
+
+
+def batches_from(lengths: Sequence[int], settings: Settings, step: int) -> Iterator[list[int]]:
+    """The batches from `step` on, epoch after epoch, without end."""
+    per_epoch = len(batches_of_epoch(lengths, settings.batch_size, mixed(settings.seed, 0)))
+    epoch, place = divmod(step, per_epoch)
+    while True:
+        yield from batches_of_epoch(lengths, settings.batch_size, mixed(settings.seed, epoch))[place:]
+        epoch, place = epoch + 1, 0
+
+
+def split(batch: Batch, parts: int) -> list[Batch]:
+    """A batch cut into `parts` along B, the first ones one text longer where it does not divide evenly."""
+    pieces = {name: tensor.tensor_split(parts) for name, tensor in batch.items()}
+    return [{name: pieces[name][part] for name in pieces} for part in range(parts)]
+
+
+# --------------------------------------------------------------------------------------------- processes
+
+
+class Processes:
+    """The processes that train together, as `torchrun` starts them; one, when nobody started more."""
+
+    def __init__(self, device: torch.device):
+        self.count = int(os.environ.get("WORLD_SIZE", 1))
+        self.rank = int(os.environ.get("RANK", 0))
+        self.device = device
+        if self.count > 1 and not distributed.is_initialized():
+            distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+
+    @staticmethod
+    def is_first() -> bool:
+        """Whether this process is the one that prints and writes."""
+        return int(os.environ.get("RANK", 0)) == 0
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """The model, with gradients averaged over the processes in the backward pass."""
+        return nn.parallel.DistributedDataParallel(model) if self.count > 1 else model
+
+    def total(self, values: list[float]) -> list[float]:
+        """The sum over the processes, number by number."""
+        if self.count == 1:
+            return values
+        together = torch.tensor(values, dtype=torch.float64, device=self.device)
+        distributed.all_reduce(together)
+        return together.tolist()
+
+
+def pick_device(name: str | None = None) -> torch.device:
+    """The device of that name, by default a GPU where there is one. Raises MinibertError when there is no such."""
+    if name is None:
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        if device.type == "cuda" and device.index is None and "LOCAL_RANK" in os.environ:
+            device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.empty(1, device=device)
+        return device
+    except (RuntimeError, AssertionError) as problem:
+        raise MinibertError(
+            f"there is no device {name!r} here ({str(problem).splitlines()[0]}): try --device cpu."
+        ) from None
+
+
+# -------------------------------------------------------------------------------------------------- train
+
+
+def train(
+    model: nn.Module,
+    objective: Objective,
+    lengths: Sequence[int],
+    settings: Settings,
+    folder: str | Path,
+    *,
+    device: torch.device | str = "cpu",
+    validate: Callable[[nn.Module], dict[str, float]] | None = None,
+    title: str = "train",
+) -> list[dict[str, Any]]:
+    """Train `model` in place and return the log, one record a step.
+
+    lengths: of the texts, in tokens; as many as the objective knows examples. folder: gets training.pt, from which
+    a stopped run of the same settings goes on, and log.jsonl. validate: called with the model in evaluation mode;
+    what it returns is logged. On a device that has it, the forward pass runs in bfloat16.
+
+    Raises MinibertError when there is nothing to train on, the folder holds a run of other settings or of another
+    model, it cannot be written, or the loss is no longer a number.
+    """
+    if len(lengths) < 1:
+        raise MinibertError("there is no text to train on.")
+    device = torch.device(device)
+    processes = Processes(device)
+    folder = Path(folder)
+    model.to(device).train()
+    optimiser = make_optimiser(model, settings)
+    start, log = resume(folder, model, optimiser, settings) if (folder / STATE).exists() else (0, [])
+    wrapped = processes.wrap(model)
+    autocast = (
+        torch.autocast("cuda", dtype=torch.bfloat16)
+        if device.type == "cuda" and torch.cuda.is_bf16_supported()
+        else nullcontext()
+    )
+    order = batches_from(lengths, settings, start)
+    bar = tqdm(desc=title, total=settings.steps, initial=start, unit="step", disable=not processes.is_first())
+    with bar, interrupt_between_steps() as interrupted:
+        for step in range(start, settings.steps):
+            began = time.perf_counter()
+            for group in optimiser.param_groups:
+                group["lr"] = rate_at(step, settings)
+            batch = objective.batch(next(order), mixed(settings.seed, 1, step))
+            record = {"step": step + 1, "lr": rate_at(step, settings)}
+            with autocast:
+                record |= one_step(wrapped, objective, batch, settings, processes, step)
+            if not math.isfinite(record["loss"]):
+                raise MinibertError(
+                    f"the loss of step {step + 1} is {record['loss']}: most often the learning rate "
+                    f"({settings.learning_rate:g}) is too high; start again with a lower one. "
+                    f"{folder} keeps the state of the last save."
+                )
+            nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
+            optimiser.step()
+            optimiser.zero_grad()
+            last = step + 1 == settings.steps
+            due = last or (settings.validate_every and (step + 1) % settings.validate_every == 0)
+            if validate is not None and due and processes.is_first():
+                record |= validated(model, validate)
+            record["seconds"] = time.perf_counter() - began
+            record["tokens"] = int(batch["attention_mask"].sum())
+            log.append(record)
+            bar.update()
+            bar.set_postfix_str(
+                f"loss {record['loss']:.3f}, {record['tokens'] / record['seconds']:,.0f} tokens/s", refresh=False
+            )
+            stop = interrupted()
+            if processes.is_first() and (last or stop or (step + 1) % settings.save_every == 0):
+                save(folder, model, optimiser, settings, step + 1, log)
+            if stop:
+                raise KeyboardInterrupt
+    model.eval()
+    return log
+
+
+@contextmanager
+def interrupt_between_steps() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C lets the step end first, so that a whole state can be saved; a second Ctrl-C stops at once."""
+    asked = []
+
+    def handler(signum: int, frame: Any) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(signum)
+
+    main = threading.current_thread() is threading.main_thread()  # only there can a handler be set
+    before = signal.signal(signal.SIGINT, handler) if main else None
+    try:
+        yield lambda: bool(asked)
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, before)
+
+
+def one_step(
+    model: nn.Module, objective: Objective, batch: Batch, settings: Settings, processes: Processes, step: int
+) -> dict[str, float]:
+    """Forward and backward over this process's share of the batch; returns the loss and its terms over all of it.
+
+    Each piece's mean is weighted by how much it is a mean over, so that pieces and processes change nothing.
+    """
+    totals = objective.counts(batch)
+    pieces = split(batch, processes.count * settings.accumulation)[processes.rank :: processes.count]
+    torch.manual_seed(mixed(settings.seed, 2, step, processes.rank))  # for dropout
+    sums = dict.fromkeys(objective.weights, 0.0)
+    for number, piece in enumerate(pieces):
+        counts = objective.counts(piece)
+        piece = {name: tensor.to(processes.device) for name, tensor in piece.items()}
+        more_to_come = number + 1 < len(pieces) and processes.count > 1
+        with model.no_sync() if more_to_come else nullcontext():
+            terms = objective.losses(model, piece)
+            shares = {name: term * (counts[name] / max(totals[name], 1)) for name, term in terms.items()}
+            loss = sum(objective.weights[name] * share for name, share in shares.items())
+            # The processes' gradients are averaged, and here it is the sum that is wanted.
+            (loss * processes.count).backward()
+        for name, share in shares.items():
+            sums[name] += float(share.detach())
+    terms = dict(zip(sums, processes.total(list(sums.values())), strict=True))
+    return {"loss": sum(objective.weights[name] * value for name, value in terms.items()), **terms}
+
+
+def validated(model: nn.Module, validate: Callable[[nn.Module], dict[str, float]]) -> dict[str, float]:
+    """What `validate` says of the model, without dropout and gradients."""
+    model.eval()
+    with torch.no_grad():
+        found = validate(model)
+    model.train()
+    return found
+
+
+# ------------------------------------------------------------------------------------- stopping and going on
+
+STATE = "training.pt"
+LOG = "log.jsonl"
+
+
+def save(
+    folder: Path,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    settings: Settings,
+    step: int,
+    log: list[dict[str, Any]],
+) -> None:
+    """Write all that a run needs to go on, in one rename: a kill leaves the old state or the new one, never half."""
+    state = {
+        "step": step,
+        "settings": asdict(settings),
+        "model": model.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "log": json.dumps(log),
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / STATE, lambda path: torch.save(state, path))
+        lines = "".join(json.dumps(record) + "\n" for record in log)
+        write_atomically(folder / LOG, lambda path: path.write_text(lines, encoding="utf-8"))
+    except (OSError, RuntimeError) as problem:  # torch reports a full disk as a RuntimeError
+        raise MinibertError(
+            f"could not save the training to {folder} ({problem}): make room and run the same command again; "
+            "it goes on from the last save."
+        ) from None
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Write beside the file, then rename over it."""
+    scratch = path.with_name(f".{path.name}.writing")
+    try:
+        write(scratch)
+        with scratch.open("rb+") as file:
+            os.fsync(file.fileno())
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def resume(
+    folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer, settings: Settings
+) -> tuple[int, list[dict[str, Any]]]:
+    """Put a saved run's state into model and optimiser; returns the steps done and the log."""
+    path = folder / STATE
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        saved, now = state["settings"], json.loads(json.dumps(asdict(settings)))
+        saved = json.loads(json.dumps(saved))
+    except Exception as problem:
+        raise MinibertError(f"{path} cannot be read ({problem}): remove it to start again.") from None
+    different = [name for name in now if saved.get(name) != now[name]]
+    if different:
+        name = different[0]
+        raise MinibertError(
+            f"{folder} holds a run with {name} {saved.get(name)}, not {now[name]}: "
+            "go on with the same settings, or choose another folder."
+        )
+    try:
+        model.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+    except (RuntimeError, ValueError, KeyError):
+        raise MinibertError(f"{folder} holds a run of another model: choose another folder.") from None
+    return state["step"], json.loads(state["log"])

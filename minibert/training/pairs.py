@@ -1,0 +1,258 @@
+"""From documents to training examples: two segments and how they belong together, or full sentences without a task.
+
+A document is its sentences, each a list of token ids:
+
+    documents = [[tokenizer.ids(sentence) for sentence in split_sentences(text)] for text in texts]
+
+BERT asks whether the second segment follows the first (`nsp_pairs`), ALBERT whether the two are in order
+(`sop_pairs`), RoBERTa asks nothing and fills its input with sentence after sentence (`full_sentences`). All leave
+room for the special tokens and put none around: [CLS] first [SEP] second [SEP], or [CLS] sentences [SEP].
+
+The same documents give other pairs with another random.Random: one for each epoch, where pairs are to be fresh.
+
+Sources: Devlin et al. 2019 (BERT), section 3.1 and appendix A.2, and create_pretraining_data.py of its release;
+Lan et al. 2020 (ALBERT), section 3.1; Liu et al. 2019 (RoBERTa), section 4.2.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import NamedTuple
+
+from minibert.errors import MinibertError
+
+Sentence = list[int]  # token ids
+Document = list[Sentence]
+
+
+class Pair(NamedTuple):
+    """Two segments, each several sentences as one list of token ids, and the label of the sentence-pair task."""
+
+    first: list[int]
+    second: list[int]
+    label: int
+
+
+# ------------------------------------------------------------------------------- 1. texts into sentences
+
+FEWEST_WORDS = 3  # of a sentence; "Wow!" and "10/10." are kept with a neighbour
+
+# A sentence may end after . ! ? or … and closing quotes or brackets, where white space follows, and then a capital
+# letter, perhaps after an opening quote or bracket. [^\W\d_] is any letter.
+_PERHAPS_AN_END = re.compile(r"""[.!?…]+["'”’)\]]*(?P<space>\s+)(?=["'“‘(\[]*(?P<letter>[^\W\d_]))""")
+_TITLES = {"mr", "mrs", "ms", "messrs", "dr", "prof", "st", "rev", "hon", "gov", "pres", "sen", "rep"}
+_RANKS = {"gen", "col", "maj", "capt", "lt", "sgt", "cpl"}
+_ABBREVIATIONS = {*_TITLES, *_RANKS, "vs", "e.g", "i.e", "eg", "ie"}
+_LAST_WORD = re.compile(r"[^\s\"'“‘(\[]*$")
+
+
+def split_sentences(text: str) -> list[str]:
+    """Cut a text into sentences, by rule: after . ! ? or … before a capital letter, and at the end of a line.
+
+    Not after abbreviations ("Mr. Bean", "e.g. Alien") and initials ("J. R. Ewing"). A sentence of fewer than three
+    words stays with the next one, the last with the one before. Put together again with blanks, the sentences have
+    all the words of the text. A text without words has no sentences.
+    """
+    parts = [part for line in text.splitlines() for part in _cut_line(line.strip()) if part]
+    sentences: list[str] = []
+    waiting = ""  # what was too short to stand alone
+    for part in parts:
+        waiting = f"{waiting} {part}" if waiting else part
+        if len(waiting.split()) >= FEWEST_WORDS:
+            sentences.append(waiting)
+            waiting = ""
+    if waiting and sentences:
+        sentences[-1] += f" {waiting}"
+    elif waiting:
+        sentences.append(waiting)
+    return sentences
+
+
+def _cut_line(line: str) -> Iterator[str]:
+    start = 0
+    for end in _PERHAPS_AN_END.finditer(line):
+        if end["letter"].isupper() and not _is_abbreviated(line[start : end.start() + 1]):
+            yield line[start : end.start("space")]
+            start = end.end("space")
+    yield line[start:]
+
+
+def _is_abbreviated(text: str) -> bool:
+    """Whether the full stop that ends the text belongs to its last word, an abbreviation or an initial."""
+    if not text.endswith("."):
+        return False
+    word = _LAST_WORD.search(text[:-1]).group()
+    is_initial = len(word.rpartition(".")[2]) == 1 and word[-1].isupper() and word != "I"
+    return is_initial or word.lower() in _ABBREVIATIONS
+
+
+# -------------------------------------------------------------------------------------- 2. pairs of segments
+
+
+def nsp_pairs(
+    documents: Sequence[Document], max_length: int, rng: random.Random, short_rate: float = 0.1
+) -> list[Pair]:
+    """Pairs for next sentence prediction (BERT): label 0, the second follows the first; 1, it is from elsewhere.
+
+    max_length: the most tokens of a pair with its three special tokens. rng: all chance comes from here. short_rate:
+    the share of the documents whose pairs are to be shorter, of a random length, as in later use.
+
+    A document's sentences are taken until they fill the length, and cut in two at a random sentence: that is a pair.
+    With probability one half the second segment is then replaced by sentences of another document, and what was
+    taken out begins the next pair. A pair that is still too long is cut (`_fit`).
+
+    It differs from the released code where there the label could be told without understanding a word. A sentence
+    that is left without a next one is dropped (there it is always paired at random, so that more than half are). The
+    random segment does not begin with a document's first sentence, as a true second segment never does. Documents of
+    one sentence, which cannot have a true one, are left out on both sides.
+
+    Raises MinibertError when fewer than two documents have two sentences, or max_length is below 5.
+    """
+    room = _room(max_length, special=3, least=2)
+    documents = _of_two_sentences(documents)
+    if len(documents) < 2:
+        raise MinibertError(
+            "next sentence prediction needs two documents of two sentences or more, but "
+            f"{len(documents) or 'none'} is there: give more or longer texts."
+        )
+    pairs = []
+    for number, document in enumerate(documents):
+        length = _target(room, short_rate, rng)
+        start = 0
+        while (end := _chunk_end(document, start, length)) - start > 1:
+            middle = rng.randrange(start + 1, end)
+            first, second = _joined(document[start:middle]), _joined(document[middle:end])
+            label = rng.randrange(2)
+            if label == 1:
+                other = rng.randrange(len(documents) - 1)
+                second = _from_elsewhere(documents[other + (other >= number)], length - len(first), rng)
+                end = middle  # the sentences that were replaced begin the next pair
+            pairs.append(Pair(*_fit(first, second, room, rng), label))
+            start = end
+    return pairs
+
+
+def sop_pairs(
+    documents: Sequence[Document], max_length: int, rng: random.Random, short_rate: float = 0.1
+) -> list[Pair]:
+    """Pairs for sentence order prediction (ALBERT): two segments that follow each other; label 1 if swapped, else 0.
+
+    All as in `nsp_pairs`, but what is done with probability one half is to swap the two. Both come from one
+    document, so that the topic gives nothing away. A sentence that is left alone is dropped, and so are documents of
+    one sentence; the released code gives these a random partner.
+
+    Raises MinibertError when no document has two sentences, or max_length is below 5.
+    """
+    room = _room(max_length, special=3, least=2)
+    documents = _of_two_sentences(documents)
+    if not documents:
+        raise MinibertError(
+            "sentence order prediction needs a document of two sentences or more, but none is there: give longer texts."
+        )
+    pairs = []
+    for document in documents:
+        length = _target(room, short_rate, rng)
+        start = 0
+        while (end := _chunk_end(document, start, length)) - start > 1:
+            middle = rng.randrange(start + 1, end)
+            segments = _fit(_joined(document[start:middle]), _joined(document[middle:end]), room, rng)
+            label = rng.randrange(2)
+            pairs.append(Pair(*(reversed(segments) if label else segments), label))
+            start = end
+    return pairs
+
+
+def _of_two_sentences(documents: Sequence[Document]) -> list[Document]:
+    """The documents of two sentences or more, without sentences of which no token was left."""
+    filled = ([sentence for sentence in document if sentence] for document in documents)
+    return [document for document in filled if len(document) > 1]
+
+
+def _target(room: int, short_rate: float, rng: random.Random) -> int:
+    """How many tokens a document's pairs are to have: usually all there is room for, sometimes fewer."""
+    return rng.randint(2, room) if rng.random() < short_rate else room
+
+
+def _chunk_end(document: Document, start: int, length: int, least: int = 2) -> int:
+    """Where to stop, so that the sentences from start have this many tokens, and at least so many are taken.
+
+    Two can be cut in two. The document's end comes first if need be.
+    """
+    total = 0
+    for number in range(start, len(document)):
+        total += len(document[number])
+        if total >= length and number + 1 - start >= least:
+            return number + 1
+    return len(document)
+
+
+def _from_elsewhere(document: Document, length: int, rng: random.Random) -> list[int]:
+    """Sentences from a random one on, not the first, until they have this many tokens or the document ends."""
+    start = rng.randrange(1, len(document))
+    return _joined(document[start : _chunk_end(document, start, length, least=1)])
+
+
+def _fit(first: list[int], second: list[int], room: int, rng: random.Random) -> tuple[list[int], list[int]]:
+    """Cut two segments until both fit: the longer first, then both alike. What is left is a window at random."""
+    longest = max(room // 2, room - min(len(first), len(second)))
+    first = _window(first, longest, rng)
+    return first, _window(second, room - len(first), rng)
+
+
+def _window(segment: list[int], length: int, rng: random.Random) -> list[int]:
+    start = rng.randint(0, max(len(segment) - length, 0))
+    return segment[start : start + length]
+
+
+def _joined(sentences: Sequence[Sentence]) -> list[int]:
+    return list(chain.from_iterable(sentences))
+
+
+# ------------------------------------------------------------------------------------- 3. full sentences
+
+
+def full_sentences(documents: Sequence[Document], max_length: int, separator_id: int | None) -> list[list[int]]:
+    """Inputs filled with whole sentences, one after another, as many as fit (RoBERTa): a list of lists of ids.
+
+    max_length: the most tokens of an input with its two special tokens. separator_id: the id of [SEP], put between
+    two documents that meet in an input (FULL-SENTENCES). None: documents never meet, and the last input of each is
+    as short as it comes out (DOC-SENTENCES).
+
+    No token is lost or doubled, and the order stays; shuffle the documents for another mix. A sentence that is
+    longer than an input is cut in pieces. Raises MinibertError when max_length is below 3.
+    Source: Liu et al. 2019, section 4.2.
+    """
+    room = _room(max_length, special=2, least=1)
+    inputs: list[list[int]] = []
+    current: list[int] = []
+    for document in documents:
+        between: list[int] = []
+        if separator_id is None:
+            current = []
+        elif current:
+            between = [separator_id]
+        for piece in _pieces(document, room):
+            if not current or len(current) + len(between) + len(piece) > room:
+                current, between = [], []
+                inputs.append(current)
+            current += between + piece
+            between = []
+    return inputs
+
+
+def _pieces(document: Document, room: int) -> Iterator[list[int]]:
+    for sentence in document:
+        for start in range(0, len(sentence), room):
+            yield sentence[start : start + room]
+
+
+def _room(max_length: int, special: int, least: int) -> int:
+    """How many tokens fit beside the special ones."""
+    if max_length < special + least:
+        raise MinibertError(
+            f"max_length is {max_length}, but {special} special tokens and {least} more need {special + least}."
+        )
+    return max_length - special

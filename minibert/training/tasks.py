@@ -1,0 +1,280 @@
+"""What a model can be trained on: masked words (with sentence pairs), a teacher's knowledge, labels.
+
+Each task is an Objective of the loop (loop.py): it makes batches, says what a mean is over, and computes the terms of
+the loss. What is masked and how stands in objectives.py, the losses of distillation in distillation.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from minibert.errors import MinibertError
+from minibert.heads import IGNORE
+from minibert.tokenizers.base import Tokenizer
+from minibert.training.distillation import cosine_hidden_loss, distillation_loss, triple_loss
+from minibert.training.loop import Batch, mixed
+from minibert.training.objectives import (
+    candidates,
+    choose_by_rarity,
+    choose_ngrams,
+    choose_tokens,
+    choose_whole_words,
+    corrupt,
+    word_starts,
+)
+
+
+@dataclass(frozen=True)
+class Example:
+    """One row of a batch before padding. label: a class, or the relation of two sentences."""
+
+    ids: list[int]
+    type_ids: list[int]
+    label: int = 0
+
+
+def single(ids: Sequence[int], tokenizer: Tokenizer, max_length: int, label: int = 0) -> Example:
+    """[CLS] text [SEP], cut to max_length tokens."""
+    row = [tokenizer.cls_id, *ids[: max_length - 2], tokenizer.sep_id]
+    return Example(row, [0] * len(row), label)
+
+
+def pair(first: Sequence[int], second: Sequence[int], tokenizer: Tokenizer, label: int = 0) -> Example:
+    """[CLS] first [SEP] second [SEP]; the pieces must fit already."""
+    left, right = [tokenizer.cls_id, *first, tokenizer.sep_id], [*second, tokenizer.sep_id]
+    return Example(left + right, [0] * len(left) + [1] * len(right), label)
+
+
+def padded(examples: Sequence[Example], pad_id: int) -> Batch:
+    """Examples as tensors: input_ids, attention_mask, token_type_ids (B, S), and classes (B,)."""
+    length = max(len(example.ids) for example in examples)
+    ids = np.full((len(examples), length), pad_id, dtype=np.int64)
+    mask, types = np.zeros_like(ids), np.zeros_like(ids)
+    for row, example in enumerate(examples):
+        ids[row, : len(example.ids)] = example.ids
+        mask[row, : len(example.ids)] = 1
+        types[row, : len(example.ids)] = example.type_ids
+    return {
+        "input_ids": torch.from_numpy(ids),
+        "attention_mask": torch.from_numpy(mask),
+        "token_type_ids": torch.from_numpy(types),
+        "classes": torch.tensor([example.label for example in examples]),
+    }
+
+
+def inputs(batch: Batch) -> dict[str, Tensor]:
+    """The part of a batch that goes into a model."""
+    return {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids")}
+
+
+# ------------------------------------------------------------------------------------------ masked words
+
+Chooser = Callable[[Tensor, Tensor, Generator], Tensor]  # ids (B, S), candidates (B, S) -> chosen (B, S)
+MASKINGS = ("tokens", "whole-words", "ngrams", "rarity")
+
+
+def make_chooser(masking: str, tokenizer: Tokenizer, examples: Sequence[Example]) -> Chooser:
+    """How the 15% are chosen: a name of MASKINGS. Raises MinibertError for another."""
+    if masking == "tokens":
+        return lambda ids, free, generator: choose_tokens(free, generator=generator)
+    if masking == "rarity":
+        seen = np.concatenate([example.ids for example in examples])
+        counts = torch.from_numpy(np.bincount(seen, minlength=tokenizer.vocab_size))
+        return lambda ids, free, generator: choose_by_rarity(ids, free, counts, generator=generator)
+    if masking in ("whole-words", "ngrams"):
+        continues = torch.tensor([token.startswith("##") for token in tokenizer.tokens])
+        choose = choose_whole_words if masking == "whole-words" else choose_ngrams
+        return lambda ids, free, generator: choose(free, word_starts(ids, continues), generator=generator)
+    raise MinibertError(f"there is no masking {masking!r}: choose one of {', '.join(MASKINGS)}.")
+
+
+class MaskedWords:
+    """Guess masked words; with `pairs`, the relation of the two sentences too.
+
+    masking: a name of MASKINGS. static: a text is masked in the same way each time it comes up (BERT), and not
+    anew (RoBERTa, "dynamic").
+    """
+
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        tokenizer: Tokenizer,
+        masking: str = "tokens",
+        static: bool = False,
+        pairs: bool = False,
+    ):
+        self.examples = examples
+        self.tokenizer = tokenizer
+        self.choose = make_chooser(masking, tokenizer, examples)
+        self.static = static
+        self.weights = {"masked_lm": 1.0, "pair": 1.0} if pairs else {"masked_lm": 1.0}
+
+    def batch(self, examples: Sequence[int], seed: int) -> Batch:
+        batch = padded([self.examples[i] for i in examples], self.tokenizer.pad_id)
+        if self.static:
+            # One seed a text, and a row of its own: the mask must not depend on the company.
+            rows = [
+                self.masked({name: tensor[row : row + 1] for name, tensor in inputs(batch).items()}, mixed(0, text))
+                for row, text in enumerate(examples)
+            ]
+            masked = [torch.cat(parts) for parts in zip(*rows, strict=True)]
+        else:
+            masked = self.masked(batch, seed)
+        return {**batch, "input_ids": masked[0], "labels": masked[1]}
+
+    def masked(self, batch: Batch, seed: int) -> tuple[Tensor, Tensor]:
+        """The ids with words masked, and the labels; both (B, S)."""
+        generator = torch.Generator().manual_seed(seed)
+        ids = batch["input_ids"]
+        free = candidates(ids, self.tokenizer.special_ids, batch["attention_mask"])
+        chosen = self.choose(ids, free, generator)
+        return tuple(corrupt(ids, chosen, self.tokenizer.mask_id, self.tokenizer.vocab_size, generator))
+
+    def counts(self, batch: Batch) -> dict[str, int]:
+        counts = {"masked_lm": int((batch["labels"] != IGNORE).sum()), "pair": len(batch["classes"])}
+        return {name: counts[name] for name in self.weights}
+
+    def losses(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        output = model(**inputs(batch), labels=batch["labels"])
+        terms = {"masked_lm": output.loss}
+        if "pair" in self.weights:
+            terms["pair"] = F.cross_entropy(output.pair_logits, batch["classes"])
+        return terms
+
+
+# ------------------------------------------------------------------------------------------ distillation
+
+
+class Distillation(MaskedWords):
+    """DistilBERT's triple loss: the student sees the teacher's masked input and learns from three sides.
+
+    soft_targets: where the teacher's probabilities are compared, "masked" (the vocabulary logits of both are computed
+    there only) or "all" (every real token, as in the released code's default). weights: of soft targets, masked
+    words and cosine. Source: Sanh et al. 2019, section 3; the numbers are the released code's.
+    """
+
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        tokenizer: Tokenizer,
+        teacher: nn.Module,
+        weights: tuple[float, float, float] = (5.0, 2.0, 1.0),
+        temperature: float = 2.0,
+        soft_targets: str = "masked",
+        masking: str = "tokens",
+    ):
+        super().__init__(examples, tokenizer, masking)
+        if soft_targets not in ("masked", "all"):
+            raise MinibertError(f"soft_targets is {soft_targets!r}: choose 'masked' or 'all'.")
+        self.teacher = teacher.eval().requires_grad_(False)
+        self.temperature = temperature
+        self.everywhere = soft_targets == "all"
+        self.weights = dict(zip(("distillation", "masked_lm", "cosine"), weights, strict=True))
+
+    def counts(self, batch: Batch) -> dict[str, int]:
+        masked, tokens = int((batch["labels"] != IGNORE).sum()), int(batch["attention_mask"].sum())
+        return {"distillation": tokens if self.everywhere else masked, "masked_lm": masked, "cosine": tokens}
+
+    def losses(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        mask = batch["attention_mask"].bool()
+        positions = mask if self.everywhere else batch["labels"] != IGNORE
+        asked = {**inputs(batch), "positions": positions, "return_hidden": True}
+        student = model(**asked)
+        with torch.no_grad():
+            teacher = self.teacher(**asked)
+        terms = triple_loss(
+            student.logits,
+            teacher.logits,
+            batch["labels"][positions],
+            student.last_hidden_state,
+            teacher.last_hidden_state,
+            mask,
+            temperature=self.temperature,
+        )
+        return {name: getattr(terms, name) for name in self.weights}
+
+
+# ------------------------------------------------------------------------------------------------ labels
+
+
+class Labels:
+    """Classify texts; with a teacher that was fine-tuned already, learn from its opinion as well.
+
+    teacher: None, or a model with the same classes. The terms are then the true labels, the teacher's soft labels
+    (temperature 2) and the direction of the last hidden states. Source: Sanh et al. 2019, section 4.1 ("a second
+    step of distillation").
+    """
+
+    temperature = 2.0
+
+    def __init__(self, examples: Sequence[Example], tokenizer: Tokenizer, teacher: nn.Module | None = None):
+        self.examples = examples
+        self.tokenizer = tokenizer
+        self.teacher = None if teacher is None else teacher.eval().requires_grad_(False)
+        self.weights = {"labels": 1.0}
+        if teacher is not None:
+            self.weights |= {"distillation": 1.0, "cosine": 1.0}
+
+    def batch(self, examples: Sequence[int], seed: int) -> Batch:
+        return padded([self.examples[i] for i in examples], self.tokenizer.pad_id)
+
+    def counts(self, batch: Batch) -> dict[str, int]:
+        texts, tokens = len(batch["classes"]), int(batch["attention_mask"].sum())
+        counts = {"labels": texts, "distillation": texts, "cosine": tokens}
+        return {name: counts[name] for name in self.weights}
+
+    def losses(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        student = model(**inputs(batch))
+        terms = {"labels": F.cross_entropy(student.logits, batch["classes"])}
+        if self.teacher is not None:
+            with torch.no_grad():
+                teacher = self.teacher(**inputs(batch))
+            terms["distillation"] = distillation_loss(student.logits, teacher.logits, self.temperature)
+            terms["cosine"] = cosine_hidden_loss(
+                student.last_hidden_state, teacher.last_hidden_state, batch["attention_mask"]
+            )
+        return terms
+
+
+# ------------------------------------------------------------------------------------------- how good is it
+
+
+@torch.no_grad()
+def predict(model: nn.Module, examples: Sequence[Example], pad_id: int, batch_size: int = 64) -> Tensor:
+    """The class scores of each example, (len(examples), C), in the examples' order."""
+    device = next(model.parameters()).device
+    order = sorted(range(len(examples)), key=lambda i: len(examples[i].ids))  # like lengths together
+    scores: list[Tensor] = []
+    for start in range(0, len(order), batch_size):
+        batch = padded([examples[i] for i in order[start : start + batch_size]], pad_id)
+        scores.append(model(**{name: tensor.to(device) for name, tensor in inputs(batch).items()}).logits.float().cpu())
+    found = torch.cat(scores)
+    return found[torch.tensor(order).argsort()]
+
+
+def accuracy(model: nn.Module, examples: Sequence[Example], pad_id: int) -> float:
+    """The share of examples whose best class is the true one."""
+    truth = torch.tensor([example.label for example in examples])
+    return float((predict(model, examples, pad_id).argmax(dim=-1) == truth).double().mean())
+
+
+@torch.no_grad()
+def held_out_losses(model: nn.Module, task: MaskedWords, batch_size: int = 64) -> dict[str, float]:
+    """The terms of a task's loss over all of its examples, masked with seeds of their own; nats."""
+    device = next(model.parameters()).device
+    sums, totals = dict.fromkeys(task.weights, 0.0), dict.fromkeys(task.weights, 0)
+    order = sorted(range(len(task.examples)), key=lambda i: len(task.examples[i].ids))
+    for start in range(0, len(order), batch_size):
+        batch = task.batch(order[start : start + batch_size], mixed(12345, start))
+        counts = task.counts(batch)
+        terms = task.losses(model, {name: tensor.to(device) for name, tensor in batch.items()})
+        for name in sums:
+            sums[name] += float(terms[name]) * counts[name]
+            totals[name] += counts[name]
+    return {name: sums[name] / max(totals[name], 1) for name in sums}
