@@ -20,12 +20,14 @@ from minibert.tokenizers.base import Tokenizer
 from minibert.training.distillation import cosine_hidden_loss, distillation_loss, triple_loss
 from minibert.training.loop import Batch, mixed
 from minibert.training.objectives import (
+    Masked,
     candidates,
     choose_by_rarity,
     choose_ngrams,
     choose_tokens,
     choose_whole_words,
     corrupt,
+    mask_one_by_one,
     word_starts,
 )
 
@@ -117,24 +119,18 @@ class MaskedWords:
 
     def batch(self, examples: Sequence[int], seed: int) -> Batch:
         batch = padded([self.examples[i] for i in examples], self.tokenizer.pad_id)
+        ids, mask = batch["input_ids"], batch["attention_mask"]
         if self.static:
-            # One seed a text, and a row of its own: the mask must not depend on the company.
-            rows = [
-                self.masked({name: tensor[row : row + 1] for name, tensor in inputs(batch).items()}, mixed(0, text))
-                for row, text in enumerate(examples)
-            ]
-            masked = [torch.cat(parts) for parts in zip(*rows, strict=True)]
+            masked = mask_one_by_one(self.masked, ids, mask, [mixed(0, text) for text in examples])
         else:
-            masked = self.masked(batch, seed)
-        return {**batch, "input_ids": masked[0], "labels": masked[1]}
+            masked = self.masked(ids, mask, torch.Generator().manual_seed(seed))
+        return {**batch, "input_ids": masked.input_ids, "labels": masked.labels}
 
-    def masked(self, batch: Batch, seed: int) -> tuple[Tensor, Tensor]:
+    def masked(self, ids: Tensor, attention_mask: Tensor, generator: Generator) -> Masked:
         """The ids with words masked, and the labels; both (B, S)."""
-        generator = torch.Generator().manual_seed(seed)
-        ids = batch["input_ids"]
-        free = candidates(ids, self.tokenizer.special_ids, batch["attention_mask"])
+        free = candidates(ids, self.tokenizer.special_ids, attention_mask)
         chosen = self.choose(ids, free, generator)
-        return tuple(corrupt(ids, chosen, self.tokenizer.mask_id, self.tokenizer.vocab_size, generator))
+        return corrupt(ids, chosen, self.tokenizer.mask_id, self.tokenizer.vocab_size, generator)
 
     def counts(self, batch: Batch) -> dict[str, int]:
         counts = {"masked_lm": int((batch["labels"] != IGNORE).sum()), "pair": len(batch["classes"])}

@@ -1,0 +1,335 @@
+"""The recorded experiments: small trainings on real reviews, several seeds each, behind the trained rows of the ledger.
+
+    E1  what a student keeps of its teacher, with real weights: depth, layers, distillation     (D3)
+    E2  which of DistilBERT's losses matters, from a teacher pre-trained here                   (D6)
+    E3  what ALBERT's savings cost                                                              (A3)
+    E4  static or dynamic masking; sentence order, next sentence or neither                     (A8)
+
+An experiment is a grid of variants and seeds. Each cell is trained by itself and leaves a small JSON in the work
+folder, so that a long experiment can be stopped at any time, and several processes can share one: cells that are there
+are not trained again. The sizes are those of a laptop: what the results can say stands in the ledger with them.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+from torch import nn
+
+from minibert.checkpoints import from_pretrained, save_pretrained
+from minibert.claims.records import write_whole
+from minibert.errors import MinibertError
+from minibert.factory import build, count_parameters
+from minibert.heads import WithHead, add_head
+from minibert.models.bert import BertConfig
+from minibert.timing import Progress
+from minibert.tokenizers import load_tokenizer
+from minibert.tokenizers.base import Tokenizer
+from minibert.tokenizers.wordpiece import WordPiece
+from minibert.training.data import Review, load_reviews
+from minibert.training.loop import Settings, train
+from minibert.training.runs import chosen_layers, make_student
+from minibert.training.tasks import (
+    Distillation,
+    Example,
+    Labels,
+    MaskedWords,
+    held_out_losses,
+    predict,
+    single,
+)
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large an experiment is. texts: to fine-tune on. steps: of pre-training or distilling."""
+
+    texts: int
+    epochs: int
+    steps: int = 0
+    test_texts: int = 2000
+    max_length: int = 64
+    batch_size: int = 32
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """variants: name -> a function of (seed, size, work folder) that trains one cell and returns its figures."""
+
+    id: str
+    variants: dict[str, Callable[[int, Size, Path], dict[str, Any]]]
+    full: Size
+    quick: Size
+    seeds: tuple[int, ...] = (0, 1, 2)
+
+
+def run(
+    experiment: Experiment,
+    folder: Path,
+    quick: bool = False,
+    seeds: Sequence[int] | None = None,
+    variants: Sequence[str] | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Train the cells that are not there yet, and return the figures of all.
+
+    folder: the work folder; quick and full runs do not mix in it. Figures: "seeds", "size", "threads", and "cells",
+    a variant -> one dict a seed.
+    """
+    size = experiment.quick if quick else experiment.full
+    seeds = list(seeds if seeds is not None else experiment.seeds[:1] if quick else experiment.seeds)
+    names = list(variants or experiment.variants)
+    for name in names:
+        if name not in experiment.variants:
+            raise MinibertError(f"{experiment.id} has no variant {name!r}: {', '.join(experiment.variants)}.")
+    work = folder / f"{experiment.id}-{'quick' if quick else 'full'}"
+    cells: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    for at, (seed, name) in enumerate((seed, name) for seed in seeds for name in names):
+        path = work / "cells" / f"{name}-{seed}.json"
+        if not path.exists():
+            began = time.perf_counter()
+            found = experiment.variants[name](seed, size, work)
+            write_whole(path, json.dumps(found | {"seconds": round(time.perf_counter() - began, 1)}) + "\n")
+        cells[name].append(json.loads(path.read_text(encoding="utf-8")))
+        if progress is not None:
+            progress(at + 1, len(seeds) * len(names))
+    return {"seeds": seeds, "size": asdict(size), "threads": torch.get_num_threads(), "cells": cells}
+
+
+# ------------------------------------------------------------------------------------- what experiments share
+
+
+@cache
+def sentences(texts: int, test_texts: int, seed: int) -> tuple[list[Review], list[Review]]:
+    """Rotten Tomatoes sentences to fine-tune on, drawn with the seed, and those to test on, the same for all."""
+    reviews = load_reviews("rotten-tomatoes")
+    # Nothing is chosen by looking at the validation texts, so they can test as well, and the intervals get shorter.
+    return Random(seed).sample(reviews.train, texts), [*reviews.test, *reviews.validation][:test_texts]
+
+
+def as_examples(reviews: Sequence[Review], tokenizer: Tokenizer, size: Size) -> list[Example]:
+    return [single(tokenizer.ids(r.text), tokenizer, size.max_length, r.label or 0) for r in reviews]
+
+
+def classify(
+    model: nn.Module,
+    tokenizer: Tokenizer,
+    size: Size,
+    seed: int,
+    folder: Path,
+    teacher: nn.Module | None = None,
+    learning_rate: float = 2e-4,
+) -> dict[str, Any]:
+    """Fine-tune on sentences, with or without a fine-tuned teacher; what it gets right on the test texts.
+
+    "right" is a string of 0 and 1, one for each test text, so that models can be compared text by text.
+    """
+    chosen, test = (as_examples(some, tokenizer, size) for some in sentences(size.texts, size.test_texts, seed))
+    settings = Settings(
+        steps=max(1, size.epochs * size.texts // size.batch_size),
+        batch_size=size.batch_size,
+        learning_rate=learning_rate,
+        seed=seed,
+    )
+    task = Labels(chosen, tokenizer, teacher)
+    train(model, task, [len(e.ids) for e in chosen], settings, folder, title=folder.name)
+    right = predict(model, test, tokenizer.pad_id).argmax(-1) == torch.tensor([example.label for example in test])
+    return {"accuracy": float(right.double().mean()), "right": "".join(str(int(one)) for one in right)}
+
+
+# ---------------------------------------------------------------------------------------------------- E1
+
+
+def fine_tuned_teacher(seed: int, size: Size, work: Path) -> nn.Module:
+    """MiniLM-L6 fine-tuned with this seed; trained when it is first asked for."""
+    folder = work / f"teacher-{seed}"
+    if not (folder / "model.safetensors").exists():
+        torch.manual_seed(seed)
+        tokenizer = load_tokenizer("minilm-l6")
+        model = add_head(from_pretrained("minilm-l6"), "sequence-classification")
+        found = classify(model, tokenizer, size, seed, folder)
+        write_whole(folder / "found.json", json.dumps(found))
+        save_pretrained(folder, model)
+    return from_pretrained(folder, "sequence-classification")
+
+
+def keep_teacher(seed: int, size: Size, work: Path) -> dict[str, Any]:
+    model = fine_tuned_teacher(seed, size, work)
+    found = json.loads((work / f"teacher-{seed}" / "found.json").read_text(encoding="utf-8"))
+    return found | {"parameters": count_parameters(model)}
+
+
+def keep(init: str, depth: int, distilled: bool) -> Callable[[int, Size, Path], dict[str, Any]]:
+    """A student of `depth` layers of MiniLM-L6, taken as `init` says, fine-tuned alone or with the teacher's help."""
+
+    def cell(seed: int, size: Size, work: Path) -> dict[str, Any]:
+        teacher = fine_tuned_teacher(seed, size, work) if distilled else None
+        original = from_pretrained("minilm-l6")
+        torch.manual_seed(seed)
+        layers = chosen_layers(init, len(original.encoder.order), depth)
+        student = add_head(make_student(original, init, layers, seed), "sequence-classification")
+        name = f"{init}{'+distillation' if distilled else ''}-{depth}-{seed}"
+        found = classify(student, load_tokenizer("minilm-l6"), size, seed, work / name, teacher)
+        return found | {"parameters": count_parameters(student)}
+
+    return cell
+
+
+E1 = Experiment(
+    "E1",
+    {
+        "teacher": keep_teacher,
+        **{
+            f"{label}, {depth} layers": keep(init, depth, distilled)
+            for depth in (3, 2, 1)
+            for label, init, distilled in (
+                ("alternate + distillation", "alternate", True),
+                ("alternate", "alternate", False),
+                ("first", "first", False),
+                ("random", "random", False),
+            )
+        },
+    },
+    full=Size(texts=3000, epochs=3),
+    quick=Size(texts=320, epochs=1, test_texts=300),
+)
+
+
+# ---------------------------------------------------------------------------------------- E2, E3, E4: pre-training
+
+VOCABULARY_SIZE = 8000
+
+
+def own_tokenizer(work: Path) -> WordPiece:
+    """A small WordPiece vocabulary learned from the reviews: for models that are pre-trained from nothing."""
+    folder = work / "vocabulary"
+    if not (folder / "vocab.txt").exists():
+        texts = [review.text for review in load_reviews("rotten-tomatoes").train]
+        texts += [review.text for review in load_reviews("imdb").train[:4000]]
+        folder.mkdir(parents=True, exist_ok=True)
+        WordPiece.train(texts, VOCABULARY_SIZE).save(folder)
+    return WordPiece.from_folder(folder)
+
+
+@cache
+def unlabelled(held_out: bool, count: int) -> tuple[str, ...]:
+    """Whole IMDB reviews to pre-train on, or to hold out."""
+    reviews = load_reviews("imdb")
+    return tuple(review.text for review in (reviews.validation if held_out else reviews.train)[:count])
+
+
+def pieces_of(texts: Sequence[str], tokenizer: Tokenizer, size: Size) -> list[Example]:
+    """Texts cut into rows of max_length tokens, one after another."""
+    room = size.max_length - 2
+    rows = []
+    for text in texts:
+        ids = tokenizer.ids(text)
+        rows += [single(ids[i : i + room], tokenizer, size.max_length) for i in range(0, len(ids), room)]
+    return [row for row in rows if len(row.ids) > 8]
+
+
+def small(config: type[BertConfig] = BertConfig, **changes: Any) -> BertConfig:
+    """The shape of all models that are pre-trained here."""
+    shape = {
+        "vocab_size": VOCABULARY_SIZE,
+        "hidden_size": 128,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "intermediate_size": 512,
+        "max_position_embeddings": 128,
+    }
+    return config(**(shape | changes))
+
+
+PRETRAIN_RATE = 1e-3
+TEXTS, HELD_OUT = 6000, 200  # reviews
+
+
+def pretrain(
+    model: nn.Module, task: MaskedWords, size: Size, seed: int, folder: Path, steps: int | None = None
+) -> list[dict[str, Any]]:
+    settings = Settings(
+        steps=steps or size.steps,
+        batch_size=size.batch_size,
+        learning_rate=PRETRAIN_RATE,
+        betas=(0.9, 0.98),
+        seed=seed,
+    )
+    return train(model, task, [len(e.ids) for e in task.examples], settings, folder, title=folder.name)
+
+
+def fine_tuned(model: WithHead, tokenizer: Tokenizer, size: Size, seed: int, folder: Path) -> dict[str, Any]:
+    """The accuracy of a pre-trained model's backbone after fine-tuning it; the model is used up."""
+    torch.manual_seed(seed)
+    classifier = add_head(model.backbone, "sequence-classification")
+    return {"accuracy": classify(classifier, tokenizer, size, seed, folder)["accuracy"]}
+
+
+def masked_words(tokenizer: Tokenizer, size: Size, **how: Any) -> tuple[MaskedWords, MaskedWords]:
+    """The task on the texts to train on, and on those held out."""
+    return (
+        MaskedWords(pieces_of(unlabelled(False, TEXTS), tokenizer, size), tokenizer, **how),
+        MaskedWords(pieces_of(unlabelled(True, HELD_OUT), tokenizer, size), tokenizer),
+    )
+
+
+# E2: the losses
+
+
+def pretrained_teacher(seed: int, size: Size, work: Path) -> nn.Module:
+    """A BERT of four layers, pre-trained from nothing for three times the student's steps."""
+    folder = work / f"teacher-{seed}"
+    if not (folder / "model.safetensors").exists():
+        tokenizer = own_tokenizer(work)
+        model = build(small(), "masked-lm", seed)
+        task, held_out = masked_words(tokenizer, size)
+        pretrain(model, task, size, seed, folder, steps=3 * size.steps)
+        write_whole(folder / "found.json", json.dumps(held_out_losses(model, held_out)))
+        save_pretrained(folder, model)
+    return from_pretrained(folder, "masked-lm")
+
+
+def losses_teacher(seed: int, size: Size, work: Path) -> dict[str, Any]:
+    model = pretrained_teacher(seed, size, work)
+    found = json.loads((work / f"teacher-{seed}" / "found.json").read_text(encoding="utf-8"))
+    return found | fine_tuned(model, own_tokenizer(work), size, seed, work / f"teacher-tuned-{seed}")
+
+
+def losses(weights: tuple[float, float, float], init: str = "alternate") -> Callable[..., dict[str, Any]]:
+    """A student of half the depth, trained with these weights of soft targets, masked words and cosine."""
+
+    def cell(seed: int, size: Size, work: Path) -> dict[str, Any]:
+        tokenizer = own_tokenizer(work)
+        teacher = pretrained_teacher(seed, size, work)
+        student = make_student(teacher, init, chosen_layers(init, len(teacher.backbone.encoder.order), None), seed)
+        task, held_out = masked_words(tokenizer, size)
+        distillation = Distillation(task.examples, tokenizer, teacher, weights)
+        name = f"{init}-{'-'.join(f'{weight:g}' for weight in weights)}-{seed}"
+        pretrain(student, distillation, size, seed, work / name)
+        found = held_out_losses(student, held_out)
+        return found | fine_tuned(student, tokenizer, size, seed, work / f"{name}-tuned")
+
+    return cell
+
+
+E2 = Experiment(
+    "E2",
+    {
+        "teacher": losses_teacher,
+        "all three losses": losses((5, 2, 1)),
+        "without soft targets": losses((0, 2, 1)),
+        "without masked words": losses((5, 0, 1)),
+        "without cosine": losses((5, 2, 0)),
+        "from random weights": losses((5, 2, 1), "random"),
+    },
+    full=Size(texts=5000, epochs=3, steps=1500),
+    quick=Size(texts=320, epochs=1, steps=20, test_texts=300),
+)
