@@ -121,10 +121,49 @@ def run_bench(args: Namespace) -> None:
     bench.run(args)
 
 
+def pretrain_options(parser: ArgumentParser) -> None:
+    from minibert.training import options
+
+    options.pretrain_options(parser)
+
+
+def run_pretrain(args: Namespace) -> None:
+    from minibert.training import options, runs
+
+    runs.pretrain(options.made_quick(args, "pretrain"))
+
+
+def distill_options(parser: ArgumentParser) -> None:
+    from minibert.training import options
+
+    options.distill_options(parser)
+
+
+def run_distill(args: Namespace) -> None:
+    from minibert.training import options, runs
+
+    runs.distill(options.made_quick(args, "distill"))
+
+
+def finetune_options(parser: ArgumentParser) -> None:
+    from minibert.training import options
+
+    options.finetune_options(parser)
+
+
+def run_finetune(args: Namespace) -> None:
+    from minibert.training import options, runs
+
+    runs.finetune(options.made_quick(args, "finetune"))
+
+
 TOUR = Command("the guided tour: sizes, speeds and real weights on real reviews", tour_options, run_tour)
 COMMANDS = {
     "claims": Command("what the papers claim, what is measured here, and the verdict", claims_options, run_claims),
     "fetch": Command("download the real weights and the real reviews, checked", fetch_options, run_fetch),
+    "pretrain": Command("train a model to guess masked words", pretrain_options, run_pretrain),
+    "distill": Command("train a student of half the depth to do as its teacher", distill_options, run_distill),
+    "finetune": Command("train a model to classify texts, and compare it with its teacher", finetune_options, run_finetune),
     "bench": Command("how fast this package is on this machine", bench_options, run_bench),
 }
 

@@ -163,6 +163,8 @@ def resolve(source: str | Path) -> Path:
 
     Raises MinibertError, listing what was tried, when it is none of these.
     """
+    if not isinstance(source, (str, os.PathLike)):
+        raise MinibertError(f"a checkpoint is named by a path or a name, not by a {type(source).__name__}.")
     name = str(source)
     path = Path(os.path.expanduser(source))
     if name and path.is_dir():

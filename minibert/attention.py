@@ -36,6 +36,12 @@ def causal_mask(length: int, device: torch.device | str | None = None) -> Tensor
     return torch.ones(length, length, dtype=torch.bool, device=device).tril()[None, None]
 
 
+def check_mask(mask: Tensor | None) -> None:
+    """Raise a MinibertError for a mask of numbers: 1 and 0, or 0 and -10000, would be read in opposite senses."""
+    if mask is not None and mask.dtype != torch.bool:
+        raise MinibertError(f"the mask holds {mask.dtype}, not booleans: use mask.bool(), True where one may look.")
+
+
 # ---------------------------------------------------------------------------------------- the formula
 
 
@@ -44,14 +50,17 @@ def attention(
 ) -> tuple[Tensor, Tensor]:
     """Scaled dot-product attention as the paper writes it: softmax(q kᵀ / √K) v.
 
-    q: (..., S, K). k: (..., T, K). v: (..., T, K'). mask: see above. bias: added to the scaled scores, for models
+    q: (..., S, K). k: (..., T, K). v: (..., T, K'). mask: booleans that broadcast to (..., S, T), True where the
+    query may look. bias: (..., S, T), added to the scaled scores, for models
     with relative positions. dropout: the probability that a weight is dropped on its way to the values.
 
     Returns the output (..., S, K') and the weights (..., S, T) as they were before dropout; each row of weights
     sums to 1. A query that may look at nothing gets weights and output of 0, never NaN.
 
+    Raises MinibertError for a mask that is not boolean.
     Source: Vaswani et al. 2017, "Attention Is All You Need", section 3.2.1, equation 1.
     """
+    check_mask(mask)
     scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
     if bias is not None:
         scores = scores + bias
@@ -72,6 +81,7 @@ def fused_attention(
     The models run this one; they run the written-out formula when somebody asks for the weights. Same shapes.
     Source: Dao et al. 2022, "FlashAttention", for the idea of the fusing.
     """
+    check_mask(mask)
     if bias is not None:
         mask = bias if mask is None else bias.masked_fill(~mask, -math.inf)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
@@ -134,7 +144,7 @@ class MultiHeadAttention(nn.Module):
 
     def __init__(self, hidden_size: int, num_heads: int, dropout: float = 0.0, value_size: int | None = None):
         super().__init__()
-        if hidden_size % num_heads:
+        if num_heads < 1 or hidden_size % num_heads:
             raise MinibertError(
                 f"hidden_size {hidden_size} does not divide into {num_heads} heads: choose a multiple of the heads."
             )
@@ -151,21 +161,23 @@ class MultiHeadAttention(nn.Module):
         key: Tensor | None = None,
         value: Tensor | None = None,
         *,
-        layout: Layout,
+        layout: Layout | None = None,
         key_layout: Layout | None = None,
         mask: Tensor | None = None,
         return_weights: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
         """Let every token of x look at the tokens of key, and bring back a mixture of value.
 
-        x: (B, S, D), or (N, D) when `layout` packs. key, value: likewise with T; by default x itself
-        (self-attention). mask: what may be seen, by default the padding mask of the keys' layout.
+        x: (B, S, D), or (N, D) when `layout` packs; without a layout every token is real. key, value: likewise
+        with T; by default x itself (self-attention). mask: what may be seen, by default the padding mask of the
+        keys' layout.
 
         Returns the output, shaped like x, and the weights (B, H, S, T), or None when they were not asked for.
         Rows of the weights that belong to padded queries carry no meaning.
         """
         key = x if key is None else key
         value = key if value is None else value
+        layout = Layout() if layout is None else layout
         key_layout = layout if key_layout is None else key_layout
         mask = key_layout.mask if mask is None else mask
         dropout = self.dropout if self.training else 0.0

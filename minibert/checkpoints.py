@@ -26,7 +26,7 @@ from minibert.encoder import Backbone, EncoderConfig, initialise
 from minibert.errors import MinibertError
 from minibert.factory import build
 from minibert.heads import HEADS, WithHead
-from minibert.models import MODELS
+from minibert.models import MODELS, PRESETS
 
 # ------------------------------------------------------------------------------------------ key tables
 
@@ -208,7 +208,14 @@ def from_pretrained(source: str | Path, head: str | None = None) -> nn.Module:
     """
     from minibert.assets import resolve
 
-    folder = resolve(source)
+    try:
+        folder = resolve(source)
+    except MinibertError as problem:
+        if source in tuple(PRESETS):
+            raise MinibertError(
+                f"{problem} (build({source!r}) makes a fresh model of that shape, untrained.)"
+            ) from None
+        raise
     config = read_config(folder)
     with torch.device("meta"):
         model = build(config, head)
@@ -301,7 +308,9 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
         )
     try:
         if path.suffix == ".bin":
-            tensors = torch.load(path, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():  # torch warns of a file that it then refuses; one sentence is enough
+                warnings.simplefilter("ignore")
+                tensors = torch.load(path, map_location="cpu", weights_only=True)
         elif path.suffix == ".json":  # a large model, in several files
             tensors = {}
             for name in sorted(set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values())):
@@ -391,7 +400,11 @@ def save_pretrained(folder: str | Path, model: nn.Module, tokenizer: Any = None)
     scratch folder first and then moved into place, so that a full disk leaves an earlier checkpoint as it was.
     Raises MinibertError when it cannot be written, or when the format has no place for one of the settings.
     """
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
+    if tokenizer is not None and (folder / "tokenizer.json").exists():
+        raise MinibertError(
+            f"{folder} has a tokenizer.json of another tokenizer, which readers would prefer: choose another folder."
+        )
     backbone = model.backbone if isinstance(model, WithHead) else model
     if not isinstance(backbone, Backbone):
         raise MinibertError(f"a {type(model).__name__} cannot be saved as a checkpoint: pass a model made by build().")
@@ -442,5 +455,5 @@ def config_as_json(model: nn.Module) -> dict[str, Any]:
         described["id2label"] = {str(i): label for i, label in enumerate(config.labels)}
         described["label2id"] = {label: i for i, label in enumerate(config.labels)}
     described["tie_word_embeddings"] = True
-    described["dtype"] = "float32"
+    described["dtype"] = str(next(model.parameters()).dtype).removeprefix("torch.")
     return described

@@ -60,8 +60,8 @@ class EncoderConfig:
                 f"hidden_size {self.hidden_size} does not divide into {self.num_attention_heads} heads: "
                 "choose a multiple of num_attention_heads."
             )
-        if not self.labels:
-            raise MinibertError("labels is empty; name at least one class.")
+        if not self.labels or not isinstance(self.labels, tuple) or not all(isinstance(x, str) for x in self.labels):
+            raise MinibertError(f'labels is {self.labels!r}; it must name the classes, as in ("negative", "positive").')
         if self.hidden_act not in ACTIVATIONS:
             raise MinibertError(f"unknown hidden_act {self.hidden_act!r}; known: {', '.join(sorted(ACTIVATIONS))}.")
 
@@ -131,7 +131,9 @@ class EncoderBlock(nn.Module):
     ):
         super().__init__()
         self.attention = MultiHeadAttention(hidden_size, num_heads, attention_dropout)
-        self.attention_dropout = nn.Dropout(dropout if attention_output_dropout is None else attention_output_dropout)
+        self.attention_output_dropout = nn.Dropout(
+            dropout if attention_output_dropout is None else attention_output_dropout
+        )
         self.attention_norm = nn.LayerNorm(hidden_size, eps=eps)
         self.feed_forward = FeedForward(hidden_size, intermediate_size, activation)
         self.dropout = nn.Dropout(dropout)
@@ -162,7 +164,7 @@ class EncoderBlock(nn.Module):
         attended, weights = self.attention(
             queries, key=x, layout=query_layout, key_layout=layout, return_weights=return_weights
         )
-        x = self.attention_norm(queries + self.attention_dropout(attended))
+        x = self.attention_norm(queries + self.attention_output_dropout(attended))
         x = self.norm(x + self.dropout(self.feed_forward(x)))
         return x, weights
 
@@ -194,14 +196,14 @@ class Encoder(nn.Module):
         """
         reads = None if positions is None else Layout.only(positions)
         hidden_states, attentions = [], []
-        for depth, step in enumerate(self.order, start=1):
+        for step, block in enumerate(self.order, start=1):
             if return_hidden:
                 hidden_states.append(layout.unpack(x))
-            if depth == len(self.order) and reads is not None:
-                x, weights = self.blocks[step](x, layout, return_attention, reads)
+            if step == len(self.order) and reads is not None:
+                x, weights = self.blocks[block](x, layout, return_attention, reads)
                 layout = reads
             else:
-                x, weights = self.blocks[step](x, layout, return_attention)
+                x, weights = self.blocks[block](x, layout, return_attention)
             if return_attention:
                 attentions.append(weights)
         last = layout.unpack(x)
@@ -249,7 +251,7 @@ class Backbone(nn.Module):
         input_ids: (B, S). attention_mask: (B, S), 1 real and 0 padding, by default all real. token_type_ids:
         (B, S), by default all 0; a model without token types ignores them. positions: (B, S) booleans, the
         tokens whose last hidden state will be read, by default all; the others' stay 0 and cost nothing in the
-        last block.
+        last block, and there is no `pooled` unless the first tokens are among them.
 
         Raises MinibertError for ids outside the vocabulary, a sequence longer than the position table, or
         shapes that differ.
@@ -258,7 +260,7 @@ class Backbone(nn.Module):
         layout = Layout(attention_mask, self.skip_padding)
         x = self.embed(input_ids, token_type_ids, layout)
         output = self.encoder(x, layout, return_attention, return_hidden, positions)
-        if self.pooler is not None:
+        if self.pooler is not None and (positions is None or positions[:, 0].all()):
             output.pooled = self.pooler(output.last_hidden_state)
         return output
 
@@ -291,6 +293,9 @@ class Backbone(nn.Module):
                     f"{name} has shape {tuple(other.shape)} but input_ids {tuple(input_ids.shape)}: "
                     "both must be (B, S)."
                 )
+        on_cpu = attention_mask is not None and attention_mask.device.type == "cpu"  # elsewhere it would have to wait
+        if on_cpu and ((attention_mask != 0) & (attention_mask != 1)).any():
+            raise MinibertError("attention_mask must hold 1 (a real token) and 0 (padding) and nothing else.")
         check_ids(input_ids, self.config.vocab_size, "input_ids")
         if token_type_ids is not None and self.config.type_vocab_size:
             check_ids(token_type_ids, self.config.type_vocab_size, "token_type_ids")

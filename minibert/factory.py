@@ -42,6 +42,7 @@ def build(name_or_config: str | EncoderConfig, head: str | None = None, seed: in
 
 def count_parameters(model: nn.Module) -> int:
     """How many numbers are learned; a tensor that is used twice (tied, shared) counts once."""
+    check_is_model(model)
     return sum(parameter.numel() for parameter in model.parameters())
 
 
@@ -51,12 +52,18 @@ def parameters_by_part(model: nn.Module) -> dict[str, int]:
     Parts: "word embeddings", "other embeddings" (positions, token types, their norm), "projection" (ALBERT's
     E x H), "encoder", "pooler", "head"; those that a model lacks are left out.
     """
+    check_is_model(model)
     backbone = model.backbone if isinstance(model, WithHead) else model
     parts: dict[str, int] = {}
     for name, parameter in model.named_parameters():  # yields a tied tensor once
         part = part_of(name.removeprefix("backbone.")) if backbone is model or name.startswith("backbone.") else "head"
         parts[part] = parts.get(part, 0) + parameter.numel()
     return parts
+
+
+def check_is_model(model: nn.Module) -> None:
+    if not isinstance(model, nn.Module):
+        raise MinibertError(f"{model!r} is not a model: count what build makes, as in count_parameters(build(name)).")
 
 
 def part_of(parameter_name: str) -> str:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from minibert.encoder import Backbone, Output, initialise
 from minibert.errors import MinibertError
-from minibert.layers import ACTIVATIONS, check_ids
+from minibert.layers import ACTIVATIONS, Pooler, check_ids
 
 IGNORE = -100  # the label of a position that does not count
 
@@ -28,13 +28,17 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     labels of another shape, or that are no class.
     """
     check_shape(labels, logits.shape[:-1], "labels")
+    if logits.shape[-1] < 2:
+        raise MinibertError("with a single class there is nothing to learn: give the config two labels or more.")
     counted = labels[labels != IGNORE]
     check_ids(counted, logits.shape[-1], "labels", advice=f"{IGNORE} marks what does not count")
-    total = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=IGNORE, reduction="sum")
+    total = F.cross_entropy(logits.flatten(0, -2), labels.flatten().long(), ignore_index=IGNORE, reduction="sum")
     return total / max(len(counted), 1)
 
 
 def check_shape(tensor: Tensor, shape: torch.Size, name: str) -> None:
+    if not isinstance(tensor, Tensor):
+        raise MinibertError(f"{name} is a {type(tensor).__name__}, not a tensor: use torch.tensor({name}).")
     if tensor.shape != shape:
         raise MinibertError(f"{name} has shape {tuple(tensor.shape)}, but must have {tuple(shape)} here.")
 
@@ -42,7 +46,7 @@ def check_shape(tensor: Tensor, shape: torch.Size, name: str) -> None:
 class WithHead(nn.Module):
     """A backbone and what stands on it. Subclasses make their layers in `add_head` and use them in `score`."""
 
-    reads_pooled: ClassVar[bool] | property = False
+    reads_pooled: bool = False  # whether the head stands on the pooler
     reads_labels: ClassVar[bool] = False  # whether config.labels names its classes
 
     def __init__(self, backbone: Backbone):
@@ -51,6 +55,9 @@ class WithHead(nn.Module):
         self.config = backbone.config
         if not self.reads_pooled:
             backbone.pooler = None
+        elif backbone.pooler is None:
+            backbone.pooler = Pooler(self.config.hidden_size)
+            initialise(backbone.pooler, self.config.initializer_range)
         self.add_head()
 
     def add_head(self) -> None:
@@ -283,7 +290,11 @@ HEADS: dict[str, Callable[[Backbone], WithHead]] = {
 
 
 def add_head(backbone: Backbone, head: str) -> WithHead:
-    """Put a fresh head (a key of HEADS) on a backbone. Raises MinibertError for a head that does not exist."""
+    """Put a fresh head (a key of HEADS) on a backbone, which becomes part of the model.
+
+    The backbone loses a pooler that the head does not read, and gets a fresh one where the head reads one that it
+    lacks. Raises MinibertError for a head that does not exist.
+    """
     if head not in HEADS:
         raise MinibertError(f"unknown head {head!r}; known heads: {', '.join(HEADS)}, or None for no head.")
     model = HEADS[head](backbone)

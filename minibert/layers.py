@@ -66,6 +66,8 @@ class FeedForward(nn.Module):
 
     def __init__(self, hidden_size: int, intermediate_size: int, activation: str = "gelu"):
         super().__init__()
+        if activation not in ACTIVATIONS:
+            raise MinibertError(f"unknown activation {activation!r}; known: {', '.join(sorted(ACTIVATIONS))}.")
         self.expand = nn.Linear(hidden_size, intermediate_size)
         self.activation = ACTIVATIONS[activation]
         self.contract = nn.Linear(intermediate_size, hidden_size)
@@ -131,9 +133,7 @@ class Pooler(nn.Module):
         return torch.tanh(self.dense(hidden[:, 0]))
 
 
-def check_ids(
-    ids: Tensor, size: int, name: str, advice: str = "use the tokenizer that belongs to the model"
-) -> None:
+def check_ids(ids: Tensor, size: int, name: str, advice: str = "use the tokenizer that belongs to the model") -> None:
     """Raise a MinibertError when ids are no integers, or an id has no row in its table of `size` rows.
 
     ids: any shape. The values are looked at on the CPU only: elsewhere the look would make the device wait.

@@ -56,7 +56,7 @@ BATCH = 32  # reviews read at a time
 
 
 def tour(figures: str | Path = "figures", seed: int = 0) -> None:
-    """Count the family, time it on this machine, and let real weights read real reviews; about two minutes.
+    """Count the family, time it on this machine, and let real weights read real reviews; a minute or two.
 
     figures: the folder for parameters.png, speed-here.png and attention.png. seed: decides which reviews the test
     split holds, and so which are searched.
@@ -66,7 +66,7 @@ def tour(figures: str | Path = "figures", seed: int = 0) -> None:
     """
     folder = writable_folder(figures)
     say(
-        "minibert is the BERT family, written from scratch to be read. In the next two or three minutes it counts the "
+        "minibert is the BERT family, written from scratch to be read. In the next minute or two it counts the "
         "models, times them on this machine, and lets a real one read film reviews. What is measured is measured now."
     )
     pictures = [show_sizes(folder), show_speeds(folder)]

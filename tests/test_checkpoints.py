@@ -386,7 +386,7 @@ BROKEN = {
     "labels as a list": (setting(id2label=["a"]), ("config.json", "id2label", "negative")),
     "labels that are null": (setting(id2label=None), ("id2label", "negative")),
     "labels without numbers": (setting(id2label={"x": "a"}), ("id2label", "negative")),
-    "no labels": (setting(id2label={}), ("config.json cannot be used", "labels is empty")),
+    "no labels": (setting(id2label={}), ("config.json cannot be used", "name the classes")),
     "no weights": (without("model.safetensors"), ("neither model.safetensors nor pytorch_model.bin",)),
     "empty weights": (weights(b""), ("model.safetensors cannot be read", "cut short")),
     "weights that are text": (weights(b"hello world"), ("model.safetensors cannot be read",)),

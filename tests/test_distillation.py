@@ -251,7 +251,7 @@ def test_a_student_is_a_distilbert_with_nothing_else(head):
     assert {name for name, _ in student.named_children()} == (
         {"embeddings", "encoder"} if head is None else {"backbone", "lm"}
     )
-    assert {block.attention_dropout.p for block in body.encoder.blocks} == {0.0}
+    assert {block.attention_output_dropout.p for block in body.encoder.blocks} == {0.0}
 
 
 @pytest.mark.parametrize("head", [None, "masked-lm"])

@@ -54,7 +54,8 @@ from minibert.models.bert import BertConfig
         ({"attention_probs_dropout_prob": None}, ("attention_probs_dropout_prob is None",)),
         ({"classifier_dropout": -0.1}, ("classifier_dropout is -0.1", "from 0 to 1")),
         ({"hidden_act": "swish"}, ("'swish'", "known: gelu, gelu_new")),
-        ({"labels": ()}, ("labels is empty",)),
+        ({"labels": ()}, ("labels is ()", "name the classes")),
+        ({"labels": "neg"}, ("labels is 'neg'", "name the classes")),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
@@ -132,9 +133,9 @@ def test_each_dropout_of_a_block_acts_and_only_while_training(dropouts, acts):
 
 
 def test_what_attention_returns_is_dropped_like_the_rest_unless_told_otherwise():
-    assert block(dropout=0.3).attention_dropout.p == 0.3
-    assert block(dropout=0.3, attention_output_dropout=0.0).attention_dropout.p == 0.0
-    assert EncoderBlock.from_config(CONFIGS["bert"]).attention_dropout.p == 0.1
+    assert block(dropout=0.3).attention_output_dropout.p == 0.3
+    assert block(dropout=0.3, attention_output_dropout=0.0).attention_output_dropout.p == 0.0
+    assert EncoderBlock.from_config(CONFIGS["bert"]).attention_output_dropout.p == 0.1
 
 
 def test_a_block_takes_its_numbers_from_the_config():
@@ -146,7 +147,7 @@ def test_a_block_takes_its_numbers_from_the_config():
         hidden_act="relu",
     )
     part = EncoderBlock.from_config(config)
-    assert (part.dropout.p, part.attention_dropout.p, part.attention.dropout) == (0.3, 0.3, 0.2)
+    assert (part.dropout.p, part.attention_output_dropout.p, part.attention.dropout) == (0.3, 0.3, 0.2)
     assert (part.norm.eps, part.attention_norm.eps) == (0.5, 0.5)
     assert part.attention.num_heads == H
     assert part.feed_forward.expand.weight.shape == (F, D)

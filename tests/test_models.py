@@ -231,9 +231,9 @@ def test_distilbert_is_bert_without_token_types_and_pooler():
 
 
 def test_distilbert_drops_nothing_between_attention_and_its_sum():
-    assert {block.attention_dropout.p for block in tiny("distilbert").encoder.blocks} == {0.0}
+    assert {block.attention_output_dropout.p for block in tiny("distilbert").encoder.blocks} == {0.0}
     assert {block.dropout.p for block in tiny("distilbert").encoder.blocks} == {0.1}
-    assert {block.attention_dropout.p for block in tiny("bert").encoder.blocks} == {0.1}
+    assert {block.attention_output_dropout.p for block in tiny("bert").encoder.blocks} == {0.1}
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from random import Random
+from statistics import median
 from typing import Any
 
 import torch
@@ -29,6 +30,7 @@ from minibert.claims.records import write_whole
 from minibert.errors import MinibertError
 from minibert.factory import build, count_parameters
 from minibert.heads import WithHead, add_head
+from minibert.models.albert import AlbertConfig
 from minibert.models.bert import BertConfig
 from minibert.timing import Progress
 from minibert.tokenizers import load_tokenizer
@@ -36,6 +38,7 @@ from minibert.tokenizers.base import Tokenizer
 from minibert.tokenizers.wordpiece import WordPiece
 from minibert.training.data import Review, load_reviews
 from minibert.training.loop import Settings, train
+from minibert.training.pairs import nsp_pairs, sop_pairs, split_sentences
 from minibert.training.runs import chosen_layers, make_student
 from minibert.training.tasks import (
     Distillation,
@@ -43,6 +46,9 @@ from minibert.training.tasks import (
     Labels,
     MaskedWords,
     held_out_losses,
+    inputs,
+    padded,
+    pair,
     predict,
     single,
 )
@@ -331,5 +337,128 @@ E2 = Experiment(
         "from random weights": losses((5, 2, 1), "random"),
     },
     full=Size(texts=5000, epochs=3, steps=1500),
+    quick=Size(texts=320, epochs=1, steps=20, test_texts=300),
+)
+
+
+# E3: what ALBERT saves
+
+
+def sharing(shared: tuple[str, ...], embedding_size: int) -> Callable[..., dict[str, Any]]:
+    """An ALBERT whose blocks share these of their parts ("attention", "feed_forward"), pre-trained from nothing."""
+
+    def cell(seed: int, size: Size, work: Path) -> dict[str, Any]:
+        tokenizer = own_tokenizer(work)
+        config = small(AlbertConfig, embedding_size=embedding_size, num_hidden_groups=4)
+        model = build(config, "masked-lm", seed)
+        share(model.backbone.encoder.blocks, shared)
+        parameters = count_parameters(model.backbone)
+        task, held_out = masked_words(tokenizer, size)
+        name = f"{'-'.join(shared) or 'nothing'}-{embedding_size}-{seed}"
+        log = pretrain(model, task, size, seed, work / name)
+        found = held_out_losses(model, held_out)
+        found |= {"parameters": parameters, "step_seconds": median(record["seconds"] for record in log[:-1])}
+        return found | fine_tuned(model, tokenizer, size, seed, work / f"{name}-tuned")
+
+    return cell
+
+
+def share(blocks: nn.ModuleList, parts: tuple[str, ...]) -> None:
+    """Let all blocks use the first one's parts of these names, each with the norm that follows it."""
+    norms = {"attention": "attention_norm", "feed_forward": "norm"}
+    for block in blocks[1:]:
+        for part in parts:
+            setattr(block, part, getattr(blocks[0], part))
+            setattr(block, norms[part], getattr(blocks[0], norms[part]))
+
+
+BOTH = ("attention", "feed_forward")
+
+E3 = Experiment(
+    "E3",
+    {
+        "all shared, E = 32": sharing(BOTH, 32),
+        "attention shared, E = 32": sharing(("attention",), 32),
+        "FFN shared, E = 32": sharing(("feed_forward",), 32),
+        "nothing shared, E = 32": sharing((), 32),
+        "all shared, E = 128": sharing(BOTH, 128),
+        "nothing shared, E = 128": sharing((), 128),
+    },
+    full=Size(texts=5000, epochs=3, steps=2000),
+    quick=Size(texts=320, epochs=1, steps=20, test_texts=300),
+)
+
+
+# E4: masking and sentence pairs
+
+FEW_TEXTS = 600  # reviews: so few that each is seen a dozen times, or static and dynamic masks would be alike
+
+
+def masking(static: bool) -> Callable[..., dict[str, Any]]:
+    """A BERT pre-trained on few texts, seen often, masked in the same way each time or not."""
+
+    def cell(seed: int, size: Size, work: Path) -> dict[str, Any]:
+        tokenizer = own_tokenizer(work)
+        model = build(small(), "masked-lm", seed)
+        rows = pieces_of(unlabelled(False, FEW_TEXTS), tokenizer, size)
+        held_out = MaskedWords(pieces_of(unlabelled(True, HELD_OUT), tokenizer, size), tokenizer)
+        name = f"{'static' if static else 'dynamic'}-{seed}"
+        pretrain(model, MaskedWords(rows, tokenizer, static=static), size, seed, work / name)
+        found = held_out_losses(model, held_out)
+        return found | fine_tuned(model, tokenizer, size, seed, work / f"{name}-tuned")
+
+    return cell
+
+
+PAIRS = {"NSP": nsp_pairs, "SOP": sop_pairs}
+
+
+def pairs_of(task: str, held_out: bool, tokenizer: Tokenizer, size: Size) -> list[Example]:
+    """Sentence pairs from the reviews, for one of the tasks of PAIRS."""
+    texts = unlabelled(held_out, HELD_OUT if held_out else TEXTS)
+    documents = [[tokenizer.ids(sentence) for sentence in split_sentences(text)] for text in texts]
+    return [pair(p.first, p.second, tokenizer, p.label) for p in PAIRS[task](documents, size.max_length, Random(0))]
+
+
+@torch.no_grad()
+def pair_accuracy(model: nn.Module, examples: Sequence[Example], pad_id: int) -> float:
+    """The share of sentence pairs of which the pair head says rightly how they belong together."""
+    right = 0
+    for start in range(0, len(examples), 64):
+        batch = padded(examples[start : start + 64], pad_id)
+        right += int((model(**inputs(batch), labels=None).pair_logits.argmax(-1) == batch["classes"]).sum())
+    return right / len(examples)
+
+
+def pairing(task: str | None) -> Callable[..., dict[str, Any]]:
+    """A BERT pre-trained on masked words in sentence pairs, and on one of the tasks of PAIRS or none."""
+
+    def cell(seed: int, size: Size, work: Path) -> dict[str, Any]:
+        tokenizer = own_tokenizer(work)
+        model = build(small(), "pretraining" if task else "masked-lm", seed)
+        examples = pairs_of(task or "NSP", False, tokenizer, size)
+        held_out = MaskedWords(pieces_of(unlabelled(True, HELD_OUT), tokenizer, size), tokenizer)
+        name = f"{task or 'none'}-{seed}"
+        pretrain(model, MaskedWords(examples, tokenizer, pairs=task is not None), size, seed, work / name)
+        found = {"masked_lm": held_out_losses(model, held_out)["masked_lm"]}
+        if task:
+            for tried in PAIRS:
+                asked = pairs_of(tried, True, tokenizer, size)
+                found[f"{tried.lower()}_accuracy"] = pair_accuracy(model, asked, tokenizer.pad_id)
+        return found | fine_tuned(model, tokenizer, size, seed, work / f"{name}-tuned")
+
+    return cell
+
+
+E4 = Experiment(
+    "E4",
+    {
+        "dynamic": masking(static=False),
+        "static": masking(static=True),
+        "no pairs": pairing(None),
+        "NSP": pairing("NSP"),
+        "SOP": pairing("SOP"),
+    },
+    full=Size(texts=5000, epochs=3, steps=2000),
     quick=Size(texts=320, epochs=1, steps=20, test_texts=300),
 )

@@ -116,7 +116,7 @@ RUN = (
     Claim(
         id="D8",
         statement="`_, output = model(input, attention_mask=mask)` and a sigmoid turn DistilBERT into a classifier.",
-        source="the introduction that this project set out from; Sanh et al. 2019, section 3, says: no pooler",
+        source="often shown in introductions; Sanh et al. 2019, section 3, says: no pooler",
         models=(DISTILBERT,),
         paper_value="code that is shown as working",
         kind="run",

@@ -17,7 +17,7 @@ def load_tokenizer(source: str | Path) -> Tokenizer:
     A vocab.txt is read with the settings in a tokenizer_config.json beside it, if there is one, else as uncased.
     Raises MinibertError if nothing is there, or it holds no tokenizer that can be read here.
     """
-    path = Path(source)
+    path = Path(source).expanduser()
     if path.is_file():
         return WordPiece.from_file(path, **settings_beside(path))
     if path.suffix == ".txt":

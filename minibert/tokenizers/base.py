@@ -173,7 +173,7 @@ class Tokenizer(ABC):
         if max_length is None:
             return layout, None
         around = [slot for slot, _ in layout if isinstance(slot, str)]
-        if not isinstance(max_length, int) or max_length < len(around):
+        if not isinstance(max_length, (int, np.integer)) or max_length < len(around):
             raise MinibertError(
                 f"max_length is {max_length!r}, but the special tokens {' '.join(around)} alone take "
                 f"{len(around)}; give a whole number, {len(around)} or more."
