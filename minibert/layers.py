@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from minibert.errors import MinibertError
+
+if TYPE_CHECKING:
+    from minibert.encoder import EncoderConfig
 
 
 def gelu(x: Tensor) -> Tensor:
@@ -106,6 +110,18 @@ class Embeddings(nn.Module):
         self.token_type = Table(type_vocab_size, width) if type_vocab_size else None
         self.norm = nn.LayerNorm(width, eps=eps)
         self.dropout = nn.Dropout(dropout)
+
+    @classmethod
+    def from_config(cls, config: EncoderConfig) -> Embeddings:
+        """Embeddings with the config's numbers, as wide as the model."""
+        return cls(
+            config.vocab_size,
+            config.max_position_embeddings,
+            config.type_vocab_size,
+            config.hidden_size,
+            config.layer_norm_eps,
+            config.hidden_dropout_prob,
+        )
 
     def forward(self, input_ids: Tensor, position_ids: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
         """Three tensors of ids of one shape (...) -> (..., width).

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from tiny import MASK, REAL, B, D, H, K, S, close, gradcheck, gradcheck_module, randn, randomise, refuses
+from tiny import MASK, REAL, B, D, H, K, S, assert_close, gradcheck, gradcheck_module, randn, randomise, expect_refusal
 from torch import Tensor
 
 from minibert.attention import Layout, MultiHeadAttention, attention, causal_mask, fused_attention, padding_mask
@@ -63,8 +63,8 @@ def test_the_formula_is_what_a_person_computes_number_by_number(mask, with_bias)
         ]
         for b in range(B)
     ]
-    close(output, torch.tensor([[head[0] for head in text] for text in expected], dtype=torch.float64))
-    close(weights, torch.tensor([[head[1] for head in text] for text in expected], dtype=torch.float64))
+    assert_close(output, torch.tensor([[head[0] for head in text] for text in expected], dtype=torch.float64))
+    assert_close(weights, torch.tensor([[head[1] for head in text] for text in expected], dtype=torch.float64))
 
 
 @pytest.mark.parametrize("with_bias", [False, True], ids=["", "bias"])
@@ -79,7 +79,7 @@ def test_fused_equals_written_out_in_values_and_gradients(mask, with_bias, dtype
         output.mul(randn(*output.shape, seed=5).to(dtype)).sum().backward()
         results.append([output, *(x.grad for x in (tensors if with_bias else tensors[:3]))])
     for written_out, fused in zip(*results, strict=True):
-        close(fused, written_out, tolerance)
+        assert_close(fused, written_out, tolerance)
 
 
 @pytest.mark.parametrize("with_bias", [False, True], ids=["", "bias"])
@@ -105,7 +105,7 @@ def test_weights_are_zero_where_masked_and_their_rows_sum_to_one():
     allowed = RANDOM_MASK.expand(B, H, S, T)
     assert not weights[~allowed].any()
     assert (weights[allowed] > 0).all()
-    close(weights.sum(-1), allowed.any(-1).double())
+    assert_close(weights.sum(-1), allowed.any(-1).double())
 
 
 @pytest.mark.parametrize("function", [attention, fused_attention])
@@ -122,7 +122,7 @@ def test_dropout_acts_on_the_weights_and_not_on_the_output(function):
     first, second = result.chunk(2, dim=-1)
     assert torch.equal(first, second)
     kept = first != 0
-    close(first[kept], weights[kept] / 0.75)
+    assert_close(first[kept], weights[kept] / 0.75)
     # 840 weights: five standard deviations of the share that is kept are 0.075
     assert kept.double().mean().item() == pytest.approx(0.75, abs=0.075)
 
@@ -202,9 +202,9 @@ def test_many_heads_are_single_heads_side_by_side(return_weights):
     output, weights = module(x, layout=Layout(MASK, skip_padding=False), return_weights=return_weights)
     for text in range(B):
         expected, expected_weights = heads_by_hand(module, x[text], x[text], x[text], REAL[text])
-        close(output[text], expected)
+        assert_close(output[text], expected)
         if return_weights:
-            close(weights[text], expected_weights)
+            assert_close(weights[text], expected_weights)
     assert return_weights or weights is None
 
 
@@ -217,8 +217,8 @@ def test_queries_look_at_another_sequence_of_another_length_and_width():
     assert weights.shape == (B, H, S, T)
     for text in range(B):
         expected, expected_weights = heads_by_hand(module, x[text], key[text], value[text], key_mask[text].bool())
-        close(output[text], expected)
-        close(weights[text], expected_weights)
+        assert_close(output[text], expected)
+        assert_close(weights[text], expected_weights)
 
 
 def test_a_mask_that_is_given_stands_in_for_the_padding_mask():
@@ -226,7 +226,7 @@ def test_a_mask_that_is_given_stands_in_for_the_padding_mask():
     layout = Layout(MASK, skip_padding=False)
     output, _ = module(x, layout=layout, mask=causal_mask(S) & layout.mask)
     for text in range(B):
-        close(output[text], heads_by_hand(module, x[text], x[text], x[text], REAL[text] & causal_mask(S)[0, 0])[0])
+        assert_close(output[text], heads_by_hand(module, x[text], x[text], x[text], REAL[text] & causal_mask(S)[0, 0])[0])
 
 
 @pytest.mark.parametrize("return_weights", [False, True], ids=["fused", "written out"])
@@ -234,9 +234,9 @@ def test_packed_tokens_meet_as_padded_ones_do(return_weights):
     module, x, layout = heads(), randn(B, S, D), Layout(MASK)
     packed, packed_weights = module(layout.pack(x), layout=layout, return_weights=return_weights)
     padded, weights = module(x, layout=Layout(MASK, skip_padding=False), return_weights=return_weights)
-    close(packed, padded[REAL])
+    assert_close(packed, padded[REAL])
     if return_weights:
-        close(packed_weights.transpose(1, 2)[REAL], weights.transpose(1, 2)[REAL])
+        assert_close(packed_weights.transpose(1, 2)[REAL], weights.transpose(1, 2)[REAL])
 
 
 def test_packed_keys_of_another_sequence():
@@ -245,7 +245,7 @@ def test_packed_keys_of_another_sequence():
     layout = Layout(key_mask)
     packed, _ = module(x, layout.pack(key), layout=Layout(), key_layout=layout)
     padded, _ = module(x, key, layout=Layout(), key_layout=Layout(key_mask, skip_padding=False))
-    close(packed, padded)
+    assert_close(packed, padded)
 
 
 @pytest.mark.parametrize("return_weights", [False, True], ids=["fused", "written out"])
@@ -269,5 +269,5 @@ def test_weights_are_dropped_only_while_training(return_weights):
 
 
 def test_heads_must_divide_the_features():
-    with refuses("hidden_size 12", "5 heads"):
+    with expect_refusal("hidden_size 12", "5 heads"):
         MultiHeadAttention(12, 5)

@@ -48,6 +48,13 @@ def test_padding_figures(small, minilm_folder, reviews):
     assert figures["minilm-l6: largest difference"] < 1e-6
 
 
+def test_training_figures(small, minilm_folder, reviews, monkeypatch):
+    monkeypatch.setattr(bench, "SENTENCES", 4)
+    figures = bench.training(1, 0)
+    assert all(figures[f"{source}: times as fast"].median > 0 for source in ("both", "rotten-tomatoes"))
+    assert figures["both: tokens a second"] > 0
+
+
 def test_json_holds_the_machine_and_the_ratios(small, capsys):
     assert main(["bench", "forward", "--quick", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny import BATCH, CONFIGS, EVERY_MODEL, FAMILIES, IDS, V, close, refuses, tiny
+from tiny import BATCH, CONFIGS, EVERY_MODEL, FAMILIES, IDS, V, assert_close, expect_refusal, tiny
 from torch import Tensor, nn
 
 from minibert import checkpoints
@@ -185,7 +185,7 @@ def test_weights_of_another_precision_become_float32(saved, dtype):
     folder = rewrite(saved(), lambda tensors: {name: tensor.to(dtype) for name, tensor in tensors.items()})
     expected = tiny().float().to(dtype).float().state_dict()
     for name, tensor in quiet(folder).state_dict().items():
-        close(tensor, expected[name], 0.0)
+        assert_close(tensor, expected[name], 0.0)
 
 
 # ------------------------------------------------------------------------------------ what files differ in
@@ -245,7 +245,7 @@ def test_tied_tensors_may_stand_once_or_twice(saved, family, stored):
 def test_tied_tensors_that_contradict_each_other_are_refused(saved, family, copy):
     original = FORMATS[family].copies[copy]
     folder = rewrite(saved(family, "masked-lm"), lambda tensors: tensors.update({copy: tensors[original] + 1}))
-    with refuses(copy, "differs from", original, "tied"):
+    with expect_refusal(copy, "differs from", original, "tied"):
         from_pretrained(folder, "masked-lm")
 
 
@@ -263,7 +263,7 @@ def test_weights_in_several_files(saved):
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
     assert same(quiet(folder), tiny().float())
     (folder / "model-1.safetensors").unlink()
-    with refuses("model-1.safetensors cannot be read"):
+    with expect_refusal("model-1.safetensors cannot be read"):
         from_pretrained(folder)
 
 
@@ -319,7 +319,7 @@ def test_a_bare_model_takes_what_there_is_and_leaves_out_a_pooler_that_is_not(sa
 def test_a_head_that_is_there_in_part_is_refused(saved):
     folder = saved(head="masked-lm")
     lose("cls.predictions.bias")(folder)
-    with refuses("lacks 1 tensor(s)", "'cls.predictions.bias'"):
+    with expect_refusal("lacks 1 tensor(s)", "'cls.predictions.bias'"):
         from_pretrained(folder, "masked-lm")
 
 
@@ -418,14 +418,14 @@ BROKEN = {
 def test_a_broken_folder_is_refused_with_a_sentence(saved, damage, parts):
     folder = saved()
     damage(folder)
-    with refuses(*parts) as caught:
+    with expect_refusal(*parts) as caught:
         from_pretrained(folder)
     assert str(folder) in str(caught.value), "the sentence says where"
     assert "\n" not in str(caught.value)
 
 
 def test_a_folder_that_is_not_there(tmp_path):
-    with refuses("nowhere"):
+    with expect_refusal("nowhere"):
         from_pretrained(tmp_path / "nowhere")
 
 
@@ -451,7 +451,7 @@ def test_a_pickle_with_code_in_it_is_refused_and_never_run(saved, tmp_path, plai
     folder = as_bin(saved(), content)
     if plain:
         (folder / BIN).write_bytes(pickle.dumps(content))
-    with refuses("pytorch_model.bin was not loaded", "only tensors", *(() if plain else ("system", "do not trust"))):
+    with expect_refusal("pytorch_model.bin was not loaded", "only tensors", *(() if plain else ("system", "do not trust"))):
         from_pretrained(folder)
     assert not trace.exists()
 
@@ -473,21 +473,21 @@ def test_a_full_disk_leaves_the_earlier_checkpoint_as_it_was(saved, monkeypatch,
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     if where == "weights":
         monkeypatch.setattr(checkpoints, "save_file", full_disk)
-    with refuses(f"could not write the checkpoint to {folder}", "No space left", "free some space"):
+    with expect_refusal(f"could not write the checkpoint to {folder}", "No space left", "free some space"):
         save_pretrained(folder, tiny("albert").float(), FullDiskTokenizer())
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_a_full_disk_leaves_no_new_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "save_file", full_disk)
-    with refuses("could not write the checkpoint"):
+    with expect_refusal("could not write the checkpoint"):
         save_pretrained(tmp_path / "new", tiny().float())
     assert not list(tmp_path.iterdir())
 
 
 def test_a_place_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "taken").write_text("mine")
-    with refuses("could not write the checkpoint to", "taken"):
+    with expect_refusal("could not write the checkpoint to", "taken"):
         save_pretrained(tmp_path / "taken", tiny().float())
     assert (tmp_path / "taken").read_text() == "mine"
 
@@ -497,13 +497,13 @@ def test_a_place_that_is_a_file_is_refused(tmp_path):
 )
 def test_a_setting_that_the_format_cannot_hold_is_refused(tmp_path, setting, value):
     model = build(replace(CONFIGS["distilbert"], **{setting: value}))
-    with refuses(f"{setting} is {value}", "distilbert", "cannot be saved"):
+    with expect_refusal(f"{setting} is {value}", "distilbert", "cannot be saved"):
         save_pretrained(tmp_path / "new", model)
     assert not (tmp_path / "new").exists()
 
 
 def test_only_models_of_the_family_can_be_saved(tmp_path):
-    with refuses("Linear cannot be saved", "build()"):
+    with expect_refusal("Linear cannot be saved", "build()"):
         save_pretrained(tmp_path / "new", nn.Linear(2, 2))
     assert not (tmp_path / "new").exists()
 

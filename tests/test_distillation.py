@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from tiny import CONFIGS, IDS, MASK, REAL, B, D, S, V, close, gradcheck, randn, refuses, tiny
+from tiny import CONFIGS, IDS, MASK, REAL, B, D, S, V, assert_close, gradcheck, randn, expect_refusal, tiny
 from torch import Tensor, nn
 
 from minibert.factory import build
@@ -59,24 +59,24 @@ def test_soft_targets_worked_out_on_paper():
 def test_soft_targets_are_averaged_over_the_tokens_that_count(temperature, mask):
     student, teacher = randn(B, S, V, seed=1), randn(B, S, V, seed=2)
     loss = distillation_loss(student, teacher, temperature, mask)
-    close(loss, soft_target_loss(student, teacher, temperature, torch.ones(B, S) if mask is None else mask))
+    assert_close(loss, soft_target_loss(student, teacher, temperature, torch.ones(B, S) if mask is None else mask))
     if mask is None:  # the mean over tokens is the same whatever rectangle they stand in
-        close(distillation_loss(student.flatten(0, 1), teacher.flatten(0, 1), temperature), loss)
+        assert_close(distillation_loss(student.flatten(0, 1), teacher.flatten(0, 1), temperature), loss)
 
 
 def test_the_temperature_is_2_by_default():
     student, teacher = randn(B, S, V, seed=1), randn(B, S, V, seed=2)
-    close(distillation_loss(student, teacher), distillation_loss(student, teacher, 2.0))
+    assert_close(distillation_loss(student, teacher), distillation_loss(student, teacher, 2.0))
 
 
 def test_a_single_token():
     student, teacher = randn(V, seed=1), randn(V, seed=2)
-    close(distillation_loss(student, teacher), distillation_loss(student[None], teacher[None]))
+    assert_close(distillation_loss(student, teacher), distillation_loss(student[None], teacher[None]))
 
 
 def test_equal_logits_or_logits_shifted_by_a_constant_cost_nothing():
     logits = randn(B, S, V)
-    close(distillation_loss(logits, logits + 3.0), torch.zeros((), dtype=torch.float64))
+    assert_close(distillation_loss(logits, logits + 3.0), torch.zeros((), dtype=torch.float64))
 
 
 def test_the_gradient_keeps_its_size_when_the_temperature_rises():
@@ -120,10 +120,10 @@ def test_cosine_worked_out_on_paper():
     student = torch.tensor([[[3.0, 0.0], [1.0, 1.0]], [[0.0, 2.0], [9.0, 9.0]]], dtype=torch.float64)
     teacher = torch.tensor([[[1.0, 0.0], [1.0, 0.0]], [[0.0, -5.0], [1.0, 2.0]]], dtype=torch.float64)
     each = [0.0, 1 - math.sqrt(0.5), 2.0, 1 - 3 / math.sqrt(10)]  # same way, 45 degrees, opposite, in between
-    close(cosine_hidden_loss(student, teacher), torch.tensor(sum(each) / 4, dtype=torch.float64))
+    assert_close(cosine_hidden_loss(student, teacher), torch.tensor(sum(each) / 4, dtype=torch.float64))
     # one text has two tokens that count, the other one: the mean is over three tokens, not over two texts
     mask = torch.tensor([[1, 1], [1, 0]])
-    close(cosine_hidden_loss(student, teacher, mask), torch.tensor(sum(each[:3]) / 3, dtype=torch.float64))
+    assert_close(cosine_hidden_loss(student, teacher, mask), torch.tensor(sum(each[:3]) / 3, dtype=torch.float64))
 
 
 # ------------------------------------------------------------------------------------------ all three
@@ -146,10 +146,10 @@ def test_the_triple_loss_is_the_weighted_sum_of_its_parts(settings):
         -math.log(softmax(row, 1.0)[i])
         for row, i in zip(logits[labels >= 0].tolist(), labels[labels >= 0].tolist(), strict=True)
     ]
-    close(loss.distillation, soft_target_loss(logits, TRIPLE["teacher_logits"], temperature, MASK))
-    close(loss.masked_lm, torch.tensor(sum(guesses) / len(guesses), dtype=torch.float64))
-    close(loss.cosine, cosine_hidden_loss(TRIPLE["student_hidden"], TRIPLE["teacher_hidden"], MASK))
-    close(loss.total, weights[0] * loss.distillation + weights[1] * loss.masked_lm + weights[2] * loss.cosine)
+    assert_close(loss.distillation, soft_target_loss(logits, TRIPLE["teacher_logits"], temperature, MASK))
+    assert_close(loss.masked_lm, torch.tensor(sum(guesses) / len(guesses), dtype=torch.float64))
+    assert_close(loss.cosine, cosine_hidden_loss(TRIPLE["student_hidden"], TRIPLE["teacher_hidden"], MASK))
+    assert_close(loss.total, weights[0] * loss.distillation + weights[1] * loss.masked_lm + weights[2] * loss.cosine)
 
 
 def test_chosen_logits_all_count_while_hidden_states_leave_the_padding_out():
@@ -157,13 +157,13 @@ def test_chosen_logits_all_count_while_hidden_states_leave_the_padding_out():
     few = {name: TRIPLE[name][chosen] for name in ("student_logits", "teacher_logits", "labels")}
     loss = triple_loss(**{**TRIPLE, **few}, attention_mask=MASK)
     whole = triple_loss(**TRIPLE, attention_mask=MASK)
-    close(loss.distillation, soft_target_loss(TRIPLE["student_logits"], TRIPLE["teacher_logits"], 2.0, chosen))
-    close(loss.masked_lm, whole.masked_lm)
-    close(loss.cosine, whole.cosine)
+    assert_close(loss.distillation, soft_target_loss(TRIPLE["student_logits"], TRIPLE["teacher_logits"], 2.0, chosen))
+    assert_close(loss.masked_lm, whole.masked_lm)
+    assert_close(loss.cosine, whole.cosine)
 
 
 def test_without_a_mask_every_token_counts():
-    close(triple_loss(**TRIPLE).total, triple_loss(**TRIPLE, attention_mask=torch.ones(B, S)).total)
+    assert_close(triple_loss(**TRIPLE).total, triple_loss(**TRIPLE, attention_mask=torch.ones(B, S)).total)
 
 
 def test_the_triple_loss_never_moves_the_teacher():
@@ -191,7 +191,7 @@ def test_the_triple_loss_never_moves_the_teacher():
     ],
 )
 def test_shapes_and_numbers_that_cannot_be_are_refused(call, parts):
-    with refuses(*parts):
+    with expect_refusal(*parts):
         call()
 
 
@@ -234,9 +234,9 @@ def test_a_student_runs_the_chosen_layers_of_its_teacher(head, depth, layers, ta
     body.encoder.order = taken
     expected = master(IDS, MASK)
     actual = student(IDS, MASK)
-    close(actual.last_hidden_state[REAL], expected.last_hidden_state[REAL])
+    assert_close(actual.last_hidden_state[REAL], expected.last_hidden_state[REAL])
     if head is not None:
-        close(actual.logits[REAL], expected.logits[REAL])
+        assert_close(actual.logits[REAL], expected.logits[REAL])
 
 
 @pytest.mark.parametrize("head", [None, "masked-lm", "pretraining"])
@@ -298,10 +298,10 @@ def test_a_published_student_has_the_published_size():
     ],
 )
 def test_teachers_and_layers_that_cannot_be_are_refused(master, layers, parts):
-    with refuses(*parts):
+    with expect_refusal(*parts):
         student_from_teacher(tiny(*master), layers)
 
 
 def test_a_teacher_that_is_no_model_is_refused():
-    with refuses("teacher must be a BERT"):
+    with expect_refusal("teacher must be a BERT"):
         student_from_teacher(nn.Linear(2, 2))

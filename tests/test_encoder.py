@@ -21,11 +21,11 @@ from tiny import (
     L,
     S,
     V,
-    close,
+    assert_close,
     gradcheck_module,
     randn,
     randomise,
-    refuses,
+    expect_refusal,
     tiny,
 )
 from torch import nn
@@ -60,7 +60,7 @@ from minibert.models.bert import BertConfig
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
 def test_a_config_that_cannot_be_is_refused(settings, parts):
-    with refuses(*parts):
+    with expect_refusal(*parts):
         BertConfig(**settings)
 
 
@@ -73,7 +73,7 @@ def test_a_config_that_cannot_be_is_refused(settings, parts):
     ],
 )
 def test_an_albert_config_that_cannot_be_is_refused(settings, parts):
-    with refuses(*parts):
+    with expect_refusal(*parts):
         AlbertConfig(**settings)
 
 
@@ -99,13 +99,13 @@ def test_a_block_adds_back_its_input_and_normalises_after_each_half(eps):
     wide = gelu(middle @ expand.weight.T + expand.bias)
     expected = layer_norm(middle + wide @ contract.weight.T + contract.bias, part.norm.weight, part.norm.bias, eps)
     output, weights = part(x, layout)
-    close(output, expected)
+    assert_close(output, expected)
     assert weights is None
 
 
 def test_a_block_hands_out_the_weights_of_its_attention():
     part, x, layout = block(), randn(B, S, D), Layout(MASK, skip_padding=False)
-    close(part(x, layout, return_weights=True)[1], part.attention(x, layout=layout, return_weights=True)[1])
+    assert_close(part(x, layout, return_weights=True)[1], part.attention(x, layout=layout, return_weights=True)[1])
 
 
 def test_gradients_of_a_block():
@@ -173,13 +173,13 @@ def test_an_encoder_runs_its_blocks_in_order_and_keeps_what_it_is_asked_for(orde
     assert len(output.hidden_states) == len(states)
     assert len(output.attentions) == len(attentions)
     for actual, expected in zip(output.hidden_states, states, strict=True):
-        close(actual, layout.unpack(expected))
+        assert_close(actual, layout.unpack(expected))
     for actual, expected in zip(output.attentions, attentions, strict=True):
-        close(actual, expected)
-    close(output.last_hidden_state, layout.unpack(states[-1]))
+        assert_close(actual, expected)
+    assert_close(output.last_hidden_state, layout.unpack(states[-1]))
 
     plain = encoder(layout.pack(x), layout)
-    close(plain.last_hidden_state, output.last_hidden_state)
+    assert_close(plain.last_hidden_state, output.last_hidden_state)
     assert plain.hidden_states is None
     assert plain.attentions is None
 
@@ -202,7 +202,7 @@ def test_hidden_states_go_from_the_embeddings_to_the_last_layer():
     output = model(**BATCH, return_hidden=True, return_attention=True)
     places = torch.arange(S).expand(B, S)
     assert len(output.hidden_states) == L + 1
-    close(output.hidden_states[0][REAL], model.embeddings(IDS, places, TYPES)[REAL])
+    assert_close(output.hidden_states[0][REAL], model.embeddings(IDS, places, TYPES)[REAL])
     assert torch.equal(output.hidden_states[-1], output.last_hidden_state)
     assert [weights.shape for weights in output.attentions] == [(B, H, S, S)] * L
 
@@ -218,11 +218,11 @@ def test_only_the_positions_that_are_read_are_computed_in_the_last_block(skip_pa
     settings = {"return_attention": return_attention, "return_hidden": True}
     some = model(**BATCH, positions=positions, **settings)
     read = positions & REAL
-    close(some.last_hidden_state[read], whole.last_hidden_state[read])
+    assert_close(some.last_hidden_state[read], whole.last_hidden_state[read])
     assert not some.last_hidden_state[~positions].any()
-    close(some.pooled[REAL[:, 0]], whole.pooled[REAL[:, 0]])
+    assert_close(some.pooled[REAL[:, 0]], whole.pooled[REAL[:, 0]])
     assert torch.equal(some.hidden_states[-1], some.last_hidden_state)
-    close(some.hidden_states[-2], model(**BATCH, return_hidden=True).hidden_states[-2])
+    assert_close(some.hidden_states[-2], model(**BATCH, return_hidden=True).hidden_states[-2])
     nothing = model(**BATCH, positions=torch.zeros_like(REAL), **settings)
     assert not nothing.last_hidden_state.any()
 
@@ -247,7 +247,7 @@ def test_only_the_positions_that_are_read_are_computed_in_the_last_block(skip_pa
     ],
 )
 def test_input_that_cannot_be_is_refused_with_a_sentence(inputs, parts):
-    with refuses(*parts):
+    with expect_refusal(*parts):
         tiny()(**inputs)
 
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import torch
-from tiny import CONFIGS, EVERY_MODEL, refuses, tiny
+from tiny import CONFIGS, EVERY_MODEL, expect_refusal, tiny
 
 from minibert.factory import build, count_parameters, parameters_by_part, preset
 from minibert.models import PRESETS
@@ -192,10 +192,10 @@ def test_a_fresh_model_has_the_deviation_of_its_config_and_is_in_training_mode()
     ],
 )
 def test_an_unknown_preset_is_refused_with_the_nearest_names(name, parts):
-    with refuses(*parts):
+    with expect_refusal(*parts):
         build(name)
 
 
 def test_an_unknown_head_is_refused():
-    with refuses("unknown head 'nsp'", "masked-lm"):
+    with expect_refusal("unknown head 'nsp'", "masked-lm"):
         build(CONFIGS["bert"], "nsp")

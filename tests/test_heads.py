@@ -21,12 +21,12 @@ from tiny import (
     E,
     S,
     V,
-    close,
+    assert_close,
     gradcheck,
     gradcheck_module,
     randn,
     randomise,
-    refuses,
+    expect_refusal,
     tiny,
 )
 from torch import Tensor
@@ -61,9 +61,9 @@ def test_cross_entropy_is_the_mean_over_the_labels_that_count():
     # two classes, logits ln 3 apart: probabilities 3/4 and 1/4
     logits = torch.tensor([[math.log(3.0), 0.0]] * 4, dtype=torch.float64)
     ln = {0: -math.log(3 / 4), 1: -math.log(1 / 4)}
-    close(cross_entropy(logits, torch.tensor([0, 1, 1, 0])), mean([ln[0], ln[1], ln[1], ln[0]]))
-    close(cross_entropy(logits, torch.tensor([-100, 1, -100, 0])), mean([ln[1], ln[0]]))
-    close(cross_entropy(logits.view(2, 2, 2), torch.tensor([[0, -100], [-100, -100]])), mean([ln[0]]))
+    assert_close(cross_entropy(logits, torch.tensor([0, 1, 1, 0])), mean([ln[0], ln[1], ln[1], ln[0]]))
+    assert_close(cross_entropy(logits, torch.tensor([-100, 1, -100, 0])), mean([ln[1], ln[0]]))
+    assert_close(cross_entropy(logits.view(2, 2, 2), torch.tensor([[0, -100], [-100, -100]])), mean([ln[0]]))
 
 
 def test_cross_entropy_of_nothing_is_zero_and_moves_nothing():
@@ -88,7 +88,7 @@ def test_gradients_of_cross_entropy():
     ],
 )
 def test_labels_that_cannot_be_are_refused(labels, parts):
-    with refuses(*parts):
+    with expect_refusal(*parts):
         cross_entropy(randn(3, C), labels)
 
 
@@ -102,7 +102,7 @@ def test_the_masked_lm_head_compares_a_transformed_token_with_each_word(width):
         gelu(hidden @ head.dense.weight.T + head.dense.bias), head.norm.weight, head.norm.bias, eps=0.1
     )
     expected = torch.stack([(transformed * word).sum(-1) for word in words], dim=-1) + head.bias
-    close(head(hidden, words), expected)
+    assert_close(head(hidden, words), expected)
 
 
 def test_gradients_of_the_masked_lm_head():
@@ -122,13 +122,13 @@ def test_logits_stand_only_where_they_are_asked_for(family, head, skip_padding, 
     for target in ({"labels": LABELS}, {"positions": CHOSEN}, {"positions": CHOSEN.long(), "labels": LABELS}):
         some = model(**settings, **target)
         assert some.logits.shape == (3, V)
-        close(some.logits, torch.stack([whole.logits[0, 2], whole.logits[0, 6], whole.logits[3, 3]]))
-        close(some.last_hidden_state[CHOSEN], whole.last_hidden_state[CHOSEN])
+        assert_close(some.logits, torch.stack([whole.logits[0, 2], whole.logits[0, 6], whole.logits[3, 3]]))
+        assert_close(some.last_hidden_state[CHOSEN], whole.last_hidden_state[CHOSEN])
         for name in ("attentions", "hidden_states"):  # whole, whatever the head was asked
             for actual, expected in zip(getattr(some, name) or (), getattr(whole, name) or (), strict=True):
-                close(actual, expected)
+                assert_close(actual, expected)
         if head == "pretraining":
-            close(some.pair_logits[FIRST], whole.pair_logits[FIRST])
+            assert_close(some.pair_logits[FIRST], whole.pair_logits[FIRST])
 
 
 @pytest.mark.parametrize("skip_padding", [True, False])
@@ -141,7 +141,7 @@ def test_the_last_block_learns_the_same_when_it_runs_for_the_asked_tokens_only(f
         return [p.grad for p in model.parameters() if p.grad is not None]
 
     for some, whole in zip(gradients(False), gradients(True), strict=True):
-        close(some, whole)
+        assert_close(some, whole)
 
 
 @pytest.mark.parametrize(("family", "head"), WITH_LM)
@@ -149,12 +149,12 @@ def test_the_masked_lm_loss_is_the_mean_over_the_masked_words(family, head):
     model = tiny(family, head)
     logits = model(**BATCH).logits
     expected = [nll(logits[0, 2], 0), nll(logits[0, 6], 30), nll(logits[3, 3], 7)]
-    close(model(**BATCH, labels=LABELS).loss, mean(expected))
+    assert_close(model(**BATCH, labels=LABELS).loss, mean(expected))
     one = CHOSEN.clone()
     one[0, 2] = False
-    close(model(**BATCH, labels=LABELS, positions=one).loss, mean(expected[1:]))
+    assert_close(model(**BATCH, labels=LABELS, positions=one).loss, mean(expected[1:]))
     # positions where there is no label get logits and do not count
-    close(model(**BATCH, labels=LABELS, positions=REAL).loss, mean(expected))
+    assert_close(model(**BATCH, labels=LABELS, positions=REAL).loss, mean(expected))
 
 
 def test_no_masked_word_no_loss():
@@ -189,7 +189,7 @@ def test_the_words_are_one_tensor_that_learns_from_both_ends(family, head):
 def test_the_pair_is_judged_from_the_pooled_vector(family, head):
     model = tiny(family, head)
     output = model(**BATCH)
-    close(output.pair_logits, output.pooled @ model.pair.weight.T + model.pair.bias)
+    assert_close(output.pair_logits, output.pooled @ model.pair.weight.T + model.pair.bias)
     assert output.loss is None
 
 
@@ -198,22 +198,22 @@ def test_the_pair_is_judged_from_the_pooled_vector(family, head):
 def test_the_pairs_label_0_is_trained_like_label_1(family, head, pair_labels):
     model = tiny(family, head)
     output = model(**BATCH, pair_labels=torch.tensor(pair_labels))
-    close(output.loss, mean([nll(row, label) for row, label in zip(output.pair_logits, pair_labels, strict=True)]))
+    assert_close(output.loss, mean([nll(row, label) for row, label in zip(output.pair_logits, pair_labels, strict=True)]))
     (gradient,) = torch.autograd.grad(output.loss, output.pair_logits)
     for row, logits, label in zip(gradient, output.pair_logits, pair_labels, strict=True):
         expected = logits.softmax(-1) - torch.eye(2, dtype=torch.float64)[label]
-        close(row, expected / B)
+        assert_close(row, expected / B)
 
 
 @pytest.mark.parametrize(("family", "head"), WITH_PAIR)
 def test_the_losses_of_pretraining_add_up(family, head):
     model, pairs = tiny(family, head), torch.tensor([0, 1, 0, 0, 1]).where(FIRST, -100)
     both = model(**BATCH, labels=LABELS, pair_labels=pairs).loss
-    close(both, model(**BATCH, labels=LABELS).loss + model(**BATCH, pair_labels=pairs).loss)
+    assert_close(both, model(**BATCH, labels=LABELS).loss + model(**BATCH, pair_labels=pairs).loss)
 
 
 def test_distilbert_has_no_pair_to_judge():
-    with refuses("distilbert", "no sentence-pair task", "masked-lm"):
+    with expect_refusal("distilbert", "no sentence-pair task", "masked-lm"):
         build(CONFIGS["distilbert"], "pretraining")
 
 
@@ -224,7 +224,7 @@ def test_distilbert_has_no_pair_to_judge():
 def test_a_class_for_a_text_is_read_off_the_pooled_vector(family):
     model = tiny(family, "sequence-classification")
     output = model(**BATCH)
-    close(output.logits, output.pooled @ model.classifier.weight.T + model.classifier.bias)
+    assert_close(output.logits, output.pooled @ model.classifier.weight.T + model.classifier.bias)
     assert model.dense is None
 
 
@@ -232,7 +232,7 @@ def test_without_a_pooler_the_classifier_brings_a_dense_layer_with_relu():
     model = tiny("distilbert", "sequence-classification")
     output = model(**BATCH)
     first = output.last_hidden_state[:, 0] @ model.dense.weight.T + model.dense.bias
-    close(output.logits, first.clamp(min=0) @ model.classifier.weight.T + model.classifier.bias)
+    assert_close(output.logits, first.clamp(min=0) @ model.classifier.weight.T + model.classifier.bias)
 
 
 @pytest.mark.parametrize("family", CONFIGS)
@@ -240,7 +240,7 @@ def test_the_loss_of_a_class_for_a_text(family):
     model, labels = tiny(family, "sequence-classification"), [5, 0, 1, 0, 3]
     output = model(**BATCH, labels=torch.tensor(labels))
     assert output.logits.shape == (B, C)
-    close(output.loss, mean([nll(row, label) for row, label in zip(output.logits, labels, strict=True)]))
+    assert_close(output.loss, mean([nll(row, label) for row, label in zip(output.logits, labels, strict=True)]))
 
 
 @pytest.mark.parametrize("family", CONFIGS)
@@ -250,8 +250,8 @@ def test_a_class_for_every_token_and_its_loss(family):
     labels[0, 1], labels[1, 0], labels[3, 5] = 0, 5, 2
     output = model(**BATCH, labels=labels)
     assert output.logits.shape == (B, S, C)
-    close(output.logits, output.last_hidden_state @ model.classifier.weight.T + model.classifier.bias)
-    close(output.loss, mean([nll(output.logits[0, 1], 0), nll(output.logits[1, 0], 5), nll(output.logits[3, 5], 2)]))
+    assert_close(output.logits, output.last_hidden_state @ model.classifier.weight.T + model.classifier.bias)
+    assert_close(output.loss, mean([nll(output.logits[0, 1], 0), nll(output.logits[1, 0], 5), nll(output.logits[3, 5], 2)]))
     assert model(**BATCH, labels=torch.full((B, S), -100)).loss == 0
 
 
@@ -262,21 +262,21 @@ def test_the_start_and_the_end_of_an_answer_and_their_loss(family):
     output = model(**BATCH, labels=torch.tensor([*spans, (-100, -100)]))  # the last text is all padding
     assert output.logits.shape == (B, S, 2)
     expected = output.last_hidden_state @ model.span.weight.T + model.span.bias
-    close(output.logits[REAL], expected[REAL])
+    assert_close(output.logits[REAL], expected[REAL])
     assert (output.logits[~REAL] == torch.finfo(torch.float64).min).all()
     texts = [logits[real] for logits, real in zip(expected, REAL, strict=True)]
     # the third text has two slots of padding before it, the fourth two between
     places = [(0, 6), (1, 3), (0, 0), (3, 4)]
     starts = [nll(text[:, 0], start) for text, (start, _) in zip(texts, places, strict=False)]
     ends = [nll(text[:, 1], end) for text, (_, end) in zip(texts, places, strict=False)]
-    close(output.loss, mean(starts + ends))
+    assert_close(output.loss, mean(starts + ends))
 
 
 @pytest.mark.parametrize("skip_padding", [True, False])
 def test_the_loss_of_an_answer_does_not_depend_on_the_padding(skip_padding):
     model, span = tiny(head="question-answering"), torch.tensor([[1, 3]])
     model.backbone.skip_padding = skip_padding
-    close(model(IDS[1:2], MASK[1:2], labels=span).loss, model(IDS[1:2, :4], labels=span).loss)
+    assert_close(model(IDS[1:2], MASK[1:2], labels=span).loss, model(IDS[1:2, :4], labels=span).loss)
 
 
 # ------------------------------------------------------------------------------------------- all heads
@@ -356,16 +356,16 @@ def test_a_fresh_head_starts_as_the_body_does(family, head):
     ],
 )
 def test_targets_that_cannot_be_are_refused(head, targets, parts):
-    with refuses(*parts):
+    with expect_refusal(*parts):
         tiny(head=head)(**BATCH, **targets)
 
 
 @pytest.mark.parametrize("head", ["masked-lm", "pretraining", "sequence-classification"])
 def test_wrong_ids_are_named_before_wrong_labels(head):
-    with refuses("input_ids is a list"):
+    with expect_refusal("input_ids is a list"):
         tiny(head=head)(IDS.tolist(), MASK, labels=LABELS)
 
 
 def test_an_unknown_head_is_refused_with_the_known_ones():
-    with refuses("unknown head 'mlm'", *HEADS, "None"):
+    with expect_refusal("unknown head 'mlm'", *HEADS, "None"):
         add_head(build(CONFIGS["bert"]), "mlm")

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from tiny import B, D, F, S, close, gradcheck_module, randn, randomise, refuses
+from tiny import B, D, F, S, assert_close, gradcheck_module, randn, randomise, expect_refusal
 
 from minibert.layers import (
     ACTIVATIONS,
@@ -50,7 +50,7 @@ def phi_tanh(x: float) -> float:
 )
 def test_activations_are_computed_by_hand(function, by_hand):
     x = torch.tensor(POINTS, dtype=torch.float64)
-    close(function(x), torch.tensor([by_hand(point) for point in POINTS], dtype=torch.float64))
+    assert_close(function(x), torch.tensor([by_hand(point) for point in POINTS], dtype=torch.float64))
 
 
 def test_the_approximated_gelu_is_near_the_exact_one_but_not_it():
@@ -67,16 +67,16 @@ def test_layer_norm_divides_by_all_features_and_has_eps_inside_the_root():
     weight = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0], dtype=torch.float64)
     bias = torch.tensor([0.5, 0.0, -1.0, 0.0, 0.0], dtype=torch.float64)
     expected = torch.tensor([-2 / 1.5 + 0.5, -2 / 1.5, -1.0, 4 / 1.5, 10 / 1.5], dtype=torch.float64)
-    close(layer_norm(x, weight, bias, eps=0.25)[0], expected)
+    assert_close(layer_norm(x, weight, bias, eps=0.25)[0], expected)
     # the second row has the first one's shape, ten times as wide: a token is normalised by itself
-    close(layer_norm(x, weight, bias, eps=25.0)[1], expected)
+    assert_close(layer_norm(x, weight, bias, eps=25.0)[1], expected)
 
 
 @pytest.mark.parametrize("eps", [0.1, 1e-12])
 def test_the_norm_of_the_models_is_the_formula(eps):
     x, norm = randn(B, S, D), torch.nn.LayerNorm(D, eps=eps).double()
     randomise(norm)
-    close(norm(x), layer_norm(x, norm.weight, norm.bias, eps))
+    assert_close(norm(x), layer_norm(x, norm.weight, norm.bias, eps))
 
 
 # ----------------------------------------------------------------------------------------- feed-forward
@@ -94,7 +94,7 @@ def test_feed_forward_expands_bends_and_contracts():
             sum(w * v for w, v in zip(row, wide, strict=True)) + b
             for row, b in zip(contract.weight.tolist(), contract.bias.tolist(), strict=True)
         ]
-        close(output, torch.tensor(narrow, dtype=torch.float64))
+        assert_close(output, torch.tensor(narrow, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("activation", ["gelu", "gelu_new"])
@@ -120,12 +120,12 @@ def test_an_embedding_is_the_norm_of_word_plus_position_plus_type(eps):
         for word, place, kind in [(3, 0, 0), (3, 5, 1), (10, 1, 1)]
     ]
     expected = layer_norm(torch.stack(rows), part.norm.weight, part.norm.bias, eps)
-    close(part(IDS, POSITIONS, TYPES)[0], expected)
+    assert_close(part(IDS, POSITIONS, TYPES)[0], expected)
 
 
 def test_without_types_every_token_is_of_type_0():
     part = embeddings()
-    close(part(IDS, POSITIONS), part(IDS, POSITIONS, torch.zeros_like(IDS)))
+    assert_close(part(IDS, POSITIONS), part(IDS, POSITIONS, torch.zeros_like(IDS)))
     assert not torch.equal(part(IDS, POSITIONS), part(IDS, POSITIONS, TYPES))
 
 
@@ -143,7 +143,7 @@ def test_embeddings_are_dropped_after_the_norm_and_only_while_training():
     dropped = part.train()(IDS, POSITIONS, TYPES)
     kept = dropped != 0
     assert 0 < kept.sum() < kept.numel()
-    close(dropped[kept], 2 * whole[kept])
+    assert_close(dropped[kept], 2 * whole[kept])
 
 
 def test_gradients_of_embeddings():
@@ -163,7 +163,7 @@ def test_a_table_starts_from_zeros_and_looks_up_rows():
 def test_the_pooler_reads_the_first_token_only():
     part, hidden = randomise(Pooler(D)).double(), randn(B, S, D)
     expected = torch.tanh(hidden[:, 0] @ part.dense.weight.T + part.dense.bias)
-    close(part(hidden), expected)
+    assert_close(part(hidden), expected)
     (gradient,) = torch.autograd.grad(part(hidden).sum(), hidden)
     assert gradient[:, 0].all()
     assert not gradient[:, 1:].any()
@@ -183,7 +183,7 @@ def test_the_pooler_reads_the_first_token_only():
     ids=["too large", "negative", "floats", "booleans"],
 )
 def test_ids_without_a_row_are_refused(ids, parts):
-    with refuses(*parts):
+    with expect_refusal(*parts):
         check_ids(torch.tensor(ids), 7, "input_ids")
 
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from tiny import BATCH, CONFIGS, EVERY_MODEL, FAMILIES, IDS, MASK, REAL, TYPES, B, D, E, L, S, V, close, tiny
+from tiny import BATCH, CONFIGS, EVERY_MODEL, FAMILIES, IDS, MASK, REAL, TYPES, B, D, E, L, S, V, assert_close, tiny
 from torch import Tensor, nn
 
 from minibert.checkpoints import from_pretrained
@@ -72,7 +72,7 @@ def test_golden_numbers(golden: Callable, name: str, written_out: bool, skip_pad
     for key, expected in cases.items():
         if written_out or not key.startswith("attentions"):
             assert found[key].shape == expected.shape, key
-            close(real_rows(key, found[key], mask), real_rows(key, expected, mask), 1e-5)
+            assert_close(real_rows(key, found[key], mask), real_rows(key, expected, mask), 1e-5)
 
 
 @pytest.mark.parametrize("skip_padding", [True, False], ids=["packed", "padded"])
@@ -81,10 +81,10 @@ def test_minilm_on_five_sentences(golden: Callable, minilm_folder, skip_padding:
     ids, mask = cases["input_ids"], cases["attention_mask"]
     output = run(from_pretrained(minilm_folder), skip_padding, input_ids=ids, attention_mask=mask)
     hidden = output.last_hidden_state
-    close(hidden[mask.bool()], cases["last_hidden_state"][mask.bool()], 1e-4)
-    close(output.pooled, cases["pooled"], 1e-4)
+    assert_close(hidden[mask.bool()], cases["last_hidden_state"][mask.bool()], 1e-4)
+    assert_close(output.pooled, cases["pooled"], 1e-4)
     mean = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
-    close(mean, cases["mean_pooled"], 1e-4)
+    assert_close(mean, cases["mean_pooled"], 1e-4)
 
 
 # --------------------------------------------------------------------------------------------- padding
@@ -118,10 +118,10 @@ def test_a_text_comes_out_the_same_alone_and_among_others(family, skip_padding):
     model = tiny(family)
     among = run(model, skip_padding, **BATCH).last_hidden_state
     alone = run(model, skip_padding, input_ids=IDS[1:2, :4], token_type_ids=TYPES[1:2, :4]).last_hidden_state
-    close(among[1, :4], alone[0])
+    assert_close(among[1, :4], alone[0])
     for text in (2, 3):
         one = {name: tensor[text : text + 1] for name, tensor in BATCH.items()}
-        close(among[text][REAL[text]], run(model, skip_padding, **one).last_hidden_state[0][REAL[text]])
+        assert_close(among[text][REAL[text]], run(model, skip_padding, **one).last_hidden_state[0][REAL[text]])
 
 
 @pytest.mark.parametrize("return_attention", [True, False], ids=["written out", "fused"])
@@ -147,7 +147,7 @@ def test_packed_equals_padded(family, head):
         actual, expected = real_rows(name, packed[name], MASK), real_rows(name, expected, MASK)
         if len(expected) == B:
             actual, expected = actual[texts], expected[texts]
-        close(actual, expected, 1e-6 * max(1.0, expected.abs().max().item()))
+        assert_close(actual, expected, 1e-6 * max(1.0, expected.abs().max().item()))
 
 
 @pytest.mark.parametrize("skip_padding", [True, False], ids=["packed", "padded"])
@@ -159,7 +159,7 @@ def test_permuting_the_batch_permutes_the_output(family, skip_padding):
     before = outputs_of(run(model, skip_padding, **BATCH, **settings))
     after = outputs_of(run(model, skip_padding, **permuted, **settings))
     for name, expected in before.items():
-        close(real_rows(name, after[name], MASK[order]), real_rows(name, expected[order], MASK[order]))
+        assert_close(real_rows(name, after[name], MASK[order]), real_rows(name, expected[order], MASK[order]))
 
 
 # ----------------------------------------------------------------------------------- attention, dropout
@@ -173,7 +173,7 @@ def test_rows_of_attention_sum_to_one_over_real_tokens_also_while_training(famil
         assert len(attentions) == L
         for weights in attentions:
             rows = weights.transpose(1, 2)[REAL]
-            close(rows.sum(-1), torch.ones_like(rows[..., 0]))
+            assert_close(rows.sum(-1), torch.ones_like(rows[..., 0]))
             assert not weights.masked_select(~REAL[:, None, None, :]).any()
 
 
@@ -227,7 +227,7 @@ def test_distilbert_is_bert_without_token_types_and_pooler():
     with torch.no_grad():
         bert.embeddings.token_type.weight.zero_()
     bert.load_state_dict(distilbert.state_dict(), strict=False)
-    close(distilbert(IDS, MASK).last_hidden_state[REAL], bert(IDS, MASK).last_hidden_state[REAL])
+    assert_close(distilbert(IDS, MASK).last_hidden_state[REAL], bert(IDS, MASK).last_hidden_state[REAL])
 
 
 def test_distilbert_drops_nothing_between_attention_and_its_sum():

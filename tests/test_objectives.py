@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from tiny import refuses
+from tiny import expect_refusal
 from torch import Generator, Tensor
 
 from minibert.training.objectives import (
@@ -440,45 +440,45 @@ def test_a_million_tokens_in_two_seconds():
 @pytest.mark.parametrize("rate", [0.0, 1.0, -0.15, 15, math.nan])
 @each_chooser
 def test_a_rate_outside_0_and_1(choose, rate):
-    with refuses(f"rate is {rate}, but must lie between 0 and 1"):
+    with expect_refusal(f"rate is {rate}, but must lie between 0 and 1"):
         choose(IDS[:2], FREE[:2], STARTS[:2], rate, seeded())
 
 
 def test_bad_arguments():
     ids, attention, free, starts = IDS[:4], ATTENTION[:4], FREE[:4], STARTS[:4]
-    with refuses("attention_mask has shape (4, 127), but must have (4, 128)"):
+    with expect_refusal("attention_mask has shape (4, 127), but must have (4, 128)"):
         candidates(ids, SPECIAL, attention[:, 1:])
-    with refuses("candidates has shape (128,)", "must be (B, S) booleans"):
+    with expect_refusal("candidates has shape (128,)", "must be (B, S) booleans"):
         choose_tokens(free[0], generator=seeded())
-    with refuses("candidates", "torch.int64, but must be (B, S) booleans"):
+    with expect_refusal("candidates", "torch.int64, but must be (B, S) booleans"):
         choose_tokens(ids, generator=seeded())
     for choose in (choose_whole_words, choose_ngrams):
-        with refuses("word_starts has shape (3, 128), but must have (4, 128)"):
+        with expect_refusal("word_starts has shape (3, 128), but must have (4, 128)"):
             choose(free, starts[1:], generator=seeded())
-        with refuses("word_starts", "must be (B, S) booleans"):
+        with expect_refusal("word_starts", "must be (B, S) booleans"):
             choose(free, starts.long(), generator=seeded())
-    with refuses("max_words is 0; a run has at least one word"):
+    with expect_refusal("max_words is 0; a run has at least one word"):
         choose_ngrams(free, starts, max_words=0, generator=seeded())
-    with refuses("input_ids has shape (3, 128), but must have (4, 128)"):
+    with expect_refusal("input_ids has shape (3, 128), but must have (4, 128)"):
         choose_by_rarity(ids[1:], free, COUNTS, generator=seeded())
-    with refuses("chosen has shape (3, 128), but must have (4, 128)"):
+    with expect_refusal("chosen has shape (3, 128), but must have (4, 128)"):
         corrupt(ids, free[1:], MASK, V, seeded())
-    with refuses("chosen", "must be (B, S) booleans"):
+    with expect_refusal("chosen", "must be (B, S) booleans"):
         corrupt(ids, attention, MASK, V, seeded())
-    with refuses("mask_id is 1000, but the vocabulary runs from 0 to 999"):
+    with expect_refusal("mask_id is 1000, but the vocabulary runs from 0 to 999"):
         corrupt(ids, free, V, V, seeded())
-    with refuses("there are 4 texts but 3 seeds"):
+    with expect_refusal("there are 4 texts but 3 seeds"):
         mask_one_by_one(mask_with(CHOOSERS["tokens"]), ids, attention, range(3))
 
 
 def test_numbers_of_another_vocabulary():
     ids, free = torch.tensor([[5, 7, 9]]), torch.ones(1, 3, dtype=torch.bool)
     advice = "is for a vocabulary of ids 0 to 8: take both from the same tokenizer"
-    with refuses("input_ids holds 9, but counts", advice):
+    with expect_refusal("input_ids holds 9, but counts", advice):
         choose_by_rarity(ids, free, COUNTS[:9], generator=seeded())
-    with refuses("input_ids holds 9, but continuation", advice):
+    with expect_refusal("input_ids holds 9, but continuation", advice):
         word_starts(ids, CONTINUES[:9])
-    with refuses("input_ids holds 9, but vocab_size", advice):
+    with expect_refusal("input_ids holds 9, but vocab_size", advice):
         corrupt(ids, free, MASK, 9, seeded())
-    with refuses("input_ids holds -100, but vocab_size"):
+    with expect_refusal("input_ids holds -100, but vocab_size"):
         corrupt(torch.tensor([[5, -100]]), free[:, :2], MASK, V, seeded())

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from itertools import count, pairwise
 
 import pytest
-from tiny import refuses
+from tiny import expect_refusal
 
 from minibert.training.pairs import Document, Pair, full_sentences, nsp_pairs, sop_pairs, split_sentences
 
@@ -181,9 +181,9 @@ def test_sentences_of_one_token(make):
 def test_too_little_to_make_pairs(make):
     expected = {nsp_pairs: "next sentence prediction needs two", sop_pairs: "sentence order prediction needs a"}[make]
     for documents in ([], [[]], [[[1, 2]], [[3, 4]]], [[[1, 2], []], [[3]]]):
-        with refuses(expected, "none is there"):
+        with expect_refusal(expected, "none is there"):
             make(documents, 32, random.Random(0))
-    with refuses("max_length is 4, but 3 special tokens and 2 more need 5"):
+    with expect_refusal("max_length is 4, but 3 special tokens and 2 more need 5"):
         make(made_up(3), 4, random.Random(0))
 
 
@@ -235,7 +235,7 @@ def test_what_was_replaced_begins_the_next_pair():
 
 
 def test_two_documents_that_can_be_paired_are_needed():
-    with refuses("needs two documents of two sentences or more, but 1 is there"):
+    with expect_refusal("needs two documents of two sentences or more, but 1 is there"):
         nsp_pairs([[[1], [2]], [[3]]], 32, random.Random(0))
 
 
@@ -313,5 +313,5 @@ def test_a_long_sentence_is_cut_in_pieces():
 
 def test_nothing_to_pack():
     assert full_sentences([], 32, SEP) == full_sentences([[], [[]]], 32, SEP) == full_sentences([[]], 32, None) == []
-    with refuses("max_length is 2, but 2 special tokens and 1 more need 3"):
+    with expect_refusal("max_length is 2, but 2 special tokens and 1 more need 3"):
         full_sentences(made_up(3), 2, SEP)

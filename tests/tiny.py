@@ -75,7 +75,7 @@ def randn(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).requires_grad_()
 
 
-def close(actual: Tensor, expected: Tensor, tolerance: float = 1e-12) -> None:
+def assert_close(actual: Tensor, expected: Tensor, tolerance: float = 1e-12) -> None:
     """Equal within an absolute tolerance, in one shape and dtype; NaN equals nothing."""
     torch.testing.assert_close(actual, expected, rtol=0, atol=tolerance)
 
@@ -96,6 +96,6 @@ def gradcheck_module(module: nn.Module, *inputs: Tensor, **settings: Any) -> boo
     return gradcheck(run, [*module.parameters(), *inputs])
 
 
-def refuses(*parts: str) -> Any:
+def expect_refusal(*parts: str) -> Any:
     """The block must raise a MinibertError whose sentence has these parts, in this order."""
     return pytest.raises(MinibertError, match="(?s)" + ".*".join(re.escape(part) for part in parts))

@@ -25,14 +25,7 @@ class Bert(Backbone):
     def __init__(self, config: BertConfig):
         super().__init__(
             config,
-            embeddings=Embeddings(
-                config.vocab_size,
-                config.max_position_embeddings,
-                config.type_vocab_size,
-                config.hidden_size,
-                config.layer_norm_eps,
-                config.hidden_dropout_prob,
-            ),
+            embeddings=Embeddings.from_config(config),
             encoder=Encoder([EncoderBlock.from_config(config) for _ in range(config.num_hidden_layers)]),
             pooler=Pooler(config.hidden_size),
         )

@@ -36,14 +36,7 @@ class DistilBert(Backbone):
     def __init__(self, config: DistilBertConfig):
         super().__init__(
             config,
-            embeddings=Embeddings(
-                config.vocab_size,
-                config.max_position_embeddings,
-                config.type_vocab_size,
-                config.hidden_size,
-                config.layer_norm_eps,
-                config.hidden_dropout_prob,
-            ),
+            embeddings=Embeddings.from_config(config),
             encoder=Encoder(
                 [
                     # The released code drops nothing between attention and its residual sum.
