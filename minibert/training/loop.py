@@ -14,6 +14,7 @@ import json
 import math
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -67,8 +68,8 @@ class Settings:
         for name in ("steps", "batch_size", "accumulation", "save_every"):
             if getattr(self, name) < 1:
                 raise MinibertError(f"{name} is {getattr(self, name)}; it must be at least 1.")
-        if not self.learning_rate > 0:
-            raise MinibertError(f"learning_rate is {self.learning_rate}; it must be above 0.")
+        if not 0 < self.learning_rate < math.inf:
+            raise MinibertError(f"learning_rate is {self.learning_rate}; it must be a number above 0.")
 
 
 def rate_at(step: int, settings: Settings) -> float:
@@ -105,12 +106,12 @@ def batches_of_epoch(lengths: Sequence[int], batch_size: int, seed: int, pool: i
     """
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(lengths), generator=generator).tolist()
+    order = order[: len(order) // batch_size * batch_size or len(order)]
     batches = []
     for start in range(0, len(order), pool * batch_size):
         alike = sorted(order[start : start + pool * batch_size], key=lambda text: lengths[text])
         batches += [alike[i : i + batch_size] for i in range(0, len(alike), batch_size)]
-    whole = [batch for batch in batches if len(batch) == batch_size] or batches
-    return [whole[i] for i in torch.randperm(len(whole), generator=generator).tolist()]
+    return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
 
 
 def batches_from(lengths: Sequence[int], settings: Settings, step: int) -> Iterator[list[int]]:
@@ -139,6 +140,8 @@ class Processes:
         self.rank = int(os.environ.get("RANK", 0))
         self.device = device
         if self.count > 1 and not distributed.is_initialized():
+            if device.type == "cuda":
+                torch.cuda.set_device(device)
             distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
 
     @staticmethod
@@ -157,6 +160,20 @@ class Processes:
         together = torch.tensor(values, dtype=torch.float64, device=self.device)
         distributed.all_reduce(together)
         return together.tolist()
+
+    def from_first(self, find: Callable[[], Any]) -> Any:
+        """What `find` returns, or raises as MinibertError, in the first process; the others wait and get the same."""
+        found: list[Any] = [None]
+        if self.is_first():
+            try:
+                found = [find()]
+            except MinibertError as problem:
+                found = [problem]
+        if self.count > 1:
+            distributed.broadcast_object_list(found)
+        if isinstance(found[0], MinibertError):
+            raise found[0]
+        return found[0]
 
 
 def pick_device(name: str | None = None) -> torch.device:
@@ -196,12 +213,18 @@ def train(
     what it returns is logged. On a device that has it, the forward pass runs in bfloat16.
 
     Raises MinibertError when there is nothing to train on, the folder holds a run of other settings or of another
-    model, it cannot be written, or the loss is no longer a number.
+    model, it cannot be written, or the loss or its gradient is no longer a number.
     """
     if len(lengths) < 1:
         raise MinibertError("there is no text to train on.")
     device = torch.device(device)
     processes = Processes(device)
+    texts, pieces = min(settings.batch_size, len(lengths)), processes.count * settings.accumulation
+    if texts < pieces:
+        raise MinibertError(
+            f"a batch of {texts} cannot be cut into {pieces} pieces (processes x accumulation): "
+            "lower the accumulation, or give larger batches or more texts."
+        )
     folder = Path(folder)
     model.to(device).train()
     optimiser = make_optimiser(model, settings)
@@ -213,7 +236,14 @@ def train(
         else nullcontext()
     )
     order = batches_from(lengths, settings, start)
-    bar = tqdm(desc=title, total=settings.steps, initial=start, unit="step", disable=not processes.is_first())
+    bar = tqdm(
+        desc=title,
+        total=settings.steps,
+        initial=start,
+        unit="step",
+        dynamic_ncols=True,
+        disable=None if processes.is_first() else True,  # None: only on a terminal, so that no log fills up
+    )
     with bar, interrupt_between_steps() as interrupted:
         for step in range(start, settings.steps):
             began = time.perf_counter()
@@ -223,18 +253,19 @@ def train(
             record = {"step": step + 1, "lr": rate_at(step, settings)}
             with autocast:
                 record |= one_step(wrapped, objective, batch, settings, processes, step)
-            if not math.isfinite(record["loss"]):
-                raise MinibertError(
-                    f"the loss of step {step + 1} is {record['loss']}: most often the learning rate "
-                    f"({settings.learning_rate:g}) is too high; start again with a lower one. "
-                    f"{folder} keeps the state of the last save."
-                )
-            nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
+            norm = float(nn.utils.clip_grad_norm_(model.parameters(), settings.clip))
+            for what, value in (("loss", record["loss"]), ("gradient's norm", norm)):
+                if not math.isfinite(value):
+                    raise MinibertError(
+                        f"the {what} of step {step + 1} is {value}: most often the learning rate "
+                        f"({settings.learning_rate:g}) is too high; start again with a lower one. "
+                        f"What {folder} holds of earlier steps is left as it was."
+                    )
             optimiser.step()
             optimiser.zero_grad()
             last = step + 1 == settings.steps
             due = last or (settings.validate_every and (step + 1) % settings.validate_every == 0)
-            if validate is not None and due and processes.is_first():
+            if validate is not None and due:  # in every process, or the others would wait for it
                 record |= validated(model, validate)
             record["seconds"] = time.perf_counter() - began
             record["tokens"] = int(batch["attention_mask"].sum())
@@ -243,10 +274,12 @@ def train(
             bar.set_postfix_str(
                 f"loss {record['loss']:.3f}, {record['tokens'] / record['seconds']:,.0f} tokens/s", refresh=False
             )
-            stop = interrupted()
+            stop = processes.total([float(interrupted())])[0] > 0  # all stop after the same step
             if processes.is_first() and (last or stop or (step + 1) % settings.save_every == 0):
                 save(folder, model, optimiser, settings, step + 1, log)
             if stop:
+                if processes.is_first():
+                    bar.write(f"Saved after step {step + 1}: the same command goes on from there.", file=sys.stderr)
                 raise KeyboardInterrupt
     model.eval()
     return log
@@ -331,9 +364,10 @@ def save(
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / STATE, lambda path: torch.save(state, path))
+        # The log first: after the state of the last step is there, nothing may be left to write.
         lines = "".join(json.dumps(record) + "\n" for record in log)
         write_atomically(folder / LOG, lambda path: path.write_text(lines, encoding="utf-8"))
+        write_atomically(folder / STATE, lambda path: torch.save(state, path))
     except (OSError, RuntimeError) as problem:  # torch reports a full disk as a RuntimeError
         raise MinibertError(
             f"could not save the training to {folder} ({problem}): make room and run the same command again; "
@@ -362,6 +396,7 @@ def resume(
         state = torch.load(path, map_location="cpu", weights_only=True)
         saved, now = state["settings"], json.loads(json.dumps(asdict(settings)))
         saved = json.loads(json.dumps(saved))
+        step, log = state["step"], json.loads(state["log"])
     except Exception as problem:
         raise MinibertError(f"{path} cannot be read ({problem}): remove it to start again.") from None
     different = [name for name in now if saved.get(name) != now[name]]
@@ -376,4 +411,4 @@ def resume(
         optimiser.load_state_dict(state["optimiser"])
     except (RuntimeError, ValueError, KeyError):
         raise MinibertError(f"{folder} holds a run of another model: choose another folder.") from None
-    return state["step"], json.loads(state["log"])
+    return step, log

@@ -31,6 +31,7 @@ from minibert.training import loop
 from minibert.training.data import Review, load_reviews, split_texts, user_texts
 from minibert.training.distillation import RELEASED_LAYERS, alternate_layers, student_from_teacher
 from minibert.training.loop import Settings, train, write_atomically
+from minibert.training.options import INITS, OBJECTIVES
 from minibert.training.pairs import full_sentences, nsp_pairs, sop_pairs, split_sentences
 from minibert.training.tasks import (
     Distillation,
@@ -45,7 +46,7 @@ from minibert.training.tasks import (
 )
 
 VOCABULARY = "minilm-l6"  # BERT's uncased WordPiece vocabulary, for models that bring none
-RECORD = "run.json"
+OPTIONS, RECORD = "options.json", "run.json"
 LABELS = ("negative", "positive")
 
 # ------------------------------------------------------------------------------------------- what runs share
@@ -57,36 +58,69 @@ def say(text: str) -> None:
         print(text, flush=True)
 
 
-def begin(args: Namespace, command: str) -> dict[str, Any] | None:
-    """Make the run's folder; the record of a run that is done, or None when there is something to do.
+def finished(args: Namespace, command: str) -> dict[str, Any] | None:
+    """The record of this run when it is done; None when there is something to do. Writes nothing.
 
-    Raises MinibertError when the folder holds something else.
+    Under torchrun the first process looks, and all go by what it found. Raises MinibertError when the folder holds
+    something else.
     """
-    out = Path(args.out)
+    processes = loop.Processes(loop.pick_device(args.device))
+    return processes.from_first(lambda: _finished(Path(args.out), described(args, command), args.restart))
+
+
+def described(args: Namespace, command: str) -> dict[str, Any]:
+    """The options that make the run what it is."""
     options = {name: value for name, value in vars(args).items() if name not in ("out", "device", "restart")}
-    options["command"] = command
-    described = out / "options.json"
+    return json.loads(json.dumps({"command": command, **options}))
+
+
+def _finished(out: Path, options: dict[str, Any], restart: bool) -> dict[str, Any] | None:
+    sources = [options[name] for name in ("model", "teacher", "compare") if options.get(name)]
+    if out.resolve() in [Path(source).resolve() for source in sources]:
+        raise MinibertError(f"--out is {out}, which is read as a model here too: choose another --out.")
     try:
-        if args.restart and described.exists():
-            shutil.rmtree(out)
-        out.mkdir(parents=True, exist_ok=True)
-        if described.exists():
-            before = json.loads(described.read_text(encoding="utf-8"))
-            other = sorted(name for name in {*before, *options} if before.get(name) != options.get(name))
-            if other:
-                raise MinibertError(
-                    f"{out} holds a run with {other[0]} {before.get(other[0])!r}, not {options.get(other[0])!r}: "
-                    "choose another --out, or --restart to throw it away."
-                )
-        elif any(out.iterdir()):
+        if not out.exists() or {path.name for path in out.iterdir()} <= {OPTIONS}:
+            return None  # a run that has not saved anything binds nobody
+        if not (out / OPTIONS).exists():
             raise MinibertError(f"{out} is not empty and holds no run of this command: choose another --out.")
-        elif loop.Processes.is_first():
-            write_json(described, options)
+        before = json.loads((out / OPTIONS).read_text(encoding="utf-8"))
+        if before.get("command") != options["command"]:
+            raise MinibertError(f"{out} holds a run of {before.get('command')}: choose another --out.")
+        if restart:
+            return None
+        other = [name for name in {**options, **before} if before.get(name) != options.get(name)]
+        if other:
+            name = other[0]
+            raise MinibertError(
+                f"{out} holds a run with --{name.replace('_', '-')} {before.get(name)}, not {options.get(name)}: "
+                "choose another --out, or --restart to throw it away."
+            )
         if (out / RECORD).exists():
+            say(f"done already; {out} holds (--restart runs it again):")
             return json.loads((out / RECORD).read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as problem:
+    except (OSError, ValueError) as problem:
+        if isinstance(problem, MinibertError):
+            raise
         raise MinibertError(f"{out} cannot be used for a run ({problem}): choose another --out.") from None
     return None
+
+
+def start(args: Namespace, command: str) -> None:
+    """Make the run's folder, now that all that could be wrong with the options has been looked at."""
+    processes = loop.Processes(loop.pick_device(args.device))
+    processes.from_first(lambda: _start(Path(args.out), described(args, command), args.restart))
+
+
+def _start(out: Path, options: dict[str, Any], restart: bool) -> None:
+    try:
+        if restart and out.exists():
+            shutil.rmtree(out)
+        out.mkdir(parents=True, exist_ok=True)
+        if (out / loop.STATE).exists():
+            say(f"going on with the run in {out}")
+        write_json(out / OPTIONS, options)
+    except OSError as problem:
+        raise MinibertError(f"{out} cannot be used for a run ({problem}): choose another --out.") from None
 
 
 def finish(out: str | Path, model: nn.Module, tokenizer: Tokenizer, record: dict[str, Any]) -> dict[str, Any]:
@@ -94,8 +128,15 @@ def finish(out: str | Path, model: nn.Module, tokenizer: Tokenizer, record: dict
     out = Path(out)
     if loop.Processes.is_first():
         save_pretrained(out, model.cpu(), tokenizer)
-        write_json(out / RECORD, record)
-        (out / loop.STATE).unlink(missing_ok=True)
+        try:
+            write_json(out / RECORD, record)
+            for state in out.rglob(loop.STATE):  # a teacher's too
+                state.unlink()
+        except OSError as problem:
+            raise MinibertError(
+                f"could not write to {out} ({problem}): make room and run the same command again."
+            ) from None
+        say(f"{out} now holds the model, its log and what was found:")
     return record
 
 
@@ -112,7 +153,9 @@ def load_texts(args: Namespace) -> tuple[list[Review], list[Review], list[Review
         reviews = split_texts(user_texts(args.data))
     for name in ("train", "validation", "test"):
         if not getattr(reviews, name):
-            raise MinibertError(f"{args.data} is too small: no text is left for {name}; give at least some dozens.")
+            raise MinibertError(
+                f"{args.data} is too small: no different text is left for {name}; give at least some dozens."
+            )
     return reviews.train[: args.texts], reviews.validation[: args.held_out], reviews.test
 
 
@@ -141,7 +184,8 @@ def steps_of(args: Namespace, texts: int) -> int:
 def shown(record: dict[str, Any]) -> dict[str, Any]:
     """Print what a run found; returns it."""
     for name, value in record.items():
-        say(f"  {name.replace('_', ' '):<18} {_in_words(value)}")
+        if value is not None:
+            say(f"  {name.replace('_', ' '):<16}  {_in_words(value)}")
     return record
 
 
@@ -150,13 +194,11 @@ def _in_words(value: Any) -> str:
         middle = next(number for name, number in value.items() if name not in ("low", "high"))
         return f"{middle:.1%}  (95% interval {value['low']:.1%} to {value['high']:.1%})"
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_in_words(part)}" for name, part in value.items())
+        return ", ".join(f"{name.replace('_', ' ')} {_in_words(part)}" for name, part in value.items())
     return f"{value:.3f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
 
 
 # --------------------------------------------------------------------------------------------------- pretrain
-
-OBJECTIVES = ("mlm", "mlm+nsp", "mlm+sop", "full-sentences")
 
 
 def examples_for(
@@ -176,8 +218,9 @@ def examples_for(
 
 def pretrain(args: Namespace) -> dict[str, Any]:
     """Train a fresh model, or one from a folder, to guess masked words, with or without sentence pairs."""
-    if (record := begin(args, "pretrain")) is not None:
+    if (record := finished(args, "pretrain")) is not None:
         return shown(record)
+    device = loop.pick_device(args.device)
     tokenizer = tokenizer_of(args.model)
     paired = args.objective in ("mlm+nsp", "mlm+sop")
     model = model_for(args.model, "pretraining" if paired else "masked-lm", tokenizer, args.seed)
@@ -197,14 +240,15 @@ def pretrain(args: Namespace) -> dict[str, Any]:
     settings = settings_of(
         args, steps_of(args, len(task.examples)), betas=(0.9, 0.98), validate_every=args.validate_every
     )
-    before = held_out_losses(model, held_out_task)
+    before = loop.validated(model, lambda model: held_out_losses(model, held_out_task))
+    start(args, "pretrain")
     log = train(
         model,
         task,
         [len(example.ids) for example in task.examples],
         settings,
         args.out,
-        device=loop.pick_device(args.device),
+        device=device,
         validate=lambda model: named_held_out(held_out_losses(model, held_out_task)),
         title="pretrain",
     )
@@ -247,11 +291,11 @@ def check_length(args: Namespace, model: nn.Module) -> None:
 
 # ---------------------------------------------------------------------------------------------------- distill
 
-INITS = ("alternate", "released", "first", "last", "random")
-
 
 def chosen_layers(init: str, depth: int, layers: int | None) -> list[int]:
     """The teacher's layers that a name of INITS stands for. layers: how many; by default half of them."""
+    if init not in INITS:
+        raise MinibertError(f"there is no init {init!r}: choose one of {', '.join(INITS)}.")
     wanted = len(alternate_layers(depth)) if layers is None else layers
     if not 1 <= wanted <= depth:
         raise MinibertError(f"a student of {wanted} layers cannot be cut from a teacher of {depth}.")
@@ -276,14 +320,18 @@ def make_student(teacher: nn.Module, init: str, layers: Sequence[int], seed: int
 
 def distill(args: Namespace) -> dict[str, Any]:
     """Train a half-depth student to do as its teacher does on masked words."""
-    if (record := begin(args, "distill")) is not None:
+    if (record := finished(args, "distill")) is not None:
         return shown(record)
-    tokenizer = tokenizer_of(args.teacher)
     device = loop.pick_device(args.device)
-    texts, held_out_texts, _ = load_texts(args)
-    teacher = teacher_with_head(args, tokenizer, texts, device)
+    tokenizer = tokenizer_of(args.teacher)
+    teacher, lacks_head = teacher_with_head(args.teacher, tokenizer, args.seed)
     check_length(args, teacher)
     layers = args.layers or chosen_layers(args.init, len(teacher.backbone.encoder.order), args.depth)
+    make_student(teacher, args.init, layers, args.seed)  # to know that it can be made before anything is trained
+    texts, held_out_texts, _ = load_texts(args)
+    start(args, "distill")
+    if lacks_head:
+        train_head(teacher, args, tokenizer, texts, device)
     student = make_student(teacher, args.init, layers, args.seed)
     say(
         f"teacher: {count_parameters(teacher):,} parameters; student: {count_parameters(student):,}, "
@@ -302,7 +350,7 @@ def distill(args: Namespace) -> dict[str, Any]:
         for some in (texts, held_out_texts)
     )
     settings = settings_of(args, steps_of(args, len(texts)), betas=(0.9, 0.98), clip=5.0, warmup=0.05)
-    before = held_out_losses(student.to(device), held_out_task)
+    before = loop.validated(student.to(device), lambda model: held_out_losses(model, held_out_task))
     log = train(
         student,
         task,
@@ -325,15 +373,18 @@ def distill(args: Namespace) -> dict[str, Any]:
     return shown(finish(args.out, student, tokenizer, record))
 
 
-def teacher_with_head(
-    args: Namespace, tokenizer: Tokenizer, texts: Sequence[Review], device: torch.device
-) -> nn.Module:
-    """The teacher with a masked-lm head; where it brings none (MiniLM), the head is trained first, on it as it is."""
+def teacher_with_head(source: str, tokenizer: Tokenizer, seed: int) -> tuple[nn.Module, bool]:
+    """The teacher with a masked-lm head, and whether that head is new (MiniLM brings none)."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        teacher = model_for(args.teacher, "masked-lm", tokenizer, args.seed)
-    if not caught:
-        return teacher
+        teacher = model_for(source, "masked-lm", tokenizer, seed)
+    return teacher, any("has no weights for" in str(warning.message) for warning in caught)
+
+
+def train_head(
+    teacher: nn.Module, args: Namespace, tokenizer: Tokenizer, texts: Sequence[Review], device: torch.device
+) -> None:
+    """Train a new masked-lm head on a teacher, the rest of which stays as it is."""
     say(f"{args.teacher} has no masked-lm head: training one for {args.head_steps} steps, the rest of it frozen")
     teacher.backbone.requires_grad_(False)
     task = MaskedWords([single(tokenizer.ids(r.text), tokenizer, args.max_length) for r in texts], tokenizer)
@@ -346,7 +397,6 @@ def teacher_with_head(
         device=device,
         title="teacher's head",
     )
-    return teacher
 
 
 # --------------------------------------------------------------------------------------------------- finetune
@@ -354,16 +404,27 @@ def teacher_with_head(
 
 def finetune(args: Namespace) -> dict[str, Any]:
     """Train a model to tell positive from negative texts; with its teacher beside it, say what it retained."""
-    if (record := begin(args, "finetune")) is not None:
+    if (record := finished(args, "finetune")) is not None:
         return shown(record)
     out, device = Path(args.out), loop.pick_device(args.device)
     tokenizer = tokenizer_of(args.model)
     teacher_source = args.compare or teacher_of(args.model)
+    if teacher_source is None and args.distill:
+        raise MinibertError(f"{args.model} names no teacher to learn from: give one with --compare.")
+    if teacher_source is not None and tokenizer_of(teacher_source).vocabulary != tokenizer.vocabulary:
+        raise MinibertError(
+            f"{args.model} and its teacher {teacher_source} have different vocabularies, but must read the same "
+            "tokens: name another teacher with --compare."
+        )
+    for source in filter(None, (args.model, teacher_source)):
+        check_length(args, with_labels(source, tokenizer, args.seed))
     texts, validation, test = load_texts(args)
     if any(review.label is None for review in [*texts, *validation, *test]):
         raise MinibertError(
-            f"{args.data} has no column label: fine-tuning needs labels (0 or 1, negative or positive)."
+            f"{args.data} has no labels, and fine-tuning needs them: give a .csv with the columns text and label "
+            "(0 or 1, negative or positive)."
         )
+    start(args, "finetune")
     data = [
         [single(tokenizer.ids(r.text), tokenizer, args.max_length, r.label) for r in some]
         for some in (texts, validation, test[: args.test_texts])
@@ -374,10 +435,10 @@ def finetune(args: Namespace) -> dict[str, Any]:
         teacher, verdicts["teacher"] = classifier(args, teacher_source, data, tokenizer, out / "teacher", device)
     distilled = teacher if args.distill else None
     model, verdicts["model"] = classifier(args, args.model, data, tokenizer, out, device, distilled)
-    for name, right in verdicts.items():
-        record[name if name == "teacher" else "accuracy"] = interval(right)
+    record["accuracy"] = interval(verdicts["model"])
     if teacher is not None:
-        record["teacher_source"] = teacher_source
+        record |= {"teacher": teacher_source, "teacher_accuracy": interval(verdicts["teacher"])}
+    if teacher is not None and verdicts["teacher"].any():
         record["retention"] = retention(verdicts["model"], verdicts["teacher"], args.seed)
     return shown(finish(out, model, tokenizer, record))
 
@@ -393,10 +454,7 @@ def classifier(
 ) -> tuple[nn.Module, torch.Tensor]:
     """Fine-tune one model; returns it, and for each test text whether it was right (a boolean)."""
     train_set, validation, test = data
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that the classifier is new goes without saying here
-        model = with_labels(source, args.seed)
-    check_length(args, model)
+    model = with_labels(source, tokenizer, args.seed)
     task = Labels(train_set, tokenizer, teacher)
     settings = settings_of(args, steps_of(args, len(train_set)))
     train(
@@ -413,12 +471,14 @@ def classifier(
     return model, predict(model, test, tokenizer.pad_id).argmax(dim=-1) == truth
 
 
-def with_labels(source: str, seed: int) -> nn.Module:
-    """A model with a fresh two-class head."""
-    torch.manual_seed(seed)
-    if source in PRESETS and source != VOCABULARY:
-        return build(replace(PRESETS[source], labels=LABELS), "sequence-classification", seed)
-    model = from_pretrained(source, "sequence-classification")
+def with_labels(source: str, tokenizer: Tokenizer, seed: int) -> nn.Module:
+    """A model with a two-class head: its own, where a checkpoint brings one, or a fresh one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the classifier is new goes without saying here
+        model = model_for(source, "sequence-classification", tokenizer, seed)
+    if model.config.num_labels != len(LABELS):
+        raise MinibertError(f"{source} tells {model.config.num_labels} classes apart, and here there are two.")
+    model.config = replace(model.config, labels=LABELS)
     return model
 
 
@@ -451,5 +511,5 @@ def retention(student: torch.Tensor, teacher: torch.Tensor, seed: int, draws: in
     generator = torch.Generator().manual_seed(seed)
     texts = torch.randint(len(student), (draws, len(student)), generator=generator)
     ratios = student.double()[texts].mean(1) / teacher.double()[texts].mean(1)
-    low, high = ratios.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+    low, high = ratios[ratios.isfinite()].quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
     return {"retention": float(student.double().mean() / teacher.double().mean()), "low": low, "high": high}

@@ -1,0 +1,365 @@
+"""The training commands, with tiny models and texts: what they leave, how they go on, what they refuse."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from training_tiny import TOKENIZER, same_weights, small
+
+from minibert import checkpoints
+from minibert.__main__ import main
+from minibert.checkpoints import from_pretrained, save_pretrained
+from minibert.tokenizers import WordPiece
+from minibert.training import loop, options, runs, tasks
+from minibert.training.data import Review, Reviews
+
+FEW = ["--steps", "4", "--batch-size", "8", "--max-length", "9", "--device", "cpu"]
+
+
+def reviews(start: int, number: int) -> list[Review]:
+    """Texts of single letters, all different; positive with an "a" in front."""
+    words = [f"{'a' if i % 2 else 'b'} {chr(99 + i % 20)} {chr(99 + i // 20)}" for i in range(start, start + number)]
+    return [Review(word, i % 2, "imdb") for i, word in enumerate(words, start)]
+
+
+@pytest.fixture(autouse=True)
+def tiny_world(monkeypatch, tmp_path):
+    """A folder to work in with a tiny model, and tiny reviews."""
+    monkeypatch.chdir(tmp_path)
+    given = Reviews(reviews(0, 60), reviews(60, 20), reviews(80, 20))
+    monkeypatch.setattr(runs, "load_reviews", lambda source: given)
+    save_pretrained("bert", small(num_hidden_layers=4), TOKENIZER)
+
+
+def run(*arguments: str, out: str = "out") -> int:
+    command, *rest = arguments
+    return main([command, "--out", out, *FEW, *rest])
+
+
+def pretrain(*more: str, **where) -> int:
+    return run("pretrain", "--model", "bert", *more, **where)
+
+
+def distill(*more: str, **where) -> int:
+    return run("distill", "--teacher", "bert", *more, **where)
+
+
+def finetune(*more: str, **where) -> int:
+    return run("finetune", "--model", "bert", *more, **where)
+
+
+def complaint(capsys: pytest.CaptureFixture[str]) -> str:
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("minibert: ")
+    return line
+
+
+def record(out: str = "out") -> dict:
+    return json.loads((Path(out) / runs.RECORD).read_text())
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+# ------------------------------------------------------------------------------------------ what they leave
+
+
+@pytest.mark.parametrize("objective", options.OBJECTIVES)
+@pytest.mark.parametrize("masking", ["tokens", "ngrams"])
+def test_pretrain_leaves_a_model_that_can_be_read(objective, masking, monkeypatch, capsys):
+    monkeypatch.setattr(runs, "split_sentences", str.split)
+    assert pretrain("--objective", objective, "--masking", masking) == 0
+    head = "pretraining" if "+" in objective else "masked-lm"
+    assert not same_weights(from_pretrained("out", head), from_pretrained("bert", "masked-lm"))
+    found = record()
+    assert found["steps"] == 4
+    assert found["held_out_before"] != found["held_out_after"]
+    assert f"parameters        {found['parameters']:,}" in capsys.readouterr().out
+    assert not list(Path("out").rglob(loop.STATE))
+
+
+def test_a_preset_gets_the_size_of_the_vocabulary(monkeypatch):
+    monkeypatch.setattr(runs, "tokenizer_of", lambda source: TOKENIZER)
+    assert run("pretrain", "--model", "tiny-bert", out="pretrained") == 0
+    assert run("finetune", "--model", "tiny-bert") == 0
+    assert from_pretrained("out", "sequence-classification").config.vocab_size == TOKENIZER.vocab_size
+
+
+@pytest.mark.parametrize(("init", "layers"), [("alternate", [0, 2]), ("first", [0, 1]), ("last", [2, 3])])
+def test_distill_starts_from_layers_of_the_teacher(init, layers):
+    assert distill("--init", init) == 0
+    assert record()["layers"] == layers
+    assert from_pretrained("out", "masked-lm").config.num_hidden_layers == 2
+
+
+def test_distill_from_random_weights_and_chosen_layers():
+    assert distill("--init", "random", "--depth", "3", out="random") == 0
+    assert record("random")["layers"] is None
+    assert from_pretrained("random", "masked-lm").config.num_hidden_layers == 3
+    assert distill("--layers", "3", "1", out="chosen") == 0
+    assert record("chosen")["layers"] == [3, 1]
+
+
+def test_layers_of_each_init():
+    assert runs.chosen_layers("alternate", 6, None) == [0, 2, 4]
+    assert runs.chosen_layers("alternate", 12, 4) == [0, 3, 6, 9]
+    assert runs.chosen_layers("released", 12, None) == [0, 2, 4, 7, 9, 11]
+    assert runs.chosen_layers("first", 6, 2) == runs.chosen_layers("random", 6, 2) == [0, 1]
+    assert runs.chosen_layers("last", 6, 2) == [4, 5]
+
+
+def test_a_teacher_without_a_head_gets_one_and_stays_as_it_is(capsys):
+    save_pretrained("bare", small(None, num_hidden_layers=4), TOKENIZER)
+    assert run("distill", "--teacher", "bare", "--head-steps", "2", "--learning-rate", "1e-9") == 0
+    assert "bare has no masked-lm head: training one for 2 steps" in capsys.readouterr().out
+    teacher, student = from_pretrained("bare"), from_pretrained("out")
+    torch.testing.assert_close(
+        student.encoder.blocks[1].feed_forward.expand.weight, teacher.encoder.blocks[2].feed_forward.expand.weight
+    )
+    assert not list(Path("out").rglob(loop.STATE))
+
+
+def test_a_fine_tuned_student_is_compared_with_its_teacher(capsys):
+    assert distill(out="student") == 0
+    capsys.readouterr()
+    assert run("finetune", "--model", "student", "--distill") == 0
+    found = record()
+    assert found["teacher"] == "bert"
+    assert found["test_texts"] == 20
+    ratio = found["accuracy"]["accuracy"] / found["teacher_accuracy"]["accuracy"]
+    assert found["retention"]["retention"] == pytest.approx(ratio)
+    assert f"retention         {ratio:.1%}  (95% interval" in capsys.readouterr().out
+    assert from_pretrained("out", "sequence-classification").config.labels == ("negative", "positive")
+
+
+def test_intervals_by_hand():
+    right = torch.tensor([True] * 80 + [False] * 20)
+    assert runs.interval(right) == pytest.approx({"accuracy": 0.8, "low": 0.7112, "high": 0.8666}, abs=1e-4)
+    kept = runs.retention(right.roll(10), right, seed=0)
+    assert kept["retention"] == 1
+    assert 0.8 < kept["low"] < 1 < kept["high"] < 1.25
+    assert runs.retention(right, right, seed=0) == {"retention": 1, "low": 1, "high": 1}
+
+
+def test_a_users_own_files():
+    lines = [review.text for review in reviews(0, 90)]
+    Path("mine.txt").write_text("\n".join(lines))
+    Path("mine.csv").write_text("text,label\n" + "".join(f"{line},{i % 2}\n" for i, line in enumerate(lines)))
+    assert pretrain("--data", "mine.txt") == 0
+    assert finetune("--data", "mine.csv", out="classifier") == 0
+
+
+# --------------------------------------------------------------------------------------- again, and going on
+
+
+def test_the_same_command_again_shows_what_was_found(capsys):
+    pretrain()
+    first = capsys.readouterr().out
+    before = everything(Path("out"))
+    assert pretrain() == 0
+    again = capsys.readouterr().out
+    assert "done already" in again
+    assert first.splitlines()[-5:] == again.splitlines()[-5:]
+    assert everything(Path("out")) == before
+
+
+def test_other_options_in_the_same_folder_are_refused(capsys):
+    pretrain()
+    before = everything(Path("out"))
+    capsys.readouterr()
+    assert pretrain("--seed", "3") == 2
+    assert "out holds a run with --seed 0, not 3: choose another --out, or --restart" in complaint(capsys)
+    assert distill("--restart") == 2
+    assert "out holds a run of pretrain" in complaint(capsys)
+    assert everything(Path("out")) == before
+
+
+def test_restart_throws_the_old_run_away():
+    pretrain()
+    assert pretrain("--seed", "3", "--restart") == 0
+    assert json.loads(Path("out/options.json").read_text())["seed"] == 3
+
+
+@pytest.mark.parametrize("command", [pretrain, distill, finetune])
+def test_an_interrupted_run_goes_on_as_if_it_had_not_been(command, monkeypatch, capsys):
+    calls = []
+    plain = loop.one_step
+
+    def interrupting(*arguments):
+        calls.append(arguments)
+        if len(calls) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return plain(*arguments)
+
+    assert command(out="whole") == 0
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "one_step", interrupting)
+        assert command() == 130
+    assert not Path("out", runs.RECORD).exists()
+    assert (Path("out") / loop.STATE).exists()
+    capsys.readouterr()
+    assert command() == 0
+    assert "going on with the run in out" in capsys.readouterr().out
+    assert Path("out/model.safetensors").read_bytes() == Path("whole/model.safetensors").read_bytes()
+    assert record() == record("whole")
+
+
+# --------------------------------------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("empty.txt", b"", "empty.txt holds no text"),
+        ("one.txt", b"one line\n", "one.txt holds only one text"),
+        ("two.txt", b"one\ntwo\n", "two.txt is too small"),
+        ("latin.txt", "caf\xe9\n".encode("latin-1"), "latin.txt is not UTF-8"),
+        ("empty.csv", b"", "empty.csv holds no text"),
+        ("columns.csv", b"review,stars\nfine,5\nbad,1\n", "columns.csv has no column named text"),
+        ("missing.txt", None, "missing.txt cannot be read"),
+        ("texts.doc", b"a\nb\n", "should be a .txt"),
+    ],
+)
+@pytest.mark.parametrize("command", [pretrain, distill, finetune])
+def test_bad_files(command, name, content, sentence, capsys):
+    if content is not None:
+        Path(name).write_bytes(content)
+    assert command("--data", name) == 2
+    assert sentence in complaint(capsys)
+    assert not Path("out").exists()
+
+
+def test_fine_tuning_needs_labels(capsys):
+    Path("mine.txt").write_text("\n".join(review.text for review in reviews(0, 90)))
+    assert finetune("--data", "mine.txt") == 2
+    assert "mine.txt has no labels" in complaint(capsys)
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "sentence"),
+    [
+        (pretrain, ["--steps", "0"], "argument --steps: 0 is no whole number from 1 on"),
+        (pretrain, ["--batch-size", "0"], "--batch-size: 0 is no whole number"),
+        (pretrain, ["--learning-rate", "0"], "--learning-rate: 0 is no number above 0"),
+        (pretrain, ["--learning-rate", "nan"], "--learning-rate: nan is no number above 0"),
+        (pretrain, ["--max-length", "9999"], "--max-length is 9999; it must lie between 8 and the model's 9"),
+        (distill, ["--max-length", "9999"], "--max-length is 9999"),
+        (finetune, ["--max-length", "4"], "--max-length is 4"),
+        (pretrain, ["--objective", "nsp"], "argument --objective: invalid choice: 'nsp'"),
+        (pretrain, ["--masking", "words"], "argument --masking: invalid choice: 'words'"),
+        (distill, ["--init", "middle"], "argument --init: invalid choice: 'middle'"),
+        (distill, ["--init", "released"], "the released choice is 6 of 12 layers"),
+        (distill, ["--depth", "5"], "a student of 5 layers cannot be cut from a teacher of 4"),
+        (distill, ["--layers", "4"], "layers [4]: choose some of the teacher's layers 0 to 3"),
+        (distill, ["--temperature", "0"], "--temperature: 0 is no number above 0"),
+        (pretrain, ["--device", "tpuu"], "there is no device 'tpuu' here"),
+        (finetune, ["--distill"], "bert names no teacher to learn from: give one with --compare"),
+        (pretrain, ["--model", "no-such-model"], "no-such-model"),
+        (distill, ["--teacher", "no-such-model"], "no-such-model"),
+        (finetune, ["--model", "no-such-model"], "no-such-model"),
+        (finetune, ["--compare", "no-such-model"], "no-such-model"),
+        (pretrain, ["--accumulation", "9"], "a batch of 8 cannot be cut into 9 pieces"),
+    ],
+)
+def test_bad_options(command, arguments, sentence, capsys):
+    assert command(*arguments) == 2
+    assert sentence in complaint(capsys)
+    assert not Path("out").exists() or [*Path("out").iterdir()] == [Path("out/options.json")]
+
+
+def test_a_mistake_does_not_spoil_the_folder():
+    assert pretrain("--accumulation", "9") == 2
+    assert pretrain() == 0
+
+
+def test_a_teacher_of_another_vocabulary_is_refused(capsys):
+    letters = dict(TOKENIZER.vocabulary)
+    letters["a"], letters["b"] = letters["b"], letters["a"]
+    save_pretrained("other", small(), WordPiece(letters))
+    assert finetune("--compare", "other") == 2
+    assert "bert and its teacher other have different vocabularies" in complaint(capsys)
+    assert not Path("out").exists()
+
+
+def test_a_model_that_does_not_fit_its_tokenizer_is_refused(capsys):
+    save_pretrained("wide", small(vocab_size=40), TOKENIZER)
+    assert run("pretrain", "--model", "wide") == 2
+    assert "wide has 40 word embeddings but its tokenizer 31 pieces" in complaint(capsys)
+
+
+def test_a_folder_with_other_things_in_it_is_left_alone(capsys):
+    Path("out").mkdir()
+    Path("out/thesis.txt").write_text("all of it")
+    for more in ([], ["--restart"]):
+        assert pretrain(*more) == 2
+        assert "out is not empty and holds no run" in complaint(capsys)
+    assert Path("out/thesis.txt").read_text() == "all of it"
+
+
+def test_a_model_is_not_written_over_by_its_own_training(capsys):
+    before = everything(Path("bert"))
+    assert pretrain("--restart", out="bert") == 2
+    assert "--out is bert, which is read as a model here too" in complaint(capsys)
+    assert everything(Path("bert")) == before
+
+
+def test_the_state_of_another_model_is_refused(capsys):
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(runs, "finish", lambda out, model, tokenizer, record: record)
+        pretrain()
+    save_pretrained("bert", small(hidden_size=24), TOKENIZER)
+    capsys.readouterr()
+    assert pretrain() == 2
+    assert "out holds a run of another model" in complaint(capsys)
+
+
+def test_a_full_disk_leaves_what_was_saved(monkeypatch, capsys):
+    plain = torch.save
+
+    def full(state, path):
+        if state["step"] > 2:
+            Path(path).write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+        plain(state, path)
+
+    assert pretrain("--save-every", "2", out="whole") == 0
+    capsys.readouterr()
+    with monkeypatch.context() as patched:
+        patched.setattr(torch, "save", full)
+        assert pretrain("--save-every", "2") == 2
+    assert "No space left on device" in complaint(capsys)
+    assert torch.load(Path("out") / loop.STATE)["step"] == 2
+    assert pretrain("--save-every", "2") == 0
+    assert Path("out/model.safetensors").read_bytes() == Path("whole/model.safetensors").read_bytes()
+
+
+def test_a_disk_that_is_full_at_the_end_loses_nothing(monkeypatch, capsys):
+    def full(tensors, path, **more):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoints, "save_file", full)
+        assert pretrain() == 2
+    assert "No space left on device" in complaint(capsys)
+    assert not Path("out", runs.RECORD).exists()
+    assert pretrain() == 0
+    assert record()["steps"] == 4
+
+
+def test_the_names_in_the_options_are_those_of_the_tasks():
+    assert options.MASKINGS == tasks.MASKINGS
+
+
+def test_quick_fills_in_what_was_not_given(monkeypatch):
+    seen = []
+    monkeypatch.setattr(runs, "pretrain", seen.append)
+    assert main(["pretrain", "--quick", "--steps", "7"]) == 0
+    assert seen[0].steps == 7
+    assert seen[0].texts == options.QUICK["pretrain"]["texts"]
