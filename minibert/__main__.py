@@ -49,10 +49,16 @@ def claims_options(parser: ArgumentParser) -> None:
     shape.add_argument("--json", action="store_true", help="print as JSON")
     shape.add_argument("--markdown", action="store_true", help="print as a Markdown table")
     parser.add_argument("--measure", action="store_true", help="run the timed ones here and now")
-    parser.add_argument("--quick", action="store_true", help="with --measure: fewer runs")
-    parser.add_argument("--record", action="store_true", help="with --measure: keep the figures in the package")
     parser.add_argument(
-        "--update-readme", metavar="FILE", help="write the tables of this README, and figures/speed.png beside it"
+        "--rerun", nargs="+", metavar="ID", default=[],
+        help="measure these here and now; trained ones too, which takes hours and goes on where it was stopped",
+    )  # fmt: skip
+    parser.add_argument("--quick", action="store_true", help="with --measure or --rerun: fewer runs, less training")
+    parser.add_argument(
+        "--record", action="store_true", help="with --measure or --rerun: keep the figures in the package"
+    )
+    parser.add_argument(
+        "--update-readme", metavar="FILE", help="write the tables of this README, and its figures beside it"
     )
 
 
@@ -61,25 +67,29 @@ def run_claims(args: Namespace) -> None:
 
     if args.update_readme:
         return update_readme(Path(args.update_readme))
-    if (args.quick or args.record) and not args.measure:
-        raise MinibertError("--quick and --record say how to measure: give --measure with them.")
+    if (args.quick or args.record) and not (args.measure or args.rerun):
+        raise MinibertError("--quick and --record say how to measure: give --measure or --rerun with them.")
     if args.quick and args.record:
         raise MinibertError("a quick measurement is not kept: leave out --quick or --record.")
-    found = claims.results(args.ids or None)
-    if args.measure:
-        found = [measure(result, args) for result in found]
+    found = claims.results(dict.fromkeys([*args.ids, *args.rerun]) or None)
+    found = [measure(result, args) if is_asked_for(result, args) else result for result in found]
     show = claims.to_json if args.json else claims.to_markdown if args.markdown else claims.to_text
     print(show(found))
 
 
+def is_asked_for(known: Result, args: Namespace) -> bool:
+    """Whether a claim is to be measured now: by its id, or as one of the timed ones."""
+    from minibert import claims
+
+    return known.id in args.rerun or (args.measure and claims.LEDGER[known.id].kind == "timed")
+
+
 def measure(known: Result, args: Namespace) -> Result:
-    """A timed claim's result as it comes out here and now; any other as it is known."""
+    """A claim's result as it comes out here and now."""
     from minibert import claims
     from minibert.timing import progress_bar
 
-    if claims.LEDGER[known.id].kind != "timed":
-        return known
-    with progress_bar(f"timing {known.id}") as progress:
+    with progress_bar(f"measuring {known.id}") as progress:
         found = claims.measure(known.id, quick=args.quick, progress=progress)
     if args.record:
         print(f"recorded: {claims.record(found)}", file=sys.stderr)
@@ -88,12 +98,15 @@ def measure(known: Result, args: Namespace) -> Result:
 
 def update_readme(readme: Path) -> None:
     from minibert import claims
+    from minibert.claims.pictures import draw_recorded
     from minibert.tour import TIMED, draw_speeds
 
     print(f"{readme}: {'updated' if claims.update_readme(readme) else 'nothing to change'}")
     timed = [result for result in claims.results(TIMED) if result.figures]
     if timed:
         print(draw_speeds(timed, readme.parent / "figures" / "speed.png"))
+    for picture in draw_recorded(readme.parent / "figures"):
+        print(picture)
 
 
 def fetch_options(parser: ArgumentParser) -> None:
@@ -163,7 +176,7 @@ COMMANDS = {
     "fetch": Command("download the real weights and the real reviews, checked", fetch_options, run_fetch),
     "pretrain": Command("train a model to guess masked words", pretrain_options, run_pretrain),
     "distill": Command("train a student of half the depth to do as its teacher", distill_options, run_distill),
-    "finetune": Command("train a model to classify texts, and compare it with its teacher", finetune_options, run_finetune),
+    "finetune": Command("train a model to tell positive from negative texts", finetune_options, run_finetune),
     "bench": Command("how fast this package is on this machine", bench_options, run_bench),
 }
 

@@ -24,6 +24,7 @@ from minibert.errors import MinibertError
 
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
 GREY, INK = "#B4B4B4", "#222222"
+LINE_COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 COLOURS = (ORANGE, BLUE, GREY, GREEN, PURPLE, SKY, VERMILION)
 WHITE_TO_BLUE = LinearSegmentedColormap.from_list("white to blue", ["#FFFFFF", SKY, BLUE, "#00314D"])
 
@@ -147,6 +148,161 @@ def speed(
     axes.set_xlabel("times as fast: median of paired runs, with the quartiles around it")
     axes.set_title(title, pad=24)
     return figure
+
+
+@styled
+def retention(
+    lines: Mapping[str, Mapping[int, Sequence[float]]],
+    teacher: Sequence[float],
+    title: str = "What a student keeps of its teacher",
+    share: float = 0.97,
+) -> Figure:
+    """Accuracy against the student's depth, one line a treatment; the teacher is a band across.
+
+    lines: treatment -> number of layers -> accuracy of each seed, between 0 and 1. teacher: its accuracy for each
+    seed. Points are means of the seeds, error bars and the band one standard deviation; a dashed line marks `share`
+    of the teacher's mean.
+    Raises MinibertError when there is nothing to draw, or a number is not between 0 and 1.
+    """
+    accuracies = [*teacher, *(value for line in lines.values() for seeds in line.values() for value in seeds)]
+    if not lines or not len(teacher) or not all(line and all(map(len, line.values())) for line in lines.values()):
+        raise MinibertError("a figure of retention needs a teacher and lines, each with seeds at every depth.")
+    if not all(0 <= value <= 1 for value in accuracies):
+        raise MinibertError("an accuracy is not between 0 and 1: give shares of right answers.")
+
+    figure = Figure(figsize=(9, 5.2), layout="constrained")
+    axes = figure.add_subplot()
+    mean, spread = 100 * np.mean(teacher), 100 * _deviation(teacher)
+    axes.axhspan(mean - spread, mean + spread, color=GREY, alpha=0.5, linewidth=0)
+    axes.axhline(mean, color=INK, linewidth=1)
+    axes.axhline(share * mean, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+    ends = []
+    deepest = max(max(line) for line in lines.values())
+    for at, (label, line) in enumerate(lines.items()):
+        colour = LINE_COLOURS[at % len(LINE_COLOURS)]
+        depths = sorted(line)
+        means = [100 * np.mean(line[depth]) for depth in depths]
+        spreads = [100 * _deviation(line[depth]) for depth in depths]
+        shifted = np.array(depths) + 0.02 * (at - (len(lines) - 1) / 2)  # so that bars at one depth do not hide others
+        axes.errorbar(shifted, means, yerr=spreads, color=colour, marker="o", linewidth=2, capsize=4)
+        ends.append((means[-1], label, colour))
+    ends += [(mean, "the teacher", INK), (share * mean, f"{share:.0%} of it", INK)]
+    _label_ends(axes, ends, deepest + 0.08)
+    axes.set_xticks(range(1, deepest + 1))
+    axes.set_xlim(0.85, deepest + 0.06)
+    axes.set_xlabel("layers of the student")
+    axes.set_ylabel("right answers, in %")
+    axes.set_title(title)
+    figure.supxlabel("mean of the seeds; the bars and the band: one standard deviation", fontsize=10, x=0.01, ha="left")
+    return figure
+
+
+def _label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]], x: float) -> None:
+    """Write each line's name to the right of where it ends: (y, name, colour), moved apart where they would overlap."""
+    low, high = axes.get_ylim()
+    apart = 0.062 * (high - low)
+    ordered = sorted(ends)
+    places = [y for y, _, _ in ordered]
+    for _ in range(50):  # neighbours push each other away, a little at a time
+        for i in range(len(places) - 1):
+            lacking = apart - (places[i + 1] - places[i])
+            if lacking > 0:
+                places[i], places[i + 1] = places[i] - lacking / 2, places[i + 1] + lacking / 2
+    for (y, name, colour), place in zip(ordered, places, strict=True):
+        axes.annotate(
+            name, (x - 0.02, y), (x + 0.08, place), va="center", color=colour, annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.8, "shrinkA": 0, "shrinkB": 0},
+        )  # fmt: skip
+
+
+@styled
+def ablation(panels: Mapping[str, Mapping[str, Sequence[float]]], title: str = "What each part changes") -> Figure:
+    """One horizontal bar a variant, largest first, in one panel a measure; the seeds are dots upon the bars.
+
+    panels: a measure, with its unit -> variant -> its value for each seed. Bars are means, their lines one standard
+    deviation. All panels list the variants in one order, by their mean in the first.
+    Raises MinibertError when there is nothing to draw, or the panels do not list the same variants.
+    """
+    first = next(iter(panels.values()), {})
+    if not first or not all(map(len, first.values())):
+        raise MinibertError("a figure of variants needs a panel with variants, each with a seed.")
+    if any(values.keys() != first.keys() or not all(map(len, values.values())) for values in panels.values()):
+        raise MinibertError("the panels do not list the same variants, each with a seed: give every measure of each.")
+    labels = sorted(first, key=lambda label: -np.mean(first[label]))
+
+    figure = Figure(figsize=(9, 1.9 + 0.5 * len(labels)), layout="constrained")
+    figure.get_layout_engine().set(wspace=0.08)
+    every_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (measure, values), colour in zip(every_axes, panels.items(), (SKY, ORANGE) * len(panels), strict=False):
+        for row, label in enumerate(labels):
+            seeds = np.asarray(values[label], dtype=float)
+            axes.barh(row, seeds.mean(), height=0.6, color=colour)
+            axes.errorbar(seeds.mean(), row, xerr=_deviation(seeds), fmt="none", ecolor=INK, elinewidth=1.5, capsize=4)
+            rows = row + np.linspace(-0.14, 0.14, len(seeds)) if len(seeds) > 1 else [row]
+            axes.plot(seeds, rows, "o", markersize=4, markerfacecolor="white", markeredgecolor=INK)
+        axes.axvline(0, color=INK, linewidth=1)
+        axes.margins(x=0.1)
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlabel(measure)
+        axes.spines["left"].set_visible(False)
+    every_axes[0].set_yticks(range(len(labels)), labels)
+    every_axes[0].invert_yaxis()
+    figure.suptitle(title, x=0.01, ha="left", fontsize=13)
+    figure.supxlabel("bars: mean of the seeds; lines: one standard deviation; dots: each seed", fontsize=10)
+    return figure
+
+
+@styled
+def speed_up_by_bandwidth(
+    gbits: Sequence[float],
+    speed_up: Sequence[float],
+    links: Mapping[str, float],
+    claimed: float,
+    reached: float | None = None,
+    title: str = "How many times as fast, over faster and faster links",
+) -> Figure:
+    """How many times as fast several devices train, as a curve over the bandwidth of the links between them.
+
+    gbits, speed_up: the curve, bandwidths in Gbit/s, growing. links: common links -> Gbit/s, marked on the axis.
+    claimed: a speed-up, drawn across. reached: the bandwidth at which the curve meets it, marked if it is finite.
+    Raises MinibertError when the two lists are not equally long, a number is not above 0, or bandwidths do not grow.
+    """
+    _check_lengths(bandwidths=gbits, ratios=speed_up)
+    if min(*gbits, *speed_up) <= 0 or (np.diff(gbits) <= 0).any():
+        raise MinibertError("bandwidths must grow from above 0, and speed-ups be above 0: give them in order.")
+
+    figure = Figure(figsize=(9, 5.2), layout="constrained")
+    axes = figure.add_subplot()
+    axes.loglog(gbits, speed_up, color=BLUE, linewidth=2.5)
+    axes.set_xlim(gbits[0], gbits[-1])
+    low, high = 0.8 * min(1, *speed_up), 1.2 * max(*speed_up, claimed)
+    axes.set_ylim(low, high)
+    ticks = [factor for factor in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if low <= factor <= high]
+    axes.set_yticks(ticks, [f"{factor:g}×" for factor in ticks])
+    axes.set_yticks([], minor=True)
+    for name, gbit in links.items():
+        axes.axvline(gbit, color=GREY, linewidth=1, zorder=0)
+        axes.annotate(name, (gbit, 1), (0, 3), xycoords=("data", "axes fraction"), textcoords="offset points",
+                      ha="center", va="bottom", fontsize=10)  # fmt: skip
+    axes.axhline(1, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+    axes.annotate("equally fast", (1, 1), (-4, -4), xycoords=("axes fraction", "data"), textcoords="offset points",
+                  ha="right", va="top", fontsize=10)  # fmt: skip
+    axes.axhline(claimed, color=VERMILION, linewidth=1.5)
+    axes.annotate(f"the paper: {claimed}×", (1, claimed), (-4, 4), xycoords=("axes fraction", "data"),
+                  textcoords="offset points", ha="right", va="bottom", color=VERMILION)  # fmt: skip
+    if reached is not None and np.isfinite(reached):
+        axes.plot([reached], [claimed], "o", color=VERMILION, markersize=9, zorder=3)
+        axes.annotate(f"{reached:.2g} Gbit/s", (reached, claimed), (8, 10), textcoords="offset points", weight="bold")
+    axes.xaxis.set_major_formatter(lambda gbit, _: f"{gbit:,.10g}")
+    axes.set_xlabel("bandwidth of the links between devices, in Gbit/s")
+    axes.set_ylabel("times as fast")
+    axes.set_title(title, pad=26)
+    return figure
+
+
+def _deviation(values: ArrayLike) -> float:
+    """The standard deviation of a few seeds; 0 for one."""
+    return float(np.std(values, ddof=1)) if np.size(values) > 1 else 0.0
 
 
 @styled

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from tiny import MASK, REAL, B, D, H, K, S, assert_close, gradcheck, gradcheck_module, randn, randomise, expect_refusal
+from tiny import MASK, REAL, B, D, H, K, S, assert_close, expect_refusal, gradcheck, gradcheck_module, randn, randomise
 from torch import Tensor
 
 from minibert.attention import Layout, MultiHeadAttention, attention, causal_mask, fused_attention, padding_mask
@@ -226,7 +226,9 @@ def test_a_mask_that_is_given_stands_in_for_the_padding_mask():
     layout = Layout(MASK, skip_padding=False)
     output, _ = module(x, layout=layout, mask=causal_mask(S) & layout.mask)
     for text in range(B):
-        assert_close(output[text], heads_by_hand(module, x[text], x[text], x[text], REAL[text] & causal_mask(S)[0, 0])[0])
+        assert_close(
+            output[text], heads_by_hand(module, x[text], x[text], x[text], REAL[text] & causal_mask(S)[0, 0])[0]
+        )
 
 
 @pytest.mark.parametrize("return_weights", [False, True], ids=["fused", "written out"])

@@ -451,7 +451,9 @@ def test_a_pickle_with_code_in_it_is_refused_and_never_run(saved, tmp_path, plai
     folder = as_bin(saved(), content)
     if plain:
         (folder / BIN).write_bytes(pickle.dumps(content))
-    with expect_refusal("pytorch_model.bin was not loaded", "only tensors", *(() if plain else ("system", "do not trust"))):
+    with expect_refusal(
+        "pytorch_model.bin was not loaded", "only tensors", *(() if plain else ("system", "do not trust"))
+    ):
         from_pretrained(folder)
     assert not trace.exists()
 

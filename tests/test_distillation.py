@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from tiny import CONFIGS, IDS, MASK, REAL, B, D, S, V, assert_close, gradcheck, randn, expect_refusal, tiny
+from tiny import CONFIGS, IDS, MASK, REAL, B, D, S, V, assert_close, expect_refusal, gradcheck, randn, tiny
 from torch import Tensor, nn
 
 from minibert.factory import build

@@ -22,10 +22,10 @@ from tiny import (
     S,
     V,
     assert_close,
+    expect_refusal,
     gradcheck_module,
     randn,
     randomise,
-    expect_refusal,
     tiny,
 )
 from torch import nn

@@ -22,11 +22,11 @@ from tiny import (
     S,
     V,
     assert_close,
+    expect_refusal,
     gradcheck,
     gradcheck_module,
     randn,
     randomise,
-    expect_refusal,
     tiny,
 )
 from torch import Tensor
@@ -198,7 +198,9 @@ def test_the_pair_is_judged_from_the_pooled_vector(family, head):
 def test_the_pairs_label_0_is_trained_like_label_1(family, head, pair_labels):
     model = tiny(family, head)
     output = model(**BATCH, pair_labels=torch.tensor(pair_labels))
-    assert_close(output.loss, mean([nll(row, label) for row, label in zip(output.pair_logits, pair_labels, strict=True)]))
+    assert_close(
+        output.loss, mean([nll(row, label) for row, label in zip(output.pair_logits, pair_labels, strict=True)])
+    )
     (gradient,) = torch.autograd.grad(output.loss, output.pair_logits)
     for row, logits, label in zip(gradient, output.pair_logits, pair_labels, strict=True):
         expected = logits.softmax(-1) - torch.eye(2, dtype=torch.float64)[label]
@@ -251,7 +253,9 @@ def test_a_class_for_every_token_and_its_loss(family):
     output = model(**BATCH, labels=labels)
     assert output.logits.shape == (B, S, C)
     assert_close(output.logits, output.last_hidden_state @ model.classifier.weight.T + model.classifier.bias)
-    assert_close(output.loss, mean([nll(output.logits[0, 1], 0), nll(output.logits[1, 0], 5), nll(output.logits[3, 5], 2)]))
+    assert_close(
+        output.loss, mean([nll(output.logits[0, 1], 0), nll(output.logits[1, 0], 5), nll(output.logits[3, 5], 2)])
+    )
     assert model(**BATCH, labels=torch.full((B, S), -100)).loss == 0
 
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from tiny import B, D, F, S, assert_close, gradcheck_module, randn, randomise, expect_refusal
+from tiny import B, D, F, S, assert_close, expect_refusal, gradcheck_module, randn, randomise
 
 from minibert.layers import (
     ACTIVATIONS,

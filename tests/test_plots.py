@@ -19,6 +19,13 @@ SPEEDS = {
     "A against B": {"32 tokens": (1.9, 1.8, 2.1), "128 tokens": (2.0, 1.9, 2.0)},
     "C against B": {"8": (0.9, 0.7, 1.0)},
 }
+KEPT = {"distilled": {1: [0.7, 0.8], 3: [0.84, 0.86]}, "alone": {1: [0.7], 3: [0.84]}}
+TEACHER = [0.86, 0.9]
+CHANGES = {
+    "accuracy, points": {"a lot": [-4.0, -5.0, -3.0], "a little": [1.0, 2.0, 3.0]},
+    "loss, nats": {"a little": [0.1, 0.1, 0.1], "a lot": [0.5, 0.5, 0.8]},
+}
+LINKS = {"slow": 1.0, "fast": 100.0}
 WEIGHTS = np.array([[0.05, 0.9, 0.05], [0.25, 0.25, 0.5], [0.8, 0.1, 0.1]])
 TOKENS = ["[CLS]", "film", "[SEP]"]
 
@@ -35,7 +42,19 @@ def attention() -> Figure:
     return plots.attention(WEIGHTS, TOKENS, [(1, 2)])
 
 
-EVERY_FIGURE = pytest.mark.parametrize("draw", [parameters, speed, attention])
+def retention() -> Figure:
+    return plots.retention(KEPT, TEACHER)
+
+
+def ablation() -> Figure:
+    return plots.ablation(CHANGES)
+
+
+def speed_up() -> Figure:
+    return plots.speed_up_by_bandwidth([0.1, 1, 10, 1000], [12, 4, 1.5, 1.2], LINKS, 1.7, reached=8.0)
+
+
+EVERY_FIGURE = pytest.mark.parametrize("draw", [parameters, speed, attention, retention, ablation, speed_up])
 
 
 def texts(figure: Figure) -> list[str]:
@@ -95,6 +114,67 @@ def test_attention_shows_the_weights_and_frames_the_cells_asked_for():
     assert texts(axes.figure) == [".90", ".25", ".25", ".50", ".80"]
 
 
+def test_retention_shows_means_and_deviations_over_the_seeds_by_depth():
+    axes = retention().axes[0]
+    distilled, alone = axes.containers
+    np.testing.assert_allclose(distilled[0].get_ydata().astype(float), [75, 85])
+    np.testing.assert_allclose(distilled[0].get_xdata().astype(float).round(), [1, 3])
+    ends = [[y for _, y in segment] for segment in distilled[2][0].get_segments()]
+    half = 100 * 2**0.5 * np.array([0.05, 0.01])
+    np.testing.assert_allclose(ends, [(75 - half[0], 75 + half[0]), (85 - half[1], 85 + half[1])])
+    assert [y for segment in alone[2][0].get_segments() for _, y in segment] == [70, 70, 84, 84]  # one seed: no spread
+    assert {"distilled", "alone", "the teacher", "97% of it"} == {*texts(axes.figure)}
+
+
+def test_retention_shows_the_teacher_as_a_band_and_the_share_of_it():
+    axes = retention().axes[0]
+    (band,) = axes.patches
+    half = 100 * 0.02 * 2**0.5
+    np.testing.assert_allclose((band.get_y(), band.get_height()), (88 - half, 2 * half))
+    levels = [float(line.get_ydata()[0]) for line in axes.lines if list(line.get_xdata()) == [0, 1]]  # across the axes
+    assert levels == pytest.approx([88, 0.97 * 88])
+
+
+def test_the_names_of_lines_stand_beside_their_ends_in_the_same_order():
+    axes = retention().axes[0]
+    heights = {text.get_text(): (text.xy[1], text.xyann[1]) for text in axes.texts}
+    by_end, by_name = (sorted(heights, key=lambda name, at=at: heights[name][at]) for at in (0, 1))
+    assert by_end == by_name == ["alone", "distilled", "97% of it", "the teacher"]
+
+
+def test_an_ablation_is_sorted_by_its_first_measure_and_shows_every_seed():
+    figure = ablation()
+    first, second = figure.axes
+    assert [label.get_text() for label in first.get_yticklabels()] == ["a little", "a lot"]
+    assert first.yaxis_inverted()
+    assert [axes.get_xlabel() for axes in figure.axes] == list(CHANGES)
+    for axes, bars in ((first, [2, -4]), (second, [0.1, 0.6])):
+        np.testing.assert_allclose([bar.get_width() for bar in axes.patches], bars)
+    dots = [line.get_xdata().tolist() for line in first.lines if line.get_marker() == "o"]
+    assert dots == [[1, 2, 3], [-4, -5, -3]]
+    spreads = [c[2][0].get_segments()[0][:, 0].tolist() for c in first.containers if hasattr(c, "has_xerr")]
+    np.testing.assert_allclose(spreads, [[1, 3], [-5, -3]])
+
+
+def test_speed_up_shows_the_curve_the_links_and_where_it_meets_what_was_claimed():
+    axes = speed_up().axes[0]
+    curve, *others = axes.lines
+    assert list(curve.get_xdata()) == [0.1, 1, 10, 1000]
+    assert list(curve.get_ydata()) == [12, 4, 1.5, 1.2]
+    assert axes.get_xscale() == "log"
+    assert "Gbit/s" in axes.get_xlabel()
+    assert {1.0, 100.0} <= {line.get_xdata()[0] for line in others}
+    assert any(list(line.get_xdata()) == [8.0] and list(line.get_ydata()) == [1.7] for line in others)
+    assert {"slow", "fast", "the paper: 1.7×", "8 Gbit/s"} <= {*texts(axes.figure)}
+
+
+@pytest.mark.parametrize("reached", [None, float("inf")])
+def test_speed_up_marks_no_place_that_is_not_on_the_curve(reached):
+    axes = plots.speed_up_by_bandwidth([1, 10], [1.5, 1.2], {}, 1.7, reached).axes[0]
+    assert texts(axes.figure) == ["equally fast", "the paper: 1.7×"]
+    assert not [line for line in axes.lines if line.get_marker() == "o"]
+
+
 @EVERY_FIGURE
 def test_no_text_covers_another(draw):
     figure = draw()
@@ -118,6 +198,20 @@ def test_no_text_covers_another(draw):
         (lambda: plots.speed({"A": {}}), "not empty"),
         (lambda: plots.speed(SPEEDS, {"D against B": 2.0}), "of these only"),
         (lambda: plots.speed({"A": {"8": (2.0, 2.1, 2.2)}}), "A, 8: the median 2.0 is not between 2.1 and 2.2"),
+        (lambda: plots.retention({}, TEACHER), "needs a teacher and lines"),
+        (lambda: plots.retention({"a": {}}, TEACHER), "needs a teacher and lines"),
+        (lambda: plots.retention({"a": {1: []}}, TEACHER), "needs a teacher and lines"),
+        (lambda: plots.retention(KEPT, []), "needs a teacher and lines"),
+        (lambda: plots.retention({"a": {1: [85.0]}}, TEACHER), "not between 0 and 1"),
+        (lambda: plots.ablation({}), "a panel with variants"),
+        (lambda: plots.ablation({"loss": {}}), "a panel with variants"),
+        (lambda: plots.ablation({"loss": {"a": []}}), "each with a seed"),
+        (lambda: plots.ablation({"loss": {"a": [1]}, "accuracy": {"b": [1]}}), "do not list the same variants"),
+        (lambda: plots.speed_up_by_bandwidth([], [], LINKS, 1.7), "at least 1"),
+        (lambda: plots.speed_up_by_bandwidth([1, 2], [1], LINKS, 1.7), "2 bandwidths, 1 ratios"),
+        (lambda: plots.speed_up_by_bandwidth([1, 1], [1, 1], LINKS, 1.7), "must grow"),
+        (lambda: plots.speed_up_by_bandwidth([0, 1], [1, 1], LINKS, 1.7), "must grow from above 0"),
+        (lambda: plots.speed_up_by_bandwidth([1, 2], [1, 0], LINKS, 1.7), "above 0"),
         (lambda: plots.attention(WEIGHTS, TOKENS[:2]), r"\(3, 3\) but there are 2 tokens"),
         (lambda: plots.attention(WEIGHTS[:2], TOKENS), r"\(2, 3\) but there are 3 tokens"),
         (lambda: plots.attention(WEIGHTS.T, TOKENS), "sum to 1"),

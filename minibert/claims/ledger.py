@@ -14,6 +14,7 @@ from minibert.timing import Progress, machine
 
 READING_ORDER = (
     "C1", "D1", "D2", "D3", "D4", "D5", "D6", "D8", "A1", "A2", "A2-inference", "A3", "A4", "A5", "A6", "A7", "A8",
+    "R1", "R2",
 )  # fmt: skip
 
 _CLAIMS = {claim.id: claim for claim in (*COUNTED, *RUN, *TIMED, *TRAINED)}
@@ -39,8 +40,9 @@ def results(ids: Iterable[str] | None = None) -> list[Result]:
 def measure(id: str, quick: bool = False, progress: Progress | None = None) -> Result:
     """Measure one claim here and now; nothing is recorded (see records.record).
 
-    quick: fewer runs, for about 20 seconds a timed claim in place of one or two minutes. progress: told how many
-    runs are done, and of how many. Raises MinibertError for an unknown id, or a claim that is not measured here.
+    quick: fewer runs, for about 20 seconds a timed claim in place of one or two minutes, and less training. What is
+    trained stays in the folder runs/experiments and is not trained again. progress: told how many runs are done, and
+    of how many. Raises MinibertError for an unknown id, or a claim that is not measured here.
     """
     claim = claim_of(id)
     if claim.measure is None:

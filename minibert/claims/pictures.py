@@ -1,0 +1,100 @@
+"""The figures of what is recorded: which numbers of the ledger go into which picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from minibert import plots
+from minibert.claims.evidence import Cells
+from minibert.claims.ledger import results
+from minibert.claims.records import Figures
+from minibert.claims.trained_rules import ALL_LOSSES, DEPTHS, LEFT_OUT, NO_SAVINGS, TREATMENTS, student
+from minibert.claims.training_speed import CLAIMED, LINKS, bandwidth_for
+
+
+def draw_recorded(folder: str | Path) -> list[Path]:
+    """Draw the pictures of the trained rows whose measurements are recorded; returns the files.
+
+    Raises MinibertError when a record cannot be read or a file cannot be written.
+    """
+    files = []
+    for name, (ids, draw) in PICTURES.items():
+        recorded = [result.figures for result in results(ids)]
+        if all(recorded):
+            files.append(plots.save(draw(*recorded), Path(folder) / name))
+    return files
+
+
+def draw_retention(figures: Figures) -> Figure:
+    """E1."""
+    cells = figures["cells"]
+    lines = {
+        words: {depth: _values(cells, student(treatment, depth), "accuracy") for depth in DEPTHS}
+        for treatment, words in TREATMENTS.items()
+    }
+    return plots.retention(lines, _values(cells, "teacher", "accuracy"), "What a smaller student keeps of its teacher")
+
+
+def draw_losses(figures: Figures) -> Figure:
+    """E2."""
+    compared = {f"without {name}": (variant, ALL_LOSSES) for name, (variant, _) in LEFT_OUT.items()}
+    return _draw_changes(figures["cells"], compared, "What changes when a part of the distillation is left out")
+
+
+def draw_sharing(figures: Figures) -> Figure:
+    """E3."""
+    cells = figures["cells"]
+    compared = {variant: (variant, NO_SAVINGS) for variant in cells if variant != NO_SAVINGS}
+    return _draw_changes(cells, compared, f"What ALBERT's savings cost, against “{NO_SAVINGS}”")
+
+
+def draw_masking(masking: Figures, pairs: Figures) -> Figure:
+    """E4."""
+    compared = {
+        "dynamic masks, against static": ("dynamic", "static"),
+        "NSP, against no pairs": ("NSP", "no pairs"),
+        "SOP, against no pairs": ("SOP", "no pairs"),
+    }
+    return _draw_changes(masking["cells"] | pairs["cells"], compared, "What masking anew and sentence pairs change")
+
+
+def draw_training_speed(figures: Figures) -> Figure:
+    """E5."""
+    reference, challenger = figures["models"]
+    title = f"How many times as fast as {reference} does {challenger} train?"
+    reached = bandwidth_for(figures, CLAIMED)
+    return plots.speed_up_by_bandwidth(figures["gbits"], figures["speed_up"], LINKS, CLAIMED, reached, title)
+
+
+def _draw_changes(cells: Cells, compared: dict[str, tuple[str, str]], title: str) -> Figure:
+    """Both measures of each variant less those of another, seed by seed."""
+    measures = {"accuracy, change in points": ("accuracy", 100), "held-out loss, change in nats": ("masked_lm", 1)}
+    panels = {
+        heading: {
+            label: [
+                scale * (a - b)
+                for a, b in zip(_values(cells, variant, measure), _values(cells, baseline, measure), strict=True)
+            ]
+            for label, (variant, baseline) in compared.items()
+        }
+        for heading, (measure, scale) in measures.items()
+    }
+    return plots.ablation(panels, title)
+
+
+def _values(cells: Cells, variant: str, measure: str) -> Sequence[float]:
+    """One a seed."""
+    return [seed[measure] for seed in cells[variant]]
+
+
+# A file -> the claims whose records it takes, and how it is drawn.
+PICTURES: dict[str, tuple[tuple[str, ...], Callable[..., Figure]]] = {
+    "retention.png": (("D3",), draw_retention),
+    "losses.png": (("D6",), draw_losses),
+    "sharing.png": (("A3",), draw_sharing),
+    "masking.png": (("R1", "A8"), draw_masking),
+    "training-speed.png": (("A2",), draw_training_speed),
+}

@@ -1,0 +1,413 @@
+"""The trained rows: each rule on both sides of its line, from made-up figures, and how they are run again."""
+
+from __future__ import annotations
+
+import math
+from random import Random
+
+import numpy as np
+import pytest
+
+from minibert import claims
+from minibert.__main__ import main
+from minibert.claims import LEDGER, VERDICTS, evidence, experiments, records, trained, trained_rules as rules
+from minibert.claims.evidence import Gain, Spread
+from minibert.claims.pictures import PICTURES, draw_recorded
+from minibert.errors import MinibertError
+
+HOLDS, CONDITION, FAILS, UNMEASURED = VERDICTS
+SIZE = {"texts": 3000, "epochs": 3, "steps": 2000, "test_texts": 2000, "max_length": 64, "batch_size": 32}
+
+
+def figures(cells: dict[str, list[dict]]) -> dict:
+    seeds = len(next(iter(cells.values())))
+    return {"seeds": list(range(seeds)), "size": SIZE, "threads": 1, "cells": cells}
+
+
+def answered(right: int, texts: int = 1000, first: int = 0) -> dict:
+    """A model that is right about `right` of the texts, from the text `first` on, round to the beginning."""
+    answers = np.zeros(texts, dtype=int)
+    answers[(first + np.arange(right)) % texts] = 1
+    return {"accuracy": right / texts, "right": "".join(map(str, answers))}
+
+
+def kept(half: int, seeds: int = 3, **others: int) -> dict:
+    """E1, where all teachers are right about 800 of 1000 texts; the distilled half is right about `half` of them."""
+    cells = {rules.student(treatment, depth): 700 for treatment in rules.TREATMENTS for depth in rules.DEPTHS}
+    cells |= {"teacher": 800, rules.student(rules.DISTILLED, 3): half}
+    return figures({name: [answered(others.get(name, right)) for _ in range(seeds)] for name, right in cells.items()})
+
+
+def scores(seeds: int = 3, jitter: float = 0.002, **variants: tuple[float, float]) -> dict:
+    """Cells of these mean accuracies and held-out losses; the seeds lie around them, each variant's in its own way."""
+    cells = {}
+    for name, (accuracy, loss) in variants.items():
+        drawn = [Random(f"{name} {seed}").uniform(-jitter, jitter) for seed in range(seeds)]
+        steps = [one - sum(drawn) / seeds for one in drawn]
+        cells[name] = [
+            {"accuracy": accuracy + step, "masked_lm": loss - step, "parameters": 100, "step_seconds": 1.0}
+            for step in steps
+        ]
+    return figures(cells)
+
+
+# ------------------------------------------------------------------------------------------------ evidence
+
+
+def test_the_interval_over_seeds_is_students():
+    spread = evidence.over_seeds([1.0, 2.0, 3.0])
+    assert spread == pytest.approx((2.0, 2 - 4.3027 / 3**0.5, 2 + 4.3027 / 3**0.5), abs=1e-3)
+    assert evidence.over_seeds([1.0] * 30) == (1.0, 1.0, 1.0)
+
+
+def test_one_seed_says_nothing_about_the_spread():
+    assert evidence.over_seeds([0.5]) == (0.5, -math.inf, math.inf)
+
+
+def test_variants_are_compared_seed_by_seed():
+    cells = {"a": [{"x": 0.5}, {"x": 0.9}], "b": [{"x": 0.4}, {"x": 0.8}]}
+    assert evidence.difference(cells, "x", "a", "b") == pytest.approx((0.1, 0.1, 0.1))
+
+
+def test_a_gain_is_higher_accuracy_and_lower_loss():
+    found = evidence.gain(scores(jitter=0, good=(0.8, 2.0), bad=(0.7, 2.5))["cells"], "good", "bad")
+    assert (found.accuracy.mean, found.loss.mean) == pytest.approx((0.1, 0.5))
+
+
+UP, DOWN, OPEN = Spread(1, 0.5, 1.5), Spread(-1, -1.5, -0.5), Spread(1, -0.5, 2.5)
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "loss", "shows", "is_cost"),
+    [
+        (UP, UP, True, False),
+        (OPEN, UP, True, False),
+        (UP, OPEN, True, False),
+        (OPEN, OPEN, False, False),
+        (UP, DOWN, False, True),
+        (DOWN, OPEN, False, True),
+        (OPEN, DOWN, False, True),
+    ],
+)
+def test_a_gain_shows_by_one_measure_and_against_none(accuracy, loss, shows, is_cost):
+    assert Gain(accuracy, loss).shows is shows
+    assert Gain(accuracy, loss).is_cost is is_cost
+
+
+def test_texts_are_drawn_for_student_and_teacher_together():
+    """A student that is right where its teacher is, and nowhere else, keeps all in every draw."""
+    alike = {"teacher": [answered(800)] * 3, "student": [answered(800)] * 3}
+    assert evidence.retention(alike, "student", "teacher") == (1.0, 1.0, 1.0)
+    elsewhere = {"teacher": [answered(800)] * 3, "student": [answered(800, first=500)] * 3}
+    assert evidence.retention(elsewhere, "student", "teacher").low < 0.98
+
+
+def test_seeds_are_drawn_too():
+    apart = {"teacher": [answered(800)] * 3, "student": [answered(right) for right in (600, 700, 800)]}
+    spread = evidence.retention(apart, "student", "teacher")
+    assert spread.mean == pytest.approx(0.875)
+    assert spread.low < 0.79
+    assert spread.high > 0.96
+
+
+def test_the_interval_of_retention_is_as_wide_as_theory_says():
+    """One seed, a teacher that is always right: the accuracy of 1000 texts, whose standard error is known."""
+    cells = {"teacher": [answered(1000)], "student": [answered(900)]}
+    spread = evidence.retention(cells, "student", "teacher")
+    half = 1.96 * (0.9 * 0.1 / 1000) ** 0.5
+    assert (spread.mean - spread.low, spread.high - spread.mean) == pytest.approx((half, half), rel=0.1)
+    assert evidence.retention(cells, "student", "teacher") == spread  # the same draws every time
+
+
+def test_answers_about_different_texts_are_refused():
+    cells = {"teacher": [answered(5, 10), answered(5, 10)], "student": [answered(5, 10), answered(5, 9)]}
+    with pytest.raises(MinibertError, match="the same test texts"):
+        evidence.retention(cells, "student", "teacher")
+
+
+# -------------------------------------------------------------------------------------------- D3: what is kept
+
+
+@pytest.mark.parametrize(
+    ("half", "verdict"), [(800, HOLDS), (790, HOLDS), (778, CONDITION), (770, CONDITION), (760, FAILS)]
+)
+def test_ninety_seven_percent_are_judged_by_the_interval(half, verdict):
+    assert rules.judge_kept(kept(half)).verdict == verdict
+
+
+def test_what_is_kept_is_told_by_depth_and_treatment():
+    found = rules.judge_kept(kept(792))
+    assert found.ours.startswith("99.0% (9")
+    assert "79.2% right, the teacher 80.0%" in found.ours
+    assert "3 / 2 / 1 layers: every second layer, distilled 99.0% / 87.5% / 87.5%" in found.why
+    assert "random weights 87.5% / 87.5% / 87.5%" in found.why
+    assert "distilling adds +11.5 (+" in found.why
+    assert "within the spread" not in found.why
+    assert "3 seeds, 3,000 film-review sentences" in found.why
+    assert "1 seed," in rules.judge_kept(kept(792, seeds=1)).why
+
+
+def test_what_distilling_adds_may_lie_within_the_spread():
+    elsewhere = kept(792)
+    elsewhere["cells"][rules.student(rules.ALONE, 3)] = [answered(790, first=300)] * 3
+    assert "which is within the spread" in rules.judge_kept(elsewhere).why
+
+
+# ------------------------------------------------------------------------------------------ D6: which loss helps
+
+
+def without(soft=(0.67, 5.2), masked=(0.69, 5.1), cosine=(0.68, 5.1), random=(0.66, 5.4), **how):
+    return scores(
+        **{
+            "teacher": (0.75, 4.0),
+            "all three losses": (0.70, 5.0),
+            "without soft targets": soft,
+            "without masked words": masked,
+            "without cosine": cosine,
+            "from random weights": random,
+        },
+        **how,
+    )
+
+
+NO_DIFFERENCE = (0.70, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("cells", "verdict"),
+    [
+        (without(), HOLDS),
+        (without(masked=(0.70, 5.1)), HOLDS),  # seen in the loss alone
+        (without(masked=NO_DIFFERENCE), CONDITION),
+        (without(masked=(0.72, 5.1)), CONDITION),  # better without it by one measure, worse by the other
+        (without(NO_DIFFERENCE, NO_DIFFERENCE), CONDITION),
+        (without(NO_DIFFERENCE, NO_DIFFERENCE, NO_DIFFERENCE), FAILS),
+        (without(jitter=0.3), FAILS),  # lost in the spread
+        (without(seeds=1), UNMEASURED),
+    ],
+)
+def test_each_loss_must_help(cells, verdict):
+    assert rules.judge_losses(cells).verdict == verdict
+
+
+def test_the_losses_that_help_and_the_order_of_the_drops_are_told():
+    found = rules.judge_losses(without())
+    assert found.ours.startswith("Without the teacher's weights: accuracy −4.0 (")
+    assert found.ours.index("soft targets") < found.ours.index("cosine") < found.ours.index("masked words")
+    assert "soft targets, cosine and masked words of the three losses help" in found.why
+    assert "Of the 6 pairs of drops in accuracy 6 stand in the paper's order" in found.why
+    turned = rules.judge_losses(without(soft=(0.69, 5.1), masked=(0.67, 5.2)))
+    assert "Of the 6 pairs of drops in accuracy 3 stand" in turned.why
+    assert "cosine of the three losses helps; " in rules.judge_losses(without(NO_DIFFERENCE, NO_DIFFERENCE)).why
+
+
+# --------------------------------------------------------------------------------- A3: what ALBERT's savings cost
+
+
+def savings(all_32, **how):
+    names = [name for name in experiments.E3.variants if name != rules.BOTH_SAVINGS]
+    return scores(**dict.fromkeys(names, (0.70, 5.0)), **{rules.BOTH_SAVINGS: all_32}, **how)
+
+
+@pytest.mark.parametrize(
+    ("all_32", "how", "verdict"),
+    [
+        ((0.70, 5.0), {}, HOLDS),
+        ((0.72, 4.9), {}, HOLDS),
+        ((0.70, 5.1), {}, FAILS),
+        ((0.68, 5.0), {}, FAILS),
+        ((0.70, 5.0), {"jitter": 0.03}, CONDITION),  # none shows, but a point and more is not ruled out
+        ((0.70, 5.0), {"seeds": 1}, UNMEASURED),
+    ],
+)
+def test_savings_must_cost_nothing(all_32, how, verdict):
+    assert rules.judge_savings(savings(all_32, **how)).verdict == verdict
+
+
+def test_what_each_saving_costs_is_told():
+    cells = savings((0.66, 5.4))
+    for name, (accuracy, loss) in {"attention shared, E = 32": (0.69, 5.1), "FFN shared, E = 32": (0.67, 5.3)}.items():
+        for seed in cells["cells"][name]:
+            seed |= {"accuracy": accuracy, "masked_lm": loss}
+    for seed in cells["cells"][rules.NO_SAVINGS]:
+        seed |= {"parameters": 400, "step_seconds": 1.5}
+    found = rules.judge_savings(cells)
+    assert "4.0× fewer parameters" in found.ours
+    assert "1.50× as fast" in found.why
+    assert "worse in accuracy and held-out loss" in found.why
+    assert "only the attention −1.0 and +0.100; only the feed-forward part −3.0 and +0.300" in found.why
+
+
+# ---------------------------------------------------------------------------------- A8, R1, R2: masks and pairs
+
+
+def pairs(sop=(0.72, 4.9), nsp_tried_on_sop=0.52, sop_tried_on_sop=0.7, none=(0.70, 5.0), **how):
+    found = scores(**{"no pairs": none, "NSP": (0.70, 5.0), "SOP": sop}, **how)
+    for name, right in (("NSP", nsp_tried_on_sop), ("SOP", sop_tried_on_sop)):
+        for seed in found["cells"][name]:
+            seed |= {"nsp_accuracy": 0.8, "sop_accuracy": right}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("cells", "verdict"),
+    [
+        (pairs(), HOLDS),
+        (pairs(sop=NO_DIFFERENCE), CONDITION),
+        (pairs(nsp_tried_on_sop=0.56), CONDITION),  # NSP does teach some order
+        (pairs(sop_tried_on_sop=0.54), CONDITION),  # nor does SOP teach any
+        (pairs(sop=NO_DIFFERENCE, nsp_tried_on_sop=0.56), FAILS),
+        (pairs(sop=(0.68, 5.0)), FAILS),  # NSP is the better one
+        (pairs(seeds=1), UNMEASURED),
+    ],
+)
+def test_sop_must_help_more_and_nsp_not_know_the_order(cells, verdict):
+    assert rules.judge_order(cells).verdict == verdict
+
+
+def test_the_pair_heads_are_told_on_both_tasks():
+    found = rules.judge_order(pairs(none=(0.71, 5.0)))
+    assert "On SOP 52.0% right when trained on NSP" in found.ours
+    assert "trained on SOP itself, 70.0% are right there; trained on NSP, 80.0% on NSP" in found.why
+    assert "Against no pair task: NSP −1.0 and +0.000; SOP +1.0 and −0.100" in found.why
+
+
+@pytest.mark.parametrize(
+    ("dynamic", "how", "verdict"),
+    [
+        ((0.72, 5.0), {}, HOLDS),
+        ((0.70, 4.9), {}, HOLDS),
+        ((0.70, 5.0), {}, CONDITION),
+        ((0.72, 4.9), {"jitter": 0.2}, CONDITION),
+        ((0.70, 5.1), {}, FAILS),
+        ((0.72, 4.9), {"seeds": 1}, UNMEASURED),
+    ],
+)
+def test_masking_anew_must_not_be_worse(dynamic, how, verdict):
+    assert rules.judge_masking(scores(dynamic=dynamic, static=(0.70, 5.0), **how)).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("none", "how", "verdict"),
+    [
+        ((0.71, 5.0), {}, HOLDS),
+        ((0.70, 5.0), {}, HOLDS),
+        ((0.68, 5.0), {}, FAILS),
+        ((0.70, 5.0), {"jitter": 0.02}, CONDITION),
+        ((0.71, 5.0), {"seeds": 1}, UNMEASURED),
+    ],
+)
+def test_leaving_nsp_out_must_not_hurt(none, how, verdict):
+    assert rules.judge_no_pairs(pairs(none=none, **how)).verdict == verdict
+
+
+def test_an_interval_is_told_from_its_lower_end_to_its_upper_one():
+    two = scores(2, dynamic=(0.72, 4.9), static=(0.70, 5.0))
+    for seed, (accuracy, loss) in zip(two["cells"]["dynamic"], ((0.71, 4.8), (0.73, 4.9)), strict=True):
+        seed |= {"accuracy": accuracy, "masked_lm": loss}
+    for seed in two["cells"]["static"]:
+        seed |= {"accuracy": 0.70, "masked_lm": 5.0}
+    expected = "accuracy +2.0 (−10.7 to +14.7) points, held-out loss −0.150 (−0.785 to +0.485) nats"
+    assert rules.judge_masking(two).ours == f"dynamic against static: {expected}"
+
+
+# ----------------------------------------------------------------------------------- the rows and their records
+
+MADE_UP = {"D3": kept(790), "D6": without(), "A3": savings((0.68, 5.2)), "A8": pairs(), "R2": pairs(),
+           "R1": scores(dynamic=(0.72, 4.9), static=(0.7, 5.0))}  # fmt: skip
+
+
+@pytest.fixture
+def recorded_folder(tmp_path, monkeypatch):
+    """An empty place for recorded results."""
+    monkeypatch.setattr(records, "RECORDED", tmp_path / "recorded")
+    return tmp_path / "recorded"
+
+
+def keep(id: str) -> records.Result:
+    machine = {"processor": "an abacus", "threads": 1, "torch": "2.0"}
+    found = records.judged(LEDGER[id], MADE_UP[id], machine=machine, date="2026-01-31", commit="abc1234")
+    records.record(found)
+    return found
+
+
+@pytest.mark.parametrize("id", MADE_UP)
+def test_a_row_says_what_it_takes_until_it_is_recorded(id, recorded_folder):
+    before = claims.results([id])[0]
+    assert "It takes" in before.why or before.why.startswith("By the paper's own table")
+    found = keep(id)
+    assert claims.results([id]) == [found]
+    assert found.verdict in (HOLDS, CONDITION, FAILS)
+    assert found.why.endswith(".")
+    assert max(map(len, claims.to_text([found]).splitlines())) <= 100
+
+
+@pytest.mark.parametrize("id", MADE_UP)
+def test_a_row_runs_the_variants_that_its_rule_reads(id, monkeypatch):
+    asked = []
+
+    def run(experiment, folder, quick, variants, progress):
+        asked.append((experiment.id, quick, folder))
+        return figures({name: MADE_UP[id]["cells"][name] for name in variants or experiment.variants})
+
+    monkeypatch.setattr(experiments, "run", run)
+    assert LEDGER[id].judge(LEDGER[id].measure(quick=True, progress=None)) == LEDGER[id].judge(MADE_UP[id])
+    ((experiment, quick, folder),) = asked
+    assert experiment == {"D3": "E1", "D6": "E2", "A3": "E3"}.get(id, "E4")
+    assert (quick, folder) == (True, trained.FOLDER)
+
+
+def test_the_size_that_the_reasons_speak_of_is_that_of_the_experiments():
+    config = experiments.small()
+    assert (config.num_hidden_layers, config.hidden_size) == (4, 128)
+    assert "4 layers 128 wide" in rules.judge_masking(MADE_UP["R1"]).why
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What was measured and recorded; nothing is trained or written."""
+    done = []
+
+    def measure(id, quick, progress):
+        progress(1, 1)
+        done.append((id, quick))
+        return claims.Result(id, "trained just now", HOLDS, "Made up.")
+
+    monkeypatch.setattr(claims, "measure", measure)
+    monkeypatch.setattr(claims, "record", lambda result: done.append(result.id))
+    return done
+
+
+def test_rerun_measures_the_rows_that_are_named(asked, capsys):
+    assert main(["claims", "--rerun", "D3", "--quick"]) == 0
+    assert asked == [("D3", True)]
+    assert "trained just now" in capsys.readouterr().out
+    assert main(["claims", "D1", "D3", "--rerun", "D3", "A8", "--record"]) == 0
+    assert asked[1:] == [("D3", False), "D3", ("A8", False), "A8"]
+    assert "D1 · counted · HOLDS" in capsys.readouterr().out
+
+
+def test_rerun_and_measure_go_together(asked):
+    assert main(["claims", "D2", "D6", "--measure", "--rerun", "A8"]) == 0
+    assert asked == [("D2", False), ("A8", False)]
+
+
+def test_rerun_of_an_unknown_row_is_one_sentence(asked, capsys):
+    assert main(["claims", "--rerun", "D99"]) == 2
+    assert "there is no claim 'D99'" in capsys.readouterr().err
+    assert asked == []
+
+
+# -------------------------------------------------------------------------------------------------- pictures
+
+
+def test_only_what_is_recorded_is_drawn(recorded_folder, tmp_path):
+    assert draw_recorded(tmp_path / "figures") == []
+    for id in ("D3", "R1"):  # the masks without the pairs: no masking.png yet
+        keep(id)
+    assert [path.name for path in draw_recorded(tmp_path / "figures")] == ["retention.png"]
+    for id in ("D6", "A3", "A8"):
+        keep(id)
+    drawn = [path.name for path in draw_recorded(tmp_path / "figures")]
+    assert drawn == [name for name in PICTURES if name != "training-speed.png"]
+    assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == sorted(drawn)
