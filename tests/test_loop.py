@@ -502,9 +502,10 @@ start = time.monotonic()
 run(folder / "whole")
 whole = time.monotonic() - start
 chance, kills, in_writing, at = random.Random(int(sys.argv[3])), 0, 0, set()
+patience, places = whole / 16, 0
 while True:
     child = forked("killed")
-    time.sleep(chance.uniform(0, whole / 16))
+    time.sleep(chance.uniform(0, patience))
     os.kill(child, signal.SIGKILL)
     ended = os.waitpid(child, 0)[1]
     if ended != signal.SIGKILL:
@@ -517,6 +518,9 @@ while True:
     in_writing += any(path.name.endswith(".writing") for path in (folder / "killed").glob(".*"))
     if (folder / "killed" / STATE).exists():
         at.add(torch.load(folder / "killed" / STATE, weights_only=True)["step"])
+    # A start takes its time: where it gets nowhere, the next may live longer, and the other way round.
+    patience *= 1 / 1.3 if len(at) > places else 1.3
+    places = len(at)
 whole, killed = (torch.load(folder / name / STATE, weights_only=True) for name in ("whole", "killed"))
 assert all(torch.equal(whole["model"][name], killed["model"][name]) for name in whole["model"]), "weights"
 ours, theirs = whole["optimiser"]["state"], killed["optimiser"]["state"]
