@@ -72,6 +72,11 @@ def run_claims(args: Namespace) -> None:
     if args.quick and args.record:
         raise MinibertError("a quick measurement is not kept: leave out --quick or --record.")
     found = claims.results(dict.fromkeys([*args.ids, *args.rerun]) or None)
+    if args.measure and not any(is_asked_for(result, args) for result in found):
+        raise MinibertError(
+            f"--measure is for timed claims, and none of {', '.join(result.id for result in found)} is: "
+            "--rerun trains those that are trained; the others are had afresh each time."
+        )
     found = [measure(result, args) if is_asked_for(result, args) else result for result in found]
     show = claims.to_json if args.json else claims.to_markdown if args.markdown else claims.to_text
     print(show(found))
@@ -81,7 +86,7 @@ def is_asked_for(known: Result, args: Namespace) -> bool:
     """Whether a claim is to be measured now: by its id, or as one of the timed ones."""
     from minibert import claims
 
-    return known.id in args.rerun or (args.measure and claims.LEDGER[known.id].kind == "timed")
+    return known.id.lower() in map(str.lower, args.rerun) or (args.measure and claims.LEDGER[known.id].kind == "timed")
 
 
 def measure(known: Result, args: Namespace) -> Result:

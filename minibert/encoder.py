@@ -96,7 +96,7 @@ class Output:
 
     last_hidden_state: (B, S, D); padded positions carry no meaning, and are zeros where the padding was skipped. So
     are positions that a head had no need of (see WithHead.forward).
-    pooled: (B, D), or None for a model without pooler.
+    pooled: (B, D), from the first position, which must be a real token; None for a model without pooler.
     hidden_states: L + 1 tensors (B, S, D), the embeddings first. attentions: L tensors (B, H, S, S).
     logits, pair_logits, loss: from a head; shapes stand there.
     """

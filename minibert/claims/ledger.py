@@ -23,9 +23,10 @@ LEDGER: dict[str, Claim] = {id: _CLAIMS[id] for id in READING_ORDER}
 
 def claim_of(id: str) -> Claim:
     """The claim of that id. Raises MinibertError, with the ids there are, when there is none."""
-    if id not in LEDGER:
+    known = {name.lower(): claim for name, claim in LEDGER.items()}
+    if id.lower() not in known:
         raise MinibertError(f"there is no claim {id!r}; there are: {', '.join(LEDGER)}.")
-    return LEDGER[id]
+    return known[id.lower()]
 
 
 def results(ids: Iterable[str] | None = None) -> list[Result]:

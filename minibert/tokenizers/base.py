@@ -25,7 +25,7 @@ from minibert.errors import MinibertError
 FIRST, SECOND = 0, 1  # the two texts of a pair
 
 Span = tuple[int, int]  # characters text[start:end]
-Layout = tuple[tuple[str | int, int], ...]  # (a special token, or FIRST or SECOND; its token type), in order
+Template = tuple[tuple[str | int, int], ...]  # (a special token, or FIRST or SECOND; its token type), in order
 Item = TypeVar("Item")
 
 
@@ -69,8 +69,8 @@ class Tokenizer(ABC):
     """
 
     special: ClassVar[SpecialTokens]
-    layout: ClassVar[Layout]
-    pair_layout: ClassVar[Layout]
+    layout: ClassVar[Template]
+    pair_layout: ClassVar[Template]
 
     def __init__(self, vocabulary: Mapping[str, int]):
         """vocabulary: token -> id, the ids being 0 ... V-1. Raises MinibertError if it is not, or a special
@@ -167,7 +167,7 @@ class Tokenizer(ABC):
             "token_type_ids": self._pad([type_ids for _, type_ids, _ in rows], 0),
         }
 
-    def _layout_and_room(self, texts: int, max_length: int | None) -> tuple[Layout, int | None]:
+    def _layout_and_room(self, texts: int, max_length: int | None) -> tuple[Template, int | None]:
         """Where the special tokens stand, and how many pieces fit between them (None: any number)."""
         layout = self.layout if texts == 1 else self.pair_layout
         if max_length is None:
@@ -218,7 +218,7 @@ class Tokenizer(ABC):
 
 
 def _lay_out(
-    texts: list[list[Item]], special: Mapping[str, Item], layout: Layout, room: int | None
+    texts: list[list[Item]], special: Mapping[str, Item], layout: Template, room: int | None
 ) -> tuple[list[Item], list[int], list[int | None]]:
     """Texts cut to the room and set among the special tokens: items, type ids, sequence ids, all (S,)."""
     kept = _longest_first([len(text) for text in texts], room)
