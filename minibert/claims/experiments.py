@@ -117,7 +117,8 @@ def run(
 def sentences(texts: int, test_texts: int, seed: int) -> tuple[list[Review], list[Review]]:
     """Rotten Tomatoes sentences to fine-tune on, drawn with the seed, and those to test on, the same for all."""
     reviews = load_reviews("rotten-tomatoes")
-    # Nothing is chosen by looking at the validation texts, so they can test as well, and the intervals get shorter.
+    # Both held-out splits test, for shorter intervals. The learning rate of `classify`, one for all variants, lies
+    # between two that were tried on the teacher and scored on 800 of these texts: accuracies may be a little high.
     return Random(seed).sample(reviews.train, texts), [*reviews.test, *reviews.validation][:test_texts]
 
 
