@@ -239,6 +239,15 @@ def test_a_student_runs_the_chosen_layers_of_its_teacher(head, depth, layers, ta
         assert_close(actual.logits[REAL], expected.logits[REAL])
 
 
+@pytest.mark.parametrize("head", [None, "masked-lm"])
+def test_with_folded_types_a_student_reads_what_its_teacher_reads(head):
+    master = teacher(head, 4)
+    student, plain = (student_from_teacher(master, (0, 2), fold_types=fold).double().eval() for fold in (True, False))
+    body_of(master).encoder.order = (0, 2)
+    assert_close(student(IDS, MASK).last_hidden_state[REAL], master(IDS, MASK).last_hidden_state[REAL], 1e-6)  # float32
+    assert not torch.allclose(plain(IDS, MASK).last_hidden_state, student(IDS, MASK).last_hidden_state, atol=1e-3)
+
+
 @pytest.mark.parametrize("head", [None, "masked-lm", "pretraining"])
 def test_a_student_is_a_distilbert_with_nothing_else(head):
     student = student_from_teacher(teacher(head))

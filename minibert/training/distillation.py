@@ -121,7 +121,9 @@ def alternate_layers(depth: int) -> tuple[int, ...]:
     return tuple(range(0, depth, 2))
 
 
-def student_from_teacher(teacher: nn.Module, layers: Sequence[int] | None = None) -> nn.Module:
+def student_from_teacher(
+    teacher: nn.Module, layers: Sequence[int] | None = None, *, fold_types: bool = False
+) -> nn.Module:
     """A DistilBERT that starts from chosen layers of a BERT, copied: training one never touches the other.
 
     teacher: a Bert, bare or with a masked-lm or pretraining head; in the latter cases the student has a masked-lm
@@ -129,8 +131,12 @@ def student_from_teacher(teacher: nn.Module, layers: Sequence[int] | None = None
     of them; by default every second one, as the paper says. RELEASED_LAYERS is what the released code took of
     12, which is no strict alternation.
 
-    The words, positions and embedding norm are copied; token types and pooler are dropped. Raises MinibertError
-    for a teacher of another family or a layer that it does not have.
+    The words, positions and embedding norm are copied; token types and pooler are dropped. But in a teacher the
+    vector of type 0 is part of every token of a single text, and without it the student's first block reads something
+    that it has never seen. fold_types adds that vector to the student's positions, so that both read a single text
+    from the same embeddings; neither the paper nor the released code does so.
+
+    Raises MinibertError for a teacher of another family or a layer that it does not have.
 
     Source: Sanh et al. 2019, section 3, "Student initialization".
     """
@@ -169,6 +175,9 @@ def student_from_teacher(teacher: nn.Module, layers: Sequence[int] | None = None
     body = student if backbone is teacher else student.backbone
     # strict=False where the teacher has a part that the student lacks: the token types.
     body.embeddings.load_state_dict(backbone.embeddings.state_dict(), strict=False)
+    if fold_types and backbone.embeddings.token_type is not None:
+        with torch.no_grad():
+            body.embeddings.position.weight += backbone.embeddings.token_type.weight[0]
     for block, layer in zip(body.encoder.blocks, layers, strict=True):
         block.load_state_dict(backbone.encoder.blocks[layer].state_dict())
     if backbone is not teacher:

@@ -83,6 +83,7 @@ def distill_options(parser: ArgumentParser) -> None:
     parser.add_argument("--init", choices=INITS, default="alternate", help="the layers to begin with")
     parser.add_argument("--depth", type=_count, help="how many layers (default: half of the teacher's)")
     parser.add_argument("--layers", type=int, nargs="+", help="these layers of the teacher, instead of --init")
+    parser.add_argument("--fold-types", action="store_true", help="keep the vector of token type 0, in the positions")
     parser.add_argument(
         "--weights", type=float, nargs=3, default=[5.0, 2.0, 1.0], metavar=("SOFT", "MLM", "COSINE"),
         help="of soft targets, masked words and cosine (default: 5 2 1)",

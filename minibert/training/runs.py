@@ -310,9 +310,11 @@ def chosen_layers(init: str, depth: int, layers: int | None) -> list[int]:
     return list(range(wanted))  # first; random takes its shape from these
 
 
-def make_student(teacher: nn.Module, init: str, layers: Sequence[int], seed: int) -> nn.Module:
+def make_student(
+    teacher: nn.Module, init: str, layers: Sequence[int], seed: int, fold_types: bool = False
+) -> nn.Module:
     """A student of the teacher's chosen layers, or of the same shape with random weights."""
-    student = student_from_teacher(teacher, layers)
+    student = student_from_teacher(teacher, layers, fold_types=fold_types)
     if init != "random":
         return student
     return build(student.config, "masked-lm" if isinstance(student, MaskedLM) else None, seed)
@@ -332,7 +334,7 @@ def distill(args: Namespace) -> dict[str, Any]:
     start(args, "distill")
     if lacks_head:
         train_head(teacher, args, tokenizer, texts, device)
-    student = make_student(teacher, args.init, layers, args.seed)
+    student = make_student(teacher, args.init, layers, args.seed, args.fold_types)
     say(
         f"teacher: {count_parameters(teacher):,} parameters; student: {count_parameters(student):,}, "
         + (f"from random weights, {len(layers)} layers" if args.init == "random" else f"from layers {layers}")
