@@ -241,7 +241,7 @@ E1 = Experiment(
             )
         },
     },
-    full=Size(texts=4500, epochs=3),
+    full=Size(texts=3000, epochs=3),
     quick=Size(texts=320, epochs=1, test_texts=300),
 )
 
