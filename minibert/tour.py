@@ -10,6 +10,7 @@ import tempfile
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from random import Random
 from time import perf_counter
 
 import torch
@@ -19,10 +20,15 @@ from torch.nn import functional as F
 import minibert
 from minibert import claims, plots
 from minibert.claims import Result
+from minibert.claims.experiments import MeanPooled, Size, as_examples
 from minibert.errors import MinibertError
 from minibert.timing import progress_bar
 from minibert.tokenizers import Tokenizer
-from minibert.training.data import Review, load_reviews
+from minibert.training.data import Review, Reviews, load_reviews
+from minibert.training.distillation import student_from_teacher
+from minibert.training.loop import Settings, train
+from minibert.training.runs import retention
+from minibert.training.tasks import Labels, predict
 
 # The models of the picture of sizes, under the names that people call them by.
 NAMES = {
@@ -53,10 +59,11 @@ SENTENCES = (
 )
 NEAREST = 3  # reviews shown for each sentence
 BATCH = 32  # reviews read at a time
+DISTILLED_TEXTS, TESTED_TEXTS = 1600, 600  # sentences to learn from in the short distillation, and to test on
 
 
 def tour(figures: str | Path = "figures", seed: int = 0) -> None:
-    """Count the family, time it on this machine, and let real weights read real reviews; a minute or two.
+    """Count the family, time it on this machine, let real weights read real reviews, and distil them; some minutes.
 
     figures: the folder for parameters.png, speed-here.png and attention.png. seed: decides which reviews the test
     split holds, and so which are searched.
@@ -66,8 +73,9 @@ def tour(figures: str | Path = "figures", seed: int = 0) -> None:
     """
     folder = writable_folder(figures)
     say(
-        "minibert is the BERT family, written from scratch to be read. In the next minute or two it counts the "
-        "models, times them on this machine, and lets a real one read film reviews. What is measured is measured now."
+        "minibert is the BERT family, written from scratch to be read. In the next few minutes it counts the models, "
+        "times them on this machine, and lets a real one read film reviews and teach a smaller one. What is measured "
+        "is measured now."
     )
     pictures = [show_sizes(folder), show_speeds(folder)]
     missing = None
@@ -75,7 +83,9 @@ def tour(figures: str | Path = "figures", seed: int = 0) -> None:
         heading("3. What a real BERT has learned")
         model, tok = minibert.from_pretrained(WEIGHTS), minibert.load_tokenizer(WEIGHTS)
         pictures.append(show_attention(model, tok, folder))
-        show_nearest(model, tok, load_reviews("rotten-tomatoes", seed).test)
+        reviews = load_reviews("rotten-tomatoes", seed)
+        show_nearest(model, tok, reviews.test)
+        show_distillation(tok, reviews, seed)
     except MinibertError as error:
         missing = error
         say("From here on it takes real weights and real reviews, and they could not be had: see the last line.")
@@ -266,6 +276,57 @@ def agreement(vectors: Tensor, labels: Tensor) -> tuple[float, float]:
     same = labels[cosines.argmax(dim=1)] == labels
     positive = labels.float().mean().item()
     return same.float().mean().item(), positive**2 + (1 - positive) ** 2
+
+
+# ------------------------------------------------------------------------------------------ 4. distillation
+
+
+def show_distillation(tok: Tokenizer, reviews: Reviews, seed: int) -> None:
+    """A student of half the depth learns from its teacher to tell praise from blame; about a minute."""
+    heading("4. Half of the layers, taught by the whole")
+    size = Size(texts=DISTILLED_TEXTS, epochs=1, test_texts=TESTED_TEXTS)
+    learned, tested = (
+        as_examples(some, tok, size)
+        for some in (Random(seed).sample(reviews.train, size.texts), reviews.test[: size.test_texts])
+    )
+    say(
+        f"Now the model learns to tell praise from blame, from {size.texts:,} sentences. Then a student is cut out of "
+        "it, every second layer, and learns from the same sentences, their labels, and its teacher: from how sure the "
+        "teacher is of each, and from where its vectors point."
+    )
+    print()
+    torch.manual_seed(seed)
+    teacher = MeanPooled(minibert.from_pretrained(WEIGHTS))
+    student = None
+    right = {}
+    with tempfile.TemporaryDirectory() as work:
+
+        def learn(model: MeanPooled, name: str, helper: MeanPooled | None) -> None:
+            settings = Settings(steps=max(1, size.texts // size.batch_size), learning_rate=2e-4, seed=seed)
+            train(model, Labels(learned, tok, helper), [len(one.ids) for one in learned], settings,
+                  Path(work) / name, title=name)  # fmt: skip
+
+        def test(model: MeanPooled, name: str) -> None:
+            answers = predict(model.eval(), tested, tok.pad_id).argmax(-1)
+            right[name] = answers == torch.tensor([one.label for one in tested])
+            share = right[name].double().mean().item()
+            size_in_millions = minibert.count_parameters(model) / 1e6
+            print(f"  {name:<28} {size_in_millions:4.1f}M  {share:6.1%}  {'█' * round(30 * share)}")
+
+        learn(teacher, "teacher", None)
+        test(teacher, "teacher, 6 layers")
+        student = MeanPooled(student_from_teacher(teacher.backbone, fold_types=True))
+        student.classifier.load_state_dict(teacher.classifier.state_dict())
+        test(student, "student, 3 layers, as cut out")
+        learn(student, "student", teacher)
+        test(student, "student, after distilling")
+    kept = retention(right["student, after distilling"], right["teacher, 6 layers"], seed)
+    print()
+    say(
+        f"So it keeps {kept['retention']:.1%} of what its teacher gets right, with half of the layers; drawing the "
+        f"{len(tested)} test sentences again would give between {kept['low']:.0%} and {kept['high']:.0%}. `minibert "
+        "claims D3` shows this with several seeds, and what the start and the distilling have each done for it."
+    )
 
 
 # ---------------------------------------------------------------------------------------------- the ending

@@ -50,7 +50,8 @@ def fakes(monkeypatch, model, tok):
     monkeypatch.setattr(claims, "measure", measure)
     monkeypatch.setattr(minibert, "from_pretrained", lambda name: model)
     monkeypatch.setattr(minibert, "load_tokenizer", lambda name: tok)
-    monkeypatch.setattr(tour, "load_reviews", lambda source, seed: SimpleNamespace(test=REVIEWS))
+    monkeypatch.setattr(tour, "load_reviews", lambda source, seed: SimpleNamespace(train=REVIEWS, test=REVIEWS))
+    monkeypatch.setattr(tour, "DISTILLED_TEXTS", 2)
     monkeypatch.setenv("COLUMNS", "80")
 
 
@@ -108,6 +109,7 @@ def test_the_tour_shows_everything_and_draws_three_pictures(fakes, tmp_path, cap
         "attention.png", "parameters.png", "speed-here.png",
     ]  # fmt: skip
     assert "109,482,240" in said
+    assert "student, after distilling" in said
     assert "1.50× (1.25–1.75)" in said
     assert "D2" in said
     assert "she looks at" in said
