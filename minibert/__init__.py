@@ -33,6 +33,9 @@ _HOME = {
     "cosine_hidden_loss": "minibert.training.distillation",
     "triple_loss": "minibert.training.distillation",
     "student_from_teacher": "minibert.training.distillation",
+    "check": "minibert.exercises.checking",
+    "swap": "minibert.exercises.swap",
+    "progress": "minibert.exercises.progress",
     "MinibertError": "minibert.errors",
 }
 

@@ -175,6 +175,58 @@ def run_finetune(args: Namespace) -> None:
     runs.finetune(options.made_quick(args, "finetune"))
 
 
+def check_options(parser: ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="a .py file or a notebook with your answers")
+    parser.add_argument("--exercise", metavar="NAME", help="check only this one (default: all that FILE defines)")
+    parser.add_argument("--hint", metavar="N", type=int, default=0, help="with each that fails, N hints (up to 4)")
+
+
+def run_check(args: Namespace) -> None:
+    from minibert.exercises import terminal
+
+    terminal.check_file(args.file, args.exercise, args.hint)
+
+
+def grade_options(parser: ArgumentParser) -> None:
+    parser.add_argument("submissions", metavar="FOLDER", help="of .py files and notebooks, one a submission")
+    parser.add_argument("--out", metavar="FOLDER", default="results", help="default: results")
+    parser.add_argument("--exercises", metavar="NAME", nargs="+", help="those that count (default: all)")
+    parser.add_argument("--jobs", metavar="N", type=int, default=2, help="files marked at a time (default: 2)")
+    parser.add_argument("--seconds", metavar="N", type=float, default=60, help="for a whole file (default: 60)")
+    parser.add_argument("--memory", metavar="MB", type=int, help="that an answer may take")
+    parser.add_argument("--seed", metavar="N", type=int, help="of the hidden probes (default: drawn afresh)")
+    parser.add_argument("--no-swap", action="store_true", help="do not run answers inside a real model")
+    parser.add_argument("--gradescope", metavar="FILE", help="mark one file and write Gradescope's results.json here")
+
+
+def run_grade(args: Namespace) -> None:
+    from minibert.exercises import terminal
+
+    terminal.grade(args)
+
+
+def export_options(parser: ArgumentParser) -> None:
+    from minibert.exercises import options
+
+    options.export_options(parser)
+
+
+def run_export(args: Namespace) -> None:
+    from minibert.exercises import export
+
+    export.run(args)
+
+
+def progress_options(parser: ArgumentParser) -> None:
+    pass
+
+
+def run_progress(args: Namespace) -> None:
+    from minibert.exercises.progress import progress
+
+    print(progress())
+
+
 TOUR = Command("the guided tour: sizes, speeds and real weights on real reviews", tour_options, run_tour)
 COMMANDS = {
     "claims": Command("what the papers claim, what is measured here, and the verdict", claims_options, run_claims),
@@ -182,6 +234,10 @@ COMMANDS = {
     "pretrain": Command("train a model to guess masked words", pretrain_options, run_pretrain),
     "distill": Command("train a student of half the depth to do as its teacher", distill_options, run_distill),
     "finetune": Command("train a model to tell positive from negative texts", finetune_options, run_finetune),
+    "check": Command("check the exercises that a file answers, and say what is wrong", check_options, run_check),
+    "progress": Command("the map of exercises, done and to do", progress_options, run_progress),
+    "grade": Command("mark a folder of submissions", grade_options, run_grade),
+    "export": Command("write the exercises as notebooks or an autograder", export_options, run_export),
     "bench": Command("how fast this package is on this machine", bench_options, run_bench),
 }
 

@@ -311,7 +311,7 @@ def show_distillation(tok: Tokenizer, reviews: Reviews, seed: int) -> None:
             right[name] = answers == torch.tensor([one.label for one in tested])
             share = right[name].double().mean().item()
             size_in_millions = minibert.count_parameters(model) / 1e6
-            print(f"  {name:<28} {size_in_millions:4.1f}M  {share:6.1%}  {'█' * round(30 * share)}")
+            print(f"  {name:<30} {size_in_millions:4.1f}M  {share:6.1%}  {'█' * round(30 * share)}")
 
         learn(teacher, "teacher", None)
         test(teacher, "teacher, 6 layers")

@@ -1,0 +1,370 @@
+"""Marking a class: each file in a process of its own, the marks decided here.
+
+A file's definitions run where isolation.py keeps them in; only arrays and texts come back, and they are compared on
+this side, on probes that nobody has seen (the catalogue's, with other numbers). Points, report and Gradescope's
+results.json are made here and nowhere else, so that nothing an answer prints or writes can change them.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import secrets
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field, replace
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from minibert.claims.records import write_whole
+from minibert.errors import MinibertError
+from minibert.exercises import isolation, swap, worker
+from minibert.exercises.catalogue import exercises
+from minibert.exercises.engine import Exercise, Probe, evaluate
+from minibert.exercises.submissions import Submission, read
+from minibert.exercises.worker import Built, Call, Outcome, Problem, pack, unpack
+from minibert.timing import Progress
+
+WORKER = Path(worker.__file__)
+CALL_SECONDS = 10.0  # for one call; a right answer takes milliseconds
+RESTARTS = 4  # of the process, where an answer has brought it down; the exercises after it still get their chance
+
+
+@dataclass
+class Mark:
+    """One exercise of one submission. status: as in Result, or "missing" where the file does not define it."""
+
+    exercise: str
+    status: str
+    score: float
+    max_score: float
+    text: str
+    mistakes: tuple[str, ...] = ()
+
+
+@dataclass
+class Marked:
+    """A submission's marks. problems: what is to be said of the file as a whole."""
+
+    name: str
+    marks: list[Mark]
+    seconds: float
+    problems: list[str] = field(default_factory=list)
+    protections: Mapping[str, bool] = field(default_factory=dict)
+
+    @property
+    def score(self) -> float:
+        return round(sum(mark.score for mark in self.marks), 2)
+
+    @property
+    def max_score(self) -> float:
+        return round(sum(mark.max_score for mark in self.marks), 2)
+
+
+# ---------------------------------------------------------------------------------------------- hidden probes
+
+
+@cache
+def hidden(name: str, seed: int) -> Exercise:
+    """The exercise with the same probes on other numbers, which cannot be known before."""
+    exercise = exercises()[name]
+    return replace(exercise, probes=lambda: [varied(probe, seed + n) for n, probe in enumerate(exercise.probes())])
+
+
+def varied(probe: Probe, seed: int) -> Probe:
+    """The probe with its numbers moved a little, and its generators on another seed; masks and ids stay."""
+    generator = torch.Generator().manual_seed(seed % 2**63)
+
+    def change(value: Any) -> Any:
+        if isinstance(value, Tensor) and value.is_floating_point():
+            noise = torch.randn(value.shape, generator=generator, dtype=value.dtype)
+            return torch.where(value == 0, value, value * (1 + 0.1 * noise))
+        if isinstance(value, Built) and value.name in ("generator", "random"):
+            return replace(value, arguments=(value.arguments[0] + 1 + seed % 1000,))
+        if isinstance(value, Mapping):
+            return {name: change(one) for name, one in value.items()}
+        if isinstance(value, (list, tuple)):
+            return type(value)(change(one) for one in value)
+        return value
+
+    return replace(probe, call=replace(probe.call, args=change(probe.call.args), kwargs=change(probe.call.kwargs)))
+
+
+# ------------------------------------------------------------------------------------------- one submission
+
+
+class Learner:
+    """A learner's code in its box, which is started anew when an answer has brought it down."""
+
+    def __init__(self, submission: Submission, limits: isolation.Limits):
+        self.submission = submission
+        self.limits = limits
+        self.until = time.monotonic() + limits.seconds
+        self.box: isolation.Box | None = None
+        self.starts = 0
+        self.defined: list[str] = []
+        self.problems: list[Problem] = []
+        self.protections: Mapping[str, bool] = {}
+
+    def start(self) -> None:
+        left = self.until - time.monotonic()
+        if left <= 0 or self.starts > RESTARTS:
+            raise isolation.Stopped("time", f"the file as a whole took longer than {self.limits.seconds:.0f} s.")
+        self.starts += 1
+        self.box = isolation.Box(WORKER, limits=replace(self.limits, seconds=left))
+        answer = unpack(self.box.ask(pack(("define", self.submission.statements))))
+        _, self.defined, self.problems, self.protections = answer
+
+    def call(self, name: str, call: Call) -> Outcome:
+        """Call one of the learner's functions. Whatever goes wrong on the other side becomes a Problem."""
+        try:
+            if self.box is None:
+                self.start()
+            answer = unpack(self.box.ask(pack(("call", name, call)), seconds=CALL_SECONDS))
+            if not isinstance(answer, Outcome):
+                raise ValueError("not an outcome")
+            return checked(answer)
+        except isolation.Stopped as stopped:
+            self.close()
+            return Outcome(problem=Problem("Stopped", str(stopped)))
+        except ValueError as error:
+            self.close()
+            return Outcome(problem=Problem("Stopped", f"what came back could not be read ({error})"))
+
+    def close(self) -> None:
+        if self.box is not None:
+            self.box.close()
+            self.box = None
+
+
+def checked(outcome: Outcome) -> Outcome:
+    """The outcome, if its parts are what they should be. Raises ValueError otherwise: the other side is not trusted."""
+    sound = (
+        isinstance(outcome.grads, (tuple, list))
+        and all(grad is None or isinstance(grad, Tensor) for grad in outcome.grads)
+        and isinstance(outcome.changed, (tuple, list))
+        and all(isinstance(number, int) for number in outcome.changed)
+        and isinstance(outcome.aliased, bool)
+        and (outcome.problem is None or isinstance(outcome.problem, Problem))
+    )
+    if not sound:
+        raise ValueError("an outcome that lies about itself")
+    return outcome
+
+
+def mark(
+    path: str | Path, names: Sequence[str], limits: isolation.Limits, seed: int, with_swap: bool = True
+) -> Marked:
+    """Mark one file. names: of the exercises that count. seed: of the hidden probes. Never raises for what is in it."""
+    path = Path(path)
+    torch.set_num_threads(1)
+    began = time.monotonic()
+    try:
+        submission = read(path)
+    except MinibertError as error:
+        return Marked(path.name, [missing(exercises()[name]) for name in names], 0.0, [str(error)])
+    learner = Learner(submission, limits)
+    try:
+        marks = [_mark_one(learner, hidden(name, seed), with_swap) for name in names]
+    finally:
+        learner.close()
+    problems = [*submission.problems]
+    problems += [f"line {p.line}: {p.type}: {p.message}" for p in learner.problems]
+    if submission.borrowed:
+        problems.append(f"reaches for the library: {', '.join(sorted(submission.borrowed))}")
+    return Marked(path.name, marks, time.monotonic() - began, problems, learner.protections)
+
+
+def _mark_one(learner: Learner, exercise: Exercise, with_swap: bool) -> Mark:
+    known = (exercise.function, f"my_{exercise.function}")
+    name = next((one for one in known if one in learner.submission.names), None)
+    if name is None:
+        return missing(exercise)
+    reached: list[Problem] = []
+
+    def ask(call: Call) -> Outcome:
+        outcome = learner.call(name, call)
+        if outcome.problem is not None:
+            reached.append(outcome.problem)
+        return outcome
+
+    def in_model() -> str | None:
+        return swap.trial(exercise, lambda *args, **kwargs: _answer(learner.call(name, Call(args, kwargs)))).trouble
+
+    result = evaluate(exercise, ask, in_model if with_swap and exercise.swap else None)
+    borrowed = sorted(learner.submission.borrowed)
+    took = next((p for p in reached if p.type in ("UsesReference", "NameError", "KeyError")), None)
+    if not result.passed and borrowed and took is not None:
+        text = f"This calls the library's own code ({', '.join(borrowed)}): the exercise is to write it yourself."
+        return Mark(exercise.name, "reference", 0.0, result.max_score, text)
+    text = result.diagnosis or ("" if result.passed else "It does not pass.")
+    return Mark(exercise.name, result.status, result.score, result.max_score, text, result.mistakes)
+
+
+def _answer(outcome: Outcome) -> Any:
+    if outcome.problem is not None:
+        raise RuntimeError(f"{outcome.problem.type}: {outcome.problem.message}")
+    return outcome.output
+
+
+def best_of(marked: Sequence[Marked]) -> Marked:
+    """Several files of one student as one: of each exercise the best mark."""
+    marks = [max(of_one, key=lambda mark: mark.score) for of_one in zip(*(one.marks for one in marked), strict=True)]
+    problems = [f"{one.name}: {problem}" for one in marked for problem in one.problems]
+    name = ", ".join(one.name for one in marked)
+    return Marked(name, list(marks), sum(one.seconds for one in marked), problems, marked[0].protections)
+
+
+def missing(exercise: Exercise) -> Mark:
+    most = sum(exercise.stages.values())
+    return Mark(exercise.name, "missing", 0.0, most, f"No function `{exercise.function}` is defined.")
+
+
+# ------------------------------------------------------------------------------------------------- a class
+
+
+def files_in(folder: str | Path) -> list[Path]:
+    """The .py files and notebooks of a folder, or the one file. Raises MinibertError when there are none."""
+    folder = Path(folder)
+    if folder.is_file():
+        return [folder]
+    if not folder.is_dir():
+        raise MinibertError(f"there is no folder {str(folder)!r}: give the one that holds the submissions.")
+    found = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix in (".py", ".ipynb") and path.is_file() and not any(p.startswith(".") for p in path.parts[1:])
+    )
+    if not found:
+        raise MinibertError(f"{folder} holds no .py file and no notebook: one of them makes a submission.")
+    return found
+
+
+def grade(
+    folder: str | Path,
+    out: str | Path,
+    names: Sequence[str] | None = None,
+    jobs: int = 2,
+    limits: isolation.Limits | None = None,
+    seed: int | None = None,
+    with_swap: bool = True,
+    progress: Progress | None = None,
+) -> list[Marked]:
+    """Mark every file of a folder, and write grades.csv, report.md and a results.json for each.
+
+    names: the exercises that count, by default all. jobs: files marked at a time. seed: of the hidden probes, by
+    default drawn afresh; report.md tells it, so that marks can be had again. Raises MinibertError for a folder without
+    submissions or an `out` that cannot be written.
+    """
+    paths = files_in(folder)
+    names = list(names or exercises())
+    limits = limits or isolation.Limits()
+    seed = secrets.randbits(32) if seed is None else seed
+    root = Path(folder) if Path(folder).is_dir() else Path(folder).parent
+    labels = {path: path.relative_to(root).as_posix() for path in paths}
+    marked: dict[Path, Marked] = {}
+    with ProcessPoolExecutor(min(jobs, len(paths)), mp_context=get_context("spawn")) as pool:
+        waiting = {pool.submit(mark, path, names, limits, seed, with_swap): path for path in paths}
+        for done in as_completed(waiting):
+            path = waiting[done]
+            marked[path] = replace(done.result(), name=labels[path])
+            write_whole(Path(out) / f"{labels[path]}.results.json", gradescope(marked[path]))
+            if progress is not None:
+                progress(len(marked), len(paths))
+    found = [marked[path] for path in paths]
+    write_whole(Path(out) / "grades.csv", table(found, names))
+    write_whole(Path(out) / "report.md", report(found, names, seed))
+    return found
+
+
+def table(marked: Iterable[Marked], names: Sequence[str]) -> str:
+    """A CSV: a row a submission, with its points and the score and status of each exercise."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["submission", "score", "max_score", *(f"{n}{what}" for n in names for what in ("", " status"))])
+    for one in marked:
+        cells = [cell for m in one.marks for cell in (f"{m.score:g}", m.status)]
+        rows.writerow([_harmless(one.name), f"{one.score:g}", f"{one.max_score:g}", *cells])
+    return text.getvalue()
+
+
+def _harmless(text: str) -> str:
+    """A name that a spreadsheet does not take for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
+def gradescope(marked: Marked) -> str:
+    """The results.json that Gradescope reads, one test an exercise."""
+    tests = [
+        {
+            "name": mark.exercise,
+            "score": mark.score,
+            "max_score": mark.max_score,
+            "status": "passed" if mark.status == "passed" else "failed",
+            "output": mark.text,
+            "output_format": "text",
+            "visibility": "visible",
+            "tags": list(mark.mistakes),
+        }
+        for mark in marked.marks
+    ]
+    whole = {
+        "score": marked.score,
+        "execution_time": round(marked.seconds, 1),
+        "output": "\n".join(marked.problems),
+        "output_format": "text",
+        "visibility": "visible",
+        "stdout_visibility": "hidden",
+        "tests": tests,
+    }
+    return json.dumps(whole, indent=1) + "\n"
+
+
+def report(marked: Sequence[Marked], names: Sequence[str], seed: int) -> str:
+    """What a teacher reads: how the class did on each exercise, which mistakes were made how often, and each file."""
+    count = len(marked)
+    lines = [
+        f"# {count} submission{'s' * (count != 1)}",
+        "",
+        f"Hidden probes: seed {seed} (`--seed {seed}` gives the same marks again).",
+        "",
+        "| exercise | passed | failed | not attempted | mean points |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for at, name in enumerate(names):
+        marks = [one.marks[at] for one in marked]
+        passed = sum(m.status == "passed" for m in marks)
+        absent = sum(m.status in ("missing", "not attempted") for m in marks)
+        mean = sum(m.score for m in marks) / max(count, 1)
+        lines.append(
+            f"| {name} | {passed} | {count - passed - absent} | {absent} | {mean:.1f} of {marks[0].max_score:g} |"
+        )
+    counted = Counter((m.exercise, mistake) for one in marked for m in one.marks for mistake in m.mistakes)
+    lines += ["", "## Mistakes, and how many made them", ""]
+    lines += [
+        f"- {times} × **{mistake}** ({exercise}): {_says(exercise, mistake)}"
+        for (exercise, mistake), times in counted.most_common()
+    ] or ["None that is known."]
+    lines += ["", "## Each submission", ""]
+    for one in marked:
+        lines += [f"### {one.name}: {one.score:g} of {one.max_score:g} points, {one.seconds:.1f} s", ""]
+        lines += [f"- {problem}" for problem in one.problems]
+        lines += [
+            f"- {m.exercise}: {m.status}, {m.score:g} of {m.max_score:g}" + (f". {m.text}" if m.text else "")
+            for m in one.marks
+            if m.status != "missing"
+        ]
+        lines.append("")
+    return "\n".join(line.replace("\n", " ") for line in lines).rstrip() + "\n"
+
+
+def _says(exercise: str, mistake: str) -> str:
+    return next(one.says for one in exercises()[exercise].mistakes if one.name == mistake)

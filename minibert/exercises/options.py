@@ -1,0 +1,19 @@
+"""The options of `minibert export`. Imports nothing heavy, so that --help comes at once."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+
+KINDS = {
+    "student": "notebooks with stubs, a check beside each",
+    "solution": "the same with solutions",
+    "nbgrader": "source notebooks in nbgrader's format (schema 3)",
+    "gradescope": "an autograder zip",
+}
+
+
+def export_options(parser: ArgumentParser) -> None:
+    listed = "; ".join(f"{name}: {what}" for name, what in KINDS.items())
+    parser.add_argument("kind", choices=KINDS, help=listed)
+    parser.add_argument("--out", metavar="FOLDER", help="default: named after what is written")
+    parser.add_argument("--exercises", metavar="NAME", nargs="+", help="only these (default: all)")

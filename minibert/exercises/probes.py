@@ -1,0 +1,24 @@
+"""What the catalogue's probes are made of: seeded float64 numbers and masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def randn(*shape: int, seed: int, scale: float = 1.0) -> Tensor:
+    """Normal numbers in float64, the same on every machine."""
+    return scale * torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def randint(low: int, high: int, shape: Sequence[int], seed: int) -> Tensor:
+    """Whole numbers from low to high - 1."""
+    return torch.randint(low, high, tuple(shape), generator=torch.Generator().manual_seed(seed))
+
+
+def mask_of(rows: Sequence[Sequence[int]]) -> Tensor:
+    """Booleans from rows of 1 and 0."""
+    return torch.tensor(rows).bool()
+

@@ -1,0 +1,87 @@
+"""`minibert check` and `minibert grade`: what is printed, and with which end."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from dataclasses import replace
+from pathlib import Path
+
+from minibert.claims.records import write_whole
+from minibert.errors import MinibertError
+from minibert.exercises import grading, isolation
+from minibert.exercises.catalogue import exercises
+from minibert.exercises.checking import exercise_named
+from minibert.exercises.engine import hints_for
+from minibert.timing import progress_bar
+
+SEED = 0  # of the probes when a learner checks a file: the same each time, so that a number in a diagnosis stays
+
+
+class NotPassed(SystemExit):
+    """Ends the command with status 1: all went well, but an answer is wrong."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+
+def check_file(path: str, exercise: str | None = None, hints: int = 0) -> None:
+    """Print what each of a file's answers comes to; status 1 unless all pass.
+
+    Raises MinibertError for a file that cannot be read, or that answers nothing.
+    """
+    submission = grading.read(path)
+    wanted = [exercise_named(exercise)] if exercise else list(exercises().values())
+    asked = [one for one in wanted if {one.function, f"my_{one.function}"} & submission.names]
+    if not asked:
+        functions = ", ".join(one.function for one in wanted[:30])
+        broken = f" ({'; '.join(submission.problems)})" if submission.problems else ""
+        raise MinibertError(f"{path} defines none of the exercises' functions{broken}: write one of {functions}.")
+    marked = grading.mark(path, [one.name for one in asked], isolation.Limits(), SEED)
+    for problem in marked.problems:
+        print(problem)
+    passed = True
+    for mark in marked.marks:
+        passed &= mark.status == "passed"
+        print(f"{'✓' if mark.status == 'passed' else '✗'} {mark.exercise}: {mark.status}, "
+              f"{mark.score:g} of {mark.max_score:g} points")  # fmt: skip
+        if mark.text:
+            print(f"  {mark.text}")
+        if mark.status == "failed":
+            for hint in hints_for(exercises()[mark.exercise], mark.mistakes)[:hints]:
+                print("  hint: " + hint.replace("\n", "\n        "))
+    if not passed:
+        raise NotPassed
+
+
+def grade(args: Namespace) -> None:
+    """Mark a folder and print where the results are."""
+    limits = isolation.Limits(seconds=args.seconds)
+    if args.memory:
+        limits = replace(limits, memory_mb=args.memory)
+    names = [exercise_named(name).name for name in args.exercises] if args.exercises else None
+    if args.jobs < 1 or args.seconds <= 0:
+        raise MinibertError("--jobs must be 1 or more and --seconds above 0.")
+    if args.gradescope:
+        return one_for_gradescope(Path(args.submissions), Path(args.gradescope), names, limits, args)
+    with progress_bar("marking", unit="file") as progress:
+        marked = grading.grade(
+            args.submissions, args.out, names, args.jobs, limits, args.seed, not args.no_swap, progress
+        )
+    full = sum(one.score == one.max_score for one in marked)
+    print(f"{len(marked)} marked, {full} with full marks: {Path(args.out) / 'grades.csv'}, report.md beside it")
+
+
+def one_for_gradescope(
+    folder: Path, out: Path, names: list[str] | None, limits: isolation.Limits, args: Namespace
+) -> None:
+    """Mark what a student handed in, all of its files together, and write results.json whatever happens."""
+    names = names or list(exercises())
+    try:
+        files = grading.files_in(folder)
+        marked = [grading.mark(file, names, limits, args.seed or 0, not args.no_swap) for file in files]
+        best = grading.best_of(marked)
+    except MinibertError as error:
+        best = grading.Marked(folder.name, [grading.missing(exercises()[name]) for name in names], 0.0, [str(error)])
+    write_whole(out, grading.gradescope(best))
+    print(f"{best.score:g} of {best.max_score:g} points", file=sys.stderr)

@@ -1,0 +1,356 @@
+"""The catalogue tests itself: right answers pass, each known mistake fails and is named as itself, no two coincide."""
+
+from __future__ import annotations
+
+import ast
+import math
+from itertools import combinations
+
+import pytest
+import torch
+from torch import Tensor
+
+import minibert
+from minibert.errors import MinibertError
+from minibert.exercises import checking, engine, progress, swap
+from minibert.exercises.catalogue import exercises
+from minibert.exercises.engine import Exercise, diagnose, distance, evaluate, outcomes, probes_of, turned
+from minibert.exercises.worker import Built, Call, Other, Outcome, make_call, pack, unpack
+
+NAMES = list(exercises())
+MISTAKES = [(name, mistake.name) for name, exercise in exercises().items() for mistake in exercise.mistakes]
+RIGHT = [
+    (name, getattr(function, "__name__", "library"), function)
+    for name, exercise in exercises().items()
+    for function in (exercise.solution, exercise.library, *exercise.equivalents)
+]
+
+
+@pytest.fixture(autouse=True)
+def own_record(tmp_path, monkeypatch):
+    """No test writes into the learner's own record."""
+    monkeypatch.setattr(progress, "file", lambda: tmp_path / "progress.json")
+
+
+def run(exercise: Exercise, function) -> engine.Result:
+    return evaluate(exercise, lambda call: make_call(function, call))
+
+
+def alike(exercise: Exercise, one: list[Outcome], other: list[Outcome]) -> bool:
+    return all(distance(a, b, exercise) <= exercise.tolerance for a, b in zip(one, other, strict=True))
+
+
+# ------------------------------------------------------------------------------------------- the catalogue
+
+
+def test_there_are_enough_exercises_and_mistakes():
+    assert len(NAMES) >= 21
+    assert len(MISTAKES) >= 100
+    assert all(len(exercise.mistakes) >= 4 for exercise in exercises().values())
+    assert all(len(exercise.equivalents) >= 3 for exercise in exercises().values())
+
+
+@pytest.mark.parametrize(("name", "which", "function"), RIGHT, ids=[f"{name}-{which}" for name, which, _ in RIGHT])
+def test_a_right_answer_gets_full_marks_however_it_is_written(name, which, function):
+    result = run(exercises()[name], function)
+    assert result.passed, result
+    assert result.score == result.max_score
+
+
+@pytest.mark.parametrize(("name", "mistake"), MISTAKES)
+def test_a_known_mistake_fails_and_is_named_as_itself(name, mistake):
+    exercise = exercises()[name]
+    known = next(one for one in exercise.mistakes if one.name == mistake)
+    result = run(exercise, turned(exercise, known))
+    assert result.status == "failed"
+    assert result.score < result.max_score
+    assert result.mistakes == (mistake,)
+    assert known.says[1:] in result.diagnosis
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_two_mistakes_do_the_same(name):
+    exercise = exercises()[name]
+    found = {one.name: list(outcomes(exercise, turned(exercise, one))) for one in exercise.mistakes}
+    assert len(found) == len(exercise.mistakes)
+    for one, other in combinations(found, 2):
+        assert not alike(exercise, found[one], found[other]), (one, other)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_two_mistakes_at_once_are_named(name):
+    """At least four in five of the pairs in which both can be seen; one that stops the code hides the other."""
+    exercise = exercises()[name]
+    named = seen = 0
+    for pair in combinations(exercise.mistakes, 2):
+        if pair[0].knob == pair[1].knob:
+            continue
+        made = list(outcomes(exercise, turned(exercise, *pair)))
+        if any(alike(exercise, made, list(outcomes(exercise, turned(exercise, one)))) for one in pair):
+            continue
+        if alike(exercise, made, list(outcomes(exercise, exercise.reference))):
+            continue  # the two undo each other
+        seen += 1
+        named += set(diagnose(exercise, made)) == set(pair)
+    assert named >= 0.8 * seen
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_stub_scores_nothing_and_is_no_mistake(name):
+    exercise = exercises()[name]
+    space: dict = {}
+    exec(exercise.stub, space)
+    for stub in (space[exercise.function], lambda *_, **__: None):
+        result = run(exercise, stub)
+        assert (result.status, result.score, result.mistakes) == ("not attempted", 0, ())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_answers_that_do_nothing_score_little(name):
+    exercise = exercises()[name]
+    for idle in (lambda first, *_, **__: first, lambda *_, **__: 0, lambda *_, **__: torch.zeros(1)):
+        result = run(exercise, idle)
+        assert not result.passed
+        assert result.score <= 0.45 * result.max_score
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_probes_have_axes_of_different_sizes_and_the_same_numbers_each_time(name):
+    exercise = exercises()[name]
+    again = exercise.probes()
+    assert len(again) == len(probes_of(exercise)) > 0
+    for probe, second in zip(probes_of(exercise), again, strict=True):
+        assert len(set(probe.axes.values())) == len(probe.axes)
+        assert pack(probe.call) == pack(second.call)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_exercise_explains_itself(name):
+    exercise = exercises()[name]
+    assert exercise.title
+    assert len(exercise.task) > 80
+    assert exercise.source
+    assert all((exercise.hints.nudge, exercise.hints.concept, exercise.hints.formula, exercise.hints.sketch))
+    ast.parse(exercise.stub)
+    for mistake in exercise.mistakes:
+        assert not mistake.says.endswith(".")
+        assert not mistake.effect.endswith(".")
+    assert exercise.swap is None or exercise.swap in swap.SEAMS
+
+
+# ----------------------------------------------------------------------------------------------- check()
+
+
+def right(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+    if mask is None:
+        return scores.softmax(-1) @ v
+    return scores.masked_fill(~mask, -1e30).softmax(-1).masked_fill(~mask, 0) @ v
+
+
+def test_check_passes_and_runs_the_answer_in_a_model():
+    result = minibert.check("attention", right)
+    assert result.passed
+    assert "Your attention just ran a" in result.note
+    assert "the same vectors" in str(result)
+    result.require()
+
+
+def test_check_names_the_mistake_and_gives_hints_one_after_another():
+    result = minibert.check("attention", lambda q, k, v, mask=None: right(q * math.sqrt(q.shape[-1]), k, v, mask))
+    assert result.mistakes == ("unscaled",)
+    assert "not divided by √K" in result.diagnosis
+    engine._hints_given.clear()
+    hints = [result.hint() for _ in range(5)]
+    assert len(set(hints)) == 4
+    assert hints[3] == hints[4] == exercises()["attention"].hints.sketch
+    with pytest.raises(AssertionError, match="not divided by √K"):
+        result.require()
+
+
+def test_the_librarys_own_function_is_no_answer():
+    result = minibert.check("attention", minibert.attention.attention)
+    assert result.status == "reference"
+    assert result.score == 0
+    assert not result.passed
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "sentence"),
+    [
+        ("atention", right, "there is no exercise 'atention'; did you mean attention"),
+        ("attention", torch.ones(2), "the answer is a Tensor, not a function: give its name without brackets"),
+    ],
+)
+def test_what_cannot_be_checked_is_one_sentence(name, answer, sentence):
+    with pytest.raises(MinibertError, match=sentence.replace("(", r"\(")):
+        minibert.check(name, answer)
+
+
+def test_an_unknown_difference_is_told_by_place_and_factor():
+    found = minibert.check("attention", lambda q, k, v, mask=None: 1.5 * right(q, k, v, mask))
+    assert found.mistakes == ()
+    assert "Every entry is 1.5 times what it should be" in found.diagnosis
+    last = (torch.arange(4) > 2)[:, None]
+    found = minibert.check("attention", lambda q, k, v, mask=None: right(q, k, v, mask) + last)
+    assert "only where S is 3" in found.diagnosis
+
+
+def test_a_wrong_shape_is_read_in_letters():
+    found = minibert.check("attention", lambda q, k, v, mask=None: right(q, k, v, mask).transpose(1, 2))
+    assert "[B, S, H, K'] = (2, 4, 3, 7), expected [B, H, S, K'] = (2, 3, 4, 7)" in found.diagnosis
+
+
+def test_two_mistakes_and_one_more_are_still_told_apart():
+    def answer(q, k, v, mask=None):
+        return (q @ k.transpose(-2, -1)).softmax(-2) @ v + (0 if mask is None else 1)
+
+    found = minibert.check("attention", answer)
+    assert set(found.mistakes) == {"unscaled", "softmax-over-queries"}
+    assert "there is something else" in found.diagnosis
+
+
+def test_a_wrong_signature_and_a_crash_are_told_apart():
+    assert "is to be `attention(q, k, v, mask=None)`" in minibert.check("attention", lambda q, k: q).diagnosis
+    crashed = minibert.check("attention", lambda q, k, v, mask=None: q.nonsense)
+    assert "stopped with AttributeError" in crashed.diagnosis
+    assert crashed.score == 1
+
+
+def test_changing_the_input_in_place_costs_its_own_points():
+    def answer(q, k, v, mask=None):
+        with torch.no_grad():
+            out = right(q, k, v, mask)
+            q.mul_(2)
+        return right(q / 2, k, v, mask) + 0 * out
+
+    found = minibert.check("attention", answer)
+    assert {stage.name: stage.passed for stage in found.stages}["inputs"] is False
+    assert "changes `q` in place" in found.diagnosis
+
+
+def test_a_detached_answer_has_no_gradient():
+    found = minibert.check("attention", lambda q, k, v, mask=None: right(q, k, v, mask).detach())
+    assert "No gradient flows back" in found.diagnosis
+    assert found.score == found.max_score - 2  # and it is not tried in a model
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
+def test_nan_and_infinity_equal_nothing(odd):
+    found = minibert.check("attention", lambda q, k, v, mask=None: right(q, k, v, mask) * odd)
+    assert not found.passed
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 4, 7), (2, 3, 1, 7), (3, 4, 7), (1,), ()])
+def test_what_would_broadcast_is_still_the_wrong_shape(shape):
+    found = minibert.check("attention", lambda q, k, v, mask=None: torch.zeros(shape, dtype=torch.float64))
+    assert {stage.name: stage.passed for stage in found.stages}["shape"] is False
+
+
+def test_a_loop_without_end_is_stopped(monkeypatch):
+    monkeypatch.setattr(checking, "LONGEST", 0.3)
+
+    def answer(q, k, v, mask=None):
+        while True:
+            pass
+
+    assert "a loop that does not end?" in minibert.check("attention", answer).diagnosis
+
+
+def test_a_function_that_calls_itself_without_end_is_told_so():
+    def answer(q, k, v, mask=None):
+        return answer(q, k, v, mask)
+
+    assert "calls itself without end" in minibert.check("attention", answer).diagnosis
+
+
+# ------------------------------------------------------------------------------------------------ progress
+
+
+def test_progress_remembers_what_was_passed():
+    assert f"0 of {len(NAMES)} passed" in minibert.progress()
+    minibert.check("attention", lambda q, k, v, mask=None: q)
+    assert "… attention" in minibert.progress()
+    minibert.check("attention", right)
+    minibert.check("attention", lambda q, k, v, mask=None: q)  # a later failure takes nothing away
+    assert "✓ attention" in minibert.progress()
+    assert f"1 of {len(NAMES)} passed" in minibert.progress()
+
+
+def test_a_broken_record_stops_nobody(tmp_path):
+    progress.file().write_text("{")
+    assert minibert.check("attention", right).passed
+    with pytest.raises(MinibertError, match="move it away"):
+        minibert.progress()
+
+
+# ---------------------------------------------------------------------------------------------------- swap
+
+
+def test_swap_replaces_and_puts_back():
+    model = minibert.build("tiny-bert", seed=0).eval()
+    ids = torch.tensor([[5, 6, 7]])
+    before = model(ids).last_hidden_state
+    with minibert.swap(attention=lambda q, k, v, mask=None: torch.zeros_like(q)):
+        assert not torch.equal(model(ids).last_hidden_state, before)
+    assert torch.equal(model(ids).last_hidden_state, before)
+
+
+SWAPPED = [name for name, exercise in exercises().items() if exercise.swap]
+
+
+@pytest.mark.parametrize("name", SWAPPED)
+def test_a_right_answer_runs_a_real_model_and_a_wrong_one_is_found_out(name):
+    exercise = exercises()[name]
+    trouble, note = swap.trial(exercise, exercise.solution)
+    assert trouble is None
+    assert "the same vectors" in note
+    found = [swap.trial(exercise, turned(exercise, mistake)).trouble for mistake in exercise.mistakes]
+    assert sum(trouble is not None for trouble in found) >= len(found) / 2  # a sentence may not show it
+
+
+def test_swap_refuses_what_it_does_not_know():
+    with pytest.raises(MinibertError, match="there is no seam 'atention'"), minibert.swap(atention=right):
+        pass
+    with pytest.raises(MinibertError, match="takes a function"), minibert.swap(attention=3):
+        pass
+
+
+# -------------------------------------------------------------------------------------- values on their way
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None, True, 3, -1.5, math.inf, "text é", [1, [2.5, "x"]], (1, 2), {"a": torch.ones(2, 3), "b": [None]},
+        torch.tensor(2.5, dtype=torch.float64), torch.zeros(0, 3), torch.tensor([True, False]),
+        torch.arange(6).reshape(2, 3).T, Built("generator", (3,)), Call((torch.ones(2),), {"x": 1}, (0,)),
+        Outcome([1.0, Other("set")], (None, torch.ones(1)), (0,), True),
+    ],
+)  # fmt: skip
+def test_values_travel_unchanged(value):
+    back = unpack(pack(value))
+    assert type(back) is type(value)
+    assert pack(back) == pack(value)
+
+
+def test_nan_travels():
+    assert math.isnan(unpack(pack(math.nan)))
+
+
+@pytest.mark.parametrize("data", [b"", b"abc", b"\xff\xff\xff\xff{}", b"\2\0\0\0{}", pack([torch.ones(2)])[:-1]])
+def test_bytes_that_are_no_message_are_refused(data):
+    with pytest.raises(ValueError, match="not a message"):
+        unpack(data)
+
+
+def test_what_cannot_travel_becomes_its_name():
+    class Lies(torch.Tensor):
+        @property
+        def shape(self):
+            return (2, 3)
+
+    outcome = make_call(lambda: [{1, 2}, torch.ones(1).as_subclass(Lies), print], Call())
+    assert all(isinstance(one, Other) for one in outcome.output)
+    assert outcome.output[0].type == "set"
