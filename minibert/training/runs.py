@@ -240,32 +240,43 @@ def pretrain(args: Namespace) -> dict[str, Any]:
     settings = settings_of(
         args, steps_of(args, len(task.examples)), betas=(0.9, 0.98), validate_every=args.validate_every
     )
-    before = loop.validated(model, lambda model: held_out_losses(model, held_out_task))
     start(args, "pretrain")
+    found = train_and_compare(model, task, held_out_task, settings, args.out, device, "pretrain")
+    record = {"command": "pretrain", "parameters": count_parameters(model), **found}
+    return shown(finish(args.out, model, tokenizer, record))
+
+
+def train_and_compare(
+    model: nn.Module,
+    task: MaskedWords,
+    held_out_task: MaskedWords,
+    settings: Settings,
+    folder: str | Path,
+    device: torch.device,
+    title: str,
+) -> dict[str, Any]:
+    """Train on one task, and hold the losses on another against it: before, as often as the settings say, and after."""
+
+    def held_out(model: nn.Module) -> dict[str, float]:
+        return held_out_losses(model, held_out_task)
+
+    before = loop.validated(model.to(device), held_out)
     log = train(
         model,
         task,
         [len(example.ids) for example in task.examples],
         settings,
-        args.out,
+        folder,
         device=device,
-        validate=lambda model: named_held_out(held_out_losses(model, held_out_task)),
-        title="pretrain",
+        validate=lambda model: {f"held_out_{name}": value for name, value in held_out(model).items()},
+        title=title,
     )
-    after = {name: log[-1][f"held_out_{name}"] for name in before}
-    record = {
-        "command": "pretrain",
-        "parameters": count_parameters(model),
+    return {
         "steps": settings.steps,
         "tokens": sum(entry["tokens"] for entry in log),
         "held_out_before": before,
-        "held_out_after": after,
+        "held_out_after": {name: log[-1][f"held_out_{name}"] for name in before},
     }
-    return shown(finish(args.out, model, tokenizer, record))
-
-
-def named_held_out(losses: dict[str, float]) -> dict[str, float]:
-    return {f"held_out_{name}": value for name, value in losses.items()}
 
 
 def model_for(source: str, head: str, tokenizer: Tokenizer, seed: int) -> nn.Module:
@@ -352,25 +363,13 @@ def distill(args: Namespace) -> dict[str, Any]:
         for some in (texts, held_out_texts)
     )
     settings = settings_of(args, steps_of(args, len(texts)), betas=(0.9, 0.98), clip=5.0, warmup=0.05)
-    before = loop.validated(student.to(device), lambda model: held_out_losses(model, held_out_task))
-    log = train(
-        student,
-        task,
-        [len(example.ids) for example in task.examples],
-        settings,
-        args.out,
-        device=device,
-        validate=lambda model: named_held_out(held_out_losses(model, held_out_task)),
-        title="distill",
-    )
+    found = train_and_compare(student, task, held_out_task, settings, args.out, device, "distill")
     record = {
         "command": "distill",
         "teacher": args.teacher,
         "layers": None if args.init == "random" else list(layers),
         "parameters": {"teacher": count_parameters(teacher), "student": count_parameters(student)},
-        "steps": settings.steps,
-        "held_out_before": before,
-        "held_out_after": {name: log[-1][f"held_out_{name}"] for name in before},
+        **found,
     }
     return shown(finish(args.out, student, tokenizer, record))
 
