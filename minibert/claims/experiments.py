@@ -421,7 +421,7 @@ E3 = Experiment(
         "all shared, E = 128": sharing(BOTH, 128),
         "nothing shared, E = 128": sharing((), 128),
     },
-    full=Size(texts=3000, epochs=3, steps=600),
+    full=Size(texts=4500, epochs=3, steps=2000),
     quick=Size(texts=320, epochs=1, steps=20, test_texts=300),
 )
 
@@ -496,6 +496,6 @@ E4 = Experiment(
         "NSP": pairing("NSP"),
         "SOP": pairing("SOP"),
     },
-    full=Size(texts=3000, epochs=3, steps=600),
+    full=Size(texts=4500, epochs=3, steps=2000),
     quick=Size(texts=320, epochs=1, steps=20, test_texts=300),
 )
