@@ -39,7 +39,7 @@ from minibert.tokenizers import load_tokenizer
 from minibert.tokenizers.base import Tokenizer
 from minibert.tokenizers.wordpiece import WordPiece
 from minibert.training.data import Review, load_reviews
-from minibert.training.loop import Settings, train
+from minibert.training.loop import Settings, has_bf16, train
 from minibert.training.pairs import nsp_pairs, sop_pairs, split_sentences
 from minibert.training.runs import chosen_layers, make_student
 from minibert.training.tasks import (
@@ -89,8 +89,8 @@ def run(
 ) -> dict[str, Any]:
     """Train the cells that are not there yet, and return the figures of all.
 
-    folder: the work folder; quick and full runs do not mix in it. Figures: "seeds", "size", "threads", and "cells",
-    a variant -> one dict a seed.
+    folder: the work folder; quick and full runs do not mix in it. Figures: "seeds", "size", "threads", "bf16",
+    and "cells", a variant -> one dict a seed.
     """
     size = experiment.quick if quick else experiment.full
     seeds = list(seeds if seeds is not None else experiment.seeds[:1] if quick else experiment.seeds)
@@ -109,7 +109,8 @@ def run(
         cells[name].append(json.loads(path.read_text(encoding="utf-8")))
         if progress is not None:
             progress(at + 1, len(seeds) * len(names))
-    return {"seeds": seeds, "size": asdict(size), "threads": torch.get_num_threads(), "cells": cells}
+    how = {"threads": torch.get_num_threads(), "bf16": has_bf16("cpu")}
+    return {"seeds": seeds, "size": asdict(size), **how, "cells": cells}
 
 
 # ------------------------------------------------------------------------------------- what experiments share
@@ -173,6 +174,7 @@ def classify(
         batch_size=size.batch_size,
         learning_rate=learning_rate,
         seed=seed,
+        bf16=has_bf16("cpu"),
     )
     task = Labels(chosen, tokenizer, teacher)
     train(model, task, [len(e.ids) for e in chosen], settings, folder, title=folder.name)
@@ -305,6 +307,7 @@ def pretrain(
         learning_rate=PRETRAIN_RATE,
         betas=(0.9, 0.98),
         seed=seed,
+        bf16=has_bf16("cpu"),
     )
     return train(model, task, [len(e.ids) for e in task.examples], settings, folder, title=folder.name)
 
@@ -373,7 +376,7 @@ E2 = Experiment(
         "without cosine": losses((5, 2, 0)),
         "from random weights": losses((5, 2, 1), "random"),
     },
-    full=Size(texts=4500, epochs=3, steps=1000),
+    full=Size(texts=3000, epochs=3, steps=1000),
     quick=Size(texts=320, epochs=1, steps=20, test_texts=300),
 )
 
@@ -421,7 +424,7 @@ E3 = Experiment(
         "all shared, E = 128": sharing(BOTH, 128),
         "nothing shared, E = 128": sharing((), 128),
     },
-    full=Size(texts=4500, epochs=3, steps=2000),
+    full=Size(texts=3000, epochs=3, steps=800),
     quick=Size(texts=320, epochs=1, steps=20, test_texts=300),
 )
 
@@ -496,6 +499,6 @@ E4 = Experiment(
         "NSP": pairing("NSP"),
         "SOP": pairing("SOP"),
     },
-    full=Size(texts=4500, epochs=3, steps=2000),
+    full=Size(texts=3000, epochs=3, steps=800),
     quick=Size(texts=320, epochs=1, steps=20, test_texts=300),
 )

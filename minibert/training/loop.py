@@ -63,6 +63,7 @@ class Settings:
     seed: int = 0
     save_every: int = 200  # steps
     validate_every: int = 0  # steps; 0: at the end only
+    bf16: bool | None = None  # forward passes in bfloat16; None: on a GPU that has it
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "accumulation", "save_every"):
@@ -192,6 +193,14 @@ def pick_device(name: str | None = None) -> torch.device:
         ) from None
 
 
+def has_bf16(device: torch.device | str) -> bool:
+    """Whether the device computes in bfloat16 itself, which is then about twice as fast, on a CPU too."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    can = torch.cpu.get_capabilities()
+    return bool(can.get("avx512_bf16") or can.get("amx_bf16") or can.get("bf16"))
+
+
 # -------------------------------------------------------------------------------------------------- train
 
 
@@ -210,7 +219,7 @@ def train(
 
     lengths: of the texts, in tokens; as many as the objective knows examples. folder: gets training.pt, from which
     a stopped run of the same settings goes on, and log.jsonl. validate: called with the model in evaluation mode;
-    what it returns is logged. On a device that has it, the forward pass runs in bfloat16.
+    what it returns is logged. The forward pass runs in bfloat16 where the settings say so, and on a GPU that has it.
 
     Raises MinibertError when there is nothing to train on, the folder holds a run of other settings or of another
     model, it cannot be written, or the loss or its gradient is no longer a number.
@@ -230,11 +239,8 @@ def train(
     optimiser = make_optimiser(model, settings)
     start, log = resume(folder, model, optimiser, settings) if (folder / STATE).exists() else (0, [])
     wrapped = processes.wrap(model)
-    autocast = (
-        torch.autocast("cuda", dtype=torch.bfloat16)
-        if device.type == "cuda" and torch.cuda.is_bf16_supported()
-        else nullcontext()
-    )
+    bf16 = device.type == "cuda" and has_bf16(device) if settings.bf16 is None else settings.bf16
+    autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16)
     order = batches_from(lengths, settings, start)
     bar = tqdm(
         desc=title,
