@@ -11,6 +11,7 @@ import json
 import linecache
 import random
 import struct
+import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -369,12 +370,20 @@ class Stub(ModuleType):
         raise UsesReference(f"minibert.{name} is not to be had here: an answer is written, not called.")
 
 
+class Deny:
+    """Finds nothing of minibert, before anything else can."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> None:
+        if name.startswith("minibert."):
+            raise UsesReference(f"{name} is not to be had here: an answer is written, not called.")
+
+
 def define(statements: Sequence[tuple[str, int]]) -> tuple[dict[str, Any], list[Problem]]:
     """Run definitions, each a source text and the line that it begins at; returns the names and what went wrong."""
-    import sys
-
     space: dict[str, Any] = {"__name__": "answer"}
     sys.modules["minibert"] = Stub("minibert")
+    sys.meta_path.insert(0, Deny())
     problems = []
     lines: list[str] = []
     for source, line in statements:
@@ -388,20 +397,26 @@ def define(statements: Sequence[tuple[str, int]]) -> tuple[dict[str, Any], list[
     return space, problems
 
 
-def serve(receive: Callable[[], bytes | None], send: Callable[[bytes], None]) -> None:
+def serve(
+    receive: Callable[[], bytes | None], send: Callable[[bytes], None], protections: Mapping[str, bool]
+) -> None:
     """The process's life: definitions come first, then calls, until there are no more.
 
-    A message is ("define", [[source, line], ...]), answered by ("defined", names that can be called, problems), or
-    ("call", name, Call), answered by an Outcome.
+    A message is ("define", [[source, line], ...]), answered by ("defined", names that can be called, problems,
+    protections), or ("call", name, Call), answered by an Outcome.
     """
+    torch.set_num_threads(1)
     space: dict[str, Any] = {}
     while (data := receive()) is not None:
         message = unpack(data)
         if message[0] == "define":
             space, problems = define(message[1])
-            answer: Any = ("defined", [name for name, value in space.items() if callable(value)], problems)
-        else:
+            names = [name for name, value in space.items() if callable(value)]
+            answer: Any = ("defined", names, problems, protections)
+        elif message[1] in space:
             answer = make_call(space[message[1]], message[2])
+        else:
+            answer = Outcome(problem=Problem("NameError", f"{message[1]} is not defined: see what stopped before it"))
         try:
             send(pack(answer))
         except TypeError as error:
