@@ -496,7 +496,7 @@ def evaluate(exercise: Exercise, ask: Ask, swap: Callable[[], str | None] | None
     passed("shape")
     if wrong:
         text = explained() or _stopped_or_differs(wrong[0])
-        # Points for the probes before the first that fails: a later one may come out right by luck, as where 0 is right.
+        # Points for the probes before the first that fails: a later one may come out right by luck, where 0 is right.
         failed("values", wrong_probes[0] / len(compared), text)
         return _finished(exercise, stages, points, _joined(text, wrong[0].text if mistakes else ""), mistakes or ())
     passed("values")

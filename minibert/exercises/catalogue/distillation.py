@@ -926,7 +926,7 @@ STUDENT_FROM_TEACHER = Exercise(
                 "an odd number of layers is halved and rounded down",
                 "of three layers there are two to take, 0 and 2; range(0, num_layers, 2) has them"),
         Mistake("not-renumbered", "numbers", "kept", "the layers keep their teacher's numbers",
-                "the student has no layer 10 to put it in; number them 0, 1, 2, ..."),
+                "the student has no layer 10 to put it in; number them 0, 1, 2 and so on"),
         Mistake("numbered-from-1", "numbers", "from 1", "the student's layers are numbered from 1",
                 "its layer 0 gets nothing; number them 0, 1, 2, ..."),
         Mistake("order-reversed", "numbers", "reversed", "the student's layers stand in reverse",
