@@ -191,8 +191,7 @@ def _tensor_differences(actual: Any, expected: Tensor, axes: Mapping[str, int], 
         )
     elif expected.numel():
         a, e = actual.double(), expected.double()
-        off = (a - e).abs() / (1 + e.abs())
-        off = torch.where((a == e) | (a.isnan() & e.isnan()), 0.0, off.nan_to_num(nan=math.inf, posinf=math.inf))
+        off = relative(a, e)
         distance = float(off.max())
         if distance:
             yield Difference("value", _where_it_differs(a, e, off > TOLERANCE / 10, axes, what), distance)
@@ -217,13 +216,36 @@ def distance(actual: Outcome, expected: Outcome, exercise: Exercise) -> float:
         return math.inf
     if exercise.looks_at_aliases and actual.aliased != expected.aliased:
         return math.inf
-    apart = 0.0
-    for one, other in [(actual.output, expected.output), *zip(actual.grads, expected.grads, strict=False)]:
-        for difference in differences(one, other, {}):
-            apart = max(apart, difference.distance)
-            if math.isinf(apart):
-                return apart
+    apart = gap(actual.output, expected.output)
+    for mine, right in zip(actual.grads, expected.grads, strict=False):
+        if math.isinf(apart):
+            break
+        apart = max(apart, gap(mine, right))
     return apart
+
+
+def gap(actual: Any, expected: Any) -> float:
+    """The largest distance of `differences`, without their words, which take longer than all the rest."""
+    if isinstance(expected, Tensor) and isinstance(actual, Tensor):
+        if actual.shape != expected.shape or (actual.dtype == torch.bool) != (expected.dtype == torch.bool):
+            return math.inf
+        off = relative(actual.double(), expected.double())
+        return float(off.max()) if off.numel() else 0.0
+    if isinstance(expected, Mapping) and isinstance(actual, Mapping):
+        if actual.keys() != expected.keys():
+            return math.inf
+        return max((gap(actual[name], expected[name]) for name in expected), default=0.0)
+    if isinstance(expected, (list, tuple)) and isinstance(actual, (list, tuple)):
+        if len(actual) != len(expected):
+            return math.inf
+        return max(map(gap, actual, expected), default=0.0)
+    return max((one.distance for one in differences(actual, expected, {})), default=0.0)
+
+
+def relative(a: Tensor, e: Tensor) -> Tensor:
+    """Entry by entry, how far a is from e, relative to 1 + the size of e; NaN is as far as can be from all but NaN."""
+    off = (a - e).abs() / (1 + e.abs())
+    return torch.where((a == e) | (a.isnan() & e.isnan()), 0.0, off.nan_to_num(nan=math.inf, posinf=math.inf))
 
 
 def shape(tensor: Tensor, axes: Mapping[str, int]) -> str:

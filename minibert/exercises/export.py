@@ -29,6 +29,7 @@ from minibert.exercises.engine import Exercise
 IMPORTS = """\
 import math
 import random
+from itertools import pairwise
 
 import torch
 from einops import rearrange
