@@ -209,7 +209,7 @@ def test_two_mistakes_and_one_more_are_still_told_apart():
 
     found = minibert.check("attention", answer)
     assert set(found.mistakes) == {"unscaled", "softmax-over-queries"}
-    assert "there is something else" in found.diagnosis
+    assert "but not all that is wrong" in found.diagnosis
 
 
 def test_a_wrong_signature_and_a_crash_are_told_apart():

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import platform
+import signal
+import struct
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -102,7 +106,7 @@ def test_what_does_not_end_is_ended(code, box):
 
 
 def test_the_whole_life_has_a_limit(worker):
-    with Box(worker, Limits(seconds=1.5)) as box, pytest.raises(Stopped):
+    with Box(worker, Limits(seconds=0.8)) as box, pytest.raises(Stopped):
         all(run(box, "import time\ntime.sleep(0.2)\nanswer = 1") for _ in range(100))
 
 
@@ -132,6 +136,58 @@ def test_threads_that_go_on_do_not_keep_it_alive(worker):
     assert box.process.poll() is not None
 
 
+def test_sys_exit_and_endless_recursion_are_errors_like_any_other(box):
+    assert run(box, "import sys\nsys.exit(3)") == "SystemExit: 3"
+    assert "RecursionError" in run(box, "def f(): return f()\nf()")
+    assert run(box, "answer = 1") == 1
+
+
+def test_messages_without_end_do_not_fill_this_process(box):
+    code = "import threading, time\ndef f():\n    time.sleep(0.2)\n    while True: send(bytes(30 * 2**20))\n"
+    run(box, code + "threading.Thread(target=f, daemon=True).start()\nanswer = 1")
+    time.sleep(0.5)
+    assert box.arrived.qsize() == 1
+    with pytest.raises(Stopped, match="nobody had asked"):
+        run(box, "answer = 1", seconds=5)
+
+
+def test_what_it_prints_without_end_is_dropped(box):
+    run(box, "import threading, os\ndef f():\n    while True: os.write(2, bytes(2**20))\n"
+        "threading.Thread(target=f, daemon=True).start()\nanswer = 1")  # fmt: skip
+    time.sleep(0.3)
+    assert run(box, "answer = 1") == 1
+    assert len(box.printed) == box.limits.output_kb * 1024
+
+
+def test_closing_twice_kills_nobody_else(worker, monkeypatch):
+    box = Box(worker)
+    box.close()
+    monkeypatch.setattr(os, "killpg", lambda *_: pytest.fail("whose number is it by now?"), raising=False)
+    box.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no signal for it")
+def test_it_does_not_outlive_this_process(worker, tmp_path):
+    code = f"""
+from pathlib import Path
+from minibert.exercises.isolation import Box
+box = Box(Path({str(worker)!r}))
+print(box.ask(b"import os; answer = os.getpid()").decode(), flush=True)
+box.ask(b"while True: pass")
+"""
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}  # where the folder stays, for nobody is there to remove it
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment) as grader:
+        boxed = int(grader.stdout.readline())
+        time.sleep(0.3)  # it is in the loop by now, and would not see that nobody speaks to it any more
+        grader.send_signal(signal.SIGKILL)
+    until = time.monotonic() + 5
+    while isolation._threads(boxed) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert isolation._threads(boxed) in (0, 1)  # gone, or a zombie where nobody collects orphans
+    if isolation._threads(boxed):
+        assert "State:\tZ" in Path(f"/proc/{boxed}/status").read_text()
+
+
 @pytest.mark.parametrize(
     "data", ["struct.pack('<Q', 2**60)", "struct.pack('<Q', 100) + b'half'", "b'abc'", "struct.pack('<Q', 2**27)"]
 )
@@ -149,7 +205,24 @@ def test_a_message_that_lies_about_its_length_is_refused(data, box):
 def test_memory_has_a_limit_and_an_error_is_all_that_happens(box):
     assert "MemoryError" in run(box, "answer = len(bytearray(100 * 2**30))")
     assert "MemoryError" in run(box, "x = []\nwhile True: x.append(bytearray(2**24))")
+    shared = "import mmap\nm = mmap.mmap(-1, 500 * 2**20)\nfor at in range(0, len(m), 4096): m[at] = 1"
+    assert "OSError" in run(box, shared)
     assert run(box, "answer = 1") == 1
+
+
+@linux
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("for n in range(20): open(str(n), 'wb').write(bytes(2**20))", "MB of files"),
+        ("for n in range(1500): open(str(n), 'wb')", "MB of files"),
+        ("import threading\nthreading.stack_size(65536)\n"
+         "for _ in range(200): threading.Thread(target=time.sleep, args=(9,), daemon=True).start()", "threads"),
+    ],
+)  # fmt: skip
+def test_what_no_resource_limit_counts_has_a_limit(code, said, worker):
+    with Box(worker, Limits(seconds=20, folder_mb=4)) as box, pytest.raises(Stopped, match=said):
+        run(box, "import time\n" + code + "\ntime.sleep(9)")
 
 
 @linux
@@ -166,18 +239,35 @@ def test_all_protections_are_on(box):
     assert run(box, "answer = protections") == dict.fromkeys(("files", "limits", "processes", "network"), True)
 
 
+CALL = """
+import ctypes, os
+l = ctypes.CDLL(None, use_errno=True)
+def call(returned):
+    if returned == -1: raise OSError(ctypes.get_errno(), "refused")
+"""
 REFUSED = {
     "a new process": "import os\nanswer = os.fork()",
     "another program": "import os\nos.execv('/bin/true', ['true'])",
     "a subprocess": "import subprocess\nanswer = subprocess.run(['/bin/true']).returncode",
     "the network": "import socket\nsocket.socket()",
     "a signal to the parent": "import os\nos.kill(os.getppid(), 9)",
+    "a signal to itself": "import signal\nsignal.raise_signal(signal.SIGSTOP)",
     "a signal to its group": "import os\nos.killpg(0, 19)",
     "a session of its own": "import os\nos.setsid()",
     "higher limits": "import resource\nresource.setrlimit(resource.RLIMIT_CPU, (1000, 1000))",
     "the modes of others' files": "import os\nos.chmod(WORKER, 0o777)",
-    "a mount": "import ctypes\nl = ctypes.CDLL(None, use_errno=True)\n"
-    "if l.mount(b'none', b'/mnt', b'tmpfs', 0, None): raise PermissionError",
+    "other limits for the parent": "import os, resource\nresource.prlimit(os.getppid(), resource.RLIMIT_NOFILE)",
+    "a lower rank for the parent": "import os\nos.setpriority(0, os.getppid(), 19)",
+    "another processor for the parent": "import os\nos.sched_setaffinity(os.getppid(), [0])",
+    "signals of files to the parent": "import fcntl, os\nfcntl.fcntl(os.pipe()[0], 8, os.getppid())",
+    "living on without the parent": CALL + "call(l.prctl(1, 0, 0, 0, 0))",
+    "memory that nobody counts": CALL + "call(l.shmget(0, 2**20, 0o1600))",
+    "a file in memory": "import os\nos.memfd_create('x')",
+    "watching others' files": CALL + "call(l.inotify_init())",
+    "a key in the kernel": CALL + "call(l.syscall(ADD_KEY, b'user', b'x', b'y', 1, -3))",
+    "a folder closed to its owner": "import os\nos.mkdir('d', 0)",
+    "a socket of two ends": "import socket\nsocket.socketpair()",
+    "a mount": CALL + "call(l.mount(b'none', b'/mnt', b'tmpfs', 0, None))",
     "reading a file of the user": "answer = open(OUTSIDE).read()",
     "reading the library": "answer = open(LIBRARY).read()",
     "reading the parent's memory map": "import os\nanswer = open(f'/proc/{os.getppid()}/environ').read()",
@@ -205,6 +295,8 @@ def shared_box(tmp_path_factory):
 def test_it_is_refused(what, shared_box):
     box, folder = shared_box
     names = {"OUTSIDE": str(folder / "outside"), "WORKER": str(folder / "worker.py"), "LIBRARY": isolation.__file__}
+    column = isolation.ARCHITECTURES[platform.machine()][0]
+    names["ADD_KEY"] = isolation.REFUSED["add_key"][column]
     constants = "".join(f"{name} = {value!r}\n" for name, value in names.items())
     said = run(box, constants + REFUSED[what])
     assert isinstance(said, str)
@@ -218,3 +310,67 @@ def test_what_an_answer_needs_is_allowed(shared_box):
     code = "import threading, tempfile, decimal\nt = threading.Thread(target=print)\nt.start(); t.join()\n"
     code += "f = tempfile.TemporaryFile(); f.write(b'x'); open('own', 'w').write('y'); answer = open('own').read()"
     assert run(box, code) == "y"
+
+
+@linux
+def test_torch_works_inside_and_minibert_is_not_there(tmp_path):
+    worker = tmp_path / "worker.py"
+    worker.write_text("import torch\n" + WORKER)
+    with Box(worker) as box:
+        code = "import torch\nfrom torch import nn\nx = torch.ones(300, 300, requires_grad=True)\n"
+        code += "optimizer = torch.optim.AdamW([x])\nnn.functional.softmax(x @ x, -1).sum().backward()\n"
+        code += "optimizer.step()\nanswer = list(x.grad.shape)"
+        assert run(box, code) == [300, 300]
+        assert run(box, "import minibert").startswith(("ModuleNotFoundError", "ImportError", "PermissionError"))
+        assert "memory" in run(box, "import torch\ntorch.ones(25_000_000_000)")
+
+
+def test_what_is_hidden_is_left_out_wherever_it_lies(tmp_path):
+    ours, other = tmp_path / "lib" / "packages" / "minibert", tmp_path / "lib" / "packages" / "torch"
+    for folder in (ours, other, tmp_path / "lib" / "more"):
+        folder.mkdir(parents=True)
+    (tmp_path / "lib" / "up").symlink_to(tmp_path)
+    (tmp_path / "lib" / "alias").symlink_to(ours)
+    granted = dict(isolation._without(tmp_path / "lib", {ours}))
+    whole = {path for path, access in granted.items() if access & isolation.READ_FILE}
+    assert whole == {other, tmp_path / "lib" / "more"}
+    assert all(access == isolation.READ_DIR for path, access in granted.items() if path not in whole)
+
+
+# ------------------------------------------------------------------------- the filter, on either architecture
+
+
+def ruled(machine: str, number: int, *arguments: int, architecture: int | None = None) -> int:
+    """What the filter says to a system call, by a reading of its lines as the kernel reads them."""
+    known = isolation.ARCHITECTURES[machine][1] if architecture is None else architecture
+    data = struct.pack("<IIQ6Q", number, known, 0, *arguments, *[0] * (6 - len(arguments)))
+    program, at, held = isolation._program(machine), 0, 0
+    while True:
+        what, so, otherwise, value = program[at]
+        if what == 0x06:
+            return value
+        if what == 0x20:
+            (held,) = struct.unpack_from("<I", data, value)
+        else:
+            holds = {0x15: held == value, 0x35: held >= value, 0x45: bool(held & value)}[what]
+            at += so if holds else otherwise
+        at += 1
+
+
+@pytest.mark.parametrize("machine", isolation.ARCHITECTURES)
+def test_the_filter_refuses_what_it_lists_and_allows_threads_and_files(machine):
+    column, _, clone, _ = isolation.ARCHITECTURES[machine]
+    refuse, allow = isolation.REFUSE, isolation.ALLOW
+    for name, both in isolation.REFUSED.items():
+        assert both[column] is None or ruled(machine, both[column]) == refuse, name
+    for name, (*both, argument, values) in isolation.ONLY_WITH.items():
+        for value in values:
+            assert ruled(machine, both[column], *[99] * argument, value) == allow, name
+        assert ruled(machine, both[column], *[values[0]] * argument, 4321) == refuse, name
+    assert ruled(machine, clone, isolation.CLONE_THREAD | 0x50F00) == allow
+    assert ruled(machine, clone, 17) == refuse
+    assert ruled(machine, isolation.CLONE3) == isolation.ABSENT
+    read, write, openat = [(0, 1, 257), (63, 64, 56)][column]
+    assert {ruled(machine, number) for number in (read, write, openat)} == {allow}
+    assert ruled(machine, read, architecture=0x40000003) == refuse  # the 32-bit calls have other numbers
+    assert ruled(machine, isolation.X32 + read) == refuse

@@ -145,7 +145,7 @@ def differences(actual: Any, expected: Any, axes: Mapping[str, int], where: str 
             return
         missing, extra = [n for n in expected if n not in actual], [n for n in actual if n not in expected]
         if missing or extra:
-            parts = [f"lacks {_listed(missing)}"] * bool(missing) + [f"has {_listed(extra)} too many"] * bool(extra)
+            parts = [f"lacks “{_listed(missing)}”"] * bool(missing) + [f"has “{_listed(extra)}” too many"] * bool(extra)
             yield Difference("shape", f"{what} {' and '.join(parts)}", math.inf)
         for name in expected:
             if name in actual:
@@ -155,8 +155,12 @@ def differences(actual: Any, expected: Any, axes: Mapping[str, int], where: str 
         if not isinstance(actual, (list, tuple)):
             yield Difference("type", f"{what} is {_kind(actual)}, but should be {_kind(expected)}", math.inf)
             return
+        if all(isinstance(one, str) for one in [*actual, *expected]):
+            if list(actual) != list(expected):
+                yield Difference("value", f"{what} is {_shown(actual)}, expected {_shown(expected)}", math.inf)
+            return
         if len(actual) != len(expected):
-            yield Difference("shape", f"{what} has {len(actual)} entries, expected {len(expected)}", math.inf)
+            yield Difference("shape", f"{what} is {len(actual)} long, expected {len(expected)}", math.inf)
         for number, (a, e) in enumerate(zip(actual, expected, strict=False)):
             yield from differences(a, e, axes, f"{where}[{number}]" if where else f"entry {number}")
     elif isinstance(expected, float) or (isinstance(expected, int) and not isinstance(expected, bool)):
@@ -274,7 +278,9 @@ def _where_it_differs(a: Tensor, e: Tensor, wrong: Tensor, axes: Mapping[str, in
         if not along.all():
             places.append(f"only where {name} is {_listed(along.nonzero().flatten().tolist()[:8])}")
     first = ", ".join(f"{name} {index}" for name, index in zip(names, at, strict=True))
-    mine, right = _number(a[tuple(at)].item()), _number(e[tuple(at)].item())
+    mine, right = (_number(x[tuple(at)].item()) for x in (a, e))
+    if mine == right:  # they differ further behind
+        mine, right = (f"{x[tuple(at)].item():.9g}" for x in (a, e))
     extent = f" ({'; '.join(places)})" if places else ""
     return (
         f"{what} differs in {share}{extent}; the first is at {first}: {mine}, expected {right}" + _common_factor(a, e)
@@ -293,6 +299,11 @@ def _common_factor(a: Tensor, e: Tensor) -> str:
     if e.numel() > 1 and bool((gaps - gaps[0]).abs().max() < 1e-9):
         return f". Every entry is off by the same {_number(float(gaps[0]))}"
     return ""
+
+
+def _shown(texts: Sequence[str]) -> str:
+    """A list of texts, cut where it is long."""
+    return repr(list(texts)) if len(texts) <= 12 else f"{list(texts[:12])!r} and {len(texts) - 12} more"
 
 
 def _kind(value: Any) -> str:
@@ -353,16 +364,23 @@ def diagnose(exercise: Exercise, found: Sequence[Outcome]) -> tuple[Mistake, ...
     return ()
 
 
-def diagnose_one(exercise: Exercise, probe: int, found: Outcome) -> tuple[Mistake, ...]:
+def diagnose_one(
+    exercise: Exercise, probe: int, found: Sequence[Outcome], wrong: Sequence[int]
+) -> tuple[Mistake, ...]:
     """The only explanation, of one mistake or of two, for what the answer did in one probe; none where there are more.
 
-    For answers that are wrong in yet another way elsewhere.
+    For answers that are wrong in yet another way elsewhere. wrong: the probes that it fails. In those that it passes,
+    the explanation must pass as well.
     """
+    right = [number for number in range(len(found)) if number not in wrong]
     for candidates in _explanations(exercise):
         fitting = [
             mistakes
             for mistakes in candidates
-            if distance(found, mistaken(exercise, mistakes, probe), exercise) <= exercise.tolerance
+            if all(
+                distance(found[number], mistaken(exercise, mistakes, number), exercise) <= exercise.tolerance
+                for number in (probe, *right)
+            )
         ]
         if fitting:
             return fitting[0] if len(fitting) == 1 else ()
@@ -432,10 +450,13 @@ class Result:
 
     def hint(self) -> str:
         """The next hint: each call says a little more, up to a sketch of the code."""
+        if self.passed:
+            return "It passes: there is nothing left to hint at."
         ladder = hints_for(self.exercise, self.mistakes)
-        given = _hints_given.get(self.exercise.name, 0)
-        _hints_given[self.exercise.name] = min(given + 1, len(ladder) - 1)
-        return ladder[given]
+        about = (self.exercise.name, self.mistakes)
+        given = _hints_given.get(about, 0)
+        _hints_given[about] = given + 1
+        return ladder[min(given, len(ladder) - 1)]
 
     def require(self) -> None:
         """Raise AssertionError with the diagnosis unless the answer passed: for tests and graded cells."""
@@ -456,7 +477,7 @@ class Result:
     __repr__ = __str__
 
 
-_hints_given: dict[str, int] = {}
+_hints_given: dict[tuple[str, tuple[str, ...]], int] = {}  # how many, of an exercise and what was wrong
 
 
 def hints_for(exercise: Exercise, mistakes: Sequence[str] = ()) -> list[str]:
@@ -488,8 +509,10 @@ def evaluate(exercise: Exercise, ask: Ask, swap: Callable[[], str | None] | None
         if mistakes or not wrong_probes:
             return said_of(mistakes)
         number = wrong_probes[0]
-        mistakes = diagnose_one(exercise, number, found[number])
-        return f"{said_of(mistakes)} And there is something else." if mistakes else ""
+        mistakes = diagnose_one(exercise, number, found, wrong_probes)
+        if not mistakes:
+            return ""
+        return f"{said_of(mistakes)} That explains the probe “{probes[number].name}”, but not all that is wrong."
 
     def failed(name: str, share: float, text: str) -> None:
         stages.append(Stage(name, False, round(share * points[name], 2), points[name], text))

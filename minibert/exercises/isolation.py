@@ -5,14 +5,20 @@ in (`shut_in`) and then serves `worker.py`. What keeps the code in, and what doe
 
 Linux (5.13 or newer, x86-64 or 64-bit Arm)
     Files: Landlock lets it read Python's library and the installed packages except minibert, and write only its own
-    scratch folder. Network, new processes, signals, and calls that change the machine: refused by a seccomp filter.
-    As root it loses every capability first. Memory, processor time, file size: resource limits. Time: the parent
-    kills it. Not covered: it may read the installed packages, world-readable system libraries and its own memory; it
-    sees which files exist where it may read; older kernels (before 6.2) let it cut files short that it could write;
-    a bug in the kernel; what is learned from timing.
-Other Unix systems, macOS, older Linux
-    Resource limits and the parent's clock only. It can read what you can read, write what you can write (in its
-    scratch folder by default), and use the network. macOS does not enforce the limit on memory.
+    scratch folder, in which it makes files and nothing else. Network, new processes, signals, and calls that reach
+    other processes or change the machine: refused by a seccomp filter. As root it loses every capability first.
+    Memory (the address space, shared memory with it), processor time, file size: resource limits. Time, the size of
+    its folder and the number of its threads: the parent looks, ten times a second for the last two, and kills it.
+    Not covered: it may read the installed packages, system libraries and its own memory; it can ask of any path
+    whether it exists, how large it is and of what time; older kernels (before 6.2) let it cut files short that it
+    could write; between two looks it can overshoot; a bug in the kernel; what is learned from timing.
+Linux without Landlock (older kernels, some containers) or on other processors
+    Without Landlock the seccomp filter still refuses network, processes and signals, but it can read what you can
+    read and write what you can write. On other processors it is the other way round.
+macOS, other Unix systems
+    Resource limits and the parent's clock only. It can read and write what you can (it starts in its scratch folder),
+    and use the network. macOS does not enforce the limit on memory. Where new processes are not refused, one that
+    leaves the process group outlives it.
 Windows
     The parent's clock only.
 Everywhere: what it says about itself may be a lie, so the marks are decided elsewhere, from the values it sends. And
@@ -39,7 +45,7 @@ import sysconfig
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -49,19 +55,22 @@ LENGTH = struct.Struct("<Q")
 
 @dataclass(frozen=True)
 class Limits:
-    """seconds: the whole life of the process. memory_mb: beyond what torch itself takes. output_kb: kept of what it
-    prints. frame_mb: the largest message that is accepted from it."""
+    """seconds: the whole life of the process. memory_mb: beyond what torch itself takes. file_mb: one file; folder_mb:
+    all that it keeps in its folder. output_kb: kept of what it prints. frame_mb: the largest message accepted from it.
+    """
 
     seconds: float = 60.0
     cpu_seconds: int = 60
     memory_mb: int = 1024
     file_mb: int = 8
+    folder_mb: int = 64
+    threads: int = 64
     output_kb: int = 64
     frame_mb: int = 64
 
 
 class Stopped(Exception):
-    """The process is no more. reason: "time", "ended" (it ended or was ended by a limit) or "protocol"."""
+    """The process is no more. reason: "time", "cpu", "ended" (it ended or was ended by a limit) or "protocol"."""
 
     def __init__(self, reason: str, message: str):
         super().__init__(message)
@@ -80,18 +89,25 @@ class Box:
         self.scratch = Path(tempfile.mkdtemp(prefix="minibert-box-"))
         self.printed = bytearray()
         self.arrived: queue.Queue[bytes | Stopped] = queue.Queue()
-        options = json.dumps({"worker": str(worker), "scratch": str(self.scratch), "limits": asdict(limits)})
+        self.asked = False
+        self.closed = threading.Event()
+        options = {"worker": str(worker), "scratch": str(self.scratch), "limits": asdict(limits), "parent": os.getpid()}
+        # Isolated mode leaves out the user's own packages, where torch may lie.
+        options["packages"] = [folder for folder in sys.path if _holds_packages(folder)]
         self.process = subprocess.Popen(
-            [python, "-I", "-B", __file__, options],
+            [python, "-I", "-B", __file__, json.dumps(options)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            bufsize=0,  # so that no lock of a buffer is held where a thread waits, and closing never waits for it
             cwd=self.scratch,
             env=_environment(self.scratch),
             start_new_session=True,
         )
-        for read in (self._read_messages, self._read_output):
-            threading.Thread(target=read, daemon=True).start()
+        works = (self._read_messages, self._read_output, self._watch)
+        self.threads = [threading.Thread(target=work, daemon=True) for work in works]
+        for thread in self.threads:
+            thread.start()
 
     def __enter__(self) -> Box:
         return self
@@ -106,13 +122,12 @@ class Box:
 
     def ask(self, message: bytes, seconds: float | None = None) -> bytes:
         """Send a message and wait for the one that answers it. Raises Stopped, and then the process is gone."""
-        allowed = min(self.until - time.monotonic(), seconds or self.limits.seconds)
-        if not self.arrived.empty():
-            self._stop("protocol", "it sent a message that nobody had asked for")
+        allowed = max(0.01, min(self.until - time.monotonic(), self.limits.seconds if seconds is None else seconds))
+        self.asked = True
         # In a thread, for a process that does not read would hold up the writer.
         threading.Thread(target=self._write, args=(message,), daemon=True).start()
         try:
-            answer = self.arrived.get(timeout=max(allowed, 0.01))
+            answer = self.arrived.get(timeout=allowed)
         except queue.Empty:
             self._stop("time", f"no answer in {allowed:.0f} s: is there a loop that does not end?")
         if isinstance(answer, Stopped):
@@ -124,73 +139,140 @@ class Box:
         raise Stopped(reason, message)
 
     def close(self) -> None:
-        """Kill whatever is left of it and remove its folder."""
+        """Kill whatever is left of it and remove its folder. A second call does nothing."""
+        if self.closed.is_set():  # its number may be another process's by now
+            return
+        self.closed.set()
         if hasattr(os, "killpg"):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)
         with contextlib.suppress(ProcessLookupError):
             self.process.kill()
         self.process.wait()
+        until = time.monotonic() + 1  # longer only where a process of its own that got away holds the pipes
+        for thread in self.threads:
+            thread.join(max(0, until - time.monotonic()))
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.close()
-        shutil.rmtree(self.scratch, ignore_errors=True)
+        _remove(self.scratch)
 
     def _write(self, message: bytes) -> None:
+        left = memoryview(LENGTH.pack(len(message)) + message)
         with contextlib.suppress(OSError, ValueError):  # it is gone, which the reader tells
-            self.process.stdin.write(LENGTH.pack(len(message)) + message)
-            self.process.stdin.flush()
+            while left:
+                left = left[self.process.stdin.write(left) :]
 
     def _read_messages(self) -> None:
-        stream = self.process.stdout
+        """Hand over one message for each that was asked for. One more, and there is no more reading: unasked messages
+        without end would fill this process's memory."""
         try:
-            while True:
-                message = read_message(stream, self.limits.frame_mb * 2**20)
-                if message is None:
-                    self.arrived.put(self._how_it_ended())
-                    return
+            largest = self.limits.frame_mb * 2**20
+            while (message := read_message(self.process.stdout, largest, lambda: self.asked)) is not None:
+                self.asked = False
                 self.arrived.put(message)
+            self.arrived.put(self._how_it_ended())
         except (OSError, ValueError) as error:
             self.arrived.put(Stopped("protocol", f"it sent no proper message ({error})"))
+
+    def _watch(self) -> None:
+        """End it when it goes beyond what no resource limit of the system counts."""
+        while not self.closed.wait(0.1):
+            if (threads := _threads(self.process.pid)) > self.limits.threads:
+                beyond = f"it ran {threads} threads, and {self.limits.threads} are allowed"
+            elif _size(self.scratch) > self.limits.folder_mb * 2**20:
+                beyond = f"it wrote more than {self.limits.folder_mb} MB of files"
+            else:
+                continue
+            self.arrived.put(Stopped("ended", beyond))
+            self.process.kill()
+            return
 
     def _how_it_ended(self) -> Stopped:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(timeout=2)
         code = self.process.returncode
         if code is not None and code < 0:
-            name = signal.Signals(-code).name
-            if name in ("SIGXCPU", "SIGKILL"):
-                return Stopped("ended", "it used more processor time or memory than it may")
+            name = next((one.name for one in signal.Signals if one == -code), f"signal {-code}")
+            if name == "SIGXCPU":
+                return Stopped("cpu", f"it used more than {self.limits.cpu_seconds} s of processor time")
+            if name == "SIGKILL":
+                return Stopped("ended", "the system ended it: it used more processor time or memory than it may")
             return Stopped("ended", f"the process was ended by {name}")
         return Stopped("ended", f"the process ended by itself (status {code})")
 
     def _read_output(self) -> None:
         with contextlib.suppress(OSError, ValueError):
-            while data := self.process.stderr.read1(2**16):  # what is too much is read all the same, and dropped
+            while data := self.process.stderr.read(2**16):  # what is too much is read all the same, and dropped
                 self.printed += data[: max(0, self.limits.output_kb * 1024 - len(self.printed))]
 
 
-def read_message(stream: BinaryIO, largest: int) -> bytes | None:
-    """The next message, or None at the end. Raises ValueError for one that is cut short or too long."""
-    head = stream.read(LENGTH.size)
+def read_message(stream: BinaryIO, largest: int, expected: Callable[[], bool] = lambda: True) -> bytes | None:
+    """The next message, or None at the end. Raises ValueError for one that is cut short, too long or not expected."""
+    head = _read(stream, LENGTH.size)
     if not head:
         return None
+    if not expected():
+        raise ValueError("one that nobody had asked for")
     if len(head) < LENGTH.size:
         raise ValueError("half a length")
     (size,) = LENGTH.unpack(head)
     if size > largest:
         raise ValueError(f"{size} bytes, where {largest} is the most")
-    message = stream.read(size)
+    message = _read(stream, size)
     if len(message) < size:
         raise ValueError("half a message")
     return message
+
+
+def _read(stream: BinaryIO, size: int) -> bytes:
+    """So many bytes, or fewer at the end; memory is taken for what has come, not for what was announced."""
+    parts = bytearray()
+    while len(parts) < size and (part := stream.read(min(size - len(parts), 2**20))):
+        parts += part
+    return bytes(parts)
+
+
+def _threads(process: int) -> int:
+    """How many threads a process has; 0 where there is no telling."""
+    try:
+        return int(Path(f"/proc/{process}/status").read_text(encoding="ascii").split("Threads:")[1].split()[0])
+    except (OSError, IndexError, UnicodeDecodeError):
+        return 0
+
+
+def _size(folder: Path) -> int:
+    """The bytes that the files of a folder take, 4 kB at least for each; 0 where there is no telling."""
+    try:
+        with os.scandir(folder) as entries:
+            return sum(max(4096, entry.stat(follow_symlinks=False).st_size) for entry in entries)
+    except OSError:  # one was removed meanwhile, or all
+        return 0
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, and the folders in it that were closed to their owner."""
+    for path, names, _ in os.walk(folder):
+        for inner in (Path(path, name) for name in names):
+            if not inner.is_symlink():
+                with contextlib.suppress(OSError):
+                    inner.chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _holds_packages(folder: str) -> bool:
+    return Path(folder).name in ("site-packages", "dist-packages")
 
 
 def _environment(scratch: Path) -> dict[str, str]:
     """Nothing of the parent's but what Python needs; one thread for whatever computes."""
     kept = {name: os.environ[name] for name in ("SYSTEMROOT", "LD_LIBRARY_PATH", "LANG") if name in os.environ}
     one_thread = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS", "NUMEXPR")}
-    return {**kept, **one_thread, "PATH": os.defpath, "HOME": str(scratch), "TMPDIR": str(scratch)}
+    # One arena: others would set aside address space, which is limited. And no graphics card.
+    fixed = {"MALLOC_ARENA_MAX": "1", "CUDA_VISIBLE_DEVICES": "", "PATH": os.defpath}
+    # The last is torch's, whose optimizers would make a folder, and the process makes none.
+    folders = dict.fromkeys(("HOME", "TMPDIR", "TEMP", "TMP", "TORCHINDUCTOR_CACHE_DIR"), str(scratch))
+    return {**kept, **one_thread, **fixed, **folders}
 
 
 # --------------------------------------------------------------------------------------------- the child's end
@@ -204,6 +286,13 @@ def main(options: str) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)  # what is printed goes the way of the errors
     worker_source = Path(asked["worker"]).read_text(encoding="utf-8")
+    sys.path += [folder for folder in asked["packages"] if folder not in sys.path]
+    if libc is not None:
+        # It dies with the parent, or rather with the thread of it that made the box. The parent may be gone already.
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != asked["parent"]:
+            sys.exit("the parent is gone")
+        _drop_capabilities()  # before there are other threads, for each has its own
     protections = {"files": _landlock(scratch, [Path(asked["worker"])])}
     worker = _module("worker", asked["worker"], worker_source)  # imports torch
     protections |= shut_in(limits)
@@ -227,9 +316,8 @@ def _module(name: str, path: str, source: str) -> Any:
 def shut_in(limits: Limits) -> dict[str, bool]:
     """Take from this process what it will not need. Returns what could be taken: a name -> whether it was."""
     found = {"limits": _resource_limits(limits)}
-    if sys.platform == "linux":
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # it does not outlive the parent
-        _drop_capabilities()
+    if libc is not None:
+        libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)  # no picture of its memory for a crash reporter
     calls = _seccomp()
     return found | {"processes": calls, "network": calls}
 
@@ -239,11 +327,11 @@ def _resource_limits(limits: Limits) -> bool:
         import resource
     except ImportError:  # Windows
         return False
-    sizes = {"CPU": limits.cpu_seconds, "FSIZE": limits.file_mb * 2**20, "CORE": 0, "NOFILE": 256}
+    sizes = {"CPU": limits.cpu_seconds, "FSIZE": limits.file_mb * 2**20, "CORE": 0, "NOFILE": 64}
     if sys.platform == "linux":
         status = Path("/proc/self/status").read_text(encoding="ascii")
-        taken = int(status.split("VmData:")[1].split()[0]) * 1024
-        sizes["DATA"] = taken + limits.memory_mb * 2**20
+        taken = int(status.split("VmSize:")[1].split()[0]) * 1024
+        sizes["AS"] = taken + limits.memory_mb * 2**20  # and not DATA, which leaves out shared memory
     else:
         sizes |= {"AS": 64 * limits.memory_mb * 2**20, "NPROC": 0}
     for name, size in sizes.items():
@@ -255,7 +343,7 @@ def _resource_limits(limits: Limits) -> bool:
 # The rest is Linux. Numbers are the kernel's (include/uapi/linux/*.h and its system call tables).
 
 libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
 
 
 def _drop_capabilities() -> None:
@@ -265,7 +353,8 @@ def _drop_capabilities() -> None:
 
 
 # Landlock's rights: read a file or a folder; and all there are, by the version that brought them.
-READ_FILE, READ_DIR, EXECUTE, WRITE_FILE, IOCTL_DEV = 1 << 2, 1 << 3, 1 << 0, 1 << 1, 1 << 15
+EXECUTE, WRITE_FILE, READ_FILE, READ_DIR, REMOVE_FILE, MAKE_FILE, TRUNCATE = (1 << n for n in (0, 1, 2, 3, 5, 8, 14))
+OWN_FOLDER = WRITE_FILE | READ_FILE | READ_DIR | REMOVE_FILE | MAKE_FILE | TRUNCATE  # no folders, links, pipes in it
 RIGHTS_BY_VERSION = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1, 5: (1 << 16) - 1}
 LANDLOCK_CREATE, LANDLOCK_ADD, LANDLOCK_RESTRICT = 444, 445, 446  # the same on every architecture
 
@@ -285,8 +374,7 @@ def _landlock(scratch: Path, readable: Sequence[Path]) -> bool:
     rules = libc.syscall(LANDLOCK_CREATE, attributes, size, 0)
     if rules < 0:
         return False
-    allowed = dict.fromkeys([*_library(), *readable], READ_FILE | READ_DIR | EXECUTE)
-    allowed |= {scratch: rights & ~IOCTL_DEV}
+    allowed = dict(_library()) | dict.fromkeys(readable, READ_FILE) | {scratch: OWN_FOLDER}
     allowed |= {Path(f"/dev/{name}"): READ_FILE | WRITE_FILE for name in ("null", "zero", "urandom", "random")}
     for path, access in allowed.items():
         if not path.is_dir():
@@ -303,22 +391,33 @@ def _landlock(scratch: Path, readable: Sequence[Path]) -> bool:
     return done
 
 
-def _library() -> Iterator[Path]:
-    """What Python and the packages need to read: all but minibert."""
-    paths = sysconfig.get_paths()
-    packages = {Path(paths["purelib"]), Path(paths["platlib"])}
+def _library() -> Iterator[tuple[Path, int]]:
+    """What Python and the packages need to read: all but minibert, wherever it is installed."""
+    packages = {Path(folder).resolve() for folder in sys.path if _holds_packages(folder)}
+    hidden = {Path(__file__).resolve().parents[1]}
     for folder in packages:
-        if folder.is_dir():
-            ours = ("minibert", "__editable__")
-            yield from (entry for entry in folder.iterdir() if not entry.name.startswith(ours))
-    for name in ("stdlib", "platstdlib"):
-        folder = Path(paths[name])
-        if folder.is_dir():  # one by one, for the packages may lie in it
-            yield from (entry for entry in folder.iterdir() if entry not in packages and entry.name != "site-packages")
-    yield Path(sys.base_prefix) / "lib" / f"libpython{sys.version_info.major}.{sys.version_info.minor}.so.1.0"
-    yield from map(Path, ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/local/lib", "/etc/ld.so.cache"))
-    yield from map(Path, ("/proc/cpuinfo", "/proc/meminfo", "/proc/self", "/sys/devices/system/cpu"))
-    yield Path("/usr/share/zoneinfo")
+        hidden |= {*folder.glob("minibert*"), *folder.glob("__editable__*")}
+    paths = sysconfig.get_paths()
+    folders = [*packages, Path(paths["stdlib"]), Path(paths["platstdlib"])]
+    folders += map(Path, ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache"))
+    for base in (Path(sys.base_prefix, "lib"), Path("/usr/local/lib")):
+        folders += base.glob("*.so*")
+    folders += map(Path, ("/proc/cpuinfo", "/proc/meminfo", "/proc/self", "/sys/devices/system/cpu"))
+    for folder in folders:
+        yield from _without(folder.resolve(), hidden)
+
+
+def _without(path: Path, hidden: set[Path]) -> Iterator[tuple[Path, int]]:
+    """A path and the right to read it; or, if something hidden lies in it, to list it and to read the rest of it."""
+    if path in hidden:
+        return
+    if not any(path in one.parents for one in hidden):
+        yield path, READ_FILE | READ_DIR | EXECUTE
+        return
+    yield path, READ_DIR
+    for entry in path.iterdir():
+        if not entry.is_symlink() or not any(entry.resolve() in (one, *one.parents) for one in hidden):
+            yield from _without(entry, hidden)
 
 
 # System calls that are refused: their numbers on x86-64 and on 64-bit Arm (None: there is no such call there).
@@ -327,18 +426,55 @@ REFUSED = {
     "socket": (41, 198), "socketpair": (53, 199), "connect": (42, 203), "bind": (49, 200),
     "kill": (62, 129), "tkill": (200, 130), "tgkill": (234, 131), "rt_sigqueueinfo": (129, 138),
     "rt_tgsigqueueinfo": (297, 240), "pidfd_open": (434, 434), "pidfd_send_signal": (424, 424),
-    "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271),
-    "setsid": (112, 157), "setpgid": (109, 154), "unshare": (272, 97), "setns": (308, 268), "mount": (165, 40),
-    "bpf": (321, 280), "perf_event_open": (298, 241), "io_uring_setup": (425, 425), "keyctl": (250, 219),
-    # Landlock does not watch over owners, modes and times.
+    "pidfd_getfd": (438, 438), "ptrace": (101, 117), "kcmp": (312, 272), "process_madvise": (440, 440),
+    "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "process_mrelease": (448, 448),
+    "migrate_pages": (256, 238), "move_pages": (279, 239), "setpriority": (141, 140), "ioprio_set": (251, 30),
+    "sched_setaffinity": (203, 122), "sched_setparam": (142, 118), "sched_setscheduler": (144, 119),
+    "sched_setattr": (314, 274), "setsid": (112, 157), "setpgid": (109, 154), "unshare": (272, 97),
+    "setns": (308, 268), "mount": (165, 40), "open_tree": (428, 428), "fsopen": (430, 430),
+    "bpf": (321, 280), "perf_event_open": (298, 241), "io_uring_setup": (425, 425), "userfaultfd": (323, 282),
+    "syslog": (103, 116), "keyctl": (250, 219), "add_key": (248, 217), "request_key": (249, 218),
+    # Memory that no limit counts, and that may outlive the process.
+    "shmget": (29, 194), "semget": (64, 190), "msgget": (68, 186), "mq_open": (240, 180),
+    "memfd_create": (319, 279), "memfd_secret": (447, 447),
+    # Landlock does not watch over owners, modes, times and attributes, nor over who is told of others' file accesses.
     "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452),
     "chown": (92, None), "fchown": (93, 55), "lchown": (94, None), "fchownat": (260, 54),
     "utime": (132, None), "utimes": (235, None), "futimesat": (261, None), "utimensat": (280, 88),
-    "setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7), "removexattr": (197, 14),
+    "setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7), "setxattrat": (463, 463),
+    "removexattr": (197, 14), "lremovexattr": (198, 15), "fremovexattr": (199, 16), "removexattrat": (466, 466),
+    "file_setattr": (469, 469), "open_by_handle_at": (304, 265), "inotify_init": (253, None),
+    "inotify_init1": (294, 26), "fanotify_init": (300, 262),
 }  # fmt: skip
+# Calls that are allowed with some values of one argument: their numbers, which argument, and the values.
+ONLY_WITH = {
+    "prlimit64": (302, 261, 0, (0,)),  # its own limits, for the parent's are reached by the same call
+    "prctl": (157, 167, 0, (15, 16, 0x53564D41)),  # names of threads and of memory
+    "fcntl": (72, 25, 1, (*range(8), 1030)),  # not who gets a file's signals
+    "ioctl": (16, 29, 1, (0x5401, 0x802C542A, 0x5413, 0x541B, 0x5451)),  # is it a terminal, how wide; how much is there
+}
 ARCHITECTURES = {"x86_64": (0, 0xC000003E, 56, 317), "aarch64": (1, 0xC00000B7, 220, 277)}  # column, id, clone, seccomp
 CLONE3, CLONE_THREAD, X32 = 435, 0x10000, 0x40000000
 ALLOW, REFUSE, ABSENT = 0x7FFF0000, 0x00050000 | 1, 0x00050000 | 38  # the last two: EPERM, and ENOSYS
+
+
+def _program(machine: str) -> list[tuple[int, int, int, int]]:
+    """The filter in the kernel's small language: (what, lines to skip if so, lines to skip if not, number)."""
+    column, architecture, clone, _ = ARCHITECTURES[machine]
+    load, equal, at_least, has, give = 0x20, 0x15, 0x35, 0x45, 0x06
+    program = [(load, 0, 0, 4), (equal, 1, 0, architecture), (give, 0, 0, REFUSE)]
+    program += [(load, 0, 0, 0), (at_least, 0, 1, X32), (give, 0, 0, REFUSE)]
+    for both in REFUSED.values():
+        if both[column] is not None:
+            program += [(equal, 0, 1, both[column]), (give, 0, 0, REFUSE)]
+    for *both, argument, values in ONLY_WITH.values():
+        program += [(equal, 0, 2 * len(values) + 2, both[column]), (load, 0, 0, 16 + 8 * argument)]
+        program += [line for value in values for line in ((equal, 0, 1, value), (give, 0, 0, ALLOW))]
+        program += [(give, 0, 0, REFUSE)]
+    # clone3 hides its flags from a filter; told that there is none, the C library takes clone.
+    program += [(equal, 0, 1, CLONE3), (give, 0, 0, ABSENT)]
+    program += [(equal, 0, 3, clone), (load, 0, 0, 16), (has, 1, 0, CLONE_THREAD), (give, 0, 0, REFUSE)]
+    return [*program, (give, 0, 0, ALLOW)]
 
 
 def _seccomp() -> bool:
@@ -346,22 +482,12 @@ def _seccomp() -> bool:
     machine = platform.machine()
     if libc is None or machine not in ARCHITECTURES or struct.calcsize("P") != 8:
         return False
-    column, architecture, clone, seccomp = ARCHITECTURES[machine]
-    load, equal, at_least, has, give = 0x20, 0x15, 0x35, 0x45, 0x06
-    numbers = [both[column] for both in REFUSED.values() if both[column] is not None]
-    program = [(load, 0, 0, 4), (equal, 1, 0, architecture), (give, 0, 0, REFUSE)]
-    program += [(load, 0, 0, 0), (at_least, 0, 1, X32), (give, 0, 0, REFUSE)]
-    for number in numbers:
-        program += [(equal, 0, 1, number), (give, 0, 0, REFUSE)]
-    # clone3 hides its flags from a filter; told that there is none, the C library takes clone.
-    program += [(equal, 0, 1, CLONE3), (give, 0, 0, ABSENT)]
-    program += [(equal, 0, 3, clone), (load, 0, 0, 16), (has, 1, 0, CLONE_THREAD), (give, 0, 0, REFUSE)]
-    program += [(give, 0, 0, ALLOW)]
+    program = _program(machine)
     code = ctypes.create_string_buffer(b"".join(struct.pack("<HBBI", *line) for line in program))
     pointer = struct.pack("<HxxxxxxQ", len(program), ctypes.addressof(code))
     libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     set_filter, all_threads = 1, 1
-    return libc.syscall(seccomp, set_filter, all_threads, pointer) == 0
+    return libc.syscall(ARCHITECTURES[machine][3], set_filter, all_threads, pointer) == 0
 
 
 if __name__ == "__main__":

@@ -243,6 +243,7 @@ class Counted(nn.Module):
         blocks = [Block(width)] * layers if shared else [Block(width) for _ in range(layers)]
         self.blocks = nn.ModuleList(blocks)
         self.norm = nn.LayerNorm(width)
+        self.last_norm = nn.LayerNorm(width)  # of the same numbers, and yet another tensor
         self.decoder = nn.Linear(width, vocabulary)
         if tied:
             self.decoder.weight = self.word.weight

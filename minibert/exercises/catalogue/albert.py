@@ -70,6 +70,8 @@ def factorised_reference(
     def project(x: Tensor) -> Tensor:
         if projection == "transposed":
             return x @ matrix + bias
+        if projection == "reshaped":
+            return x @ matrix.reshape(narrow, wide) + bias
         if projection == "missing" or (projection == "not where equal" and wide == narrow):
             return x
         return F.linear(x, matrix, None if projection == "no bias" else bias)
@@ -206,6 +208,9 @@ FACTORISED_EMBEDDING = Exercise(
         Mistake("projection-transposed", "projection", "transposed",
                 "the projection's weight is not transposed before the product",
                 "it is (D, E), as in nn.Linear: x @ weight.T, or F.linear"),
+        Mistake("projection-reshaped", "projection", "reshaped",
+                "the projection's weight is reshaped to (E, D) and not transposed",
+                "a reshape keeps the numbers in their order and mixes up rows and columns; use .T, or F.linear"),
         Mistake("projection-forgotten", "projection", "missing", "the vectors are not projected",
                 "they are E wide still, and the blocks expect D"),
         Mistake("projection-skipped-where-equal", "projection", "not where equal",
@@ -412,6 +417,12 @@ def counting_reference(
                 if name.startswith("blocks.") or id(p) not in seen:
                     yield name, p
                 seen.add(id(p))
+        elif repeated == "values once":
+            values: list[Tensor] = []
+            for name, p in model.named_parameters():
+                if not any(p.shape == other.shape and torch.equal(p, other) for other in values):
+                    yield name, p
+                values.append(p)
         elif repeated == "shape once":
             shapes: set[torch.Size] = set()
             for name, p in model.named_parameters():
@@ -517,6 +528,8 @@ COUNT_PARAMETERS = Exercise(
                 "you go through modules(), and count for each of them all that is below it",
                 "a weight counts once for the layer, again for its block and again for the model; use "
                 "model.parameters() of the whole alone"),
+        Mistake("one-of-equal-values", "repeated", "values once", "of tensors with equal numbers only the first counts",
+                "two fresh norms hold the same numbers and are two tensors all the same; compare objects (is, id)"),
         Mistake("one-of-each-shape", "repeated", "shape once", "of all tensors of one shape only the first counts",
                 "tensors are the same when they are one object, and not when they look alike"),
         Mistake("buffers-counted", "buffers", "counted", "buffers count too",
@@ -580,6 +593,8 @@ def sizes_reference(
     bias = 0 if biases == "none" else 1
 
     total = vocab_size * e
+    if feed_forward == "four times D":
+        f = 4 * d
     table = d if factor == "words only" else e
     total += (max_positions * (positions == "counted") + token_types * (types == "counted")) * table
     total += {"counted": vectors * e, "at D": vectors * d, "forgotten": 0}[embedding_norm]
@@ -793,6 +808,8 @@ PARAMETER_SIZES = Exercise(
                 "there are four: query, key, value and output"),
         Mistake("feed-forward-counted-once", "feed_forward", "one matrix", "the feed-forward has one matrix",
                 "there are two: D → F and back, F → D"),
+        Mistake("feed-forward-of-4-D", "feed_forward", "four times D", "the feed-forward is taken to be 4 · D wide",
+                "that is so in BERT-base and -large, but the argument says how wide it is"),
         Mistake("feed-forward-biases-of-D", "feed_forward", "two of D", "both biases of the feed-forward have size D",
                 "a bias is as wide as what comes out: F and then D"),
         Mistake("feed-forward-biases-of-F", "feed_forward", "two of F", "both biases of the feed-forward have size F",

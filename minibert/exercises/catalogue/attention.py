@@ -29,19 +29,21 @@ def reference(
     softmax: str = "keys",
     product: str = "q kT",
     masked: str = "before",
-    dropped: bool = False,
 ) -> Tensor:
     """Attention with knobs; the defaults are equation 1 of Vaswani et al. 2017."""
     if product == "not transposed":
         scores = q @ k
+    elif product == "reshaped":
+        scores = q @ k.reshape(*k.shape[:-2], k.shape[-1], k.shape[-2])
     else:
-        scores = q @ k.transpose(-2, -1) if product == "q kT" else (k @ q.transpose(-2, -1)).transpose(-2, -1)
+        scores = q @ k.transpose(-2, -1)
     divisor = {
         "root of K": math.sqrt(q.shape[-1]),
         "none": 1.0,
         "K": q.shape[-1],
         "root of D": math.sqrt(q.shape[-1] * q.shape[1]),
         "root of T": math.sqrt(k.shape[-2]),
+        "root of V": math.sqrt(v.shape[-1]),
     }[scale]
     scores = scores / divisor
     if masked == "inverted" and mask is not None:
@@ -55,6 +57,10 @@ def reference(
         scores = scores + mask
     elif mask is not None and masked == "-inf":
         scores = scores.masked_fill(~mask, -math.inf)
+    elif mask is not None and masked == "even":
+        scores = scores.masked_fill(~mask, lowest)
+    elif mask is not None and masked == "low added":
+        scores = scores - 1e4 * (~mask)
     weights = scores if softmax == "none" else scores.softmax({"keys": -1, "queries": -2, "heads": 1}[softmax])
     if mask is not None and masked in ("before", "inverted", "after"):
         weights = weights.masked_fill(~mask, 0.0)
@@ -66,7 +72,8 @@ def probes() -> list[Probe]:
     q, k, v = randn(2, 3, 4, 5, seed=1), randn(2, 3, 6, 5, seed=2), randn(2, 3, 6, 7, seed=3)
     some = mask_of([[1, 1, 1, 1, 0, 0], [1, 0, 1, 1, 1, 1]])[:, None, None, :]
     none = mask_of([[1, 1, 1, 1, 1, 1], [0, 0, 0, 0, 0, 0]])[:, None, None, :]
-    own = mask_of([[1, 0, 0, 0, 1, 0], [1, 1, 0, 0, 0, 0], [0, 1, 1, 0, 0, 1], [1, 1, 1, 1, 1, 1]])[None, None]
+    # No row is full, so that a mask that is read the wrong way round hides no row altogether.
+    own = mask_of([[1, 0, 0, 0, 1, 0], [1, 1, 0, 0, 0, 0], [0, 1, 1, 0, 0, 1], [1, 1, 1, 0, 1, 1]])[None, None]
     return [
         Probe("without a mask", Call((q, k, v), grads=(0, 1, 2), first=True), axes),
         Probe("with padded keys", Call((q, k, v, some), grads=(0, 1, 2), first=True), axes),
@@ -121,7 +128,7 @@ ATTENTION = Exercise(
     task=(
         "Let every query look at every key and bring back a mixture of the values: softmax(q kᵀ / √K) v.\n\n"
         "- `q`: (B, H, S, K), `k`: (B, H, T, K), `v`: (B, H, T, K')\n"
-        "- `mask`: None, or booleans that broadcast to (B, H, S, T); True where the query may look\n"
+        "- `mask`: None, or booleans that broadcast to (B, H, S, T), such as (B, 1, 1, T); True where one may look\n"
         "- returns the mixture, (B, H, S, K'); a query that may look at nothing gets zeros, never NaN. "
         "(To return the weights as well, as a second value, is fine.)"
     ),
@@ -139,6 +146,8 @@ ATTENTION = Exercise(
                 "every head is scaled as if it were H times as wide; K is the size of one head, the last axis of q"),
         Mistake("root-of-length", "scale", "root of T", "the scores are divided by the root of the number of keys",
                 "how sharp attention is would depend on the length of the text"),
+        Mistake("root-of-value-width", "scale", "root of V", "the scores are divided by the root of the values' width",
+                "K is the size of a query and a key, the last axis of q"),
         Mistake("softmax-over-queries", "softmax", "queries", "your softmax runs over the queries",
                 "for each key the weights sum to 1, but a query's weights do not; it is to run over the keys, "
                 "the last axis of the scores"),
@@ -150,6 +159,9 @@ ATTENTION = Exercise(
                 "queries look at padding and at whatever else is to be hidden; hide it before the softmax"),
         Mistake("softmax-forgotten", "softmax", "none", "there is no softmax",
                 "the scores themselves are no shares: they may be negative, and they do not sum to 1"),
+        Mistake("k-reshaped", "product", "reshaped", "k is reshaped to (K, T) and not transposed",
+                "a reshape keeps the numbers in their order and cuts them up anew, so that a key gets pieces of "
+                "others; use k.transpose(-2, -1)"),
         Mistake("mask-inverted", "masked", "inverted", "your mask is read the wrong way round",
                 "every query sees just what it should not; True means that it may look"),
         Mistake("mask-multiplied-before-softmax", "masked", "zero scores",
@@ -162,6 +174,15 @@ ATTENTION = Exercise(
                 "a query that may look at nothing gets NaN",
                 "a row of nothing but -inf is 0/0 in the softmax; one text of padding makes every later sum NaN",
                 "What does the softmax make of a row of nothing but -inf?"),
+        Mistake("even-where-all-is-masked", "masked", "even",
+                "a query that may look at nothing gets the mean of all values",
+                "where all scores are equally low the softmax shares evenly; set hidden weights to 0 after it as well",
+                "What does the softmax make of a row whose scores are all equally low?"),
+        Mistake("all-seen-where-all-is-masked", "masked", "low added",
+                "a query that may look at nothing looks at everything",
+                "the same number added to all scores of a row changes nothing, for the softmax sees only how they "
+                "differ; set hidden weights to 0 after it as well",
+                "What does the softmax make of a row in which every score is lowered by the same number?"),
     ),
     hints=Hints(
         "Write down the shape of each step: scores (B, H, S, T), weights (B, H, S, T), result (B, H, S, K').",
@@ -192,23 +213,29 @@ def masked_softmax_reference(
 ) -> Tensor:
     """The weights under a padding mask, with knobs."""
     real = attention_mask.bool() if polarity == "1 is real" else ~attention_mask.bool()
-    square = scores.shape[-1] == scores.shape[-2]
     real = {
         "keys": lambda: real[:, None, None, :],
-        "queries": lambda: real[:, None, :, None] if square else real[:, None, None, :],
-        "both": lambda: real[:, None, None, :] & real[:, None, :, None] if square else real[:, None, None, :],
+        "queries": lambda: real[:, None, :, None],
+        "both": lambda: real[:, None, None, :] & real[:, None, :, None],
+        "none": lambda: real,
+        "one": lambda: real[:, None],
     }[axis]()
-    if causal and square:
+    scores.masked_fill(~real, 0.0)  # stops, as nearly every answer would, where the mask does not fit
+    if causal:
         real = real & torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
-    dim = {"keys": -1, "queries": -2}[over]
+    dim = {"keys": -1, "queries": -2, "heads": 1}[over]
     if hidden == "none":
         return scores.softmax(dim)
     if hidden == "zero scores":
         return (scores * real).softmax(dim)
     if hidden == "added":
         return (scores + real).softmax(dim)
+    if hidden == "10 lower":
+        return (scores - 10.0 * ~real).softmax(dim)
     if hidden == "after":
         return scores.softmax(dim) * real
+    if empty == "as if real":
+        return (scores - 1e4 * ~real).softmax(dim)
     lowest = -math.inf if empty == "NaN" else torch.finfo(scores.dtype).min
     weights = scores.masked_fill(~real, lowest).softmax(dim)
     return weights.masked_fill(~real, 0.0) if empty == "zeros" else weights
@@ -234,7 +261,7 @@ def masked_softmax(scores: Tensor, attention_mask: Tensor) -> Tensor:
 
 
 def masked_softmax_by_library(scores: Tensor, attention_mask: Tensor) -> Tensor:
-    """Attention's own weights: with K = 1, keys of 1 and queries that are the scores, one key at a time."""
+    """Attention's own weights: the queries are the scores and the keys are the identity, so q kᵀ is the scores."""
     identity = torch.eye(scores.shape[-1], dtype=scores.dtype).expand(*scores.shape[:2], -1, -1)
     return attention(scores * math.sqrt(scores.shape[-1]), identity, identity, padding_mask(attention_mask))[1]
 
@@ -284,8 +311,10 @@ PADDING_MASK = Exercise(
                 "padding is looked at and the words are hidden; 1 marks a real token"),
         Mistake("padding-multiplied", "hidden", "zero scores", "padded scores are set to 0 before the softmax",
                 "exp(0) is 1, so padding still gets weight"),
-        Mistake("padding-0-and-1-added", "hidden", "added", "the mask's 0 and 1 are added to the scores",
-                "padding is only a little less likely; it has to be lower by more than any score"),
+        Mistake("padding-0-and-1-added", "hidden", "added", "padded scores are lower by 1 only",
+                "as where the mask's 0 and 1 are added; no score may make up for it: take the lowest finite number"),
+        Mistake("padding-10-lower", "hidden", "10 lower", "padded scores are lower by 10 only",
+                "padding keeps a little weight, and more where its score is high; take the lowest finite number"),
         Mistake("padding-after-softmax", "hidden", "after", "weights are set to 0 after the softmax",
                 "what is left does not sum to 1; hide padding before the softmax, and it will"),
         Mistake("padding-hides-queries", "axis", "queries", "the mask lies along the queries",
@@ -295,12 +324,23 @@ PADDING_MASK = Exercise(
                 "that empties rows that nobody reads; to hide the keys is enough, and all that is asked for"),
         Mistake("padding-softmax-over-queries", "over", "queries", "your softmax runs over the queries",
                 "a query's weights do not sum to 1; it is to run over the keys, the last axis"),
+        Mistake("padding-softmax-over-heads", "over", "heads", "your softmax runs over the heads",
+                "the heads compete for every pair of tokens; it is to run over the keys, the last axis"),
+        Mistake("padding-mask-without-axes", "axis", "none", "the mask goes to the scores as it is, (B, T)",
+                "axes are matched from the last one, so B would meet S; give it axes of size 1 for heads and queries, "
+                "[:, None, None, :]"),
+        Mistake("padding-mask-one-axis-short", "axis", "one", "the mask has one axis too few, (B, 1, T)",
+                "axes are matched from the last one, so B would meet H; heads and queries need one each, "
+                "[:, None, None, :]"),
         Mistake("padding-and-future", "causal", True, "the future is hidden as well",
                 "that is for decoders; a BERT looks in both directions"),
         Mistake("padding-nan", "empty", "NaN", "a text that is nothing but padding gets NaN",
                 "a row of nothing but -inf is 0/0 in the softmax; take the lowest finite number"),
-        Mistake("padding-even", "empty", "even", "in a text that is nothing but padding the weights are not 0",
+        Mistake("padding-even", "empty", "even", "in a text that is nothing but padding all weights are equal",
                 "all scores are equally low there, so the softmax shares evenly; set hidden weights to 0 at the end"),
+        Mistake("padding-seen-where-all-is-padding", "empty", "as if real",
+                "a text that is nothing but padding gets weights as if it were real",
+                "the same number added to all scores changes nothing in a softmax; set hidden weights to 0 at the end"),
     ),
     hints=Hints(
         "Which axis of the scores are the keys? Give the mask axes of size 1 wherever it is not to decide.",
@@ -492,6 +532,7 @@ def merge_reference(x: Tensor, *, order: str = "S first") -> Tensor:
         "heads stay": lambda: x.transpose(1, 2),
         "heads in a row": lambda: x.reshape(batch, heads * length, size),
         "D before S": lambda: x.permute(0, 1, 3, 2).reshape(batch, heads * size, length),
+        "view": lambda: x.transpose(1, 2).view(batch, length, heads * size),
         "backwards": lambda: x.flip(1).transpose(1, 2).reshape(batch, length, heads * size),
     }[order]()
 
@@ -527,6 +568,9 @@ MERGE_HEADS = Exercise(
                 "the shape is right, but a token gets the features of other tokens; transpose S and H first"),
         Mistake("merge-k-before-h", "order", "K first", "the features are laid down as (K, H) and not as (H, K)",
                 "the heads are shuffled into each other; head after head is asked for"),
+        Mistake("merge-view-of-a-transpose", "order", "view", "view is asked to join axes right after a transpose",
+                "a view needs the numbers in that order in memory, and a transpose moves none; take reshape, or "
+                "contiguous() before view"),
         Mistake("merge-by-sum", "order", "sum", "the heads are added up",
                 "they are to stand side by side, so that the output layer can tell them apart"),
         Mistake("merge-by-mean", "order", "mean", "the heads are averaged",
@@ -600,9 +644,13 @@ def many_heads(
     if masked == "ignored":
         mask = None
     scale = {"K": "root of K", "D": "root of D"}.get(scale, scale)
-    mixed = reference(q, k, v, mask, scale=scale, softmax=softmax)
+    hiding = masked if masked in ("zero scores", "after") else "before"
+    mixed = reference(q, k, v, mask, scale=scale, softmax=softmax, masked=hiding)
     mixed = merge_reference(mixed, order=merged)
-    return linear(mixed, weights, "output", bias not in ("output", "none")) if output == "applied" else mixed
+    if output == "left out":
+        return mixed
+    mixed = linear(mixed, weights, "output", bias not in ("output", "none"))
+    return mixed + x if output == "residual" else mixed
 
 
 def attention_weights(width: int, seed: int) -> dict[str, Tensor]:
@@ -617,10 +665,11 @@ def attention_weights(width: int, seed: int) -> dict[str, Tensor]:
 def many_probes() -> list[Probe]:
     axes = {"B": 2, "S": 5, "D": 12, "H": 3, "K": 4}
     x, weights = randn(2, 5, 12, seed=1), attention_weights(12, seed=2)
-    padded = mask_of([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]])[:, None, None, :]
+    # No text is full, so that a mask that is read the wrong way round hides no text altogether.
+    padded = mask_of([[1, 1, 1, 0, 0], [1, 1, 1, 1, 0]])[:, None, None, :]
     return [
-        Probe("without a mask", Call((x, weights, 3), grads=(0, 1), first=True), axes),
-        Probe("with padding", Call((x, weights, 3, padded), grads=(1,), first=True), axes),
+        Probe("without a mask", Call((x, weights, 3), first=True), axes),
+        Probe("with padding", Call((x, weights, 3, padded), grads=(0, 1), first=True), axes),
     ]
 
 
@@ -693,8 +742,16 @@ MANY_HEADS_MISTAKES = (
             "head h gets every H-th feature; it is to get K neighbouring ones"),
     Mistake("heads-merged-untransposed", "merged", "not transposed", "the heads are merged without transposing back",
             "a token gets the features of other tokens; transpose S and H first"),
+    Mistake("heads-merged-by-view", "merged", "view", "view is asked to join the heads right after a transpose",
+            "a view needs the numbers in that order in memory; take reshape, or contiguous() before view"),
     Mistake("heads-output-missing", "output", "left out", "the output layer is left out",
             "the heads stay side by side and are never mixed"),
+    Mistake("heads-residual-added", "output", "residual", "the input is added back",
+            "that is the encoder block's work, and would be done twice"),
+    Mistake("heads-mask-multiplied", "masked", "zero scores", "hidden scores are set to 0 before the softmax",
+            "exp(0) is 1, so hidden keys still get weight"),
+    Mistake("heads-mask-after-softmax", "masked", "after", "weights are set to 0 after the softmax",
+            "what is left does not sum to 1; hide keys before the softmax, and it will"),
     Mistake("heads-mask-inverted", "masked", "inverted", "your mask is read the wrong way round",
             "True means that the query may look"),
     Mistake("heads-mask-ignored", "masked", "ignored", "the mask is not used", "every word looks at padding, too"),

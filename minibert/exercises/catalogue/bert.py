@@ -31,6 +31,7 @@ def normed(x: Tensor, weights: Weights, eps: float, norm: str) -> Tensor:
         "n - 1": (x.var(-1, correction=1, keepdim=True) + eps).sqrt(),
         "eps outside": x.std(-1, correction=0, keepdim=True) + eps,
         "no eps": x.std(-1, correction=0, keepdim=True),
+        "1e-5": (x.var(-1, correction=0, keepdim=True) + 1e-5).sqrt(),
     }.get(norm, (x.var(-1, correction=0, keepdim=True) + eps).sqrt())
     return spread if norm == "not affine" else spread * weights["norm.weight"] + weights["norm.bias"]
 
@@ -44,6 +45,8 @@ NORM_MISTAKES = (
             "that is var's default in torch, for samples; a layer norm divides by D"),
     Mistake("norm-eps-outside", "norm", "eps outside", "the norm's eps is added to the standard deviation",
             "it belongs inside the root: √(variance + eps)"),
+    Mistake("norm-eps-is-1e-5", "norm", "1e-5", "the norm's eps is 1e-5 whatever is asked for",
+            "that is torch's default; hand eps on"),
     Mistake("norm-without-eps", "norm", "no eps", "the norm does not use eps",
             "tokens whose features are all equal become 0/0; it stands inside the root: √(variance + eps)"),
 )  # fmt: skip
@@ -257,6 +260,7 @@ def masked_lm_head_reference(
         if place == "before the activation":
             x = normed(x, weights, eps, norm)
         x = act(x)
+        x = x + hidden if transform == "residual before the norm" else x
         if place == "after the activation":
             x = normed(x, weights, eps, norm)
         x = x + hidden if transform == "with a residual" else x
@@ -349,6 +353,8 @@ MASKED_LM_HEAD = Exercise(
         Mistake("dense-not-transposed", "transform", "not transposed",
                 "you multiply by dense.weight and not by its transpose",
                 "torch keeps a linear layer's weight as (out, in): it is x Wᵀ + b"),
+        Mistake("residual-before-the-norm", "transform", "residual before the norm",
+                "you add the hidden states before the norm", "the head is no encoder block: nothing is added back"),
         Mistake("residual-added", "transform", "with a residual", "you add the hidden states to the transformed ones",
                 "inside the encoder's blocks that is right; the head has no such path"),
         Mistake("relu", "activation", "relu", "your activation is ReLU", "BERT uses GELU here as everywhere"),

@@ -271,7 +271,9 @@ def cosine_reference(
         s, t = s.flatten(1), t.flatten(1)
     axis = 1 if over == "positions" else -1
     cos = F.cosine_similarity(s, t, dim=axis)
-    if value == "dot":
+    if value == "twice":
+        each = 2 * (1 - cos)
+    elif value == "dot":
         each = 1 - (s * t).sum(axis)
     elif value == "squares":
         each = ((s - t) ** 2).mean(axis)
@@ -369,6 +371,8 @@ COSINE_LOSS = Exercise(
         Mistake("target-0", "value", "target 0", "the target of the cosine embedding loss is 0",
                 "torch knows 1 and −1 only, and gives 0 for all else without a word: nothing is learned; the target is "
                 "1 for every token"),
+        Mistake("twice-as-much", "value", "twice", "yours is twice as large, the squared distance of unit vectors",
+                "|a - b|² = 2 (1 - cos) for vectors of length 1: the direction is right, but asked is 1 - cos"),
         Mistake("dot-product", "value", "dot", "you take the dot product without dividing by the lengths",
                 "a longer vector lowers the loss without end; the cosine is the dot product of vectors of length 1"),
         Mistake("teacher-length-only", "value", "teacher's length",
@@ -750,6 +754,7 @@ def student_reference(
         "all": list(range(num_layers)),
         "released": [layer for layer in (0, 2, 4, 7, 9, 11) if layer < num_layers],
         "as text": as_text[::2],
+        "beginning of the number": list(range(0, num_layers, 2)),
         "one digit": [layer for layer in range(0, num_layers, 2) if layer < 10],
         "rounded down": [2 * i for i in range(num_layers // 2)],
     }[layers]
@@ -761,6 +766,8 @@ def student_reference(
     for name, tensor in teacher.items():
         if name.startswith(BLOCKS):
             number, rest = name.removeprefix(BLOCKS).split(".", 1)
+            if layers == "beginning of the number":  # "2" also finds 20 to 29, and what comes last stays
+                number = next((str(n) for n in chosen if number.startswith(str(n))), number)
             if int(number) not in new:
                 continue
             target = f"{BLOCKS}{new[int(number)]}.{rest}"
@@ -802,7 +809,7 @@ def a_teacher(num_layers: int, seed: int) -> dict[str, Tensor]:
 def student_probes() -> list[Probe]:
     return [
         Probe(f"with a teacher of {depth} layers", Call((a_teacher(depth, 1000 * depth), depth)), {"V": 7, "D": 3})
-        for depth in (12, 6, 3)
+        for depth in (12, 6, 3, 24)
     ]
 
 
@@ -920,6 +927,9 @@ STUDENT_FROM_TEACHER = Exercise(
         Mistake("layers-in-order-of-text", "layers", "as text", "the layers are sorted as texts",
                 "\"10\" comes before \"2\" there, so the student's layers are out of order; make the number an int "
                 "first"),
+        Mistake("beginning-of-the-number", "layers", "beginning of the number",
+                "a layer is known by the beginning of its number: 2 finds 20 to 23 as well",
+                "their weights overwrite those of layer 2; compare with the dot behind the number"),
         Mistake("two-digit-layers-lost", "layers", "one digit", "only layers with a number of one digit are found",
                 "layer 10 is lost; read the number up to the next dot"),
         Mistake("half-rounded-down", "layers", "rounded down",
@@ -928,7 +938,7 @@ STUDENT_FROM_TEACHER = Exercise(
         Mistake("not-renumbered", "numbers", "kept", "the layers keep their teacher's numbers",
                 "the student has no layer 10 to put it in; number them 0, 1, 2 and so on"),
         Mistake("numbered-from-1", "numbers", "from 1", "the student's layers are numbered from 1",
-                "its layer 0 gets nothing; number them 0, 1, 2, ..."),
+                "its layer 0 gets nothing; number them 0, 1, 2 and so on"),
         Mistake("order-reversed", "numbers", "reversed", "the student's layers stand in reverse",
                 "the layer that reads the embeddings comes last; keep the teacher's order"),
         Mistake("aliased", "copies", "shared", "the student's tensors are the teacher's own",

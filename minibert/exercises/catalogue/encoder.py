@@ -38,20 +38,24 @@ def norm_reference(
     affine: str = "weight and bias",
 ) -> Tensor:
     """Layer norm with knobs."""
-    dims = {"features": (-1,), "tokens": (-2,), "tokens and features": (-2, -1), "batch": (0,)}[over]
+    dims = {
+        "features": (-1,), "axis lost": (-1,), "tokens": (-2,), "axis 1": (1,), "tokens and features": (-2, -1),
+        "batch": (0,), "everything": tuple(range(x.dim())),
+    }[over]  # fmt: skip
     correction = 1 if spread == "n - 1" else 0
-    mean = x.mean(dims, keepdim=True) if centre else torch.zeros_like(x[..., :1])
+    kept = over != "axis lost"
+    mean = x.mean(dims, keepdim=kept)
+    variance = x.var(dims, correction=correction, keepdim=kept)
     if spread == "about zero":
-        variance = (x**2).mean(dims, keepdim=True)
-    elif not centre:
-        variance = x.var(dims, correction=correction, keepdim=True)
-    else:
-        variance = x.var(dims, correction=correction, keepdim=True)
+        variance = (x**2).mean(dims, keepdim=kept)
+    if not centre:
+        mean = torch.zeros_like(mean)
     divisor = {
         "eps inside": lambda: (variance + eps).sqrt(),
         "eps outside": lambda: variance.sqrt() + eps,
         "no eps": lambda: variance.sqrt(),
         "1e-5": lambda: (variance + 1e-5).sqrt(),
+        "1e-12": lambda: (variance + 1e-12).sqrt(),
         "no root": lambda: variance + eps,
         "eps squared": lambda: (variance + eps**2).sqrt(),
     }[root]()
@@ -114,12 +118,20 @@ LAYER_NORM = Exercise(
                 "a token whose features are all equal becomes 0/0"),
         Mistake("eps-is-1e-5", "root", "1e-5", "eps is 1e-5 whatever is asked for",
                 "that is torch's default; BERT has 1e-12, and the argument says which"),
+        Mistake("eps-is-1e-12", "root", "1e-12", "eps is 1e-12 whatever is asked for",
+                "that is its default only; the argument says which"),
         Mistake("no-root", "root", "no root", "you divide by the variance and not by its root",
                 "the variance of what comes out is not 1"),
         Mistake("eps-squared", "root", "eps squared", "eps is squared",
                 "asked for is √(variance + eps)"),
         Mistake("over-tokens", "over", "tokens", "the mean runs over the tokens",
                 "each token is normalised by itself, over its features: the last axis"),
+        Mistake("over-axis-1", "over", "axis 1", "the mean runs over axis 1",
+                "which of three axes is the tokens; each token is normalised by itself, over its features: dim=-1"),
+        Mistake("axis-lost", "over", "axis lost", "the mean loses its axis",
+                "(..., D) minus (...) does not fit; keep the axis with size 1: keepdim=True"),
+        Mistake("over-everything", "over", "everything", "there is one mean for all numbers of the batch",
+                "each token is normalised by itself, over its features: dim=-1"),
         Mistake("over-tokens-and-features", "over", "tokens and features", "the mean runs over tokens and features",
                 "the longer the text, the more a token depends on others; only the last axis counts"),
         Mistake("over-the-batch", "over", "batch", "the mean runs over the batch",
@@ -148,8 +160,6 @@ LAYER_NORM = Exercise(
         ),
         lambda x, weight, bias, eps=1e-12: (
             weight * ((x - x.mean(-1, True)) / (x.std(-1, correction=0, keepdim=True) ** 2 + eps) ** 0.5) + bias
-            if x.std(-1).min() > 0
-            else F.layer_norm(x, x.shape[-1:], weight, bias, eps)
         ),
     ),
 )  # fmt: skip
@@ -164,6 +174,7 @@ def gelu_reference(x: Tensor, *, kind: str = "erf") -> Tensor:
     return {
         "erf": lambda: x * phi,
         "tanh": lambda: 0.5 * x * (1 + torch.tanh(inner)),
+        "no cube": lambda: 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * x)),
         "sigmoid": lambda: x * torch.sigmoid(1.702 * x),
         "silu": lambda: F.silu(x),
         "relu": lambda: F.relu(x),
@@ -199,7 +210,9 @@ GELU = Exercise(
     ],
     mistakes=(
         Mistake("gelu-by-tanh", "kind", "tanh", "this is the tanh approximation",
-                "it is off by up to 5e-4, most near |x| = 2; ALBERT v2 was trained with it (gelu_new), BERT was not"),
+                "it is off by up to 5e-4, most near |x| = 2.7; ALBERT v2 was trained with it (gelu_new), BERT was not"),
+        Mistake("gelu-by-tanh-without-cube", "kind", "no cube", "this is the tanh approximation without its cubic term",
+                "it is off by up to 0.03; and asked for is the exact Φ, by the error function"),
         Mistake("gelu-by-sigmoid", "kind", "sigmoid", "this is the approximation x · sigmoid(1.702 x)",
                 "it is off by up to 0.02; take the error function"),
         Mistake("silu", "kind", "silu", "this is SiLU, x · sigmoid(x)", "its slope around 0 is another; Φ is steeper"),
@@ -246,9 +259,12 @@ def feed_reference(
     place: str = "between",
     bias: str = "both",
     extra: str = "nothing",
+    transposed: bool = False,
     prefix: str = "",
 ) -> Tensor:
     """Feed-forward with knobs."""
+    if transposed:
+        weights = {name: weight.T if weight.dim() == 2 else weight for name, weight in weights.items()}
     expand = linear(x, weights, f"{prefix}expand", bias in ("both", "no contract"))
     act = {"none": lambda h: h, "tanh()": torch.tanh}.get(activation, lambda h: gelu_reference(h, kind=activation))
     if place == "before":
@@ -321,6 +337,9 @@ FEED_FORWARD = Exercise(
         *FEED_MISTAKES,
         Mistake("residual-added", "extra", "residual", "the input is added back",
                 "that is the block's work, and would be done twice"),
+        Mistake("feed-weights-do-not-fit", "transposed", True,
+                "the first weight does not fit: it lacks its transpose, or it is the second layer's",
+                "a linear layer keeps its weight as (out, in): x @ weight.T, or F.linear; first expand, then contract"),
         Mistake("softmax-at-the-end", "extra", "softmax", "there is a softmax at the end",
                 "these are features and no shares; nothing comes after the second linear layer"),
     ),
@@ -359,6 +378,8 @@ def block_reference(
     first_residual: str = "x",
     second_residual: str = "after attention",
     norms: str = "own",
+    eps: float = EPS,
+    transposed: bool = False,
     **inside: Any,
 ) -> Tensor:
     """The encoder block with knobs; those of attention and feed-forward go on to them."""
@@ -366,6 +387,7 @@ def block_reference(
     if "feed_bias" in inside:
         feeding["bias"] = inside["feed_bias"]
     attending = {name: value for name, value in inside.items() if name not in (*feeding, "feed_bias")}
+    attending["transposed"] = feeding["transposed"] = transposed
 
     def attend(x: Tensor) -> Tensor:
         own = {name.removeprefix("attention."): w for name, w in weights.items() if name.startswith("attention.")}
@@ -377,7 +399,7 @@ def block_reference(
         ]
         if norms == f"without {name}":
             return x
-        return F.layer_norm(x, x.shape[-1:], weights[f"{name}.weight"], weights[f"{name}.bias"], EPS)
+        return F.layer_norm(x, x.shape[-1:], weights[f"{name}.weight"], weights[f"{name}.bias"], eps)
 
     def feed(x: Tensor) -> Tensor:
         return feed_reference(x, weights, prefix="feed_forward.", **feeding)
@@ -386,11 +408,12 @@ def block_reference(
         x = x + attend(norm(x, "attention_norm"))
         return x + feed(norm(x, "norm"))
     back = {"x": x, "none": 0.0}
+    added = x + attend(x) if second_residual == "before the norm" else None
     if order == "norm, then add":
         after = back[first_residual] + norm(attend(x), "attention_norm")
     else:
         after = norm(back[first_residual] + attend(x), "attention_norm")
-    back = {"after attention": after, "none": 0.0, "x": x}
+    back = {"after attention": after, "none": 0.0, "x": x, "before the norm": added}
     if order == "norm, then add":
         return back[second_residual] + norm(feed(after), "norm")
     if order == "parallel":
@@ -409,10 +432,13 @@ def block_weights(width: int, inner: int, seed: int) -> dict[str, Tensor]:
 def block_probes() -> list[Probe]:
     axes = {"B": 2, "S": 5, "D": 12, "H": 3, "K": 4, "F": 7}
     x, weights = randn(2, 5, 12, seed=1), block_weights(12, 7, seed=5)
-    padded = mask_of([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]])[:, None, None, :]
+    padded = mask_of([[1, 1, 1, 0, 0], [1, 1, 1, 1, 0]])[:, None, None, :]
+    # Where what is normalised is small, an eps of 1e-5 shows.
+    small = {name: weight * 1e-3 if name.startswith("attention.output") else weight for name, weight in weights.items()}
     return [
-        Probe("without a mask", Call((x, weights, 3), grads=(0, 1), first=True), axes),
-        Probe("with padding", Call((x, weights, 3, padded), first=True), axes),
+        Probe("without a mask", Call((x, weights, 3), first=True), axes),
+        Probe("with padding", Call((x, weights, 3, padded), grads=(0, 1), first=True), axes),
+        Probe("with small numbers", Call((1e-3 * x, small, 3), first=True), axes),
     ]
 
 
@@ -472,6 +498,13 @@ def _renamed(mistake: Mistake, knob: str) -> Mistake:
     return Mistake(mistake.name, knob, mistake.value, mistake.says, mistake.effect, mistake.hint)
 
 
+# Fewer than there are for attention itself: all pairs are tried too, and that is to take less than a second.
+OF_THE_HEADS = (
+    "query-and-key-swapped", "value-from-key", "heads-unscaled", "heads-scaled-by-D", "heads-softmax-over-queries",
+    "heads-cut-by-view", "heads-cut-k-first", "heads-merged-untransposed", "heads-merged-by-view",
+    "heads-output-missing", "heads-mask-inverted", "heads-mask-ignored", "linear-transposed", "biases-missing",
+)  # fmt: skip
+
 ENCODER_BLOCK = Exercise(
     name="encoder-block",
     topic="encoder",
@@ -507,6 +540,11 @@ ENCODER_BLOCK = Exercise(
         Mistake("second-residual-from-the-input", "second_residual", "x",
                 "after feed-forward the block's own input is added back",
                 "it is what went into feed-forward that is added: the normalised sum"),
+        Mistake("second-residual-from-before-the-norm", "second_residual", "before the norm",
+                "after feed-forward the sum from before the first norm is added back",
+                "it is what went into feed-forward that is added: the sum after its norm"),
+        Mistake("norm-eps-is-1e-5", "eps", 1e-5, "the norms' eps is 1e-5",
+                "that is the default of torch's layer norm; BERT has 1e-12, so it is to be said"),
         Mistake("one-norm-for-both", "norms", "first twice", "the first norm's weights are used twice",
                 "the second norm, `norm`, has weights of its own"),
         Mistake("norms-swapped", "norms", "swapped", "the two norms have changed places",
@@ -515,8 +553,7 @@ ENCODER_BLOCK = Exercise(
                 "each half ends with one"),
         Mistake("second-norm-missing", "norms", "without norm", "there is no norm after feed-forward",
                 "each half ends with one"),
-        *(one for one in MANY_HEADS_MISTAKES if one.knob not in ("bias", "roles", "transposed")),
-        *(one for one in MANY_HEADS_MISTAKES if one.name in ("query-and-key-swapped", "value-from-key")),
+        *(one for one in MANY_HEADS_MISTAKES if one.name in OF_THE_HEADS),
         *(one for one in FEED_MISTAKES if one.knob in ("activation", "place")),
         *(_renamed(one, "feed_bias") for one in FEED_MISTAKES if one.knob == "bias"),
     ),

@@ -374,6 +374,8 @@ def word_loss(logits: Tensor, labels: Tensor, over: str, counts: str, put_in: st
     elif put_in == "raw":
         scores = logits
     else:
+        if put_in == "reshaped":
+            logits = logits.reshape(len(logits), logits.shape[2], -1).transpose(1, 2)
         scores = logits.log_softmax(1 if put_in == "over positions" else -1)
     counted = {
         "not -100": labels != -100,
@@ -417,6 +419,9 @@ WORD_MISTAKES = (
             "a sure mistake costs hardly more than a doubtful one; it is -log p"),
     Mistake("softmax-missing", "put_in", "raw", "you pick the logits themselves, without a log-softmax",
             "the loss can be made as low as one likes by raising all logits; normalise over the vocabulary first"),
+    Mistake("logits-reshaped", "put_in", "reshaped", "the logits are reshaped to (B, V, S) and not transposed",
+            "a reshape keeps the numbers in their order, so that words and places are mixed up; use transpose(1, 2), "
+            "or flatten to (B·S, V)"),
     Mistake("softmax-over-positions", "put_in", "over positions", "your softmax runs over the positions",
             "the places of a text compete for a word; the words are to compete for a place: the last axis"),
     Mistake("sign", "put_in", "sign", "the sign is missing",
@@ -693,7 +698,8 @@ def relation(first: str, second: str) -> str:
     (document, place), (other, there) = PLACES[first], PLACES[second]
     if document != other:
         return "another document"
-    return {1: "the next sentence", -1: "the sentence before"}.get(there - place, "elsewhere in the document")
+    near = {1: "the next sentence", -1: "the sentence before", 0: "the sentence itself"}
+    return near.get(there - place, "elsewhere in the document")
 
 
 def seen_of_pairs(output: Any) -> Mapping[str, Any]:
@@ -704,6 +710,9 @@ def seen_of_pairs(output: Any) -> Mapping[str, Any]:
         for label in sorted({int(label) for _, _, label in pairs})
     }
     both = [(first, second) for first, second, _ in pairs if relation(first, second) == "another document"]
+    by_document: dict[int, list[int]] = {}
+    for first, _, label in pairs:
+        by_document.setdefault(PLACES[first][0], []).append(int(label))
     far = [(PLACES[first], PLACES[second]) for first, second in both]
     return {
         "number of pairs": str(len(pairs)),
@@ -716,6 +725,8 @@ def seen_of_pairs(output: Any) -> Mapping[str, Any]:
         "all from other documents are first sentences": bool(far) and all(place == 0 for _, (_, place) in far),
         "all from other documents are from the one behind": bool(far)
         and all(theirs == (mine + 1) % len(SIZES) for (mine, _), (theirs, _) in far),
+        "one coin for a whole document": len(kinds) == 2
+        and all(len(set(found)) == 1 for found in by_document.values()),
         "the same seed gives the same": pairs == same,
         "another seed gives the same": pairs == other,
         "share of label 1": len(kinds.get(1, ())) / max(len(pairs), 1),
@@ -748,6 +759,10 @@ PAIR_MISTAKES = (
             "each epoch sees the same; use rng, and set no seed inside"),
     Mistake("across-documents", "walk", "across", "the last sentence of a document makes a pair with the next document",
             "two texts that have nothing to do with each other count as neighbours; go through each by itself"),
+    Mistake("round-to-the-first", "walk", "round", "the last sentence of a document makes a pair with its first",
+            "the first does not follow the last; a document of n sentences has n - 1 pairs"),
+    Mistake("one-coin-for-a-document", "share", "one a document", "you toss one coin for a whole document",
+            "its pairs all get the same label; toss it for each pair anew"),
     Mistake("last-pair-missing", "walk", "too short", "the last pair of each document is missing",
             "a document of n sentences has n - 1 pairs"),
     Mistake("every-other-sentence", "walk", "by two", "you go on by two sentences",
@@ -759,7 +774,8 @@ def steps(documents: Sequence[Sequence[str]], walk: str) -> list[tuple[int, str,
     """Document number, sentence and the next one, in order; with the ways to get that wrong."""
     found = []
     for number, document in enumerate(documents):
-        joined = [*document, *documents[(number + 1) % len(documents)][:1]] if walk == "across" else document
+        after = {"across": documents[(number + 1) % len(documents)][:1], "round": document[:1]}.get(walk, [])
+        joined = [*document, *after]
         last = len(joined) - (2 if walk == "too short" else 1)
         for place in range(0, last, 2 if walk == "by two" else 1):
             found.append((number, joined[place], joined[place + 1]))
@@ -779,8 +795,10 @@ def next_sentence_reference(
     """Pairs for next sentence prediction, with knobs; the defaults are section 3.1 of Devlin et al. 2019."""
     rng = chance_for(rng, chance)
     pairs = []
+    coins = [rng.random() < 0.5 for _ in documents] if share == "one a document" else []
     for number, first, following in steps(documents, walk):
-        is_next = {"half": rng.random() < 0.5, "always next": True, "always random": False}[share]
+        coin = coins[number] if coins else rng.random() < 0.5
+        is_next = {"always next": True, "always random": False}.get(share, coin)
         if is_next or source == "swapped":
             second = following
         elif source == "next document":
@@ -874,8 +892,9 @@ SENTENCE_PAIRS = Exercise(
         "- `rng`: a `random.Random`. All chance comes from it (`rng.random()`, `rng.choice(...)` ...): the same seed "
         "gives the same pairs, another seed others\n"
         "- for each document and each of its sentences but the last, in order, there is one pair `(first, second, "
-        "label)`. `first` is that sentence. With probability 1/2 `second` is the sentence behind it, and the label is "
-        "0 (is next). Otherwise `second` is a random sentence of a random **other** document, and the label is 1 "
+        "label)`. `first` is that sentence. With probability 1/2, drawn for each pair anew, `second` is the sentence "
+        "behind it, and the label is 0 (is next). Otherwise `second` is a random sentence of a random **other** "
+        "document, and the label is 1 "
         "(any sentence of any other document may come up; whether you draw the document first does not matter)\n"
         "- returns the list of pairs."
     ),
@@ -938,13 +957,16 @@ def sentence_order_reference(
     """Pairs for sentence order prediction, with knobs; the defaults are section 3.1 of Lan et al. 2020."""
     rng = chance_for(rng, chance)
     pairs = []
+    coins = [rng.random() < 0.5 for _ in documents] if share == "one a document" else []
     for number, first, second in steps(documents, walk):
-        swap = {"half": rng.random() < 0.5, "never": False, "always": True}[share]
+        swap = {"never": False, "always": True}.get(share, coins[number] if coins else rng.random() < 0.5)
         label = {"1 is swapped": int(swap), "0 is swapped": int(not swap), "always 0": 0}.get(labels, rng.randrange(2))
         if swap and made == "as for NSP":
             second = rng.choice(rng.choice([document for n, document in enumerate(documents) if n != number]))
         elif swap and made == "out of the document":
             second = rng.choice(documents[number])
+        elif swap and made == "overwritten":
+            first = second
         elif swap and made == "swapped":
             first, second = second, first
         pairs.append((first, second, label))
@@ -1013,8 +1035,8 @@ SENTENCE_ORDER = Exercise(
         "- `rng`: a `random.Random`. All chance comes from it (`rng.random()` ...): the same seed gives the same "
         "pairs, another seed others\n"
         "- for each document and each of its sentences but the last, in order, there is one pair `(first, second, "
-        "label)`: that sentence and the one behind it. With probability 1/2 they stand in their order, and the label "
-        "is 0; otherwise they are swapped, and the label is 1\n"
+        "label)`: that sentence and the one behind it. With probability 1/2, drawn for each pair anew, they stand in "
+        "their order, and the label is 0; otherwise they are swapped, and the label is 1\n"
         "- returns the list of pairs."
     ),
     source="Lan et al. 2020, section 3.1 (\"Inter-sentence coherence loss\")",
@@ -1036,6 +1058,8 @@ SENTENCE_ORDER = Exercise(
         Mistake("drawn-from-the-document", "made", "out of the document",
                 "the label 1 goes to a random sentence of the same document",
                 "two neighbours are wanted, the wrong way round; swap the two instead"),
+        Mistake("swap-overwrites", "made", "overwritten", "the swap overwrites one of the two sentences",
+                "after a = b and b = a both are b; write a, b = b, a"),
         Mistake("only-labelled", "made", "left as they are", "the label is drawn, but nothing is swapped",
                 "all pairs are in order, and the label is noise"),
         Mistake("never-swapped", "share", "never", "no pair is ever swapped",

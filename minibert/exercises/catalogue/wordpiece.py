@@ -9,6 +9,17 @@ from minibert.tokenizers import WordPiece
 # --------------------------------------------------------------------------------------------------- one word
 
 
+def cut_somehow(word: str, vocabulary: set[str], start: int) -> list[str] | None:
+    """The first cut that there is, trying long pieces before short ones; None where there is none."""
+    if start == len(word):
+        return []
+    for end in range(len(word), start, -1):
+        piece = ("##" if start else "") + word[start:end]
+        if piece in vocabulary and (rest := cut_somehow(word, vocabulary, end)) is not None:
+            return [piece, *rest]
+    return None
+
+
 def reference(
     word: str,
     vocabulary: list[str],
@@ -30,6 +41,8 @@ def reference(
     if too_long and limit != "cut off":
         return [unknown]
     word = word[:longest] if limit == "cut off" else word
+    if search == "going back" and (found := cut_somehow(word, set(vocabulary), 0)) is not None:
+        return found
     pieces: list[str] = []
     start, stop = 0, len(word)
     while start < stop:
@@ -81,6 +94,7 @@ def probes() -> list[Probe]:
     small = [Probe(f"the word {word!r}", Call((word, SMALL))) for word in words]
     cased = [Probe(f"the cased word {word!r}", Call((word, CASED))) for word in ("Playing", "PIng", "playIng", "Aa")]
     other = [
+        Probe("a word that only a shorter first piece could save", Call(("abcd", ["abc", "ab", "##cd", "##c"]))),
         Probe("another sign for what is unknown", Call(("playz", SMALL, "<unk>"))),
         Probe("a word of exactly `longest` characters", Call(("unable", SMALL, "[UNK]", 6))),
         Probe("a word of one character more than `longest`", Call(("unabless", SMALL, "[UNK]", 7))),
@@ -194,6 +208,9 @@ WORDPIECE = Exercise(
                 "begin at the left"),
         Mistake("never-one-character", "search", "never one character", "a piece of one character is never tried",
                 "words that need one become unknown; the search ends one step too early"),
+        Mistake("going-back", "search", "going back", "where nothing fits you go back and try a shorter piece before",
+                "WordPiece is greedy and never goes back; other cuts would give ids that the model never saw for this "
+                "word"),
         Mistake("no-marks", "marks", "never", "you never put ## before a piece",
                 "pieces from the start of a word are used inside it, and the words cannot be put together again; from "
                 "the second piece on, look for \"##\" + text"),
