@@ -230,7 +230,7 @@ def test_an_attack_scores_nothing_and_harms_nothing(attack, tmp_path, monkeypatc
             server.accept()
     (mark,) = found.marks
     assert mark.status != "passed"
-    assert mark.score <= exercises()["attention"].stages["signature"] + exercises()["attention"].stages["shape"]
+    assert mark.score == 0
     assert found.seconds < 40
     assert own.read_text() == source
     assert not canary.exists()
@@ -248,4 +248,4 @@ def test_one_answer_that_hangs_does_not_cost_the_next(tmp_path, monkeypatch):
     found = {mark.exercise: mark for mark in grading.mark(path, names, QUICK, 1, with_swap=False).marks}
     assert found["attention"].status == "passed"
     assert found["causal-mask"].score == 0
-    assert "longer" in found["causal-mask"].text or "time" in found["causal-mask"].text
+    assert "does not end" in found["causal-mask"].text

@@ -335,6 +335,7 @@ def report(marked: Sequence[Marked], names: Sequence[str], seed: int) -> str:
         f"# {count} submission{'s' * (count != 1)}",
         "",
         f"Hidden probes: seed {seed} (`--seed {seed}` gives the same marks again).",
+        f"What kept the submissions in: {_protections(marked)}.",
         "",
         "| exercise | passed | failed | not attempted | mean points |",
         "| --- | ---: | ---: | ---: | ---: |",
@@ -364,6 +365,14 @@ def report(marked: Sequence[Marked], names: Sequence[str], seed: int) -> str:
         ]
         lines.append("")
     return "\n".join(line.replace("\n", " ") for line in lines).rstrip() + "\n"
+
+
+def _protections(marked: Sequence[Marked]) -> str:
+    """Which protections were on in every process, and which were not."""
+    all_of_them = [one.protections for one in marked if one.protections]
+    names = dict.fromkeys(name for one in all_of_them for name in one)
+    said = [f"{name} {'yes' if all(one.get(name) for one in all_of_them) else 'NO'}" for name in names]
+    return ", ".join(said) or "nothing was run"
 
 
 def _says(exercise: str, mistake: str) -> str:

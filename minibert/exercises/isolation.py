@@ -24,7 +24,7 @@ Windows
 Everywhere: what it says about itself may be a lie, so the marks are decided elsewhere, from the values it sends. And
 for a class of strangers, run the marking in a container or a virtual machine besides, as Gradescope does.
 
-`Box.protections` says which of these are on.
+The worker is told which of these are on, and `minibert grade` writes it into its report.
 """
 
 from __future__ import annotations
