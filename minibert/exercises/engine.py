@@ -409,6 +409,9 @@ def _apart(exercise: Exercise, found: Sequence[Outcome], mistakes: tuple[Mistake
 NOT_REACHED = "not reached"
 
 
+GONE = ("TimeoutError", "Stopped")  # problems of an answer that never came back
+
+
 class Stage(NamedTuple):
     name: str
     passed: bool
@@ -494,7 +497,9 @@ def evaluate(exercise: Exercise, ask: Ask, swap: Callable[[], str | None] | None
     found = []
     stages: list[Stage] = [Stage("exists", True, 0.0, 0.0, "")]
     for probe in probes:
-        outcome = ask(probe.call)
+        # What does not come back once is not waited for again.
+        gone = found and found[-1].problem is not None and found[-1].problem.type in GONE
+        outcome = found[-1] if gone else ask(probe.call)
         if not found and (attempt := _not_attempted(outcome)):
             return Result(exercise, "not attempted", [], attempt)
         found.append(seen(exercise, outcome))

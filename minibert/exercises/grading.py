@@ -34,8 +34,8 @@ from minibert.exercises.worker import Built, Call, Outcome, Problem, pack, unpac
 from minibert.timing import Progress
 
 WORKER = Path(worker.__file__)
-CALL_SECONDS = 10.0  # for one call; a right answer takes milliseconds
-RESTARTS = 4  # of the process, where an answer has brought it down; the exercises after it still get their chance
+CALL_SECONDS = 5.0  # for one call; a right answer takes milliseconds
+RESTARTS = 20  # of the process, where an answer has brought it down; the exercises after it still get their chance
 
 
 @dataclass
