@@ -370,18 +370,17 @@ def diagnose_one(
     """The only explanation, of one mistake or of two, for what the answer did in one probe; none where there are more.
 
     For answers that are wrong in yet another way elsewhere. wrong: the probes that it fails. In those that it passes,
-    the explanation must pass as well.
+    the explanation must pass as well, or stop: there it is written in another way.
     """
-    right = [number for number in range(len(found)) if number not in wrong]
+
+    def agrees(mistakes: tuple[Mistake, ...], number: int) -> bool:
+        theirs = mistaken(exercise, mistakes, number)
+        stops = number not in wrong and theirs.problem is not None
+        return stops or distance(found[number], theirs, exercise) <= exercise.tolerance
+
+    asked = [probe, *(number for number in range(len(found)) if number not in wrong)]
     for candidates in _explanations(exercise):
-        fitting = [
-            mistakes
-            for mistakes in candidates
-            if all(
-                distance(found[number], mistaken(exercise, mistakes, number), exercise) <= exercise.tolerance
-                for number in (probe, *right)
-            )
-        ]
+        fitting = [mistakes for mistakes in candidates if all(agrees(mistakes, number) for number in asked)]
         if fitting:
             return fitting[0] if len(fitting) == 1 else ()
     return ()

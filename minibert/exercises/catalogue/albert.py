@@ -596,7 +596,8 @@ def sizes_reference(
     if feed_forward == "four times D":
         f = 4 * d
     table = d if factor == "words only" else e
-    total += (max_positions * (positions == "counted") + token_types * (types == "counted")) * table
+    total += max_positions * (positions == "counted") * (d if factor == "wide positions" else table)
+    total += token_types * (types == "counted") * table
     total += {"counted": vectors * e, "at D": vectors * d, "forgotten": 0}[embedding_norm]
     projected = embedding_size is not None and factor not in ("ignored", "no projection")
     if projected and not (factor == "not where equal" and e == d):
@@ -604,7 +605,7 @@ def sizes_reference(
 
     block = {"four": 4, "three": 3, "one": 1}[attention] * (d * d + d * bias)
     matrices = 1 if feed_forward == "one matrix" else 2
-    inner = {"right": f + d, "two of D": 2 * d, "two of F": 2 * f}.get(feed_forward, f)
+    inner = {"right": f + d, "four times D": f + d, "two of D": 2 * d, "two of F": 2 * f}.get(feed_forward, f)
     block += matrices * d * f + inner * bias * (biases != "attention only")
     block += {"two": 2, "one": 1, "none": 0}[norms] * vectors * d
     once = {"right": shared, "never": False, "always": True}[sharing]
@@ -795,6 +796,8 @@ PARAMETER_SIZES = Exercise(
         Mistake("not-factorised", "factor", "ignored", "embedding_size makes no difference",
                 "the tables are E wide then, and a linear layer E → D follows"),
         Mistake("only-words-factorised", "factor", "words only", "positions and token types are counted at width D",
+                "all three tables are E wide: they are added before the projection"),
+        Mistake("positions-of-width-D", "factor", "wide positions", "the positions are counted at width D",
                 "all three tables are E wide: they are added before the projection"),
         Mistake("projection-forgotten", "factor", "no projection", "the projection from E to D is left out",
                 "narrow tables alone do not fit the blocks; count E · D + D"),
