@@ -276,7 +276,7 @@ def _where_it_differs(a: Tensor, e: Tensor, wrong: Tensor, axes: Mapping[str, in
     for axis, name in enumerate(names):
         along = wrong.transpose(0, axis).reshape(e.shape[axis], -1).any(dim=1)
         if not along.all():
-            places.append(f"only where {name} is {_listed(along.nonzero().flatten().tolist()[:8])}")
+            places.append(f"only where {name} is {_listed(along.nonzero().flatten().tolist())}")
     first = ", ".join(f"{name} {index}" for name, index in zip(names, at, strict=True))
     mine, right = (_number(x[tuple(at)].item()) for x in (a, e))
     if mine == right:  # they differ further behind
@@ -597,8 +597,13 @@ def said_of(mistakes: Sequence[Mistake]) -> str:
     """The mistakes in words, or nothing where there are none."""
     if not mistakes:
         return ""
-    each = [f"{mistake.says[0].upper()}{mistake.says[1:]}: {mistake.effect}." for mistake in mistakes]
+    each = [f"{_sentence(mistake.says)}: {mistake.effect}." for mistake in mistakes]
     return each[0] if len(each) == 1 else f"Two things at once. First: {each[0]} Second: {each[1]}"
+
+
+def _sentence(text: str) -> str:
+    """With a capital; but q, k and x are names and stay as they are."""
+    return text if text[1:2] == " " and text[0] not in "aA" else text[0].upper() + text[1:]
 
 
 def _joined(text: str, more: str) -> str:

@@ -59,7 +59,12 @@ def factorised_reference(
     if place == "on words":
         parts = [normed(parts[0], weights, eps, norm)]
     if positions != "forgotten":
-        rows = {"right": table[:length], "from 1": table[1 : length + 1], "batch": table[:batch, None]}
+        rows = {
+            "right": table[:length],
+            "from 1": table[1 : length + 1],
+            "batch": table[:batch, None],
+            "by type": table[token_type_ids],
+        }
         parts.append(rows[positions])
     if types != "forgotten":
         parts.append(weights["token_type.weight"][token_type_ids if types == "added" else 0 * token_type_ids])
@@ -220,6 +225,8 @@ FACTORISED_EMBEDDING = Exercise(
                 "the model could not tell \"dog bites man\" from \"man bites dog\""),
         Mistake("positions-from-1", "positions", "from 1", "your positions begin at 1",
                 "the first token stands at position 0"),
+        Mistake("positions-by-type", "positions", "by type", "positions are looked up by the token types",
+                "a place has its own vector, whatever sentence it is in: rows 0, 1, 2 and so on, along S"),
         Mistake("positions-along-batch", "positions", "batch", "the positions count the texts of the batch",
                 "all tokens of a text get one position, which depends on the neighbours in the batch; count along S"),
         Mistake("types-forgotten", "types", "forgotten", "the token types are not added",

@@ -367,6 +367,7 @@ def causal_reference(length: int, *, shape: str = "lower", kind: str = "booleans
         "one ahead": every.tril(1),
         "all": every,
         "diagonal": torch.eye(length).bool(),
+        "band": every.tril() & every.triu(-1),
     }[shape]
     if kind == "numbers":
         return mask.long()
@@ -408,6 +409,8 @@ CAUSAL_MASK = Exercise(
         Mistake("causal-all", "shape", "all", "nothing is hidden", "every token sees the future"),
         Mistake("causal-only-itself", "shape", "diagonal", "every token sees itself alone",
                 "it is to see all that stands before it, too"),
+        Mistake("causal-band", "shape", "band", "every token sees itself and the one before it alone",
+                "it is to see all that stands before it, however far"),
         Mistake("causal-numbers", "kind", "numbers", "your mask holds 1 and 0",
                 "numbers could also be meant to be added; use booleans (dtype=torch.bool)"),
         Mistake("causal-additive", "kind", "added", "your mask holds 0 and -inf, to be added to the scores",
@@ -439,6 +442,8 @@ def split_reference(x: Tensor, num_heads: int, *, cut: str = "features", returne
     size = width // num_heads
     if cut == "view only":
         return x.reshape(batch, num_heads, length, size)
+    if cut == "H wide":
+        return torch.stack(x.split(num_heads, dim=-1), dim=1)
     if cut == "K first":
         heads = x.reshape(batch, length, size, num_heads).permute(0, 3, 1, 2)
     elif cut == "heads into batch":
@@ -494,6 +499,8 @@ SPLIT_HEADS = Exercise(
                 "the heads of one text would be cut out of several tokens; keep B apart from H"),
         Mistake("split-across-texts", "cut", "sequence", "the heads are cut across the texts of the batch",
                 "a head would read from other texts; each text keeps its own"),
+        Mistake("split-into-pieces-of-H", "cut", "H wide", "num_heads is taken for the width of a head",
+                "torch's split takes the size of a piece and not their number; chunk takes the number"),
         Mistake("split-backwards", "cut", "backwards", "the heads come in the wrong order",
                 "the first head is to have the first K features"),
         Mistake("split-heads-last", "returned", "B S H K", "S and H are not transposed",
@@ -529,6 +536,8 @@ def merge_reference(x: Tensor, *, order: str = "S first") -> Tensor:
         "K first": lambda: x.permute(0, 2, 3, 1).reshape(batch, length, heads * size),
         "sum": lambda: x.sum(1),
         "mean": lambda: x.mean(1),
+        "mean, repeated": lambda: x.mean(1).repeat(1, 1, heads),
+        "S and K transposed": lambda: x.transpose(2, 3).reshape(batch, length, heads * size),
         "heads stay": lambda: x.transpose(1, 2),
         "heads in a row": lambda: x.reshape(batch, heads * length, size),
         "D before S": lambda: x.permute(0, 1, 3, 2).reshape(batch, heads * size, length),
@@ -575,6 +584,10 @@ MERGE_HEADS = Exercise(
                 "they are to stand side by side, so that the output layer can tell them apart"),
         Mistake("merge-by-mean", "order", "mean", "the heads are averaged",
                 "they are to stand side by side, so that the output layer can tell them apart"),
+        Mistake("merge-by-repeated-mean", "order", "mean, repeated", "the heads are averaged, and the mean repeated",
+                "H copies of one head: they are to stand side by side, each with its own features"),
+        Mistake("merge-wrong-axes", "order", "S and K transposed", "the wrong two axes are transposed, S and K",
+                "the features of a token come apart; H and S have to change places"),
         Mistake("merge-half", "order", "heads stay", "the last two axes are not joined",
                 "S and H have changed places, which is the first half; now make (H, K) one axis"),
         Mistake("merge-along-the-sequence", "order", "heads in a row", "the heads are joined along the sequence",

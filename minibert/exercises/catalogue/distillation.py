@@ -289,7 +289,10 @@ def cosine_reference(
             each = each[mask.bool()]
         elif padding in ("left out", "inverted", "zeroed"):
             each = each * mask  # along the positions this cannot fit, and stops as an answer would
-    count = {"mean": each.numel(), "sum": 1, "texts": len(s)}[average]
+    if average == "texts first" and mask is not None and padding == "left out" and over == "features" and mask.any():
+        texts = (1 - cos) * mask
+        return (texts.sum(1) / mask.sum(1).clamp(min=1)).sum() / mask.any(1).sum()
+    count = {"sum": 1, "texts": len(s)}.get(average, each.numel())
     if count == 0 and empty == "0":
         count = 1
     return each.sum() / count
@@ -390,6 +393,9 @@ COSINE_LOSS = Exercise(
                 "the loss grows with the batch"),
         Mistake("mean-over-texts", "average", "texts", "the sum is divided by the number of texts",
                 "longer texts give a larger loss; divide by the number of tokens"),
+        Mistake("mean-of-means", "average", "texts first",
+                "you take the mean of each text, and then the mean over the texts",
+                "a token of a short text weighs more than one of a long text; divide once, by the number of tokens"),
         Mistake("pads-counted", "padding", "counted", "padding counts like any other token",
                 "the student learns to copy what the teacher makes of nothing; leave out what has mask 0"),
         Mistake("divided-by-all-slots", "padding", "zeroed", "padding is set to 0 but still divided by",
@@ -446,6 +452,8 @@ def triple_reference(
     soft_mask, cosine_mask = attention_mask, attention_mask
     if soft_tokens == "chosen":
         soft_mask = labels != IGNORE
+    if cosine_tokens == "chosen":
+        cosine_mask = (labels != IGNORE).long()
     soft = soft_reference(
         student_logits, teacher_logits, heated, soft_mask, teacher=teacher, factor=factor,
         divergence="kl" if direction == "teacher first" else "swapped",
@@ -671,6 +679,9 @@ TRIPLE_LOSS = Exercise(
                 "the soft targets are averaged over all slots and over the words as well",
                 "that is \"mean\" of a (B, S, V) tensor, and V times too little; sum over the words, and average over "
                 "the real tokens"),
+        Mistake("cosine-at-masked-words-only", "cosine_tokens", "chosen",
+                "the cosine is taken at the masked words only",
+                "the hidden states of every real token are compared; use the attention mask, not the labels"),
         Mistake("soft-targets-at-masked-words-only", "soft_tokens", "chosen",
                 "the soft targets are taken at the masked words only",
                 "the teacher says something of every real token, and most of it is lost; use the attention mask, not "
