@@ -161,7 +161,7 @@ def judge_order(figures: Figures) -> Judgement:
             ours,
             UNMEASURED,
             f"Trained on SOP itself, {tried['SOP']:.1%} are right on it: so small a run does not learn the order of "
-            "sentences at all, and cannot say which task helps. On NSP, trained on it, "
+            "sentences at all, and cannot say which task helps. It takes many more steps. On NSP, trained on it, "
             f"{_mean(cells, 'NSP', 'nsp_accuracy'):.1%} are right. {_small(figures)}",
         )
     blind = abs(tried["NSP"] - CHANCE) <= NEAR_CHANCE
