@@ -394,11 +394,12 @@ def block_reference(
         return many_heads(x, own, num_heads, mask, **attending)
 
     def norm(x: Tensor, name: str) -> Tensor:
-        name = {"own": name, "first twice": "attention_norm", "swapped": {"norm": "attention_norm"}.get(name, "norm")}[
-            norms if norms in ("own", "first twice", "swapped") else "own"
-        ]
         if norms == f"without {name}":
             return x
+        if norms == "first twice":
+            name = "attention_norm"
+        elif norms == "swapped":
+            name = "norm" if name == "attention_norm" else "attention_norm"
         return F.layer_norm(x, x.shape[-1:], weights[f"{name}.weight"], weights[f"{name}.bias"], eps)
 
     def feed(x: Tensor) -> Tensor:
