@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import io
+from collections import Counter
+
 import matplotlib
 import numpy as np
 import pytest
+import torch
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.image import imread
+from matplotlib.patches import FancyArrowPatch, Patch
 
 from minibert import plots
 from minibert.errors import MinibertError
@@ -54,11 +61,155 @@ def speed_up() -> Figure:
     return plots.speed_up_by_bandwidth([0.1, 1, 10, 1000], [12, 4, 1.5, 1.2], LINKS, 1.7, reached=8.0)
 
 
-EVERY_FIGURE = pytest.mark.parametrize("draw", [parameters, speed, attention, retention, ablation, speed_up])
+SCORES = [[1.0, -2.0, 0.5], [0.25, 3.0, -np.inf]]
+WORDS = [("A", ["a"]), ("masterpiece", ["master", "##piece"]), ("for", ["for"]), ("$9", ["$", "9"]), ("☃", ["[UNK]"])]
+STACKS = {"long": ["words", "block 1", "block 2", "block 3", "pooler"], "shared": ["words (narrow)", *["block 1"] * 3]}
+MEASURED = {"large": {"size": 110.0, "speed": 12.5}, "small": {"size": 11.7}}
+LESSONS = [[("1", "Attention"), ("2", "Many heads")], [("3", "A whole BERT")]]
+ALIKE = np.array([[1.0, 0.5, -0.2], [0.5, 1.0, 0.25], [-0.2, 0.25, 1.0]])
+
+
+def vectors() -> Figure:
+    return plots.vectors({"east": (2, 0), "north": (0, 1), "west": (-1, 0)}, angles=[("east", "north")])
+
+
+def lines() -> Figure:
+    curves = {"falls": ([0, 1, 2], [9, 4, 3]), "stays": ([0, 2], [9.5, 9])}
+    return plots.lines(curves, "steps", "loss, nats", "Two losses", {"uniform guessing": 10.0})
+
+
+def flow() -> Figure:
+    return plots.flow({"angle, degrees": {"a": [30, 20, 10], "b": [20, 25, 27]}, "distance": {"a": [3, 2, 1]}})
+
+
+def distributions() -> Figure:
+    return plots.distributions({"T = 1": [0.9, 0.1, 0.0], "T = 4": [0.5, 0.3, 0.2]}, ["film", "movie", "dog"])
+
+
+def shares() -> Figure:
+    return plots.shares({"hidden": 79.62, "kept": 12.0, "other": 3.0}, {"hidden": 80, "kept": 10})
+
+
+def family() -> Figure:
+    return plots.family(MEASURED, {"size": "parameters, millions", "speed": "texts a second"})
+
+
+def grid() -> Figure:
+    return plots.grid(SCORES, ["a", "b"], ["x", "y", "z"], "Scores", row_label="query", column_label="key")
+
+
+def grids() -> Figure:
+    return plots.grids({"scores": SCORES, "weights": [[0.5, 0.5, 0], [0, 1, 0]]}, ["a", "b"], "xyz", digits=[1, 2])
+
+
+def similarity() -> Figure:
+    return plots.similarity(ALIKE, "abc")
+
+
+def head_split(wrong: bool = False) -> Figure:
+    return plots.head_split(torch.zeros(3, 4), 2, ["a", "b", "c"], wrong)
+
+
+def head_split_wrong() -> Figure:
+    return head_split(wrong=True)
+
+
+def masks() -> Figure:
+    return plots.masks({"padding": torch.tensor([[True, False]] * 2), "causal": [[1, 0], [1, 1]]}, ["a", "b"])
+
+
+def padded_batch() -> Figure:
+    return plots.padded_batch([3, 5, 1])
+
+
+def pieces() -> Figure:
+    return plots.pieces(WORDS)
+
+
+def masked_text() -> Figure:
+    seen = ["a", "[MASK]", "tree", "on", "me"]
+    return plots.masked_text(["a", "film", "grew", "on", "me"], seen, ["", "film", "grew", None, "me"])
+
+
+def layer_map() -> Figure:
+    return plots.layer_map({"every second": [0, 2], "last": [2, 3]}, 4)
+
+
+def stacks() -> Figure:
+    return plots.stacks(STACKS)
+
+
+def course_map() -> Figure:
+    return plots.course_map(LESSONS, "Lessons", ["Parts", "Models"], here="2")
+
+
+def encoder_block() -> Figure:
+    return plots.encoder_block()
+
+
+def shared_block() -> Figure:
+    return plots.encoder_block(share=True)
+
+
+EVERY_FIGURE = pytest.mark.parametrize(
+    "draw",
+    [
+        *(parameters, speed, attention, retention, ablation, speed_up),
+        *(vectors, lines, flow, distributions, shares, family),
+        *(grid, grids, similarity, head_split, head_split_wrong, masks, padded_batch, pieces, masked_text),
+        *(layer_map, stacks, course_map, encoder_block, shared_block),
+    ],
+)
 
 
 def texts(figure: Figure) -> list[str]:
     return [text.get_text() for text in figure.axes[0].texts]
+
+
+def every_text(axes: Axes) -> list[str]:
+    return [text.get_text() for text in axes.texts]
+
+
+def shapes(figure: Figure) -> list[Patch]:
+    """Boxes and cells, and no arrows."""
+    return [patch for patch in figure.axes[0].patches if patch.get_fill() and not isinstance(patch, FancyArrowPatch)]
+
+
+def arrows(figure: Figure) -> list[tuple[tuple[float, float], tuple[float, float]]]:
+    """Where the arrows with a head start and end."""
+    found = [patch for patch in figure.axes[0].patches if isinstance(patch, FancyArrowPatch)]
+    paths = [arrow._path_original.vertices for arrow in found if type(arrow.get_arrowstyle()).__name__ != "Curve"]
+    return [(tuple(path[0]), tuple(path[-1])) for path in paths]
+
+
+def middle(patch: Patch) -> tuple[float, float]:
+    (left, low), (right, high) = patch.get_path().get_extents(patch.get_patch_transform()).get_points()
+    return round((left + right) / 2, 3), round((low + high) / 2, 3)
+
+
+def boxes(figure: Figure) -> list[tuple[str, tuple[float, float], Patch]]:
+    """The boxes with a text in their middle: the text, where, and the box."""
+    at = {tuple(np.round(text.get_position(), 3)): text.get_text() for text in figure.axes[0].texts}
+    return [(at[middle(patch)], middle(patch), patch) for patch in shapes(figure) if middle(patch) in at]
+
+
+def faces(figure: Figure) -> dict[str, str]:
+    """The last colour of each text's box."""
+    return {text: to_hex(patch.get_facecolor()).upper() for text, _, patch in boxes(figure)}
+
+
+def rows_of(figure: Figure) -> list[list[str]]:
+    """The texts of boxes, line by line from the top, each from the left."""
+    found = sorted((y, x, text) for text, (x, y), _ in boxes(figure))
+    return [[text for at, _, text in found if at == y] for y in sorted({at for at, _, _ in found})]
+
+
+def hatched(figure: Figure) -> list[Patch]:
+    return [patch for patch in shapes(figure) if patch.get_hatch()]
+
+
+def bars(axes: Axes) -> list[float]:
+    return [bar.get_width() for bar in axes.containers[0]]
 
 
 # ------------------------------------------------------------------------------------------ what is shown
@@ -175,14 +326,307 @@ def test_speed_up_marks_no_place_that_is_not_on_the_curve(reached):
     assert not [line for line in axes.lines if line.get_marker() == "o"]
 
 
+def test_vectors_point_where_they_should_and_say_their_angles():
+    axes = vectors().axes[0]
+    tips = {text.get_text(): text.xy for text in axes.texts if text.get_text()}
+    assert {name: tips[name] for name in ("east", "north", "west")} == {
+        "east": (2, 0),
+        "north": (0, 1),
+        "west": (-1, 0),
+    }
+    drawn = [(text.xy, text.xyann) for text in axes.texts if not text.get_text()]
+    assert drawn == [((2, 0), (0, 0)), ((0, 1), (0, 0)), ((-1, 0), (0, 0))]
+    arc = axes.lines[2].get_xydata()
+    assert (arc > -1e-9).all()  # between east and north
+    assert "90°" in tips
+    assert axes.get_aspect() == 1
+    across = plots.vectors({"a": (-1, 0.01), "b": (-1, -0.01)}, angles=[("a", "b")])
+    assert "1°" in texts(across)  # the short way round
+
+
+def test_lines_are_drawn_and_named_at_their_ends_with_their_levels():
+    axes = lines().axes[0]
+    drawn = [(line.get_xdata(), line.get_ydata()) for line in axes.lines]
+    assert [(list(x), list(y)) for x, y in drawn[:2]] == [([0, 1, 2], [9, 4, 3]), ([0, 2], [9.5, 9])]
+    assert list(drawn[2][1]) == [10, 10]
+    assert axes.lines[2].get_linestyle() == "--"
+    assert {text.get_text(): text.xy[1] for text in axes.texts} == {"falls": 3, "stays": 9, "uniform guessing": 10}
+    assert [text.get_color() for text in sorted(axes.texts, key=lambda text: text.xy[1])] == [
+        axes.lines[at].get_color() for at in (0, 1, 2)
+    ]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("steps", "loss, nats")
+
+
+def test_flow_counts_layers_from_one_and_keeps_a_panel_for_each_measure():
+    first, second = flow().axes
+    assert [list(line.get_xdata()) for line in first.lines] == [[1, 2, 3]] * 2
+    assert [list(line.get_ydata()) for line in first.lines] == [[30, 20, 10], [20, 25, 27]]
+    assert [axes.get_title(loc="left") for axes in (first, second)] == ["angle, degrees", "distance"]
+    assert every_text(second) == ["a"]
+    assert {axes.get_xlabel() for axes in (first, second)} == {"layer"}
+    assert [axes.get_ylim()[0] for axes in (first, second)] == [0, 0]
+
+
+def test_distributions_share_their_scale_and_order_and_write_each_number():
+    figure = distributions()
+    sharp, soft = figure.axes
+    assert [bars(sharp), bars(soft)] == [[0.9, 0.1, 0], [0.5, 0.3, 0.2]]
+    assert every_text(soft) == ["0.50", "0.30", "0.20"]
+    assert sharp.get_xlim() == soft.get_xlim()
+    assert [label.get_text() for label in sharp.get_yticklabels()] == ["film", "movie", "dog"]
+    assert sharp.yaxis_inverted()
+    assert figure.get_supxlabel() == "probability"
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["T = 1", "T = 4"]
+
+
+def test_a_bar_below_zero_has_its_number_on_its_left():
+    axes = plots.distributions({"logits": [2.0, -1.0]}, ["a", "b"], unit="logit").axes[0]
+    assert [(text.get_text(), text.get_ha()) for text in axes.texts] == [("2.00", "left"), ("−1.00", "right")]
+    assert axes.get_xlim()[0] < -1
+
+
+def test_shares_stand_beside_what_was_expected():
+    axes = shares().axes[0]
+    assert bars(axes) == [79.62, 12, 3]
+    marks = [
+        (line.get_xdata()[0], round(np.mean(line.get_ydata()))) for line in axes.lines if len(line.get_xdata()) == 2
+    ]
+    assert {(80, 0), (10, 1)} <= {*marks}
+    assert texts(axes.figure) == ["79.6", "expected 80", "12.0", "expected 10", "3.0"]
+    assert axes.get_xlabel() == "share in %"
+
+
+def test_family_has_a_panel_a_measure_one_colour_a_model_and_says_what_is_missing():
+    size, speed = family().axes
+    assert [bars(size), bars(speed)] == [[110, 11.7], [12.5, 0]]
+    assert every_text(size) == ["110.0", "11.7"]
+    assert [text for text in every_text(speed) if text] == ["12.5", "not measured"]
+    colours = [[to_hex(bar.get_facecolor()) for bar in axes.containers[0]] for axes in (size, speed)]
+    assert colours[0] == colours[1]
+    assert len({*colours[0]}) == 2
+    assert [axes.get_xlabel() for axes in (size, speed)] == ["parameters, millions", "texts a second"]
+    assert [label.get_text() for label in size.get_yticklabels()] == ["large", "small"]
+
+
+def test_a_grid_writes_its_numbers_and_tints_them_by_sign():
+    figure = grid()
+    assert rows_of(figure) == [["1.00", "−2.00", "0.50"], ["0.25", "3.00", "−∞"]]
+    assert {"a", "b", "x", "y", "z", "query", "key"} <= {*texts(figure)}
+    tint = {text: patch.get_facecolor() for text, _, patch in boxes(figure)}
+    assert to_hex(tint["3.00"]).upper() == plots.BLUE  # the largest
+    assert tint["−2.00"][0] > tint["−2.00"][2]  # redder than blue
+    assert tint["0.50"][2] > tint["0.50"][0]
+    assert [middle(patch) for patch in hatched(figure)] == [at for text, at, _ in boxes(figure) if text == "−∞"]
+
+
+def test_tints_run_from_white_at_zero_to_the_ends_that_were_asked_for():
+    def face(text: str, **options) -> str:
+        return faces(plots.grid([[0.0, 1.0, 2.0]], ["a"], "xyz", digits=0, **options))[text]
+
+    assert face("0") == "#FFFFFF"
+    assert face("2") == to_hex(plots.WHITE_TO_BLUE(1.0)).upper()
+    assert face("1", high=1) == face("2")
+    assert face("2", high=4) == face("1")
+    assert face("2", colour=False) == "#FFFFFF"
+    assert {*faces(plots.grid(np.zeros((2, 2)), "ab", "xy")).values()} == {"#FFFFFF"}
+    assert faces(plots.grid([[-0.001]], "a", "x"))["0.00"]  # no minus before a 0
+
+
+def test_white_text_stands_on_dark_and_dark_text_on_light_cells():
+    ink = {text.get_text(): text.get_color() for text in plots.grid([[0.0, 1.0]], "a", "xy").axes[0].texts}
+    assert ink["0.00"] == plots.INK
+    assert ink["1.00"] == "white"
+
+
+def test_grids_stand_side_by_side_with_arrows_between():
+    figure = grids()
+    assert rows_of(figure)[0] == ["1.0", "−2.0", "0.5", "0.50", "0.50", "0.00"]
+    assert Counter(texts(figure)) >= Counter(["scores", "weights", "a", "b", *"xyz", *"xyz"])
+    assert texts(figure).count("a") == 1  # rows are named once
+    ((start, end),) = arrows(figure)
+    centres = {text: at[0] for text, at, _ in boxes(figure)}
+    assert centres["−∞"] < start[0] < end[0] < centres["0.50"]
+    assert not arrows(plots.grids({"one way": [[1]], "another": [[2]]}, "a", "x", arrows=False))
+
+
+def test_similarity_is_white_at_its_low_end_and_dark_on_its_diagonal():
+    figure = similarity()
+    assert rows_of(figure)[:2] == [["1.00", ".50", "−.20"], [".50", "1.00", ".25"]]
+    tint = faces(figure)
+    assert tint["−.20"] == "#FFFFFF"
+    assert tint["1.00"] == to_hex(plots.WHITE_TO_BLUE(1.0)).upper()
+    assert tint[".50"] == to_hex(plots.WHITE_TO_BLUE(0.5)).upper()
+    assert {"0.00", "0.50", "cosine similarity"} <= {*texts(figure)}
+    assert "10.50" in {*texts(plots.similarity([[10.5]], "a"))}
+    many = plots.similarity(np.eye(15), [f"{at}" for at in range(15)])
+    assert ".00" not in texts(many)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "heads"),
+    [
+        (False, [["0·0", "0·1", "1·0", "1·1", "2·0", "2·1"], ["0·2", "0·3", "1·2", "1·3", "2·2", "2·3"]]),
+        (True, [["0·0", "0·1", "0·2", "0·3", "1·0", "1·1"], ["1·2", "1·3", "2·0", "2·1", "2·2", "2·3"]]),
+    ],
+)
+def test_a_head_split_gives_each_head_its_features_or_whole_tokens_where_it_is_wrong(wrong, heads):
+    figure = head_split(wrong)
+    cells = [(text, at) for text, at, _ in boxes(figure) if "·" in text]
+    left, right = cells[:12], cells[12:]
+    assert [text for text, _ in left] == [f"{t}·{f}" for t in range(3) for f in range(4)]
+    assert [[text for text, _ in right[:6]], [text for text, _ in right[6:]]] == heads
+    assert max(x for _, (x, _) in left) < min(x for _, (x, _) in right)
+    colours = {(text, to_hex(patch.get_facecolor()).upper()) for text, _, patch in boxes(figure) if "·" in text}
+    owner = {text: (plots.BLUE, plots.ORANGE)[int(text[-1]) // 2] for text, _ in left}
+    assert colours == {*owner.items()}  # a cell has one colour, left and right: that of its own head
+    assert {"head 0: (S, K) = (3, 2)", "head 1: (S, K) = (3, 2)", "x: (S, D) = (3, 4)"} <= {*texts(figure)}
+    assert len(arrows(figure)) == 2
+
+
+def test_a_head_split_too_large_for_words_keeps_its_colours():
+    figure = plots.head_split(np.zeros((6, 8)), 4, "abcdef")
+    assert not boxes(figure)
+    tints = Counter(to_hex(patch.get_facecolor()).upper() for patch in shapes(figure))
+    assert [tints[colour] for colour in plots.HEAD_COLOURS[:4]] == [24] * 4  # 6 x 2 cells, twice
+
+
+def test_masks_are_blue_where_a_token_may_look_and_hatched_where_it_may_not():
+    figure = masks()
+    may = sorted(middle(patch) for patch in shapes(figure) if to_hex(patch.get_facecolor()).upper() == plots.BLUE)
+    may_not = [middle(patch) for patch in hatched(figure)]
+    assert len(may) == 2 + 3 + 1  # and the legend's
+    assert len(may_not) == 2 + 1 + 1
+    assert len({x for x, _ in may_not[:2]}) == 1  # the padded column
+    causal = may_not[2]
+    assert causal[0] > may_not[0][0]
+    assert causal[1] == min(y for _, y in may)  # the first row
+    assert {"padding", "causal", "may not"} <= {*texts(figure)}
+    assert texts(figure).count("a") == 1 + 2  # one row, two columns
+    assert {"p", "q", "r"} <= {*texts(plots.masks({"across": np.ones((2, 3))}, "ab", "pqr"))}
+
+
+def test_a_padded_batch_counts_its_padding():
+    figure = padded_batch()
+    real = [middle(patch) for patch in shapes(figure) if to_hex(patch.get_facecolor()).upper() == plots.SKY]
+    padding = [middle(patch) for patch in hatched(figure)]
+    rows = sorted({y for _, y in padding + real})
+    assert [sum(at == y for _, at in real) for y in rows[:3]] == [3, 5, 1]
+    assert [sum(at == y for _, at in padding) for y in rows[:3]] == [2, 0, 4]
+    assert max(x for x, y in real if y == rows[0]) < min(x for x, y in padding if y == rows[0])
+    assert {"real: 9", "padding: 6 of 15 places, 40%", "text 1", "5 tokens"} <= {*texts(figure)}
+
+
+def test_pieces_stand_below_their_words_in_the_colours_of_what_they_are():
+    figure = pieces()
+    assert rows_of(figure) == [["a", "master", "##piece", "for", "$", "9", "[UNK]"]]
+    tint = faces(figure)
+    assert tint["a"] == tint["master"] == tint["$"] == tint["9"]
+    assert len({tint["a"], tint["##piece"], tint["[UNK]"]}) == 3
+    assert tint["[UNK]"] == plots.VERMILION
+    where = {text.get_text(): text.get_position() for text in figure.axes[0].texts}
+    centre = {text: at for text, at, _ in boxes(figure)}
+    assert centre["master"][0] < where["masterpiece"][0] < centre["##piece"][0]
+    assert where["masterpiece"][1] < centre["master"][1]  # y runs downwards
+    assert not any(text.get_parse_math() for text in figure.axes[0].texts)  # a dollar is a dollar
+    assert "not in the vocabulary" in where
+    assert "not in the vocabulary" not in texts(plots.pieces(WORDS[:1]))
+
+
+def test_long_texts_go_on_in_the_next_line():
+    figure = plots.pieces(WORDS * 6)
+    lines = rows_of(figure)
+    assert len(lines) > 1
+    assert [piece for line in lines for piece in line] == [piece for _, parts in WORDS * 6 for piece in parts]
+    assert figure.get_size_inches()[0] < 9.5
+
+
+def test_masked_text_shows_what_was_done_to_each_token():
+    figure = masked_text()
+    text, seen, guess = rows_of(figure)
+    assert text == ["a", "film", "grew", "on", "me"]
+    assert seen == ["a", "[MASK]", "tree", "on", "me"]
+    assert guess == ["film", "grew", "me"]
+    changed = {word: patch for word, (_, y), patch in boxes(figure) if y == boxes(figure)[1][1][1]}
+    edges = {word: to_hex(patch.get_edgecolor()).upper() for word, patch in changed.items()}
+    fills = {word: to_hex(patch.get_facecolor()).upper() for word, patch in changed.items()}
+    assert (fills["[MASK]"], fills["tree"], edges["me"]) == (plots.BLUE, plots.ORANGE, plots.GREEN)
+    assert (fills["a"], edges["a"]) == (fills["on"], edges["on"]) == ("#F2F2F2", plots.GREY)
+    assert {"hidden: [MASK]", "exchanged for a random piece", "kept, but must be guessed too"} <= {*texts(figure)}
+    columns = {word: at[0] for word, at, _ in boxes(figure)}
+    assert columns["film"] == columns["[MASK]"]
+
+
+def test_a_layer_map_joins_the_layers_that_are_copied():
+    figure = layer_map()
+    columns = sorted({at[0] for _, at, _ in boxes(figure)})
+    stacked = [sorted((at[1], text) for text, at, _ in boxes(figure) if at[0] == x) for x in columns]
+    assert [[text for _, text in column] for column in stacked] == [["3", "2", "1", "0"], ["1", "0"]] * 2
+    height = [{text: y for y, text in column} for column in stacked]
+    ends = [(round(start[1], 3), round(end[1], 3)) for start, end in arrows(figure)]
+    assert ends == [(height[at][str(layer)], height[at + 1][str(own)])
+                    for at, layers in ((0, (0, 2)), (2, (2, 3))) for own, layer in enumerate(layers)]  # fmt: skip
+    chosen = [text for text, at, patch in boxes(figure) if at[0] == columns[0] and patch.get_facecolor()[0] < 1]
+    assert chosen == ["0", "2"]
+
+
+def test_stacks_grow_upwards_and_draw_a_repeated_part_as_one_thing():
+    figure = stacks()
+    columns = sorted({at[0] for _, at, _ in boxes(figure)})
+    built = [
+        [text for _, text in sorted((-at[1], text) for text, at, _ in boxes(figure) if at[0] == x)] for x in columns
+    ]
+    assert built == [[*STACKS["long"]], [*STACKS["shared"]]]
+    own = [to_hex(patch.get_facecolor()).upper() for text, at, patch in boxes(figure) if at[0] == columns[0]]
+    shared = [to_hex(patch.get_facecolor()).upper() for text, at, patch in boxes(figure) if at[0] == columns[1]]
+    assert own[1] == own[2] == own[3]
+    assert len({*own}) == 3
+    assert shared == [own[0], own[1], "#FFFFFF", "#FFFFFF"]  # the copies are outlines
+    assert "3 times,\none set of weights" in texts(figure)
+    assert len(arrows(figure)) == 1
+
+
+def test_a_course_map_leads_from_each_lesson_to_the_next():
+    figure = course_map()
+    assert {"1", "2", "3", "Attention", "Many heads", "A whole BERT", "Parts", "Models"} == {*texts(figure)}
+    first, second, third = map(middle, shapes(figure))
+    assert first[1] == second[1] < third[1]
+    assert first[0] == third[0] < second[0]
+    (along, down) = arrows(figure)
+    assert first[0] < along[0][0] < along[1][0] < second[0]
+    assert down[0][0] == pytest.approx(second[0])
+    assert down[1][0] == pytest.approx(third[0])
+    marked = [to_hex(patch.get_facecolor()).upper() == plots.ORANGE for patch in shapes(figure)]
+    assert marked == [False, True, False]
+
+
+def test_an_encoder_block_is_post_norm_with_a_residual_around_each_part():
+    figure = encoder_block()
+    column = min(at[0] for _, at, _ in boxes(figure))
+    upwards = [text for _, text in sorted((-at[1], text) for text, at, _ in boxes(figure) if at[0] == column)]
+    assert upwards == ["multi-head\nattention", "add & norm", "feed-forward", "add & norm"]
+    assert Counter(texts(figure))["residual"] == 2
+    assert Counter(texts(figure))["(B, H, S, K)"] == 3
+    assert {"(B, H, S, S)", "(B, S, F)", "linear\nD → F", "linear\nF → D", "q: D → D"} <= {*texts(figure)}
+    joined = [round(end[1], 2) for start, end in arrows(figure) if start[1] - end[1] > 1.2 and start[0] <= column]
+    assert joined == [round(at[1], 2) for text, at, _ in boxes(figure) if text == "add & norm"][::-1]
+    assert "L times, with the same weights" not in texts(figure)
+    assert "L times, with the same weights" in texts(shared_block())
+    assert len(arrows(shared_block())) == len(arrows(figure)) + 1
+
+
 @EVERY_FIGURE
-def test_no_text_covers_another(draw):
+def test_no_text_covers_another_or_is_cut_off(draw):
     figure = draw()
     figure.draw_without_rendering()
-    axes = figure.axes[0]
-    written = [text for text in [*axes.texts, *axes.get_yticklabels(), axes.title] if text.get_text()]
-    boxes = [(text.get_text(), text.get_window_extent()) for text in written]
-    assert not [(a, b) for i, (a, box) in enumerate(boxes) for b, other in boxes[:i] if box.overlaps(other)]
+    written = [text for axes in figure.axes for text in [*axes.texts, axes.title, axes._left_title]]
+    ticks = [label for axes in figure.axes if axes.axison for label in axes.get_yticklabels()]
+    upright = [text for text in written + ticks if text.get_text() and text.get_rotation() in (0, 90)]
+    extents = [(text, text.get_window_extent()) for text in upright]
+    assert not [(a, b) for i, (a, box) in enumerate(extents) for b, other in extents[:i] if box.overlaps(other)]
+    width, height = figure.bbox.size
+    extents += [(patch, patch.get_window_extent()) for patch in figure.axes[0].patches]
+    cut = [thing for thing, box in extents if box.x0 < 0 or box.y0 < 0 or box.x1 > width or box.y1 > height]
+    assert not [thing for thing in cut if thing not in ticks]
 
 
 # ------------------------------------------------------------------------------------------ what is refused
@@ -216,6 +660,71 @@ def test_no_text_covers_another(draw):
         (lambda: plots.attention(WEIGHTS[:2], TOKENS), r"\(2, 3\) but there are 3 tokens"),
         (lambda: plots.attention(WEIGHTS.T, TOKENS), "sum to 1"),
         (lambda: plots.attention(np.zeros((0, 0)), []), "0 tokens"),
+        (lambda: plots.vectors({}), "shape"),
+        (lambda: plots.vectors({"a": (0, 0)}), "with a length"),
+        (lambda: plots.vectors({"a": (1, np.inf)}), "not two finite numbers"),
+        (lambda: plots.vectors({"a": (1, 2, 3)}), "not two finite numbers"),
+        (lambda: plots.vectors({"a": (1, 2), "b": (1, 2, 3)}), "cannot be read as numbers"),
+        (lambda: plots.vectors({"a": (1, 2)}, angles=[("a", "b")]), "name two of a"),
+        (lambda: plots.lines({}, "x", "y"), "needs a curve"),
+        (lambda: plots.lines({"a": ([1, 2], [1])}, "x", "y"), "a has 2 x and 1 y"),
+        (lambda: plots.lines({"a": ([1, 2], [1, np.inf])}, "x", "y"), "not finite"),
+        (lambda: plots.lines({"a": ([1, 2], [1, np.nan])}, "x", "y"), "without NaN"),
+        (lambda: plots.flow({}), "needs panels"),
+        (lambda: plots.flow({"angle": {}}), "needs panels"),
+        (lambda: plots.flow({"angle": {"a": []}}), "the y of a"),
+        (lambda: plots.distributions({}, ["a"]), "0 panels"),
+        (lambda: plots.distributions({"T = 1": [0.5, 0.5]}, ["a"]), "T = 1 has 2 values for 1 labels"),
+        (lambda: plots.distributions({"T = 1": ["many"]}, ["a"]), "cannot be read as numbers"),
+        (lambda: plots.shares({}, {}), "shape"),
+        (lambda: plots.shares({"a": 1}, {"b": 1}), "both the same names"),
+        (lambda: plots.shares({"a": -1}, {}), "negative"),
+        (lambda: plots.shares({"a": 1}, {"a": np.inf}), "not finite"),
+        (lambda: plots.family({}, {"size": "size"}), "models and panels"),
+        (lambda: plots.family(MEASURED, {}), "models and panels"),
+        (lambda: plots.family(MEASURED, {"depth": "layers"}), "has no value"),
+        (lambda: plots.family({"a": {"size": -1}}, {"size": "size"}), "negative"),
+        (lambda: plots.grid([1, 2], "a", "xy"), r"shape \(2,\)"),
+        (lambda: plots.grid([[1, 2]], "ab", "xy"), r"shape \(1, 2\) for 2 row and 2 column labels"),
+        (lambda: plots.grid([[1, 2]], "a", "x"), "1 column labels"),
+        (lambda: plots.grid([[1, np.inf]], "a", "xy"), "\\+∞"),
+        (lambda: plots.grid([[1, np.nan]], "a", "xy"), "without NaN"),
+        (lambda: plots.grid([[1, 2]], "a", "xy", low=2, high=1), "from 2 to 1"),
+        (lambda: plots.grid(torch.ones(1, 1, requires_grad=True), "a", "x"), "requires grad"),
+        (lambda: plots.grid(np.ones((1, 40)), "a", ["x"] * 40), "inches"),
+        (lambda: plots.grids({}, "a", "x"), "0 panels"),
+        (lambda: plots.grids({"a": [[1]], "b": [[1]]}, "a", "x", digits=[1]), "2 panels, 1 digits"),
+        (lambda: plots.grids({"a": [[1]], "b": [[1, 2]]}, "a", "x"), "b has shape"),
+        (lambda: plots.similarity(SCORES, "ab"), "2 column labels"),
+        (lambda: plots.similarity([[1, 0.5], [0.4, 1]], "ab"), "not symmetric"),
+        (lambda: plots.similarity(ALIKE, []), "not symmetric with a label each"),
+        (lambda: plots.similarity(ALIKE, "abc", low=1), "from 1 to 1"),
+        (lambda: plots.head_split(np.zeros((2, 4)), 2, "a"), "2 rows for 1 tokens"),
+        (lambda: plots.head_split(np.zeros((1, 4)), 3, "a"), "4 features do not divide into 3 heads"),
+        (lambda: plots.head_split(np.zeros((1, 4)), 0, "a"), "into 0 heads"),
+        (lambda: plots.head_split(np.zeros(4), 2, "a"), "2 axes"),
+        (lambda: plots.masks({}, "a"), "0 panels"),
+        (lambda: plots.masks({"causal": [[0.5]]}, "a"), "causal is not a mask"),
+        (lambda: plots.masks({"causal": [[True]]}, "ab"), "causal has shape"),
+        (lambda: plots.padded_batch([]), "0 lengths"),
+        (lambda: plots.padded_batch([3, 0]), "whole number"),
+        (lambda: plots.padded_batch([2.5]), "whole number"),
+        (lambda: plots.padded_batch([2], names=["a", "b"]), "1 lengths, 2 names"),
+        (lambda: plots.pieces([]), "at least one piece"),
+        (lambda: plots.pieces([("a", [])]), "at least one piece"),
+        (lambda: plots.masked_text([], [], []), "at least 1"),
+        (lambda: plots.masked_text(["a"], ["a", "b"], [""]), "1 tokens, 2 seen, 1 labels"),
+        (lambda: plots.masked_text(["a"], ["[MASK]"], [""]), "seen as “\\[MASK\\]” with the label “”"),
+        (lambda: plots.masked_text(["a"], ["a"], ["b"]), "with the label “b”"),
+        (lambda: plots.layer_map({}, 4), "at least one layer"),
+        (lambda: plots.layer_map({"none": []}, 4), "at least one layer"),
+        (lambda: plots.layer_map({"all": [0, 4]}, 4), "from 0 to 3"),
+        (lambda: plots.stacks({}), "at least one part"),
+        (lambda: plots.stacks({"a": []}), "at least one part"),
+        (lambda: plots.course_map([]), "rows of lessons"),
+        (lambda: plots.course_map([[]]), "rows of lessons"),
+        (lambda: plots.course_map(LESSONS, row_titles=["one"]), "as many row titles"),
+        (lambda: plots.course_map(LESSONS, here="9"), "number 9"),
     ],
 )
 def test_data_that_do_not_fit_are_refused_in_words(draw, sentence):
@@ -233,8 +742,31 @@ def test_files_are_png_and_the_same_every_time_whatever_the_user_has_set(draw, t
         again = plots.save(draw(), tmp_path / "again.png")
     assert first.read_bytes() == again.read_bytes()
     height, width, _ = imread(first).shape
-    assert min(height, width) > 350  # pixels
+    assert min(height, width) > 200  # pixels
     assert imread(first)[..., :3].std() > 0.05  # something is drawn
+
+
+@EVERY_FIGURE
+def test_a_figure_shows_itself_in_a_notebook_at_the_size_of_a_page(draw):
+    png, shown = draw()._repr_png_()
+    height, width, _ = imread(io.BytesIO(png)).shape
+    assert abs(shown["width"] - width / 1.25) <= 1  # drawn finer than it is shown
+    assert abs(shown["height"] - height / 1.25) <= 1
+    assert 200 < shown["width"] < 1000
+    assert len(png) < 100_000
+
+
+def test_what_a_notebook_shows_is_the_same_whatever_the_user_has_set():
+    shown = masks()._repr_png_()
+    with matplotlib.rc_context({"font.size": 30, "savefig.dpi": 20, "text.color": "red", "hatch.linewidth": 9}):
+        assert masks()._repr_png_() == shown
+
+
+def test_the_title_of_a_figure_is_read_out_in_its_place():
+    assert speed()._repr_png_()[1]["alt"] == "How many times as fast"  # above its axes
+    assert flow()._repr_png_()[1]["alt"] == "How much each layer changes what passes through it"  # above its panels
+    assert course_map()._repr_png_()[1]["alt"] == "Lessons"
+    assert plots.Picture()._repr_png_()[1]["alt"] == ""
 
 
 def test_a_file_that_cannot_be_written_leaves_the_old_one_and_nothing_else(tmp_path, monkeypatch):
