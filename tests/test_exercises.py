@@ -7,6 +7,7 @@ import math
 from itertools import combinations
 from random import Random
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -279,6 +280,11 @@ def test_progress_remembers_what_was_passed():
     assert f"1 of {len(NAMES)} passed" in minibert.progress()
 
 
+def test_torchs_own_function_passes_and_is_nobodys_achievement():
+    assert minibert.check("gelu", torch.nn.functional.gelu).passed
+    assert f"0 of {len(NAMES)} passed" in minibert.progress()
+
+
 def test_a_broken_record_stops_nobody(tmp_path):
     progress.file().write_text("{")
     assert minibert.check("attention", right).passed
@@ -334,6 +340,12 @@ def test_values_travel_unchanged(value):
     back = unpack(pack(value))
     assert type(back) is type(value)
     assert pack(back) == pack(value)
+
+
+def test_numpys_float_is_a_number():
+    (found,) = make_call(lambda: [np.float64(2.5)], Call()).output
+    assert type(found) is float
+    assert found == 2.5
 
 
 def test_nan_travels():

@@ -126,6 +126,13 @@ def test_hidden_probes_have_other_numbers_and_the_same_masks():
                 assert torch.equal(a, b) is (a.dtype == torch.bool)
 
 
+def test_lists_of_numbers_are_moved_too():
+    known, other = probes_of(exercises()["times-as-fast"])[0], probes_of(grading.hidden("times-as-fast", 7))[0]
+    for a, b in zip(known.call.args, other.call.args, strict=True):
+        assert len(a) == len(b)
+        assert all(x != y == pytest.approx(x, rel=0.021) for x, y in zip(a, b, strict=True))
+
+
 def test_the_seed_decides_the_hidden_probes():
     first, again, other = (
         [pack(grading.varied(probe, seed).call) for probe in probes_of(exercises()["attention"])] for seed in (7, 7, 8)

@@ -41,7 +41,8 @@ def check(exercise: str, answer: Callable[..., Any]) -> Result:
             f"the answer is a {type(answer).__name__}, not a function: give its name without brackets, as in "
             f'minibert.check("{exercise}", {declared.function}).'
         )
-    if str(getattr(answer, "__module__", "")).split(".")[0] == "minibert":
+    owner = str(getattr(answer, "__module__", "")).partition(".")[0]
+    if owner == "minibert":
         return Result(declared, "reference", [], "This is the library's own code: the exercise is to write your own.")
     from minibert.exercises import progress, swap
 
@@ -58,7 +59,8 @@ def check(exercise: str, answer: Callable[..., Any]) -> Result:
 
     result = evaluate(declared, lambda call: timed_call(answer, call), in_model)
     result.note = notes[0] if notes else None
-    progress.remember(result)
+    if owner != "torch":  # torch's own function is nobody's achievement
+        progress.remember(result)
     return result
 
 

@@ -91,6 +91,9 @@ def varied(probe: Probe, seed: int) -> Probe:
             return replace(value, arguments=(value.arguments[0] + 1 + seed % 1000,))
         if isinstance(value, Mapping):
             return {name: change(one) for name, one in value.items()}
+        if isinstance(value, list) and all(type(one) is float for one in value):
+            noise = torch.rand(len(value), generator=generator, dtype=torch.float64).tolist()
+            return [one * (0.98 + 0.04 * chance) for one, chance in zip(value, noise, strict=True)]
         if isinstance(value, (list, tuple)):
             return type(value)(change(one) for one in value)
         return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import date
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from minibert.exercises.engine import Result
 
 
 def file() -> Path:
-    return cache_folder() / "progress.json"
+    """Where the record is kept: MINIBERT_PROGRESS, if that is set."""
+    return Path(os.environ.get("MINIBERT_PROGRESS") or cache_folder() / "progress.json")
 
 
 def recorded() -> dict[str, dict[str, object]]:
@@ -62,7 +64,8 @@ def progress() -> Progress:
             lines.append(f"{topic}")
         found = known.get(exercise.name, {})
         mark = "✓" if found.get("passed") else "…" if found else "·"
-        score = f"  (best: {found.get('score')} of {found.get('of')} points)" if mark == "…" else ""
+        best, points = float(found.get("score") or 0), sum(exercise.stages.values())
+        score = f"  (best: {best:g} of {points:g} points)" if mark == "…" else ""
         lines.append(f"  {mark} {exercise.name:<22} {exercise.title}{score}")
     done = sum(bool(found.get("passed")) for name, found in known.items() if name in exercises())
     return Progress("\n".join([*lines, f"{done} of {len(exercises())} passed. ✓ passed, … tried, · to do"]))

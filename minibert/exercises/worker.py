@@ -183,6 +183,8 @@ def _plain(value: Any, depth: int = 0) -> Any:
         return value.detach().to_dense() if value.layout is not torch.strided else value.detach()
     if value is None or type(value) in (bool, int, float, str):
         return value
+    if isinstance(value, float):
+        return float(value)  # numpy's, which is a float to everybody else
     if isinstance(value, dict):
         return {str(name): _plain(one, depth + 1) for name, one in value.items()}
     if isinstance(value, tuple):

@@ -11,7 +11,7 @@ from importlib import import_module
 
 from minibert.exercises.engine import Exercise
 
-TOPICS = ("attention", "encoder", "bert", "wordpiece", "masking", "distillation", "albert")
+TOPICS = ("attention", "encoder", "bert", "wordpiece", "masking", "distillation", "albert", "claims")
 
 
 @cache

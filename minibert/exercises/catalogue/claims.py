@@ -1,0 +1,229 @@
+"""What is said about these models, in numbers: how many times as fast, and how much time that saves."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+
+from minibert import timing
+from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
+from minibert.exercises.worker import Call
+
+Seconds = Sequence[float]
+
+# ------------------------------------------------------------------------------------------------ times as fast
+
+# Of an even number of values: which stands for the middle.
+MIDDLES: Mapping[str, Callable[[Sequence[float]], float]] = {
+    "mean of two": statistics.median,
+    "lower": statistics.median_low,
+    "upper": statistics.median_high,
+}
+
+
+def times_reference(
+    reference_seconds: list[float],
+    challenger_seconds: list[float],
+    *,
+    over: str = "rounds",
+    middle: str = "mean of two",
+    direction: str = "times as fast",
+    said: str = "times",
+    saved: str = "1 - 1 / times",
+    in_place: bool = False,
+) -> tuple[float, float]:
+    """Times as fast, and the share of time saved, with knobs."""
+    median = MIDDLES[middle]
+
+    def times(above: Seconds, below: Seconds) -> float:
+        """How many times as large the numbers above are."""
+        if over in ("medians", "means", "best"):
+            one = {"medians": median, "means": statistics.fmean, "best": min}[over]
+            return one(above) / one(below)
+        if over == "sorted":
+            above, below = sorted(above), sorted(below)
+        ratios = [a / b for a, b in zip(above, below, strict=True)]
+        if over == "middle round":
+            half = len(ratios) // 2
+            return median(ratios[half : half + 1] if len(ratios) % 2 else sorted(ratios[half - 1 : half + 1]))
+        return {
+            "mean": lambda: statistics.fmean(ratios),
+            "last": lambda: ratios[-1],
+            "fastest": lambda: max(ratios),
+            "first left out": lambda: median(ratios[1:] or ratios),
+        }.get(over, lambda: median(ratios))()
+
+    r, c = reference_seconds, challenger_seconds
+    found = times(c, r) if direction != "times as fast" else times(r, c)
+    share = {
+        "times - 1": lambda: found - 1,
+        "1 - times": lambda: 1 - found,
+        "percent": lambda: 100 * (1 - 1 / found),
+        "left": lambda: 1 / found,
+        "of the totals": lambda: 1 - sum(c) / sum(r),
+        "seconds": lambda: median([a - b for a, b in zip(r, c, strict=True)]),
+        "of each round": lambda: median([1 - b / a for a, b in zip(r, c, strict=True)]),
+    }.get(saved, lambda: 1 - found if direction == "times as long" else 1 - 1 / found)()
+    if in_place:
+        r.sort()
+        c.sort()
+    return {"times": found, "more": found - 1, "percent": 100 * found}[said], share
+
+
+def times_probes() -> list[Probe]:
+    rounds = {
+        "five rounds": ([2.1, 1.7, 1.9, 2.6, 1.8], [1.2, 1.1, 0.9, 1.4, 1.3]),
+        "four rounds": ([3.0, 2.4, 2.7, 3.9], [2.5, 1.2, 1.8, 1.5]),
+        "one round, the published one": ([668.0], [410.0]),
+        "seven rounds, two of them disturbed": (
+            [1.65, 1.72, 9.8, 1.58, 1.7, 1.61, 1.95], [1.0, 1.09, 1.03, 1.06, 6.2, 1.01, 1.1],
+        ),
+        "six rounds on a machine that slows down": (
+            [1.0, 1.3, 1.5, 2.1, 2.6, 3.3], [0.7, 0.76, 1.01, 1.2, 1.73, 1.84],
+        ),
+        "a challenger that is slower": ([0.8, 1.1, 0.7], [1.3, 1.4, 1.2]),
+    }  # fmt: skip
+    return [Probe(name, Call((list(r), list(c)))) for name, (r, c) in rounds.items()]
+
+
+def times_as_fast(reference_seconds: list[float], challenger_seconds: list[float]) -> tuple[float, float]:
+    ratios = sorted(a / b for a, b in zip(reference_seconds, challenger_seconds, strict=True))
+    half = len(ratios) // 2
+    times = ratios[half] if len(ratios) % 2 else (ratios[half - 1] + ratios[half]) / 2
+    return times, 1 - 1 / times
+
+
+def times_by_library(reference_seconds: list[float], challenger_seconds: list[float]) -> tuple[float, float]:
+    times = timing.ratio(reference_seconds, challenger_seconds).median
+    return times, 1 - 1 / times
+
+
+def times_by_quantile(reference_seconds: list[float], challenger_seconds: list[float]) -> list[torch.Tensor]:
+    seconds = torch.tensor([reference_seconds, challenger_seconds], dtype=torch.float64)
+    times = (seconds[0] / seconds[1]).quantile(0.5)
+    return [times, (times - 1) / times]
+
+
+def times_by_statistics(reference_seconds: list[float], challenger_seconds: list[float]) -> tuple[float, float]:
+    times = statistics.median(map(float.__truediv__, reference_seconds, challenger_seconds))
+    return times, 1 - times**-1
+
+
+def times_by_logarithms(reference_seconds: list[float], challenger_seconds: list[float]) -> tuple[float, float]:
+    """The order of the rounds is that of their logarithms, and both ends are taken off until two or one are left."""
+    both = zip(reference_seconds, challenger_seconds, strict=True)
+    left = sorted((math.log(a) - math.log(b) for a, b in both), reverse=True)
+    while len(left) > 2:
+        left = left[1:-1]
+    times = sum(map(math.exp, left)) / len(left)
+    return times, -math.expm1(-math.log(times))
+
+
+TIMES_AS_FAST = Exercise(
+    name="times-as-fast",
+    topic="claims",
+    title="How many times as fast, and how much time that saves",
+    function="times_as_fast",
+    signature="reference_seconds, challenger_seconds",
+    task=(
+        "A small model, the challenger, is said to be faster than another, the reference. Both were timed in rounds: "
+        "in each round both ran once, one straight after the other. What disturbs a machine comes and goes, and meets "
+        "both runs of a round alike; so they are compared within the round.\n\n"
+        "- `reference_seconds`, `challenger_seconds`: lists of R numbers, in seconds, R at least 1. Entry i of both is "
+        "from round i. They belong to the caller: leave them as they are\n"
+        "- returns two plain numbers, `times` and `saved`\n"
+        "- `times`: how many times as fast the challenger is, above 1 where it is the faster one. It is the median, "
+        "over the rounds, of that number in each round. The median of an odd number of values is the one in the "
+        "middle of their order, and of an even number the mean of the two in the middle\n"
+        "- `saved`: the share of the time that a challenger so many times as fast does not need, reckoned from "
+        "`times`: 0.5 is half of the time, 0 none, and below 0 it takes longer"
+    ),
+    source="Sanh et al. 2019, Table 3: 668 s against 410 s, told as \"60% faster\"",
+    reference=times_reference,
+    solution=times_as_fast,
+    library=times_by_library,
+    probes=times_probes,
+    mistakes=(
+        Mistake("inverted", "direction", "inverted", "you divide the challenger's seconds by the reference's",
+                "that is how many times as long it takes: below 1 where it is faster, and the time saved comes out "
+                "below 0; the reference's seconds stand above the line",
+                "Who needs 10 seconds where another needs 20: how many times as fast is that?"),
+        Mistake("times-as-long", "direction", "times as long", "you return how many times as long the challenger takes",
+                "it is below 1 where the challenger is faster; what is saved is right, but `times` is to be the "
+                "reference's seconds divided by the challenger's",
+                "Who needs 10 seconds where another needs 20: how many times as fast is that?"),
+        Mistake("ratio-of-medians", "over", "medians", "you divide one median by the other",
+                "the two may come from different rounds, one disturbed and one not; take the ratio inside each round, "
+                "and then the median of the ratios",
+                "From which rounds are the two numbers that you divide?"),
+        Mistake("ratio-of-means", "over", "means", "you divide the totals, or the means, of all the rounds",
+                "one disturbed round weighs more than all the others; take the ratio inside each round, and then the "
+                "median of the ratios",
+                "What becomes of your result if the machine stops for a minute in one round?"),
+        Mistake("best-of-each", "over", "best", "you divide the reference's best time by the challenger's best",
+                "the two may come from different rounds, and two numbers decide on all; take the ratio inside each "
+                "round, and then the median of the ratios",
+                "From which rounds are the two numbers that you divide?"),
+        Mistake("mean-of-ratios", "over", "mean", "you take the mean of the rounds' ratios",
+                "one disturbed round moves it as far as it likes; the median does not mind"),
+        Mistake("sorted-before-pairing", "over", "sorted", "you sort the seconds before you divide them",
+                "entry i of both is then from different rounds; divide first, and sort the ratios"),
+        Mistake("ratios-not-sorted", "over", "middle round", "you take the ratio of the round in the middle",
+                "that is the middle of the time and not of the order; sort the ratios first"),
+        Mistake("best-round", "over", "fastest", "you take the round in which the challenger does best",
+                "the more rounds there are, the better it looks; take the median"),
+        Mistake("last-round", "over", "last", "only the last round counts",
+                "the others were timed for nothing; take the ratio in each round, and then the median"),
+        Mistake("first-round-left-out", "over", "first left out", "the first round is left out",
+                "warming up is done before these are counted; all that you are given is to count"),
+        Mistake("lower-of-two", "middle", "lower", "of an even number of rounds you take the lower of the two in the "
+                "middle",
+                "it is below the middle, as torch's median is; take the mean of the two"),
+        Mistake("upper-of-two", "middle", "upper", "of an even number of rounds you take the upper of the two in the "
+                "middle",
+                "it is above the middle; take the mean of the two"),
+        Mistake("faster-by", "said", "more", "`times` is how much faster the challenger is, and not how many times as "
+                "fast",
+                "1.6 times as fast and \"60% faster\" say the same; asked for is the first, 1.6, without - 1"),
+        Mistake("times-in-percent", "said", "percent", "`times` is a percentage",
+                "twice as fast is 2, and not 200"),
+        Mistake("faster-taken-for-saved", "saved", "times - 1", "you take what is gained in speed for the time saved",
+                "twice as fast would save all of the time, and more than twice as fast more than there is; in 1/times "
+                "of the time all is done",
+                "Twice as fast: how much of the time is saved?"),
+        Mistake("saved-below-0", "saved", "1 - times", "the time saved is 1 - times",
+                "that is below 0 where the challenger is faster; in 1/times of the time all is done",
+                "Twice as fast: how much of the time is needed, and how much is saved?"),
+        Mistake("saved-in-percent", "saved", "percent", "the time saved is a percentage",
+                "a share is asked for: 0.5 for half of the time, and not 50"),
+        Mistake("share-left", "saved", "left", "you return the share of the time that is needed",
+                "it is the rest that is saved"),
+        Mistake("saved-in-seconds", "saved", "seconds", "the time saved is in seconds",
+                "a share of the reference's time is asked for, without a unit"),
+        Mistake("saved-of-the-totals", "saved", "of the totals", "the time saved is that of the totals",
+                "one disturbed round decides, and it no longer goes with `times`; reckon it from `times`"),
+        Mistake("saved-of-each-round", "saved", "of each round",
+                "you take the time saved in each round, and then the median",
+                "of an even number of rounds that is not what belongs to `times`: the mean of two shares is not the "
+                "share of the mean; reckon it from `times`"),
+        Mistake("sorted-in-place", "in_place", True, "you sort the caller's own lists",
+                "nobody can pair them by round any more; use sorted(...), which makes a new list",
+                "Look at the two lists after the call."),
+    ),
+    hints=Hints(
+        "One round: the reference takes 3 s and the challenger 2 s. Work out both numbers by hand. And then for "
+        "3 s and 1.5 s.",
+        "R ratios, one for each round; then the middle one of their order. Speed and time are turned round: so many "
+        "times as fast means that part of the time.",
+        "times = median over i of (reference_i / challenger_i); saved = 1 − 1/times. From 668 s to 410 s that is 1.63 "
+        "times as fast, 38.6% of the time saved.",
+        "ratios = sorted(... for a, b in zip(reference_seconds, challenger_seconds))\nhalf = len(ratios) // 2\n"
+        "if len(ratios) % 2:\n    times = ratios[half]\nelse:\n    times = ...\nreturn times, ...",
+    ),
+    equivalents=(times_by_quantile, times_by_statistics, times_by_logarithms),
+)  # fmt: skip
+
+EXERCISES = (TIMES_AS_FAST,)
