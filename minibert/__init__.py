@@ -36,6 +36,7 @@ _HOME = {
     "check": "minibert.exercises.checking",
     "swap": "minibert.exercises.swap",
     "progress": "minibert.exercises.progress",
+    "explore": "minibert.explorer",
     "MinibertError": "minibert.errors",
 }
 

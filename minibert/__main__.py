@@ -217,6 +217,36 @@ def run_export(args: Namespace) -> None:
     export.run(args)
 
 
+def explore_options(parser: ArgumentParser) -> None:
+    parser.add_argument("text", metavar="TEXT", help="a sentence, in quotes")
+    parser.add_argument("--pair", metavar="TEXT", help="a second sentence, to be read together with the first")
+    parser.add_argument("--model", metavar="SOURCE", default="minilm-l6", help="or a checkpoint folder")
+    parser.add_argument("--out", metavar="FILE", default="attention.html", help="default: attention.html")
+    parser.add_argument("--layer", metavar="N", type=int, help="to begin with, counted from 1")
+    parser.add_argument("--head", metavar="N", type=int, help="to begin with, counted from 1")
+
+
+def run_explore(args: Namespace) -> None:
+    from minibert.explorer import explore
+
+    found = explore(args.text, args.pair, args.model, layer=args.layer, head=args.head)
+    print(found.save(args.out))
+
+
+def lessons_options(parser: ArgumentParser) -> None:
+    parser.add_argument("lessons", nargs="*", metavar="NN", help="numbers of lessons, such as 01 05 (default: all)")
+    parser.add_argument("--build", action="store_true", help="run the sources and write the notebooks, with outputs")
+    parser.add_argument("--check", action="store_true", help="run the sources and compare with the notebooks")
+    parser.add_argument("--html", action="store_true", help="write all notebooks as pages that open from disk")
+    parser.add_argument("--out", metavar="FOLDER", help="for --html (default: site, beside lessons)")
+
+
+def run_lessons(args: Namespace) -> None:
+    from minibert import lessons
+
+    lessons.run(args)
+
+
 def progress_options(parser: ArgumentParser) -> None:
     pass
 
@@ -234,10 +264,12 @@ COMMANDS = {
     "pretrain": Command("train a model to guess masked words", pretrain_options, run_pretrain),
     "distill": Command("train a student of half the depth to do as its teacher", distill_options, run_distill),
     "finetune": Command("train a model to tell positive from negative texts", finetune_options, run_finetune),
+    "lessons": Command("list the lessons, build their notebooks, or make pages of them", lessons_options, run_lessons),
     "check": Command("check the exercises that a file answers, and say what is wrong", check_options, run_check),
     "progress": Command("the map of exercises, done and to do", progress_options, run_progress),
     "grade": Command("mark a folder of submissions", grade_options, run_grade),
     "export": Command("write the exercises as notebooks or an autograder", export_options, run_export),
+    "explore": Command("a page that shows what each head looks at in a sentence", explore_options, run_explore),
     "bench": Command("how fast this package is on this machine", bench_options, run_bench),
 }
 

@@ -22,6 +22,7 @@ from minibert import claims, plots
 from minibert.claims import Result
 from minibert.claims.experiments import MeanPooled, Size, as_examples
 from minibert.errors import MinibertError
+from minibert.explorer import look
 from minibert.timing import progress_bar
 from minibert.tokenizers import Tokenizer
 from minibert.training.data import Review, Reviews, load_reviews
@@ -197,13 +198,6 @@ def show_attention(model: nn.Module, tok: Tokenizer, folder: Path) -> Path:
     title = f"Head {HEAD + 1} of layer {LAYER + 1}: pronouns look at their nouns"
     outlined = [(tokens.index(pronoun), tokens.index(noun)) for pronoun, noun in PRONOUNS.items()]
     return plots.save(plots.attention(weights, tokens, outlined, title), folder / "attention.png")
-
-
-def look(model: nn.Module, tok: Tokenizer, text: str) -> tuple[Tensor, list[str]]:
-    """All attention weights for one text, (L, H, S, S), and its S word pieces."""
-    with torch.inference_mode():
-        output = model(**tok(text), return_attention=True)
-    return torch.cat(output.attentions), tok.encode(text).tokens
 
 
 def show_glances(weights: Tensor, tokens: Sequence[str], most: int = 2) -> None:

@@ -55,7 +55,7 @@ def test_each_command_explains_itself(name, capsys):
     ("arguments", "sentence"),
     [
         (["claim"], "there is no command 'claim'; did you mean claims?"),
-        (["xyzzy"], "there is no command 'xyzzy'; there are: claims, fetch, pretrain, distill, finetune, check,"),
+        (["xyzzy"], "there is no command 'xyzzy'; there are: claims, fetch, pretrain, distill, finetune, lessons,"),
         (["claims", "--jsn"], "unrecognized arguments: --jsn; `minibert claims --help` shows what there is."),
         (["claims", "--json", "--markdown"], "not allowed with argument --json"),
         (["--seed", "two"], "invalid int value: 'two'; `minibert --help`"),

@@ -52,13 +52,25 @@ def run(args: Namespace) -> None:
         write_bytes(path, autograder(chosen))
         print(path)
         return
-    make = {"student": student, "solution": solution, "nbgrader": nbgrader}[args.kind]
+    if args.kind == "student":
+        from minibert.classroom import write_class  # which stands above this module
+
+        written = write_class(out, chosen)
+    else:
+        written = write_notebooks(out, args.kind, chosen)
+    print(*written, sep="\n")
+
+
+def write_notebooks(out: Path, kind: str, chosen: Sequence[Exercise]) -> list[Path]:
+    """One notebook a topic; returns the files. kind: student, solution or nbgrader."""
+    make = {"student": student, "solution": solution, "nbgrader": nbgrader}[kind]
+    written = []
     for topic, group in groupby(chosen, key=lambda exercise: exercise.topic):
         notebook = make(topic, list(group))
         nbformat.validate(notebook)
-        path = out / f"{topic}.ipynb"
-        write_whole(path, nbformat.writes(notebook) + "\n")
-        print(path)
+        written.append(out / f"{topic}.ipynb")
+        write_whole(written[-1], nbformat.writes(notebook) + "\n")
+    return written
 
 
 # ------------------------------------------------------------------------------------------------- notebooks
@@ -66,12 +78,17 @@ def run(args: Namespace) -> None:
 
 def student(topic: str, chosen: Sequence[Exercise]) -> nbformat.NotebookNode:
     """Stubs, each with its task above it and its check below."""
-    return _notebook(topic, [cell for one in chosen for cell in (_task(one), _code(one.stub), _check(one))])
+    return _notebook(topic, [cell for one in chosen for cell in exercise_cells(one, one.stub)])
 
 
 def solution(topic: str, chosen: Sequence[Exercise]) -> nbformat.NotebookNode:
     """The same with solutions."""
-    return _notebook(topic, [cell for one in chosen for cell in (_task(one), _code(solved(one)), _check(one))])
+    return _notebook(topic, [cell for one in chosen for cell in exercise_cells(one, solved(one))])
+
+
+def exercise_cells(exercise: Exercise, answer: str, level: int = 2) -> list[nbformat.NotebookNode]:
+    """The task, a cell with the answer (a stub, or a solution), and the check. level: of the task's heading."""
+    return [_task(exercise, level), _code(answer), _check(exercise)]
 
 
 def nbgrader(topic: str, chosen: Sequence[Exercise]) -> nbformat.NotebookNode:
@@ -106,16 +123,29 @@ def _points(exercise: Exercise) -> int:
 
 def _notebook(topic: str, cells: list[nbformat.NotebookNode]) -> nbformat.NotebookNode:
     head = [new_markdown_cell(f"# {topic.capitalize()}: exercises\n\n{HOW}"), _code(IMPORTS)]
-    notebook = new_notebook(cells=[*head, *cells])
+    return finished_notebook([*head, *cells])
+
+
+def finished_notebook(cells: Sequence[nbformat.NotebookNode], executed: bool = False) -> nbformat.NotebookNode:
+    """A notebook of these cells, the same in every export, so that two can be compared; numbered when executed."""
+    notebook = new_notebook(cells=list(cells))
     notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook.metadata["language_info"] = {"name": "python"}
+    code = 0
     for number, cell in enumerate(notebook.cells):
-        cell["id"] = f"{topic}-{number}"  # the same in every export, so that two can be compared
+        cell["id"] = f"cell-{number}"
+        if cell.cell_type == "code":
+            code += 1
+            cell.execution_count = code if executed else None
+            for output in cell.outputs:
+                if output.output_type == "execute_result":
+                    output.execution_count = cell.execution_count
     return notebook
 
 
-def _task(exercise: Exercise) -> nbformat.NotebookNode:
+def _task(exercise: Exercise, level: int = 2) -> nbformat.NotebookNode:
     return new_markdown_cell(
-        f"## {exercise.title}\n\n{exercise.task}\n\n*{exercise.source}* · exercise `{exercise.name}`, "
+        f"{'#' * level} {exercise.title}\n\n{exercise.task}\n\n*{exercise.source}* · exercise `{exercise.name}`, "
         f"{sum(exercise.stages.values()):g} points"
     )
 
@@ -191,7 +221,7 @@ dependencies = ["torch", "numpy", "einops", "safetensors", "tqdm", "matplotlib",
 include = ["minibert*"]
 
 [tool.setuptools.package-data]
-minibert = ["claims/recorded/*.json"]
+minibert = ["claims/recorded/*.json", "*.html"]
 """
 
 
@@ -201,7 +231,7 @@ def autograder(chosen: Sequence[Exercise]) -> bytes:
     root = Path(minibert.__file__).parent
     files = {"setup.sh": SETUP, "run_autograder": RUN % names, "package/pyproject.toml": PROJECT % minibert.__version__}
     for path in sorted(root.rglob("*")):
-        if path.suffix in (".py", ".json") and "__pycache__" not in path.parts:
+        if path.suffix in (".py", ".json", ".html") and "__pycache__" not in path.parts:
             files[f"package/minibert/{path.relative_to(root).as_posix()}"] = path.read_text(encoding="utf-8")
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser
 
 KINDS = {
-    "student": "notebooks with stubs, a check beside each",
-    "solution": "the same with solutions",
+    "student": "a folder for a class: lessons, exercises with stubs, and the library they need",
+    "solution": "the exercises with solutions",
     "nbgrader": "source notebooks in nbgrader's format (schema 3)",
     "gradescope": "an autograder zip",
 }

@@ -1,0 +1,77 @@
+"""A folder to hand out to a class: the lessons, the exercises, and the library that both need.
+
+It is laid out as the project is, so that links from the lessons lead to the code, and installs with the same line.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import minibert
+from minibert.claims.records import write_whole
+from minibert.errors import MinibertError
+from minibert.exercises.engine import Exercise
+from minibert.exercises.export import write_notebooks
+from minibert.lessons import folder, lessons
+
+HANDED_OUT = ("requirements.txt", "pyproject.toml")  # beside the library, what installs it
+
+README = """\
+# The BERT family, from one dot product to a distilled BERT
+
+Lessons to read and run, and exercises that say what is wrong with an answer.
+
+## Once
+
+```sh
+python3 -m venv .venv && source .venv/bin/activate
+pip install -r requirements.txt
+minibert fetch
+```
+
+The first line makes an environment of its own (Python 3.10 or newer), the second installs what is here, the third
+downloads a small real BERT and film reviews, 97 MB; after that no network is needed.
+
+## Then
+
+```sh
+jupyter lab lessons/
+```
+
+Begin with `{first}`. Run a lesson from top to bottom, change things, and do its exercises where they stand.
+`exercises/` has the same exercises without the lessons, a notebook a topic.
+`minibert progress` shows what you have passed; `minibert check FILE` checks the answers in a file or a notebook.
+
+## The lessons
+
+{path}
+"""
+
+
+def write_class(out: Path, chosen: Sequence[Exercise]) -> list[Path]:
+    """Write the folder; returns what is in it. chosen: the exercises of the notebooks in exercises/.
+
+    Raises MinibertError when the folder cannot be written, is the project itself, or the package has no checkout to
+    take the lessons from.
+    """
+    root = folder().parent
+    if out.resolve() == root.resolve():
+        raise MinibertError(f"{out} is the project itself: choose another --out.")
+    made = write_notebooks(out / "exercises", "student", chosen)
+    try:
+        shutil.copytree(
+            Path(minibert.__file__).parent, out / "minibert", dirs_exist_ok=True,
+            ignore=shutil.ignore_patterns("__pycache__", ".*"),
+        )  # fmt: skip
+        for file in HANDED_OUT:
+            shutil.copy(root / file, out / file)
+        shutil.copytree(folder() / "source", out / "lessons" / "source", dirs_exist_ok=True)
+        for lesson in lessons():
+            made.append(Path(shutil.copy(lesson.notebook, out / "lessons" / lesson.notebook.name)))
+    except OSError as error:
+        raise MinibertError(f"{out} cannot be written ({error}): check the folder and the space.") from error
+    path = "\n".join(f"- {lesson.number} {lesson.title}: {lesson.question}" for lesson in lessons())
+    write_whole(out / "README.md", README.format(first=lessons()[0].notebook.name, path=path))
+    return [out / "README.md", *made]
