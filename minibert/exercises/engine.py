@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
@@ -113,9 +114,17 @@ class Exercise:
         return kept
 
     @property
+    def header(self) -> str:
+        """The function's first line, or lines where it is too long for a page."""
+        line = f"def {self.function}({self.signature}):"
+        if len(line) <= 96:
+            return line
+        return f"def {self.function}(\n{textwrap.indent(textwrap.fill(self.signature, 90), '    ')}\n):"
+
+    @property
     def stub(self) -> str:
         """What a learner begins with."""
-        return f"def {self.function}({self.signature}):\n    raise NotImplementedError()\n"
+        return f"{self.header}\n    raise NotImplementedError()\n"
 
 
 @cache
@@ -275,8 +284,10 @@ def _where_it_differs(a: Tensor, e: Tensor, wrong: Tensor, axes: Mapping[str, in
     places = []
     for axis, name in enumerate(names):
         along = wrong.transpose(0, axis).reshape(e.shape[axis], -1).any(dim=1)
-        if not along.all():
-            places.append(f"only where {name} is {_listed(along.nonzero().flatten().tolist())}")
+        there, elsewhere = (some.nonzero().flatten().tolist() for some in (along, ~along))
+        if elsewhere:
+            few = len(there) <= len(elsewhere)
+            places.append(f"{'only' if few else 'but not'} where {name} is {_listed(there if few else elsewhere)}")
     first = ", ".join(f"{name} {index}" for name, index in zip(names, at, strict=True))
     mine, right = (_number(x[tuple(at)].item()) for x in (a, e))
     if mine == right:  # they differ further behind

@@ -171,15 +171,12 @@ def body_of(exercise: Exercise) -> str:
 
 
 def solved(exercise: Exercise) -> str:
-    return f"def {exercise.function}({exercise.signature}):\n{body_of(exercise)}\n"
+    return f"{exercise.header}\n{body_of(exercise)}\n"
 
 
 def marked_solution(exercise: Exercise) -> str:
     """The solution between nbgrader's markers."""
-    return (
-        f"def {exercise.function}({exercise.signature}):\n"
-        f"    ### BEGIN SOLUTION\n{body_of(exercise)}\n    ### END SOLUTION\n"
-    )
+    return f"{exercise.header}\n    ### BEGIN SOLUTION\n{body_of(exercise)}\n    ### END SOLUTION\n"
 
 
 # ------------------------------------------------------------------------------------------------ Gradescope
