@@ -138,7 +138,7 @@ def test_its_colours_are_those_of_the_figures():
 
 
 def test_the_template_is_a_file_of_the_package():
-    assert '"explorer.html"' in re.search(r"package-data\]\n(.*)", (ROOT / "pyproject.toml").read_text())[1]
+    assert '"*.html"' in re.search(r"package-data\]\n(.*)", (ROOT / "pyproject.toml").read_text())[1]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import json
+import re
 import zipfile
 
 import nbformat
@@ -15,6 +16,7 @@ from minibert.exercises import export, progress
 from minibert.exercises.catalogue import exercises
 from minibert.exercises.engine import evaluate
 from minibert.exercises.worker import make_call
+from minibert.lessons import lessons
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +26,8 @@ def own_record(tmp_path, monkeypatch):
 
 def exported(kind: str, folder) -> dict[str, nbformat.NotebookNode]:
     assert main(["export", kind, "--out", str(folder)]) == 0
-    return {path.stem: nbformat.read(path, as_version=4) for path in sorted(folder.glob("*.ipynb"))}
+    notebooks = folder / "exercises" if kind == "student" else folder
+    return {path.stem: nbformat.read(path, as_version=4) for path in sorted(notebooks.glob("*.ipynb"))}
 
 
 def code_of(notebook: nbformat.NotebookNode) -> list[str]:
@@ -63,7 +66,23 @@ def test_the_stubs_say_not_attempted(tmp_path):
 
 def exported_one(folder, name: str) -> list[nbformat.NotebookNode]:
     assert main(["export", "student", "--exercises", name, "--out", str(folder)]) == 0
-    return [nbformat.read(path, as_version=4) for path in folder.glob("*.ipynb")]
+    return [nbformat.read(path, as_version=4) for path in folder.glob("exercises/*.ipynb")]
+
+
+def test_a_class_gets_all_that_it_needs(tmp_path):
+    """Laid out as the project is: the lessons' links lead to the code, and the same line installs it."""
+    assert main(["export", "student", "--out", str(tmp_path)]) == 0
+    for file in ("README.md", "requirements.txt", "pyproject.toml", "minibert/attention.py", "minibert/site.html"):
+        assert (tmp_path / file).is_file(), file
+    assert [path.name for path in sorted((tmp_path / "lessons").glob("*.ipynb"))] == [
+        lesson.notebook.name for lesson in lessons()
+    ]
+    assert not list(tmp_path.rglob("__pycache__"))
+    readme = (tmp_path / "README.md").read_text()
+    assert all(lesson.title in readme for lesson in lessons())
+    for lesson in lessons():  # links to code and to other lessons
+        for target in re.findall(r"\]\(((?!http)[^)\s]+)\)", (tmp_path / "lessons" / lesson.notebook.name).read_text()):
+            assert (tmp_path / "lessons" / target.partition("#")[0]).exists(), target
 
 
 def test_two_exports_are_the_same(tmp_path):

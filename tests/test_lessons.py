@@ -1,0 +1,398 @@
+"""The lessons: every one runs from its source, says in numbers what it computed, and is stored as it comes out."""
+
+from __future__ import annotations
+
+import copy
+import re
+import shutil
+import subprocess
+import tempfile
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from minibert.__main__ import main
+from minibert.errors import MinibertError
+from minibert.exercises.catalogue import exercises
+from minibert.exercises.export import exercise_cells
+from minibert.lessons import (
+    COURSE,
+    Lesson,
+    alike,
+    assembled,
+    build,
+    differences,
+    executed,
+    filled,
+    folder,
+    lessons,
+    readme_block,
+    stored_notebook,
+    values_cell,
+)
+from minibert.site import render
+
+LESSONS = lessons()
+by_lesson = pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.name)
+
+# What a lesson must have worked out, as it stands in its stored notebook. Known from elsewhere: the papers, the
+# published checkpoints, or a reckoning by hand.
+KEY_NUMBERS = {
+    "00": ("22,713,216", "0 of 29 passed"),
+    "01": ("same output:  True",),
+    "02": ("4 (D² + D) = 1,050,624",),
+    "03": ("7,087,872",),
+    "04": ("30,522", "23,440,896"),
+    "05": ("109,482,240", "110,104,890", "622,650"),
+    "06": ("2,458 rows", "80.3%", "11.02"),  # 0.15 · 32 · 512; 1 − 0.85¹⁰; ln 30,522 + ln 2
+    "07": ("109,482,240", "66,362,880", "39.4%"),
+    "08": ("(5.0, 2.0, 1.0)", "temperature: 2.0"),
+    "09": ("11,683,584", "17,683,968", "58,724,864", "222,595,584", "18.95"),
+    "10": ("1.63", "38.6%", "96.9%"),
+}
+
+
+def texts_of(notebook: nbformat.NotebookNode) -> str:
+    """All that a reader sees of a notebook, but for pictures."""
+    parts = []
+    for cell in notebook.cells:
+        parts.append(cell.source)
+        for output in cell.get("outputs", ()):
+            parts.append(output.get("text", "") + str(output.get("data", {}).get("text/plain", "")))
+            parts.append(str(output.get("data", {}).get("text/markdown", "")))
+    return "\n".join(parts)
+
+
+def with_text(lesson_text: str, tmp_path: Path) -> Lesson:
+    """A lesson of that source, in a folder of its own."""
+    (tmp_path / "source").mkdir(exist_ok=True)
+    source = tmp_path / "source" / "42_trial.py"
+    source.write_text(lesson_text)
+    return Lesson(source)
+
+
+# ------------------------------------------------------------------------------------------------ the sources
+
+
+def test_the_lessons_are_numbered_without_a_gap():
+    assert [lesson.number for lesson in LESSONS] == [f"{number:02}" for number in range(len(LESSONS))]
+    assert len(LESSONS) >= 11
+
+
+def test_the_map_shows_every_lesson():
+    assert [number for row in COURSE for number, _ in row] == [lesson.number for lesson in LESSONS[1:]]
+
+
+def test_every_exercise_stands_in_one_lesson():
+    counted = Counter(name for lesson in LESSONS for name in lesson.exercises)
+    assert counted == dict.fromkeys(exercises(), 1)
+
+
+@by_lesson
+def test_a_lesson_has_all_its_parts(lesson):
+    text = "\n".join(cell.source for cell in lesson.cells if cell.cell_type == "markdown")
+    assert lesson.question.endswith("?")
+    for part in ("## What could go wrong", "## In short", "**To read.**", "**Next:**"):
+        assert part in text, part
+    assert lesson.exercises
+    assert "plots." in "".join(cell.source for cell in lesson.cells if cell.cell_type == "code")
+
+
+@by_lesson
+def test_code_fits_a_page(lesson):
+    code = [cell.source for cell in lesson.cells if cell.cell_type == "code"]
+    assert max(len(line) for source in code for line in source.splitlines()) <= 112
+
+
+CITATIONS = re.compile(
+    r"\b(?:1[89]|20)\d\d\b(?:, \d{4}\b)*|\b(?:sections?|equations?|[Tt]ables?|[Ff]igures?|appendix|appendices|chapter)"
+    r"\s+[A-Z]?\.?\d+(?:\.\d+)*(?:(?:,| and| to)\s+[A-Z]?\.?\d+(?:\.\d+)*)*"
+)
+NAMES = re.compile(r"80/10/10|MiniLM-L6|\blessons?\s+\d\d(?:(?:,| and)\s+\d\d)*")
+
+
+@by_lesson
+def test_no_number_in_the_text_stands_there_by_itself(lesson):
+    """Each digit comes out of the lesson ({{...}}) or belongs to a formula, to code, to a citation or to a name."""
+    for cell in lesson.cells:
+        if cell.cell_type != "markdown":
+            continue
+        text = re.sub(r"\{\{.+?\}\}", "", cell.source, flags=re.DOTALL)
+        text = re.sub(r"```.*?```|`[^`]*`", "", text, flags=re.DOTALL)
+        text = re.sub(r"\$\$.*?\$\$|\$[^$]*\$", "", text, flags=re.DOTALL)
+        text = re.sub(r"\]\([^)]*\)", "]", text)
+        text = re.sub(r"^\d+\. ", "", text, flags=re.MULTILINE)  # a list
+        text = NAMES.sub("", CITATIONS.sub("", text))
+        found = re.search(r".{0,40}\d.{0,40}", text)
+        assert not found, f"{lesson.name}: {found[0]!r} has a number that nothing holds"
+
+
+@by_lesson
+def test_links_lead_somewhere(lesson):
+    for cell in lesson.cells:
+        for target in re.findall(r"\]\(([^)\s]+)\)", cell.source if cell.cell_type == "markdown" else ""):
+            if not re.match(r"https?:", target):
+                assert (lesson.notebook.parent / target.partition("#")[0]).exists(), target
+
+
+# ---------------------------------------------------------------------------------------- the stored notebooks
+
+
+@by_lesson
+def test_the_stored_notebook_has_the_cells_of_the_source(lesson):
+    stored, made = stored_notebook(lesson), assembled(lesson)
+    assert [cell.cell_type for cell in stored.cells] == [cell.cell_type for cell in made.cells]
+    for old, new in zip(stored.cells, made.cells, strict=True):
+        if new.cell_type == "code":
+            assert old.source == new.source
+        else:
+            pieces = re.split(r"\{\{.+?\}\}", new.source, flags=re.DOTALL)
+            assert re.fullmatch(".+?".join(map(re.escape, pieces)), old.source, flags=re.DOTALL), new.source
+
+
+@by_lesson
+def test_the_stored_notebook_is_whole(lesson):
+    stored = stored_notebook(lesson)
+    nbformat.validate(stored)
+    outputs = [output for cell in stored.cells for output in cell.get("outputs", ())]
+    assert not any(output.output_type == "error" or output.get("name") == "stderr" for output in outputs)
+    pictures = [output for output in outputs if "image/png" in output.get("data", {})]
+    assert pictures
+    assert all(output.metadata["image/png"]["alt"] for output in pictures)
+    assert re.findall(r"^(\S+): not attempted\.", texts_of(stored), re.MULTILINE) == lesson.exercises
+    assert "{{" not in texts_of(stored)
+    assert lesson.notebook.stat().st_size < 3e6
+
+
+@by_lesson
+def test_key_numbers(lesson):
+    text = texts_of(stored_notebook(lesson))
+    for number in KEY_NUMBERS[lesson.number]:
+        assert number in text, number
+
+
+def test_the_readme_shows_the_path():
+    assert readme_block() in (folder().parent / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+@by_lesson
+def test_a_lesson_runs_and_is_stored_as_it_comes_out(lesson):
+    assert differences(stored_notebook(lesson), build(lesson)) == []
+
+
+@pytest.mark.slow
+@by_lesson
+def test_with_the_solutions_put_in_every_check_passes(lesson):
+    ran = executed(assembled(lesson, solutions=True), lesson.notebook.parent, lesson.name)
+    text = texts_of(ran)
+    for name in lesson.exercises:
+        assert re.search(rf"^{name}: passed,", text, re.MULTILINE), name
+    assert "not attempted" not in "".join(
+        str(output.get("data", {})) for cell in ran.cells for output in cell.get("outputs", ())
+    )
+
+
+# ----------------------------------------------------------------------------------------------- the machinery
+
+TRIAL = """\
+# %% [markdown]
+# # A trial
+#
+# > Does it
+# > work?
+
+# %%
+import minibert
+
+x = 2
+x
+
+# %% [markdown]
+# Twice that is {{2 * x}}, and its third {{x / 3 | .2f}}.
+
+# %% exercise="gelu"
+"""
+
+
+def test_a_lesson_is_assembled_and_run(tmp_path):
+    lesson = with_text(TRIAL, tmp_path)
+    assert (lesson.title, lesson.question, lesson.exercises) == ("A trial", "Does it work?", ["gelu"])
+    ran = build(lesson)
+    assert "Twice that is 4, and its third 0.67." in texts_of(ran)
+    assert "gelu: not attempted." in texts_of(ran)
+    assert [cell.source for cell in ran.cells[-3:]] == [
+        cell.source for cell in exercise_cells(exercises()["gelu"], exercises()["gelu"].stub.rstrip(), level=3)
+    ]
+    assert [cell.execution_count for cell in ran.cells if cell.cell_type == "code"] == [1, 2, 3]
+    assert differences(ran, build(lesson)) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("1 / 0", "ZeroDivisionError"),
+        ("import sys\nprint('!', file=sys.stderr)", "shows a warning"),
+        ("object()", "address in memory"),
+        ("import os\nos._exit(1)", "did not come to its end"),
+    ],
+)
+def test_a_lesson_that_fails_warns_or_varies_is_refused(tmp_path, code, message):
+    with pytest.raises(MinibertError, match=message):
+        build(with_text(TRIAL.replace("x = 2\nx", f"x = 2\n{code}"), tmp_path))
+
+
+def test_a_source_without_a_question_is_refused(tmp_path):
+    with pytest.raises(MinibertError, match="quoted question"):
+        _ = with_text(TRIAL.replace("# > ", "# "), tmp_path).head
+
+
+def test_values_are_filled_in_order():
+    text = "{{a | ,}} and {{b}}"
+    assert "format(a, ','), format(b, '')" in values_cell(text).source
+    assert filled(text, ["1,000", "2"]) == "1,000 and 2"
+    assert values_cell("{nothing}") is None
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "spread", "same"),
+    [
+        ("loss 6.71", "loss 6.72", 0.0, True),  # the last digit shown
+        ("loss 6.71", "loss 6.73", 0.0, False),
+        ("loss 6.7", "loss 6.1", 0.15, True),  # trained
+        ("loss 6.7", "loss 3.1", 0.15, False),
+        ("109,482,240", "109,482,241", 0.0, False),  # whole numbers are counted
+        ("to 1e-07", "to 2e-07", 0.0, True),
+        ("to 1e-07", "to 3e-05", 0.0, False),
+        ("(2, 10, 384)", "(2, 10, 385)", 0.0, False),
+        ("loss 6.71", "cost 6.71", 0.0, False),
+        ("-0.01", "0.01", 0.0, False),
+    ],
+)
+def test_how_alike_two_texts_must_be(before, now, spread, same):
+    assert alike(before, now, spread) is same
+
+
+def test_differences_are_seen():
+    stored = stored_notebook(LESSONS[1])
+    assert differences(stored, stored) == []
+    for change in (change_text, change_code, change_output, change_picture, drop_cell, drop_output):
+        other = copy.deepcopy(stored)
+        change(other)
+        assert differences(stored, other), change.__name__
+
+
+def first(notebook, kind):
+    return next((cell, output) for cell in notebook.cells for output in cell.get("outputs", ()) if kind(output))
+
+
+def change_text(notebook):
+    notebook.cells[0].source += " more"
+
+
+def change_code(notebook):
+    next(cell for cell in notebook.cells if cell.cell_type == "code").source += "\n"
+
+
+def change_output(notebook):
+    first(notebook, lambda output: output.output_type == "stream")[1].text += "9"
+
+
+def change_picture(notebook):
+    pictures = [
+        output.data
+        for cell in notebook.cells
+        for output in cell.get("outputs", ())
+        if "image/png" in output.get("data", {})
+    ]
+    pictures[0]["image/png"] = pictures[1]["image/png"]
+
+
+def drop_cell(notebook):
+    del notebook.cells[-1]
+
+
+def drop_output(notebook):
+    first(notebook, lambda output: True)[0].outputs = []
+
+
+def test_unknown_lessons_are_one_sentence(capsys):
+    assert main(["lessons", "99"]) == 2
+    assert "there is no lesson '99'" in capsys.readouterr().err
+
+
+def test_the_command_lists_the_lessons(capsys):
+    assert main(["lessons"]) == 0
+    shown = capsys.readouterr().out
+    assert all(lesson.title in shown and lesson.question in shown for lesson in LESSONS)
+
+
+# ------------------------------------------------------------------------------------------------------ pages
+
+
+class Links(HTMLParser):
+    """What a page loads, and where its links lead."""
+
+    def __init__(self):
+        super().__init__()
+        self.loads, self.links, self.alts = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        if tag in ("img", "script", "iframe", "source", "video") and attrs.get("src"):
+            self.loads.append(attrs["src"])
+        if tag == "link":
+            self.loads.append(attrs["href"])
+        if tag == "img":
+            self.alts.append(attrs.get("alt"))
+        if tag == "a" and "href" in attrs:
+            self.links.append(attrs["href"])
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory) -> Path:
+    return render(LESSONS, tmp_path_factory.mktemp("site")).parent
+
+
+def test_pages_open_from_disk(pages):
+    assert {path.name for path in pages.iterdir()} == {"index.html", *(f"{lesson.name}.html" for lesson in LESSONS)}
+    for path in pages.iterdir():
+        found = Links()
+        text = path.read_text(encoding="utf-8")
+        found.feed(text)
+        assert all(address.startswith("data:") for address in found.loads), path.name
+        assert all(alt and "No description" not in alt for alt in found.alts), path.name
+        for link in found.links:
+            if not link.startswith(("http", "#")):
+                assert (pages / link.partition("#")[0]).exists(), f"{path.name}: {link}"
+        prose = re.sub(r"<pre.*?</pre>|<code.*?</code>|srcdoc=\"[^\"]*\"", "", text, flags=re.DOTALL)
+        assert not re.search(r"\$[^$<\n]+\$", prose), f"{path.name} shows a formula's source"
+
+
+def test_the_index_leads_to_every_lesson(pages):
+    text = (pages / "index.html").read_text(encoding="utf-8")
+    assert [text.index(f'href="{lesson.name}.html"') for lesson in LESSONS] == sorted(
+        text.index(f'href="{lesson.name}.html"') for lesson in LESSONS
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [390, 1200])
+def test_a_browser_has_nothing_to_complain_about(pages, width):
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("there is no Chromium on this machine")
+    for path in sorted(pages.iterdir()):
+        with tempfile.TemporaryDirectory() as profile:
+            done = subprocess.run(
+                [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+                 f"--user-data-dir={profile}", f"--window-size={width},900", "--enable-logging=stderr", "--v=0",
+                 "--virtual-time-budget=2000", "--dump-dom", path.as_uri()],
+                capture_output=True, text=True, timeout=60,
+            )  # fmt: skip
+        assert done.returncode == 0
+        complaints = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+        assert not complaints, (path.name, complaints)
