@@ -14,6 +14,7 @@ from minibert.claims import LEDGER, VERDICTS, evidence, experiments, records, tr
 from minibert.claims.evidence import Gain, Spread
 from minibert.claims.pictures import PICTURES, draw_recorded
 from minibert.errors import MinibertError
+from minibert.tokenizers.wordpiece import WordPiece
 
 HOLDS, CONDITION, FAILS, UNMEASURED = VERDICTS
 SIZE = {"texts": 3000, "epochs": 3, "steps": 2000, "test_texts": 2000, "max_length": 64, "batch_size": 32}
@@ -21,7 +22,7 @@ SIZE = {"texts": 3000, "epochs": 3, "steps": 2000, "test_texts": 2000, "max_leng
 
 def figures(cells: dict[str, list[dict]]) -> dict:
     seeds = len(next(iter(cells.values())))
-    return {"seeds": list(range(seeds)), "size": SIZE, "threads": 1, "cells": cells}
+    return {"seeds": list(range(seeds)), "size": SIZE, "threads": 1, "by_frequency": 7.0, "cells": cells}
 
 
 def answered(right: int, texts: int = 1000, first: int = 0) -> dict:
@@ -352,10 +353,33 @@ def test_a_row_runs_the_variants_that_its_rule_reads(id, monkeypatch):
         return figures({name: MADE_UP[id]["cells"][name] for name in variants or experiment.variants})
 
     monkeypatch.setattr(experiments, "run", run)
-    assert LEDGER[id].judge(LEDGER[id].measure(quick=True, progress=None)) == LEDGER[id].judge(MADE_UP[id])
+    measured = LEDGER[id].measure(quick=True, progress=None)
+    read = MADE_UP[id] | {"cells": {name: MADE_UP[id]["cells"][name] for name in measured["cells"]}}
+    assert LEDGER[id].judge(measured) == LEDGER[id].judge(read)
     ((experiment, quick, folder),) = asked
     assert experiment == {"D3": "E1", "D6": "E2", "A3": "E3"}.get(id, "E4")
     assert (quick, folder) == (True, trained.FOLDER)
+
+
+def test_a_model_that_only_copies_is_said_not_to_read():
+    copier = rules.copier_loss(7.0)
+    assert copier == pytest.approx(0.9 * 7 + 0.2 * math.log(2))
+    for best, reads in ((copier - 0.05, False), (copier - 0.5, True)):
+        why = rules.judge_masking(scores(dynamic=(0.72, best), static=(0.7, 6.9))).why
+        assert f"a loss of 7.00, and copying the visible words besides {copier:.2f}" in why
+        assert ("hardly read the sentence" in why) is not reads
+
+
+def test_the_loss_by_frequency_is_a_reckoning_by_hand(monkeypatch):
+    texts = {False: ("a a a b",), True: ("a c",)}
+    monkeypatch.setattr(experiments, "unlabelled", lambda held_out, count: texts[held_out])
+    monkeypatch.setattr(experiments, "pieces_of", lambda found, tok, size: [
+        experiments.single(tok.ids(text), tok, 64) for text in found
+    ])  # fmt: skip
+    tok = WordPiece({token: at for at, token in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abc"])})
+    # 4 words seen and 8 in the vocabulary, one more of each: a 4 of 12, c 1 of 12
+    expected = (math.log(12 / 4) + math.log(12)) / 2
+    assert experiments.loss_by_frequency(tok, experiments.E2.quick) == pytest.approx(expected)
 
 
 def test_the_size_that_the_reasons_speak_of_is_that_of_the_experiments():

@@ -13,7 +13,9 @@ are not trained again. The sizes are those of a laptop: what the results can say
 from __future__ import annotations
 
 import json
+import math
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -77,6 +79,7 @@ class Experiment:
     full: Size
     quick: Size
     seeds: tuple[int, ...] = (0, 1, 2)
+    pretrains: bool = False  # whether its models learn masked words from nothing
 
 
 def run(
@@ -90,7 +93,7 @@ def run(
     """Train the cells that are not there yet, and return the figures of all.
 
     folder: the work folder; quick and full runs do not mix in it. Figures: "seeds", "size", "threads", "bf16",
-    and "cells", a variant -> one dict a seed.
+    "by_frequency" where models are pre-trained (see `loss_by_frequency`), and "cells", a variant -> one dict a seed.
     """
     size = experiment.quick if quick else experiment.full
     seeds = list(seeds if seeds is not None else experiment.seeds[:1] if quick else experiment.seeds)
@@ -110,6 +113,8 @@ def run(
         if progress is not None:
             progress(at + 1, len(seeds) * len(names))
     how = {"threads": torch.get_num_threads(), "bf16": has_bf16("cpu")}
+    if experiment.pretrains:
+        how["by_frequency"] = round(loss_by_frequency(own_tokenizer(work), size), 4)
     return {"seeds": seeds, "size": asdict(size), **how, "cells": cells}
 
 
@@ -327,6 +332,16 @@ def masked_words(tokenizer: Tokenizer, size: Size, **how: Any) -> tuple[MaskedWo
     )
 
 
+def loss_by_frequency(tokenizer: Tokenizer, size: Size) -> float:
+    """The held-out loss of one who knows how often each word occurs and never looks at the sentence; nats."""
+    seen, asked = (
+        Counter(i for row in pieces_of(unlabelled(*which), tokenizer, size) for i in row.ids[1:-1])
+        for which in ((False, TEXTS), (True, HELD_OUT))
+    )
+    total = seen.total() + tokenizer.vocab_size  # one more of each, or a word not seen would be impossible
+    return sum(n * math.log(total / (seen[i] + 1)) for i, n in asked.items()) / asked.total()
+
+
 # E2: the losses
 
 
@@ -378,6 +393,7 @@ E2 = Experiment(
     },
     full=Size(texts=3000, epochs=3, steps=1000),
     quick=Size(texts=320, epochs=1, steps=20, test_texts=300),
+    pretrains=True,
 )
 
 
@@ -426,6 +442,7 @@ E3 = Experiment(
     },
     full=Size(texts=3000, epochs=3, steps=800),
     quick=Size(texts=320, epochs=1, steps=20, test_texts=300),
+    pretrains=True,
 )
 
 
@@ -501,4 +518,5 @@ E4 = Experiment(
     },
     full=Size(texts=3000, epochs=3, steps=800),
     quick=Size(texts=320, epochs=1, steps=20, test_texts=300),
+    pretrains=True,
 )
