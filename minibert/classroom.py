@@ -14,7 +14,7 @@ from minibert.claims.records import write_whole
 from minibert.errors import MinibertError
 from minibert.exercises.engine import Exercise
 from minibert.exercises.export import write_notebooks
-from minibert.lessons import folder, lessons
+from minibert.lessons import folder, lessons, readme_block
 
 HANDED_OUT = ("requirements.txt", "pyproject.toml")  # beside the library, what installs it
 
@@ -46,32 +46,36 @@ Begin with `{first}`. Run a lesson from top to bottom, change things, and do its
 
 ## The lessons
 
+<!-- lessons:begin -->
+
 {path}
+
+<!-- lessons:end -->
 """
 
 
 def write_class(out: Path, chosen: Sequence[Exercise]) -> list[Path]:
     """Write the folder; returns what is in it. chosen: the exercises of the notebooks in exercises/.
 
-    Raises MinibertError when the folder cannot be written, is the project itself, or the package has no checkout to
-    take the lessons from.
+    Raises MinibertError when the folder holds anything already, lies in one that is copied, or cannot be written, and
+    when the package has no checkout to take the lessons from.
     """
     root = folder().parent
-    if out.resolve() == root.resolve():
-        raise MinibertError(f"{out} is the project itself: choose another --out.")
-    made = write_notebooks(out / "exercises", "student", chosen)
+    library = Path(minibert.__file__).parent
+    if any(out.resolve().is_relative_to(copied.resolve()) for copied in (library, folder())):
+        raise MinibertError(f"{out} lies in a folder that is handed out: choose another --out.")
     try:
-        shutil.copytree(
-            Path(minibert.__file__).parent, out / "minibert", dirs_exist_ok=True,
-            ignore=shutil.ignore_patterns("__pycache__", ".*"),
-        )  # fmt: skip
+        if out.exists() and any(out.iterdir()):  # a README of the reader's own, or answers in an earlier export
+            raise MinibertError(f"{out} is not empty: choose another --out, so that nothing there is lost.")
+        made = write_notebooks(out / "exercises", "student", chosen)
+        ours = shutil.ignore_patterns("__pycache__", ".*")
+        shutil.copytree(library, out / "minibert", ignore=ours)
+        shutil.copytree(folder() / "source", out / "lessons" / "source", ignore=ours)
         for file in HANDED_OUT:
             shutil.copy(root / file, out / file)
-        shutil.copytree(folder() / "source", out / "lessons" / "source", dirs_exist_ok=True)
         for lesson in lessons():
             made.append(Path(shutil.copy(lesson.notebook, out / "lessons" / lesson.notebook.name)))
     except OSError as error:
         raise MinibertError(f"{out} cannot be written ({error}): check the folder and the space.") from error
-    path = "\n".join(f"- {lesson.number} {lesson.title}: {lesson.question}" for lesson in lessons())
-    write_whole(out / "README.md", README.format(first=lessons()[0].notebook.name, path=path))
+    write_whole(out / "README.md", README.format(first=lessons()[0].notebook.name, path=readme_block()))
     return [out / "README.md", *made]

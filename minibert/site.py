@@ -86,14 +86,17 @@ def relinked(text: str, here: Path, out: Path) -> str:
     """Markdown whose links lead to the pages, and to the same files as before, from the folder `out`."""
 
     def link(found: re.Match[str]) -> str:
-        target = found[1]
-        if re.match(r"[a-z]+:|#", target):
+        if found["target"] is None or re.match(r"[a-z]+:|#", found["target"]):
             return found[0]
+        target, mark, place = found["target"].partition("#")
         if target.endswith(".ipynb"):
-            return f"]({target.removesuffix('.ipynb')}.html)"
-        return f"]({Path(os.path.relpath(here / target, out)).as_posix()})"
+            target = f"{target.removesuffix('.ipynb')}.html"
+        else:
+            target = Path(os.path.relpath(here / target, out)).as_posix()
+        return f"]({target}{mark}{place})"
 
-    return re.sub(r"\]\(([^)\s]+)\)", link, text)
+    # Code comes first, and stays as it is: layers[0](x) is no link.
+    return re.sub(r"```.*?```|`[^`]*`|\]\((?P<target>[^)\s]+)\)", link, text, flags=re.DOTALL)
 
 
 class Renderer(IPythonRenderer):

@@ -11,12 +11,14 @@ import zipfile
 import nbformat
 import pytest
 
+from minibert import classroom
 from minibert.__main__ import main
+from minibert.claims.tables import fill_markers
 from minibert.exercises import export, progress
 from minibert.exercises.catalogue import exercises
 from minibert.exercises.engine import evaluate
 from minibert.exercises.worker import make_call
-from minibert.lessons import lessons
+from minibert.lessons import folder, lessons, readme_block
 
 
 @pytest.fixture(autouse=True)
@@ -80,9 +82,26 @@ def test_a_class_gets_all_that_it_needs(tmp_path):
     assert not list(tmp_path.rglob("__pycache__"))
     readme = (tmp_path / "README.md").read_text()
     assert all(lesson.title in readme for lesson in lessons())
+    assert fill_markers(readme, {"lessons": readme_block()}) == readme  # as `minibert lessons --build` there does
     for lesson in lessons():  # links to code and to other lessons
         for target in re.findall(r"\]\(((?!http)[^)\s]+)\)", (tmp_path / "lessons" / lesson.notebook.name).read_text()):
             assert (tmp_path / "lessons" / target.partition("#")[0]).exists(), target
+
+
+def test_a_class_never_takes_the_place_of_anything(tmp_path, capsys):
+    (tmp_path / "README.md").write_text("mine")
+    assert main(["export", "student", "--out", str(tmp_path)]) == 2
+    assert "is not empty" in capsys.readouterr().err
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("part", ["minibert", "lessons"])
+def test_a_class_is_not_written_into_what_it_is_copied_from(part, monkeypatch, capsys):
+    monkeypatch.setattr(classroom, "write_notebooks", lambda *_: pytest.fail("it would fill the checkout"))
+    out = folder().parent / part / "no-such-folder"
+    assert main(["export", "student", "--out", str(out)]) == 2
+    assert "lies in a folder that is handed out" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_two_exports_are_the_same(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import re
 import shutil
@@ -12,12 +13,15 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
+from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 
+from minibert import plots
 from minibert.__main__ import main
 from minibert.errors import MinibertError
 from minibert.exercises.catalogue import exercises
-from minibert.exercises.export import exercise_cells
+from minibert.exercises.export import exercise_cells, finished_notebook, solved
 from minibert.lessons import (
     COURSE,
     Lesson,
@@ -29,11 +33,12 @@ from minibert.lessons import (
     filled,
     folder,
     lessons,
+    pictures_alike,
     readme_block,
     stored_notebook,
     values_cell,
 )
-from minibert.site import render
+from minibert.site import relinked, render
 
 LESSONS = lessons()
 by_lesson = pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.name)
@@ -187,7 +192,11 @@ def test_a_lesson_runs_and_is_stored_as_it_comes_out(lesson):
 @pytest.mark.slow
 @by_lesson
 def test_with_the_solutions_put_in_every_check_passes(lesson):
-    ran = executed(assembled(lesson, solutions=True), lesson.notebook.parent, lesson.name)
+    """With the lesson's first cell, which imports, and nothing else of it."""
+    cells = [next(cell for cell in lesson.cells if cell.cell_type == "code")]
+    for name in lesson.exercises:
+        cells += exercise_cells(exercises()[name], solved(exercises()[name]))
+    ran = executed(finished_notebook(cells), lesson.notebook.parent, lesson.name)
     text = texts_of(ran)
     for name in lesson.exercises:
         assert re.search(rf"^{name}: passed,", text, re.MULTILINE), name
@@ -245,6 +254,34 @@ def test_a_lesson_that_fails_warns_or_varies_is_refused(tmp_path, code, message)
         build(with_text(TRIAL.replace("x = 2\nx", f"x = 2\n{code}"), tmp_path))
 
 
+@pytest.mark.parametrize("value", ["{{print(x)}}", "{{display(x)}}"])
+def test_a_value_that_shows_something_by_itself_is_refused(tmp_path, value):
+    with pytest.raises(MinibertError, match="prints or shows something by itself"):
+        build(with_text(TRIAL.replace("{{2 * x}}", value), tmp_path))
+
+
+def test_without_a_kernel_a_lesson_says_so(tmp_path, monkeypatch):
+    def none(self, name):
+        raise NoSuchKernel(name)
+
+    monkeypatch.setattr(KernelSpecManager, "get_kernel_spec", none)
+    with pytest.raises(MinibertError, match="needs a Jupyter kernel"):
+        build(with_text(TRIAL, tmp_path))
+
+
+def test_a_raw_cell_stays_as_it_is(tmp_path):
+    ran = build(with_text(TRIAL + "\n# %% [raw]\n# as it is\n", tmp_path))
+    assert [cell.source for cell in ran.cells if cell.cell_type == "raw"] == ["as it is"]
+
+
+@pytest.mark.parametrize("stored", ["", "x", "{}", "[]", '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}}'])
+def test_a_stored_file_that_is_no_notebook_is_one_sentence(tmp_path, stored):
+    lesson = with_text(TRIAL, tmp_path)
+    lesson.notebook.write_text(stored)
+    with pytest.raises(MinibertError, match=r"^.*42_trial\.ipynb cannot be read \(.*\): `minibert lessons --build`.*$"):
+        stored_notebook(lesson)
+
+
 def test_a_source_without_a_question_is_refused(tmp_path):
     with pytest.raises(MinibertError, match="quoted question"):
         _ = with_text(TRIAL.replace("# > ", "# "), tmp_path).head
@@ -270,16 +307,47 @@ def test_values_are_filled_in_order():
         ("(2, 10, 384)", "(2, 10, 385)", 0.0, False),
         ("loss 6.71", "cost 6.71", 0.0, False),
         ("-0.01", "0.01", 0.0, False),
+        ("to 1e-11", "to 1e-12", 0.0, False),
+        ("(2, 10)", "(2 10)", 0.0, False),  # a comma is part of a number before three digits only
+        ("[1,2]", "[12]", 0.0, False),
+        ("tensor([1., 1.])", "tensor([1.0000, 1.0001])", 0.0, True),  # so torch writes them
+        ("tensor([1., 1.])", "tensor([1., 2.])", 0.0, False),
     ],
 )
 def test_how_alike_two_texts_must_be(before, now, spread, same):
     assert alike(before, now, spread) is same
+    assert alike(now, before, spread) is same
+
+
+def drawn(curve: np.ndarray, moved: int = 0, height: int = 300) -> str:
+    """A line and, `moved` dots to the right, what stands for letters, as a PNG in base64."""
+    figure = plots.Picture(figsize=(6, height / 100))
+    figure.add_axes((0.1, 0.2, 0.8, 0.7)).plot(curve)
+    figure.text(0.3 + moved / 600, 0.05, "the position in the text")
+    return base64.b64encode(figure._repr_png_()[0]).decode()
+
+
+def test_how_alike_two_pictures_must_be():
+    rising = np.linspace(0, 1, 50)
+    picture = drawn(rising)
+    for other, same in (
+        (drawn(rising, moved=3), True),  # another version of Matplotlib
+        (drawn(rising, height=302), True),
+        (drawn(rising**2), False),
+        (drawn(1 - rising), False),
+        (drawn(rising, height=330), False),
+    ):
+        assert picture != other
+        assert pictures_alike(picture, other, size_only=False) is same
+        assert pictures_alike(other, picture, size_only=False) is same
+    assert pictures_alike(picture, drawn(1 - rising), size_only=True)
+    assert not pictures_alike(picture, drawn(rising, height=330), size_only=True)
 
 
 def test_differences_are_seen():
     stored = stored_notebook(LESSONS[1])
     assert differences(stored, stored) == []
-    for change in (change_text, change_code, change_output, change_picture, drop_cell, drop_output):
+    for change in (change_text, change_code, change_output, change_picture, drop_cell, drop_output, fail):
         other = copy.deepcopy(stored)
         change(other)
         assert differences(stored, other), change.__name__
@@ -317,6 +385,15 @@ def drop_cell(notebook):
 
 def drop_output(notebook):
     first(notebook, lambda output: True)[0].outputs = []
+
+
+def fail(notebook):
+    first(notebook, lambda output: True)[0].outputs = [nbformat.v4.new_output("error", ename="E", evalue="e")]
+
+
+def test_a_place_for_pages_without_pages_is_one_sentence(tmp_path, capsys):
+    assert main(["lessons", "--out", str(tmp_path)]) == 2
+    assert "--html is not there" in capsys.readouterr().err
 
 
 def test_unknown_lessons_are_one_sentence(capsys):
@@ -370,6 +447,20 @@ def test_pages_open_from_disk(pages):
                 assert (pages / link.partition("#")[0]).exists(), f"{path.name}: {link}"
         prose = re.sub(r"<pre.*?</pre>|<code.*?</code>|srcdoc=\"[^\"]*\"", "", text, flags=re.DOTALL)
         assert not re.search(r"\$[^$<\n]+\$", prose), f"{path.name} shows a formula's source"
+
+
+def test_links_are_led_to_the_pages_and_code_stays_code(tmp_path):
+    here, out = tmp_path / "lessons", tmp_path / "site"
+    for text, expected in {
+        "[a](02_b.ipynb)": "[a](02_b.html)",
+        "[a](02_b.ipynb#part)": "[a](02_b.html#part)",
+        "[`a.py`](../minibert/a.py)": "[`a.py`](../minibert/a.py)",
+        "[a](source/a.py)": "[a](../lessons/source/a.py)",
+        "[a](https://b.org/c) [d](#e)": "[a](https://b.org/c) [d](#e)",
+        "`layers[0](x)` and [a](02_b.ipynb)": "`layers[0](x)` and [a](02_b.html)",
+        "```\nlayers[0](x)\n```": "```\nlayers[0](x)\n```",
+    }.items():
+        assert relinked(text, here, out) == expected
 
 
 def test_the_index_leads_to_every_lesson(pages):

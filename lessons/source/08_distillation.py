@@ -466,7 +466,8 @@ for variant in ("teacher", rules.ALL_LOSSES):
 # - **In accuracy nothing shows**: every interval has zero in it. The paper's order (the start, soft targets, cosine,
 #   masked words) can be neither confirmed nor denied by it.
 # - This teacher had little to give. Trained for minutes and not for days, it is no better at masked words than its own
-#   student. Soft targets are worth as much as the one who sets them.
+#   student; and the loss of both is that of the copier of lesson 06, who never looks at the sentence
+#   ({{rules.copier_loss(d6.figures["by_frequency"]) | .2f}}). Soft targets are worth as much as the one who sets them.
 #
 # So few seeds and so small models see no small differences, and do not speak for large ones.
 #

@@ -15,10 +15,8 @@ import copy
 import dataclasses
 import math
 import random
-import tempfile
 from collections import Counter
 from itertools import combinations, pairwise
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -27,7 +25,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import minibert
 from minibert import claims, plots
-from minibert.claims import experiments, pictures, trained
+from minibert.claims import pictures, trained
+from minibert.claims.trained_rules import copier_loss
 from minibert.encoder import Encoder
 from minibert.layers import gelu, gelu_tanh
 from minibert.training.data import load_reviews
@@ -407,27 +406,19 @@ for heading, scores in {"E": BY_WIDTH, "shared": BY_SHARING}.items():
 # The paper says the reverse. From the best width to the worst it is
 # {{max(BY_WIDTH.values()) - min(BY_WIDTH.values()) | .1f}} points, without a clear order. Sharing everything costs
 # {{BY_SHARING["nothing"] - BY_SHARING["all"] | .1f}} points, and it is the feed-forward part that costs them. Who is
-# right? It helps to know how good the models of our run became. A cheap measure, from lesson 06: the loss of somebody
-# who knows how often each word occurs, and never looks at the sentence.
+# right? It helps to know how good the models of our run became. Two measures from lesson 06: the loss of somebody who
+# knows how often each word occurs and never looks at the sentence, and of somebody who also copies the visible words.
 
 # %%
-with tempfile.TemporaryDirectory() as folder:  # the experiment's own small vocabulary, learned anew
-    own_tok = experiments.own_tokenizer(Path(folder))
-by_split = {
-    name: [i for review in split if review.source == "imdb" for i in own_tok.ids(review.text)]
-    for name, split in (("train", reviews.train[:2000]), ("held out", reviews.validation[:300]))
-}
-seen, size = Counter(by_split["train"]), len(by_split["train"]) + own_tok.vocab_size
-surprise = [-math.log((seen[i] + 1) / size) for i in by_split["held out"]]  # + 1: for the unseen
-by_frequency = sum(surprise) / len(surprise)
-print(f"{'word frequencies alone':<26} {by_frequency:.2f} nats a word")
-for variant, nats in loss.items():
-    print(f"{variant:<26} {nats:.2f}")
+by_frequency = claims.results(["A3"])[0].figures["by_frequency"]
+levels = {"word frequencies alone": by_frequency, "and copying": copier_loss(by_frequency)}
+for name, nats in {**loss, **levels}.items():
+    print(f"{name:<26} {nats:.2f} nats a word")
 
 # %% [markdown]
-# The models with the narrow table are hardly better than word frequencies, and the others not much. In so short a
-# training the blocks learn very little, so it can hardly matter whether they are shared. And E is narrower here than in
-# any model of the paper's tables.
+# The models with the narrow table are hardly better than word frequencies, and the others have not even learned to copy
+# what they see, the second phase of lesson 06. None reads the sentence yet. So the blocks do very little, and it can
+# hardly matter whether they are shared. And E is narrower here than in any model of the paper's tables.
 #
 # So this experiment shows that savings can cost something. It can *not* say what sharing costs a model that is trained
 # to the end: for that, take the paper's tables, and they say that it does cost. Of equal names (base with base, large
