@@ -318,6 +318,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MinibertError as error:
         print(f"minibert: {error}", file=sys.stderr)
         return FAILED
+    except ModuleNotFoundError as error:
+        if (error.name or "minibert").partition(".")[0] == "minibert":
+            raise
+        print(
+            f"minibert: this takes the package {error.name}, which is not installed: `pip install -r requirements.txt` "
+            "brings all that the project uses.", file=sys.stderr,
+        )  # fmt: skip
+        return FAILED
     except KeyboardInterrupt:
         print("\nminibert: interrupted.", file=sys.stderr)
         return INTERRUPTED

@@ -9,12 +9,14 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from nbformat import NotebookNode
+
 import minibert
 from minibert.claims.records import write_whole
 from minibert.errors import MinibertError
 from minibert.exercises.engine import Exercise
 from minibert.exercises.export import write_notebooks
-from minibert.lessons import folder, lessons, readme_block
+from minibert.lessons import assembled, folder, lessons, readme_block, stored_notebook
 
 HANDED_OUT = ("requirements.txt", "pyproject.toml")  # beside the library, what installs it
 
@@ -54,14 +56,24 @@ Begin with `{first}`. Run a lesson from top to bottom, change things, and do its
 """
 
 
+def code_of(notebook: NotebookNode) -> list[str]:
+    return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+
+
 def write_class(out: Path, chosen: Sequence[Exercise]) -> list[Path]:
     """Write the folder; returns what is in it. chosen: the exercises of the notebooks in exercises/.
 
-    Raises MinibertError when the folder holds anything already, lies in one that is copied, or cannot be written, and
-    when the package has no checkout to take the lessons from.
+    Raises MinibertError when the folder holds anything already, lies in one that is copied, or cannot be written, when
+    a lesson's notebook has been changed, and when the package has no checkout to take the lessons from.
     """
     root = folder().parent
     library = Path(minibert.__file__).parent
+    for lesson in lessons():
+        if code_of(stored_notebook(lesson)) != code_of(assembled(lesson)):
+            raise MinibertError(
+                f"{lesson.notebook} is not as its source has it, and may hold answers: `minibert lessons --build "
+                f"{lesson.number}` writes it anew."
+            )
     if any(out.resolve().is_relative_to(copied.resolve()) for copied in (library, folder())):
         raise MinibertError(f"{out} lies in a folder that is handed out: choose another --out.")
     try:

@@ -175,7 +175,7 @@ def executed(notebook: NotebookNode, where: Path, name: str) -> NotebookNode:
     run = nbformat.v4.new_notebook(cells=planned, metadata=notebook.metadata)
     with tempfile.TemporaryDirectory() as scratch:
         # A lesson starts from a blank record of exercises, and leaves the reader's alone.
-        env = {**os.environ, "MINIBERT_PROGRESS": str(Path(scratch) / "progress.json"), "PYTHONWARNINGS": "default"}
+        env = {**os.environ, "MINIBERT_PROGRESS": str(Path(scratch) / "progress.json")}
         client = NotebookClient(
             run, timeout=LONGEST, kernel_name="python3", record_timing=False,
             extra_arguments=["--log-level=ERROR"], resources={"metadata": {"path": str(where)}},

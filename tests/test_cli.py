@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import minibert
 from minibert import __main__ as cli, assets, bench, claims, tour
 from minibert.__main__ import COMMANDS, Command, main
 from minibert.errors import MinibertError
@@ -214,3 +215,11 @@ def test_the_module_is_the_command():
     done = subprocess.run([sys.executable, "-m", "minibert", "claim"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == cli.FAILED
     assert "did you mean claims?" in done.stderr
+
+
+def test_a_package_that_is_not_installed_is_one_sentence(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "jupytext", None)  # as if it were not there
+    monkeypatch.delitem(sys.modules, "minibert.lessons", raising=False)
+    monkeypatch.delattr(minibert, "lessons", raising=False)
+    assert main(["lessons"]) == 2
+    assert "takes the package jupytext, which is not installed" in capsys.readouterr().err

@@ -95,6 +95,15 @@ def test_a_class_never_takes_the_place_of_anything(tmp_path, capsys):
     assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
 
 
+def test_a_lesson_with_answers_in_it_is_not_handed_out(tmp_path, monkeypatch, capsys):
+    changed = nbformat.read(lessons()[0].notebook, as_version=4)
+    next(cell for cell in changed.cells if "raise NotImplementedError" in cell.source).source = "def gelu(x): ..."
+    monkeypatch.setattr(classroom, "stored_notebook", lambda lesson: changed)
+    assert main(["export", "student", "--out", str(tmp_path / "class")]) == 2
+    assert "may hold answers" in capsys.readouterr().err
+    assert not (tmp_path / "class").exists()
+
+
 @pytest.mark.parametrize("part", ["minibert", "lessons"])
 def test_a_class_is_not_written_into_what_it_is_copied_from(part, monkeypatch, capsys):
     monkeypatch.setattr(classroom, "write_notebooks", lambda *_: pytest.fail("it would fill the checkout"))

@@ -470,15 +470,19 @@ def test_what_the_first_process_finds_or_raises(monkeypatch):
 # ------------------------------------------------------------------------- killed; two processes (all slow)
 
 KILLED = """
-import os, random, signal, sys, time
+import os, random, signal, sys, threading, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import torch
 torch.set_num_threads(1)
+from tqdm import tqdm
 from training_tiny import TOKENIZER, lengths_of, same_weights, small, texts
 from minibert.training.loop import STATE, Settings, train
 from minibert.training.tasks import MaskedWords
 
+# tqdm's own lock is shared by all that are forked from here: one killed while it holds it would stop the others
+tqdm.monitor_interval = 0
+tqdm.set_lock(threading.RLock())
 examples, folder = texts(60), Path(sys.argv[2])
 
 def run(folder):

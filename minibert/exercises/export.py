@@ -215,7 +215,7 @@ requires-python = ">=3.10"
 dependencies = ["torch", "numpy", "einops", "safetensors", "tqdm", "matplotlib", "nbformat"]
 
 [tool.setuptools.packages.find]
-include = ["minibert*"]
+include = ["minibert", "minibert.*"]
 
 [tool.setuptools.package-data]
 minibert = ["claims/recorded/*.json", "*.html"]
