@@ -212,6 +212,10 @@ def export_options(parser: ArgumentParser) -> None:
 
 
 def run_export(args: Namespace) -> None:
+    if args.kind == "student":
+        from minibert import classroom
+
+        return classroom.run(args)
     from minibert.exercises import export
 
     export.run(args)
@@ -339,6 +343,7 @@ def leave(status: int) -> NoReturn:
 
     Several that trained together skip C++'s clean-up: torch 2.13 leaves the threads of a process group behind that
     DistributedDataParallel has used, and about one process in a hundred aborts over them after all its work is done.
+    (So under `torchrun -m minibert`; the installed `minibert` runs alone.)
     """
     if "WORLD_SIZE" in os.environ:
         sys.stdout.flush()

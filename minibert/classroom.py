@@ -6,6 +6,7 @@ It is laid out as the project is, so that links from the lessons lead to the cod
 from __future__ import annotations
 
 import shutil
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import minibert
 from minibert.claims.records import write_whole
 from minibert.errors import MinibertError
 from minibert.exercises.engine import Exercise
-from minibert.exercises.export import write_notebooks
+from minibert.exercises.export import asked_for, write_notebooks
 from minibert.lessons import assembled, folder, lessons, readme_block, stored_notebook
 
 HANDED_OUT = ("requirements.txt", "pyproject.toml")  # beside the library, what installs it
@@ -56,7 +57,14 @@ Begin with `{first}`. Run a lesson from top to bottom, change things, and do its
 """
 
 
+def run(args: Namespace) -> None:
+    """`minibert export student`: write the folder and say what is in it."""
+    chosen, out = asked_for(args)
+    print(*write_class(out, chosen), sep="\n")
+
+
 def code_of(notebook: NotebookNode) -> list[str]:
+    """The code of a notebook, cell by cell."""
     return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
 
 

@@ -80,16 +80,16 @@ def explore(
     refuse.
     """
     if isinstance(model, nn.Module):
-        name = f"this {type(getattr(model, 'backbone', model)).__name__}"
+        source, name = "", f"this {type(getattr(model, 'backbone', model)).__name__}"
     else:
         if tokenizer is None:
             tokenizer = load_tokenizer(model)
-        source, model = model, from_pretrained(model)
+        source, model = str(model), from_pretrained(model)
         name = Path(source).name
     if not isinstance(tokenizer, Tokenizer):
         raise MinibertError("a model reads ids, not text: give its tokenizer too, as load_tokenizer returns it.")
     weights, tokens = look(model, tokenizer, text, pair)
-    first = READABLE.get(name, (1, 1)) if layer is None and head is None else (1, 1)
+    first = READABLE.get(source, (1, 1)) if layer is None and head is None else (1, 1)
     start = (first[0] if layer is None else layer, first[1] if head is None else head)
     title = f"What the heads of {name} look at"
     height = min(1000, 620 + max(17 * len(tokens), 20 * len(weights)))  # measured at 780 pixels across, about

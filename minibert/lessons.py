@@ -268,15 +268,16 @@ def differences(stored: NotebookNode, built: NotebookNode) -> list[str]:
         spread = TRAINED_SPREAD if TRAINED in new.metadata.get("tags", ()) else 0.0
         if (new.cell_type == "code" and old.source != new.source) or not alike(old.source, new.source, spread):
             found.append(f"cell {number}: the text is not that of the source: {new.source[:80]!r}")
-        pairs = [(shown(old), shown(new))] if new.cell_type == "code" else []
-        for before, now in pairs:
-            if [kind for kind, _ in before] != [kind for kind, _ in now]:
-                found.append(f"cell {number}: its outputs are of other kinds: {new.source[:80]!r}")
-                continue
-            for (kind, a), (_, b) in zip(before, now, strict=True):
-                same = pictures_alike(a, b, bool(spread)) if kind == "image/png" else alike(a, b, spread)
-                if not same:
-                    found.append(f"cell {number}: {kind} differs: {new.source[:80]!r}")
+        if new.cell_type != "code":
+            continue
+        before, now = shown(old), shown(new)
+        if [kind for kind, _ in before] != [kind for kind, _ in now]:
+            found.append(f"cell {number}: its outputs are of other kinds: {new.source[:80]!r}")
+            continue
+        for (kind, a), (_, b) in zip(before, now, strict=True):
+            same = pictures_alike(a, b, bool(spread)) if kind == "image/png" else alike(a, b, spread)
+            if not same:
+                found.append(f"cell {number}: {kind} differs: {new.source[:80]!r}")
     return found
 
 

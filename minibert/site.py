@@ -46,9 +46,7 @@ def render(lessons: list[Lesson], out: Path) -> Path:
 def page(frame: str, title: str, links: list[tuple[str, str]], body: str) -> str:
     nav = "\n".join(f'<a href="{target}">{html.escape(words)}</a>' for target, words in links)
     parts = {"title": html.escape(title), "nav": nav, "body": body}
-    for name, content in parts.items():
-        frame = frame.replace("{{" + name + "}}", content)
-    return frame
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], frame)  # in one go: a lesson may hold {{nav}}
 
 
 def contents(lessons: list[Lesson]) -> str:

@@ -22,7 +22,7 @@ from minibert import claims, plots
 from minibert.claims import Result
 from minibert.claims.experiments import MeanPooled, Size, as_examples
 from minibert.errors import MinibertError
-from minibert.explorer import look
+from minibert.explorer import READABLE, look
 from minibert.timing import progress_bar
 from minibert.tokenizers import Tokenizer
 from minibert.training.data import Review, Reviews, load_reviews
@@ -47,7 +47,7 @@ PUBLISHED_SPEED = {"D2": 668 / 410}  # Sanh et al. 2019, Table 3: seconds of BER
 WEIGHTS = "minilm-l6"
 # One of its 72 heads, found by looking through them: it links words to the noun that they belong to. Layers and heads
 # are counted from 0 here and from 1 where a person reads them.
-LAYER, HEAD = 3, 1
+LAYER, HEAD = (number - 1 for number in READABLE[WEIGHTS])
 PICTURED = "My sister chose the film, but she slept through it."
 TURNED = "The film was too long for my sister, so she left before it ended."
 PRONOUNS = {"she": "sister", "it": "film"}

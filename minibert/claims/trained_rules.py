@@ -244,7 +244,8 @@ def _undecided(ours: str, figures: Figures) -> Judgement:
 def copier_loss(by_frequency: float) -> float:
     """The masked-word loss of one who knows how often words occur and that a visible one is right half of the time.
 
-    Of the words asked about, eight in ten are hidden, one is exchanged and one is kept (`objectives.corrupt`).
+    Our own reckoning: of the words asked about, eight in ten are hidden, one is exchanged and one is kept
+    (`objectives.corrupt`).
     """
     return 0.8 * by_frequency + 0.1 * (by_frequency + math.log(2)) + 0.1 * math.log(2)
 

@@ -44,21 +44,20 @@ HOW = (
 
 
 def run(args: Namespace) -> None:
-    """`minibert export`: write what was asked for and say where it is."""
-    chosen = [exercise_named(name) for name in args.exercises] if args.exercises else list(exercises().values())
-    out = Path(args.out or f"minibert-{args.kind}")
+    """`minibert export`: write what was asked for and say where it is. (A folder for a class: see `classroom.run`.)"""
+    chosen, out = asked_for(args)
     if args.kind == "gradescope":
         path = out if out.suffix == ".zip" else out / "autograder.zip"
         write_bytes(path, autograder(chosen))
         print(path)
         return
-    if args.kind == "student":
-        from minibert.classroom import write_class  # which stands above this module
+    print(*write_notebooks(out, args.kind, chosen), sep="\n")
 
-        written = write_class(out, chosen)
-    else:
-        written = write_notebooks(out, args.kind, chosen)
-    print(*written, sep="\n")
+
+def asked_for(args: Namespace) -> tuple[list[Exercise], Path]:
+    """The exercises that the options ask for, and where to. Raises MinibertError for an unknown exercise."""
+    chosen = [exercise_named(name) for name in args.exercises] if args.exercises else list(exercises().values())
+    return chosen, Path(args.out or f"minibert-{args.kind}")
 
 
 def write_notebooks(out: Path, kind: str, chosen: Sequence[Exercise]) -> list[Path]:
