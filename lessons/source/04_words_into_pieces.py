@@ -282,6 +282,7 @@ print("\nwhere", encoding.tokens[token_at], "comes from:", repr(said[start:end])
 # BERT has a vector for each of {{minibert.PRESETS["bert-base-uncased"].max_position_embeddings}} positions, and no
 # more. Is that enough? Sorted from the shortest to the longest:
 
+
 # %%
 def tokens_in(some_reviews):
     found = [len(tok.ids(review.text)) for review in some_reviews]

@@ -211,6 +211,7 @@ print(f"{'together':<46} {total:>11,}  {minibert.count_parameters(base):>11,}")
 # And the feed-forward layers, the plainest part, are half of the model. With $F = 4 D$ they have $8 D^2$ weights a
 # block, and attention $4 D^2$. The same for a small and for a large BERT:
 
+
 # %%
 def by_part(name):
     with torch.device("meta"):
@@ -295,6 +296,7 @@ for name, parts in sizes.items():
 #
 # Is it true? PyTorch can count the operations of all matrix products while a model runs, and that works on the meta
 # device too:
+
 
 # %%
 def operations(S):
@@ -404,6 +406,7 @@ with torch.no_grad():
 # %% [markdown]
 # **Tied weights counted twice.** PyTorch counts a shared tensor once, but only if it is asked for the parameters of
 # the whole; a sum over the parts, or over the tensors of a file, counts it again:
+
 
 # %%
 class Tied(torch.nn.Module):

@@ -183,8 +183,10 @@ counts = Counter(i for row in train_rows for i in row.ids[1:-1])
 total = sum(counts.values())
 uniform = math.log(own.vocab_size)
 frequencies = -sum(n / total * math.log(n / total) for n in counts.values())
-print(f"{len(train_rows):,} rows with {total:,} word pieces; the commonest:",
-      *(own.tokens[i] for i, _ in counts.most_common(8)))
+print(
+    f"{len(train_rows):,} rows with {total:,} word pieces; the commonest:",
+    *(own.tokens[i] for i, _ in counts.most_common(8)),
+)
 print(f"uniform guessing {uniform:.2f} nats, word frequencies {frequencies:.2f} nats")
 
 # %% [markdown]
@@ -194,8 +196,11 @@ print(f"uniform guessing {uniform:.2f} nats, word frequencies {frequencies:.2f} 
 # %%
 config = replace(
     minibert.PRESETS["tiny-bert"],
-    vocab_size=own.vocab_size, max_position_embeddings=S, num_hidden_layers=1,
-    hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,  # no text will be seen often enough to need it
+    vocab_size=own.vocab_size,
+    max_position_embeddings=S,
+    num_hidden_layers=1,
+    hidden_dropout_prob=0.0,
+    attention_probs_dropout_prob=0.0,  # no text will be seen often enough to need it
 )
 held_task = MaskedWords(held_rows, own)
 for spread in (config.initializer_range, config.hidden_size**-0.5):
@@ -253,8 +258,10 @@ for masking in MASKINGS:
     hit = word[taken].bincount(minlength=len(length))
     in_part = ((hit > 0) & (hit < length)).sum() / (hit > 0).sum()
     often = torch.isin(sample[taken], common).float().mean()
-    print(f"    {taken.sum() / may.sum():.0%} chosen, {often:.0%} of them one of the 20 commonest pieces;",
-          f"of the words that are hit {in_part:.0%} only in part")
+    print(
+        f"    {taken.sum() / may.sum():.0%} chosen, {often:.0%} of them one of the 20 commonest pieces;",
+        f"of the words that are hit {in_part:.0%} only in part",
+    )
 
 # %% [markdown]
 # Below each sentence, the same counted over many rows. Whole words and n-grams cover no word in part, and rarity asks
@@ -324,8 +331,11 @@ both = MaskedWords(rows_of_pairs, tok, pairs=True).batch(range(8), seed=0)
 untrained = minibert.build("tiny-bert", head="pretraining", seed=0).eval()
 with torch.no_grad():
     out = untrained(
-        both["input_ids"], both["attention_mask"], both["token_type_ids"],
-        labels=both["labels"], pair_labels=both["classes"],
+        both["input_ids"],
+        both["attention_mask"],
+        both["token_type_ids"],
+        labels=both["labels"],
+        pair_labels=both["classes"],
     )
 print("word logits", tuple(out.logits.shape), "  pair logits", tuple(out.pair_logits.shape))
 print(f"loss {out.loss:.2f}, and two fresh guesses: ln V + ln 2 = {math.log(2 * tok.vocab_size):.2f}")
@@ -371,8 +381,13 @@ plots.ablation(changes, "RoBERTa's two changes, tried on small models")
 
 # %%
 settings = Settings(
-    steps=2000, batch_size=64, learning_rate=2e-3, betas=(0.9, 0.98), bf16=False,
-    validate_every=50, save_every=2000,
+    steps=2000,
+    batch_size=64,
+    learning_rate=2e-3,
+    betas=(0.9, 0.98),
+    bf16=False,
+    validate_every=50,
+    save_every=2000,
 )
 wider = replace(config, initializer_range=config.hidden_size**-0.5)  # than BERT's, as the model is narrower
 model = minibert.build(wider, head="masked-lm", seed=0)
@@ -381,8 +396,12 @@ for group in make_optimiser(model, settings).param_groups:
     print(f"decay {group['weight_decay']}: {len(group['params'])} tensors with", *shapes, "axes")
 
 steps = range(settings.steps)
-plots.lines({"learning rate": (list(steps), [1e3 * rate_at(step, settings) for step in steps])},
-            "step", "learning rate, in thousandths", "Up, then down")
+plots.lines(
+    {"learning rate": (list(steps), [1e3 * rate_at(step, settings) for step in steps])},
+    "step",
+    "learning rate, in thousandths",
+    "Up, then down",
+)
 
 # %% [markdown]
 # ## Train it
@@ -402,8 +421,11 @@ def loss_by_fate(model):
     logits = model(held_masked.input_ids, held["attention_mask"], positions=asked).logits  # (M, V)
     each = F.cross_entropy(logits, right, reduction="none")
     hidden, kept = shown == own.mask_id, shown == right
-    return {"hidden": each[hidden].mean().item(), "kept": each[kept].mean().item(),
-            "exchanged": each[~hidden & ~kept].mean().item()}
+    return {
+        "hidden": each[hidden].mean().item(),
+        "kept": each[kept].mean().item(),
+        "exchanged": each[~hidden & ~kept].mean().item(),
+    }
 
 
 def guesses(model, prompt):
@@ -413,8 +435,11 @@ def guesses(model, prompt):
     return logits[0].softmax(dim=-1)
 
 
-prompts = ["If you want [MASK] see a good movie, see it.", "She [MASK] in love with him.",
-           "Do not waste your [MASK] on it."]
+prompts = [
+    "If you want [MASK] see a good movie, see it.",
+    "She [MASK] in love with him.",
+    "Do not waste your [MASK] on it.",
+]
 at_first = [guesses(model, prompt) for prompt in prompts]
 with tempfile.TemporaryDirectory() as folder:
     task, lengths = MaskedWords(train_rows, own), [len(row.ids) for row in train_rows]
@@ -432,8 +457,13 @@ def smoothed(values, width=50):
 
 
 losses, middles = (smoothed([record[name] for record in log]) for name in ("loss", "step"))
-plots.lines({"loss": (middles, losses)}, "step", "loss, in nats", "A tiny BERT learns: all words together",
-            {"uniform guessing": uniform, "word frequencies": frequencies})
+plots.lines(
+    {"loss": (middles, losses)},
+    "step",
+    "loss, in nats",
+    "A tiny BERT learns: all words together",
+    {"uniform guessing": uniform, "word frequencies": frequencies},
+)
 
 # %% [markdown]
 # It goes below the word frequencies early. So it reads the sentence? Look before you believe it. The held-out loss for
@@ -443,8 +473,13 @@ plots.lines({"loss": (middles, losses)}, "step", "loss, in nats", "A tiny BERT l
 checked = [record for record in log if "hidden" in record]
 at = [record["step"] for record in checked]
 curves = {fate: (at, [record[fate] for record in checked]) for fate in ("hidden", "kept", "exchanged")}
-plots.lines(curves, "step", "held-out loss, in nats", "First frequencies, then copying, then the sentence",
-            {"word frequencies": frequencies})
+plots.lines(
+    curves,
+    "step",
+    "held-out loss, in nats",
+    "First frequencies, then copying, then the sentence",
+    {"word frequencies": frequencies},
+)
 
 # %% [markdown] tags=["trained"]
 # There are three phases, and the mean hides them.

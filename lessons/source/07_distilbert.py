@@ -266,6 +266,7 @@ for name, vector in vectors.items():
 # its teacher with and without, measured as the cosine of their vectors of the same token, over
 # {{len(texts)}} sentences from reviews?
 
+
 # %%
 def cosine(one, other):
     """The mean over the real tokens; one, other: (B, S, D)."""
@@ -295,6 +296,7 @@ plots.distributions(near, list(places), "How near the untrained student is", "co
 # After its last block the folded student's vectors have a cosine of
 # {{near["folded into the positions"][-1] | .2f}} with its teacher's. Is that much? It needs something to be compared
 # with: other choices of layers, random weights, and how alike any two of the teacher's own vectors are.
+
 
 # %%
 def last_hidden(model):

@@ -45,8 +45,26 @@ print(f"{minibert.count_parameters(teacher):,} parameters; a fresh masked-LM hea
 
 # %%
 WORDS = [
-    "great", "excellent", "wonderful", "brilliant", "beautiful", "bad", "awful", "terrible", "stupid", "boring",
-    "funny", "hilarious", "scary", "dark", "sad", "romantic", "interesting", "original", "slow", "long",
+    "great",
+    "excellent",
+    "wonderful",
+    "brilliant",
+    "beautiful",
+    "bad",
+    "awful",
+    "terrible",
+    "stupid",
+    "boring",
+    "funny",
+    "hilarious",
+    "scary",
+    "dark",
+    "sad",
+    "romantic",
+    "interesting",
+    "original",
+    "slow",
+    "long",
 ]
 word_ids = torch.tensor([tok.ids(word)[0] for word in WORDS])  # each of them is one piece
 
@@ -73,6 +91,7 @@ print(f"{len(examples):,} sentences to learn from, {len(held_out)} held out, for
 # %% [markdown]
 # The library has a task for what comes, `Distillation`: it masks, asks student and teacher about the same masked text,
 # and computes the three losses. Only the masking is ours: always the one word, always behind `[MASK]`.
+
 
 # %%
 class Cloze(Distillation):
@@ -130,6 +149,7 @@ print(f"cross-entropy at the end: {loss.item():.2f} nats")
 #
 # Give it a sentence that it has not seen. What a label says about the hidden word, and what the teacher says:
 
+
 # %% tags=["trained"]
 def guess(model, sentence):
     """The scores of our words for the [MASK] of a sentence, (words,)."""
@@ -170,6 +190,7 @@ plots.grid(probabilities(teacher), SENTENCES, ASKED, "What the teacher thinks", 
 
 # %% [markdown]
 # Rows need not sum to one: half of the words are not shown. And how often is its best word the true one?
+
 
 # %% tags=["trained"]
 def best_words(model, task):
@@ -371,6 +392,7 @@ print("temperature:", arguments["temperature"].default)
 # learned anything? Then one pass over the sentences. Each step asks both about the same masked sentences, the teacher
 # without dropout and without gradient.
 
+
 # %% tags=["trained"]
 def measure(model):
     best, _ = best_words(model.eval(), held_out_task)
@@ -416,8 +438,12 @@ panels = {"student before": guessed_before, "after": guessed_after, "its teacher
 columns = [ASKED.index(word) for word in ("beautiful", "bad", "boring", "funny", "scary", "dark")]
 plots.grids(
     {name: panel[:, columns] for name, panel in panels.items()},
-    [sentence.replace("[MASK]", "___") for sentence in SENTENCES], [ASKED[column] for column in columns],
-    digits=2, title="The student, before and after, beside its teacher", low=0, high=0.5,
+    [sentence.replace("[MASK]", "___") for sentence in SENTENCES],
+    [ASKED[column] for column in columns],
+    digits=2,
+    title="The student, before and after, beside its teacher",
+    low=0,
+    high=0.5,
 )
 
 # %% [markdown] tags=["trained"]
@@ -503,8 +529,8 @@ tried = {
     "batchmean of (B, S, V)": T**2 * F.kl_div(log_s, log_t, log_target=True, reduction="batchmean"),
     "padding counted": minibert.distillation_loss(s, t, T),
     "T² missing": right / T**2,
-    "T for the student only": T**2 * F.kl_div(log_s[real], t[real].log_softmax(-1), log_target=True,
-                                              reduction="batchmean"),
+    "T for the student only": T**2
+    * F.kl_div(log_s[real], t[real].log_softmax(-1), log_target=True, reduction="batchmean"),
 }
 for name, value in tried.items():
     print(f"{name:<24} {value:7.3f}   {value / right:6.2f} times")

@@ -41,12 +41,17 @@ E = albert.config.embedding_size
 plots.stacks(
     {
         f"BERT-base: {minibert.count_parameters(bert) / 1e6:.1f} M": [
-            f"words: {bert.config.vocab_size:,} × {D}", "positions, types, norm",
-            *(f"block {number}" for number in range(1, L + 1)), "pooler",
+            f"words: {bert.config.vocab_size:,} × {D}",
+            "positions, types, norm",
+            *(f"block {number}" for number in range(1, L + 1)),
+            "pooler",
         ],
         f"ALBERT-base: {minibert.count_parameters(albert) / 1e6:.1f} M": [
-            f"words: {V:,} × {E}", "positions, types, norm", f"widen: {E} → {D}",
-            *["block"] * L, "pooler",
+            f"words: {V:,} × {E}",
+            "positions, types, norm",
+            f"widen: {E} → {D}",
+            *["block"] * L,
+            "pooler",
         ],
     },
     title="BERT stores twelve blocks, ALBERT stores one and runs it twelve times",
@@ -275,6 +280,7 @@ pictures.draw_training_speed(training.figures)
 # between its input and its output)? Here is the same for a real model with six blocks of its own, and for two of twelve
 # layers with random weights: one block twelve times, and twelve blocks.
 
+
 # %%
 def measured_flow(model, batch):
     """For each layer: mean distance and mean angle between its input and its output, over the real tokens."""
@@ -292,7 +298,10 @@ reviews = load_reviews()
 sentences = [review.text for review in reviews.validation if review.source == "rotten-tomatoes"]
 batch = tok(sentences[:16])
 one_block = dataclasses.replace(
-    minibert.PRESETS["tiny-albert"], num_hidden_layers=12, hidden_size=256, intermediate_size=1024,
+    minibert.PRESETS["tiny-albert"],
+    num_hidden_layers=12,
+    hidden_size=256,
+    intermediate_size=1024,
     initializer_range=0.035,  # as strong as 0.02, the usual one, is at BERT-base's width
 )
 twelve = dataclasses.replace(one_block, num_hidden_groups=12)
@@ -343,6 +352,7 @@ plots.similarity(alike, layers, "MiniLM-L6: each layer moves the tokens a bit fu
 # run one block in its neighbour's place too, or three blocks twice each. How near are the vectors of real sentences to
 # the right ones then?
 
+
 # %%
 def sentence_vectors(model):
     """(B, D): the mean over the real tokens, of length 1."""
@@ -384,8 +394,7 @@ plots.distributions(
 # %%
 cost = claims.results(["A3"])[0]
 loss = {
-    variant: sum(seed["masked_lm"] for seed in seeds) / len(seeds)
-    for variant, seeds in cost.figures["cells"].items()
+    variant: sum(seed["masked_lm"] for seed in seeds) / len(seeds) for variant, seeds in cost.figures["cells"].items()
 }
 print(f"“{claims.LEDGER['A3'].statement}” Verdict: {cost.verdict}")
 pictures.draw_sharing(cost.figures)
@@ -511,6 +520,7 @@ print(f"gelu and gelu_new differ by up to {(gelu(x) - gelu_tanh(x)).abs().max():
 #
 # The first mistake starts out perfect: copies with equal values, in place of one block. Before training nobody can tell
 # them apart. Take the four copies from above, and one step of training:
+
 
 # %%
 def spread_apart(encoder):

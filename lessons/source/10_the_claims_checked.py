@@ -42,8 +42,11 @@ rows = {
     BERT: {"size": sizes[BERT], "speed": 1.0, "score": 100.0},
     # Sanh et al. 2019, Table 1: GLUE, development sets. Lan et al. 2020, Table 2: average of five tasks.
     DISTILBERT: {"size": sizes[DISTILBERT], "speed": times_at("D2"), "score": 100 * 77.0 / 79.5},
-    ALBERT: {"size": sizes[ALBERT], "speed": times_at("A2-inference"),
-             "score": 100 * trained.SCORE[ALBERT] / trained.SCORE[BERT]},
+    ALBERT: {
+        "size": sizes[ALBERT],
+        "speed": times_at("A2-inference"),
+        "score": 100 * trained.SCORE[ALBERT] / trained.SCORE[BERT],
+    },
 }
 panels = {
     "size": "million parameters",

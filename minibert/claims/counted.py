@@ -156,8 +156,7 @@ def judge_factorised(figures: Figures) -> Judgement:
     return Judgement(
         f"{plain:,} become {factorised:,} (base): {plain / factorised:.2f}× fewer",
         HOLDS if as_claimed else FAILS,
-        f"With V = {v:,}, E = {e} and H = {h}. That saves {plain - factorised:,}; sharing the blocks (A6) saves "
-        "more.",
+        f"With V = {v:,}, E = {e} and H = {h}. That saves {plain - factorised:,}; sharing the blocks (A6) saves more.",
     )
 
 

@@ -199,9 +199,7 @@ def _tensor_differences(actual: Any, expected: Tensor, axes: Mapping[str, int], 
             "shape", f"{what} has the shape {shape(actual, axes)}, expected {shape(expected, axes)}", math.inf
         )
     elif (actual.dtype == torch.bool) != (expected.dtype == torch.bool):
-        yield Difference(
-            "type", f"{what} holds {_numbers(actual)}, but should hold {_numbers(expected)}", math.inf
-        )
+        yield Difference("type", f"{what} holds {_numbers(actual)}, but should hold {_numbers(expected)}", math.inf)
     elif expected.numel():
         a, e = actual.double(), expected.double()
         off = relative(a, e)
@@ -293,8 +291,8 @@ def _where_it_differs(a: Tensor, e: Tensor, wrong: Tensor, axes: Mapping[str, in
     if mine == right:  # they differ further behind
         mine, right = (f"{x[tuple(at)].item():.9g}" for x in (a, e))
     extent = f" ({'; '.join(places)})" if places else ""
-    return (
-        f"{what} differs in {share}{extent}; the first is at {first}: {mine}, expected {right}" + _common_factor(a, e)
+    return f"{what} differs in {share}{extent}; the first is at {first}: {mine}, expected {right}" + _common_factor(
+        a, e
     )
 
 
@@ -375,9 +373,7 @@ def diagnose(exercise: Exercise, found: Sequence[Outcome]) -> tuple[Mistake, ...
     return ()
 
 
-def diagnose_one(
-    exercise: Exercise, probe: int, found: Sequence[Outcome], wrong: Sequence[int]
-) -> tuple[Mistake, ...]:
+def diagnose_one(exercise: Exercise, probe: int, found: Sequence[Outcome], wrong: Sequence[int]) -> tuple[Mistake, ...]:
     """The only explanation, of one mistake or of two, for what the answer did in one probe; none where there are more.
 
     For answers that are wrong in yet another way elsewhere. wrong: the probes that it fails. In those that it passes,

@@ -163,9 +163,7 @@ def checked(outcome: Outcome) -> Outcome:
     return outcome
 
 
-def mark(
-    path: str | Path, names: Sequence[str], limits: isolation.Limits, seed: int, with_swap: bool = True
-) -> Marked:
+def mark(path: str | Path, names: Sequence[str], limits: isolation.Limits, seed: int, with_swap: bool = True) -> Marked:
     """Mark one file. names: of the exercises that count. seed: of the hidden probes. Never raises for what is in it."""
     path = Path(path)
     torch.set_num_threads(1)

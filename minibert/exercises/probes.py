@@ -21,4 +21,3 @@ def randint(low: int, high: int, shape: Sequence[int], seed: int) -> Tensor:
 def mask_of(rows: Sequence[Sequence[int]]) -> Tensor:
     """Booleans from rows of 1 and 0."""
     return torch.tensor(rows).bool()
-

@@ -201,6 +201,8 @@ def real_model() -> tuple[str, nn.Module, Tokenizer]:
         model = from_pretrained("minilm-l6").eval()
         return "a real BERT (all-MiniLM-L6-v2)", model, load_tokenizer("minilm-l6")
     tok = WordPiece.train(SENTENCES, 120, min_frequency=1)
-    return "a small BERT (its weights are random: `minibert fetch minilm-l6` brings real ones)", (
-        build("tiny-bert", seed=0).eval()
-    ), tok
+    return (
+        "a small BERT (its weights are random: `minibert fetch minilm-l6` brings real ones)",
+        (build("tiny-bert", seed=0).eval()),
+        tok,
+    )

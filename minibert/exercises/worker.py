@@ -141,9 +141,7 @@ def make_call(function: Callable[..., Any], call: Call) -> Outcome:
         return Outcome(problem=problem_of(error))
     memory = {leaf.untyped_storage().data_ptr() for leaf in leaves(args) if leaf.numel()}
     changed = tuple(
-        number
-        for number, (before, after) in enumerate(zip(call.args, args, strict=True))
-        if not _alike(before, after)
+        number for number, (before, after) in enumerate(zip(call.args, args, strict=True)) if not _alike(before, after)
     )
     aliased = any(leaf.untyped_storage().data_ptr() in memory for leaf in leaves(returned) if leaf.numel())
     return Outcome(_plain(reduced), tuple(grads), changed, aliased)
@@ -402,9 +400,7 @@ def define(statements: Sequence[tuple[str, int]]) -> tuple[dict[str, Any], list[
     return space, problems
 
 
-def serve(
-    receive: Callable[[], bytes | None], send: Callable[[bytes], None], protections: Mapping[str, bool]
-) -> None:
+def serve(receive: Callable[[], bytes | None], send: Callable[[bytes], None], protections: Mapping[str, bool]) -> None:
     """The process's life: definitions come first, then calls, until there are no more.
 
     A message is ("define", [[source, line], ...]), answered by ("defined", names that can be called, problems,

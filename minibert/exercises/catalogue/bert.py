@@ -480,9 +480,7 @@ def classification_head_by_library(hidden: Tensor, weights: Weights) -> Tensor:
     config = BertConfig(hidden_size=hidden.shape[-1], labels=labels, **small)
     model = Scored(build(config, head="sequence-classification", seed=0).eval())
     names = {"pooler": "model.backbone.pooler.dense", "classifier": "model.classifier"}
-    parameters = {
-        f"{names[part]}.{kind}": weights[f"{part}.{kind}"] for part in names for kind in ("weight", "bias")
-    }
+    parameters = {f"{names[part]}.{kind}": weights[f"{part}.{kind}"] for part in names for kind in ("weight", "bias")}
     return functional_call(model, parameters, hidden)
 
 

@@ -988,11 +988,7 @@ def sentence_order_by_library(documents: Sequence[Sequence[str]], rng: random.Ra
     """The library's segments hold several sentences; of one token each, and with room for two, they are sentences."""
     names = [sentence for document in documents for sentence in document]
     numbers = {sentence: [place] for place, sentence in enumerate(names)}
-    windows = [
-        [numbers[first], numbers[second]]
-        for document in documents
-        for first, second in pairwise(document)
-    ]
+    windows = [[numbers[first], numbers[second]] for document in documents for first, second in pairwise(document)]
     found = sop_pairs(windows, 5, rng, short_rate=0)
     return [(names[pair.first[0]], names[pair.second[0]], pair.label) for pair in found]
 
