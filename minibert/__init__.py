@@ -33,10 +33,10 @@ _HOME = {
     "cosine_hidden_loss": "minibert.training.distillation",
     "triple_loss": "minibert.training.distillation",
     "student_from_teacher": "minibert.training.distillation",
-    "check": "minibert.exercises.checking",
+    "check": "minibert.exercises.check",
     "swap": "minibert.exercises.swap",
     "progress": "minibert.exercises.progress",
-    "explore": "minibert.explorer",
+    "explore": "minibert.lessons.explorer",
     "MinibertError": "minibert.errors",
 }
 

@@ -7,8 +7,8 @@ import json
 import pytest
 import torch
 
-from minibert import bench
-from minibert.__main__ import main
+from minibert.cli import bench
+from minibert.cli.main import main
 from minibert.factory import build
 from minibert.models import PRESETS
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from minibert import PRESETS, claims
-from minibert.claims import LEDGER, VERDICTS, counted, records, run, timed
+from minibert.claims import LEDGER, VERDICTS, counted, records, timed, tried as run
 from minibert.claims.sizes import size_verdict
 from minibert.claims.tables import fill_markers
 from minibert.errors import MinibertError

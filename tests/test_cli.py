@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-import minibert
-from minibert import __main__ as cli, assets, bench, claims, tour
-from minibert.__main__ import COMMANDS, Command, main
+import minibert.lessons
+from minibert import assets, claims
+from minibert.cli import bench, main as cli, tour
+from minibert.cli.main import COMMANDS, Command, main
 from minibert.errors import MinibertError
 
 ROOT = Path(__file__).parents[1]
@@ -35,7 +36,7 @@ def complaint(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def test_help_names_every_command_and_loads_nothing_heavy():
-    script = "import sys; from minibert.__main__ import main\ntry: main(['--help'])\nfinally: print(*sys.modules)"
+    script = "import sys; from minibert.cli.main import main\ntry: main(['--help'])\nfinally: print(*sys.modules)"
     done = python(script)
     assert done.returncode == 0
     *shown, modules = done.stdout.splitlines()
@@ -101,7 +102,7 @@ def test_an_interrupt_is_one_line_and_status_130(monkeypatch, capsys):
 
 TALKATIVE = """
 import sys
-from minibert import __main__ as cli
+from minibert.cli import main as cli
 def run(args):
     for line in range(LINES): print("1.5× – ten thousand such lines do not fit into a pipe")
 cli.COMMANDS["talk"] = cli.Command("for a test", lambda parser: None, run)
@@ -219,7 +220,7 @@ def test_the_module_is_the_command():
 
 def test_a_package_that_is_not_installed_is_one_sentence(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "jupytext", None)  # as if it were not there
-    monkeypatch.delitem(sys.modules, "minibert.lessons", raising=False)
-    monkeypatch.delattr(minibert, "lessons", raising=False)
+    monkeypatch.delitem(sys.modules, "minibert.lessons.building", raising=False)
+    monkeypatch.delattr(minibert.lessons, "building", raising=False)
     assert main(["lessons"]) == 2
     assert "takes the package jupytext, which is not installed" in capsys.readouterr().err

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 import minibert
+from minibert.classroom.worker import Built, Call, Other, Outcome, make_call, pack, unpack
 from minibert.errors import MinibertError
-from minibert.exercises import checking, engine, progress, swap
+from minibert.exercises import check as checking, engine, progress, swap
 from minibert.exercises.catalogue import exercises
 from minibert.exercises.engine import Exercise, diagnose, distance, evaluate, outcomes, probes_of, turned
-from minibert.exercises.worker import Built, Call, Other, Outcome, make_call, pack, unpack
 
 NAMES = list(exercises())
 SAMPLED = 12  # pairs of mistakes, of each exercise

@@ -18,9 +18,11 @@ from matplotlib.colors import to_hex
 from tiny import EVERY_MODEL, expect_refusal, tiny
 
 import minibert
-from minibert import explorer, plots, tour
-from minibert.__main__ import main
-from minibert.explorer import LEVELS, LONGEST, explore, page
+from minibert import plots
+from minibert.cli import tour
+from minibert.cli.main import main
+from minibert.lessons import explorer
+from minibert.lessons.explorer import LEVELS, LONGEST, explore, page
 from minibert.tokenizers import WordPiece
 
 ROOT = Path(__file__).parents[1]
@@ -138,7 +140,7 @@ def test_its_colours_are_those_of_the_figures():
 
 
 def test_the_template_is_a_file_of_the_package():
-    assert '"*.html"' in re.search(r"package-data\]\n(.*)", (ROOT / "pyproject.toml").read_text())[1]
+    assert '"lessons/*.html"' in re.search(r"package-data\]\n(.*)", (ROOT / "pyproject.toml").read_text())[1]
 
 
 @pytest.mark.parametrize(

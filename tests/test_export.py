@@ -11,14 +11,14 @@ import zipfile
 import nbformat
 import pytest
 
-from minibert import classroom
-from minibert.__main__ import main
 from minibert.claims.tables import fill_markers
-from minibert.exercises import export, progress
+from minibert.classroom import exports as export, handout as classroom
+from minibert.classroom.worker import make_call
+from minibert.cli.main import main
+from minibert.exercises import progress
 from minibert.exercises.catalogue import exercises
 from minibert.exercises.engine import evaluate
-from minibert.exercises.worker import make_call
-from minibert.lessons import folder, lessons, readme_block
+from minibert.lessons.building import folder, lessons, readme_block
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +74,13 @@ def exported_one(folder, name: str) -> list[nbformat.NotebookNode]:
 def test_a_class_gets_all_that_it_needs(tmp_path):
     """Laid out as the project is: the lessons' links lead to the code, and the same line installs it."""
     assert main(["export", "student", "--out", str(tmp_path)]) == 0
-    for file in ("README.md", "requirements.txt", "pyproject.toml", "minibert/attention.py", "minibert/site.html"):
+    for file in (
+        "README.md",
+        "requirements.txt",
+        "pyproject.toml",
+        "minibert/attention.py",
+        "minibert/lessons/site.html",
+    ):
         assert (tmp_path / file).is_file(), file
     assert [path.name for path in sorted((tmp_path / "lessons").glob("*.ipynb"))] == [
         lesson.notebook.name for lesson in lessons()
@@ -155,7 +161,7 @@ def test_the_autograder_zip_has_what_gradescope_runs(tmp_path, capsys):
     with zipfile.ZipFile(tmp_path / "autograder.zip") as archive:
         modes = {entry.filename: entry.external_attr >> 16 & 0o777 for entry in archive.infolist()}
         assert modes["setup.sh"] == modes["run_autograder"] == 0o755
-        assert "package/minibert/exercises/grading.py" in modes
+        assert "package/minibert/classroom/grading.py" in modes
         run = archive.read("run_autograder").decode()
     assert "--exercises attention gelu" in run
     # The first thing that it writes is a results.json.

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from minibert.__main__ import main
+from minibert.classroom import grading, isolation, submissions
+from minibert.classroom.worker import pack
+from minibert.cli.main import main
 from minibert.errors import MinibertError
-from minibert.exercises import grading, isolation, submissions
 from minibert.exercises.catalogue import exercises
 from minibert.exercises.engine import probes_of
-from minibert.exercises.worker import pack
 
 RIGHT = """
 import math

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from minibert.exercises import isolation
-from minibert.exercises.isolation import Box, Limits, Stopped
+from minibert.classroom import isolation
+from minibert.classroom.isolation import Box, Limits, Stopped
 
 # Runs the Python that it is sent and answers with the value of `answer`, or with what stopped it.
 WORKER = """
@@ -170,7 +170,7 @@ def test_closing_twice_kills_nobody_else(worker, monkeypatch):
 def test_it_does_not_outlive_this_process(worker, tmp_path):
     code = f"""
 from pathlib import Path
-from minibert.exercises.isolation import Box
+from minibert.classroom.isolation import Box
 box = Box(Path({str(worker)!r}))
 print(box.ask(b"import os; answer = os.getpid()").decode(), flush=True)
 box.ask(b"while True: pass")

@@ -18,12 +18,12 @@ import pytest
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 
 from minibert import plots
-from minibert.__main__ import main
+from minibert.classroom.exports import exercise_cells, finished_notebook, solved
+from minibert.cli.main import main
 from minibert.errors import MinibertError
 from minibert.exercises.catalogue import exercises
-from minibert.exercises.export import exercise_cells, finished_notebook, solved
-from minibert.lessons import (
-    COURSE,
+from minibert.lessons import COURSE
+from minibert.lessons.building import (
     Lesson,
     alike,
     assembled,
@@ -38,7 +38,7 @@ from minibert.lessons import (
     stored_notebook,
     values_cell,
 )
-from minibert.site import relinked, render
+from minibert.lessons.site import relinked, render
 
 LESSONS = lessons()
 by_lesson = pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.name)

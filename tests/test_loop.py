@@ -556,7 +556,7 @@ sys.path.insert(0, sys.argv[1])
 import torch
 torch.set_num_threads(1)
 from training_tiny import TOKENIZER, lengths_of, small, texts
-from minibert.__main__ import leave
+from minibert.cli.main import leave
 from minibert.training.loop import Settings, train
 from minibert.training.tasks import MaskedWords
 

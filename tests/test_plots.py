@@ -776,7 +776,7 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one_and_nothing_else(tmp_p
     def full(source, target):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(plots.os, "replace", full)
+    monkeypatch.setattr(plots.charts.os, "replace", full)
     with pytest.raises(MinibertError, match=r"figure.png cannot be written \(No space left on device\)"):
         plots.save(attention(), path)
     assert path.read_text() == "old"

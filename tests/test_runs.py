@@ -12,10 +12,11 @@ import torch
 from training_tiny import TOKENIZER, same_weights, small
 
 from minibert import checkpoints
-from minibert.__main__ import main
 from minibert.checkpoints import from_pretrained, save_pretrained
+from minibert.cli import training as runs, training_options as options
+from minibert.cli.main import main
 from minibert.tokenizers import WordPiece
-from minibert.training import loop, options, runs, tasks
+from minibert.training import loop, tasks
 from minibert.training.data import Review, Reviews
 
 FEW = ["--steps", "4", "--batch-size", "8", "--max-length", "9", "--device", "cpu"]

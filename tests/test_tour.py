@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import minibert
-from minibert import claims, tour
+from minibert import claims
+from minibert.cli import tour
 from minibert.errors import MinibertError
 from minibert.models.bert import BertConfig
 from minibert.tokenizers import WordPiece

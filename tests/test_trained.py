@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from minibert import claims
-from minibert.__main__ import main
-from minibert.claims import LEDGER, VERDICTS, evidence, experiments, records, trained, trained_rules as rules
+from minibert.claims import LEDGER, VERDICTS, evidence, records, trained, trained_rules as rules
 from minibert.claims.evidence import Gain, Spread
 from minibert.claims.pictures import PICTURES, draw_recorded
+from minibert.cli.main import main
 from minibert.errors import MinibertError
+from minibert.experiments import grids as experiments
 from minibert.tokenizers.wordpiece import WordPiece
 
 HOLDS, CONDITION, FAILS, UNMEASURED = VERDICTS

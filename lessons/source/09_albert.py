@@ -393,9 +393,8 @@ plots.distributions(
 
 # %%
 cost = claims.results(["A3"])[0]
-loss = {
-    variant: sum(seed["masked_lm"] for seed in seeds) / len(seeds) for variant, seeds in cost.figures["cells"].items()
-}
+trained_cells = cost.figures["cells"].items()
+loss = {variant: sum(seed["masked_lm"] for seed in seeds) / len(seeds) for variant, seeds in trained_cells}
 print(f"“{claims.LEDGER['A3'].statement}” Verdict: {cost.verdict}")
 pictures.draw_sharing(cost.figures)
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from minibert.claims.counted import COUNTED
 from minibert.claims.records import Claim, Result, commit, judged, recorded, today
-from minibert.claims.run import RUN
 from minibert.claims.timed import TIMED
 from minibert.claims.trained import TRAINED
+from minibert.claims.tried import RUN
 from minibert.errors import MinibertError
 from minibert.timing import Progress, machine
 

@@ -46,7 +46,7 @@ def train_experiment(
     id: str, variants: tuple[str, ...] | None = None, quick: bool = False, progress: Progress | None = None
 ) -> Figures:
     """Run an experiment or some of its variants, or go on with it where it was stopped. See experiments.run."""
-    from minibert.claims import experiments  # only here: it brings the whole training code with it
+    from minibert.experiments import grids as experiments  # only here: it brings the whole training code with it
 
     return experiments.run(getattr(experiments, id), FOLDER, quick, variants=variants, progress=progress)
 

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from minibert.exercises.worker import Call, Other, Outcome, make_call
+from minibert.classroom.worker import Call, Other, Outcome, make_call
 
 Ask = Callable[[Call], Outcome]  # makes a call of the answer
 

@@ -23,10 +23,10 @@ from minibert import attention as attention_module
 from minibert.assets import ASSETS, cache_folder
 from minibert.attention import Layout, MultiHeadAttention
 from minibert.checkpoints import from_pretrained
+from minibert.classroom.worker import problem_of
 from minibert.encoder import Backbone
 from minibert.errors import MinibertError
 from minibert.exercises.engine import Exercise
-from minibert.exercises.worker import problem_of
 from minibert.factory import build
 from minibert.layers import FeedForward
 from minibert.tokenizers import load_tokenizer

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from minibert.classroom.worker import Built, Call
 from minibert.encoder import Encoder
 from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
 from minibert.exercises.probes import randint, randn
-from minibert.exercises.worker import Built, Call
 from minibert.factory import build, count_parameters as library_count
 from minibert.models.albert import AlbertConfig, FactorisedEmbeddings
 from minibert.models.bert import BertConfig

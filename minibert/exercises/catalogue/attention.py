@@ -12,9 +12,9 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from minibert.attention import MultiHeadAttention, attention, causal_mask, padding_mask
+from minibert.classroom.worker import Call
 from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
 from minibert.exercises.probes import mask_of, randn
-from minibert.exercises.worker import Call
 
 # ------------------------------------------------------------------------------------- scaled dot-product attention
 

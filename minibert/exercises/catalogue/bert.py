@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from minibert.classroom.worker import Call
 from minibert.encoder import Output
 from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
 from minibert.exercises.probes import randint, randn
-from minibert.exercises.worker import Call
 from minibert.factory import build
 from minibert.heads import MaskedLMHead
 from minibert.layers import Embeddings

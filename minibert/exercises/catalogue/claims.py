@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 
 from minibert import timing
+from minibert.classroom.worker import Call
 from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
-from minibert.exercises.worker import Call
 
 Seconds = Sequence[float]
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from minibert.classroom.worker import Call
 from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
 from minibert.exercises.probes import randn
-from minibert.exercises.worker import Call
 from minibert.factory import build
 from minibert.models.bert import BertConfig
 from minibert.training import distillation

@@ -14,11 +14,11 @@ from torch.nn import functional as F
 
 from minibert import layers
 from minibert.attention import Layout
+from minibert.classroom.worker import Call
 from minibert.encoder import EncoderBlock
 from minibert.exercises.catalogue.attention import MANY_HEADS_MISTAKES, attention_weights, linear, many_heads
 from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
 from minibert.exercises.probes import mask_of, randn
-from minibert.exercises.worker import Call
 
 Weights = Mapping[str, Tensor]
 

@@ -18,9 +18,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from minibert import heads
+from minibert.classroom.worker import Built, Call
 from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
 from minibert.exercises.probes import randint, randn
-from minibert.exercises.worker import Built, Call
 from minibert.training.objectives import choose_tokens, corrupt
 from minibert.training.pairs import nsp_pairs, sop_pairs
 

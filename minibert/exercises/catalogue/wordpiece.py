@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import count
 
+from minibert.classroom.worker import Call
 from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
-from minibert.exercises.worker import Call
 from minibert.tokenizers import WordPiece
 
 # --------------------------------------------------------------------------------------------------- one word

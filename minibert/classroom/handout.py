@@ -14,10 +14,10 @@ from nbformat import NotebookNode
 
 import minibert
 from minibert.claims.records import write_whole
+from minibert.classroom.exports import asked_for, write_notebooks
 from minibert.errors import MinibertError
 from minibert.exercises.engine import Exercise
-from minibert.exercises.export import asked_for, write_notebooks
-from minibert.lessons import assembled, folder, lessons, readme_block, stored_notebook
+from minibert.lessons.building import assembled, folder, lessons, readme_block, stored_notebook
 
 HANDED_OUT = ("requirements.txt", "pyproject.toml")  # beside the library, what installs it
 

@@ -30,6 +30,7 @@ from torch import Tensor, nn
 
 from minibert.checkpoints import from_pretrained, save_pretrained
 from minibert.claims.records import write_whole
+from minibert.cli.training import chosen_layers, make_student
 from minibert.encoder import Backbone, Output, initialise
 from minibert.errors import MinibertError
 from minibert.factory import build, count_parameters
@@ -43,7 +44,6 @@ from minibert.tokenizers.wordpiece import WordPiece
 from minibert.training.data import Review, load_reviews
 from minibert.training.loop import Settings, has_bf16, train
 from minibert.training.pairs import nsp_pairs, sop_pairs, split_sentences
-from minibert.training.runs import chosen_layers, make_student
 from minibert.training.tasks import (
     Distillation,
     Example,

@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from minibert.checkpoints import from_pretrained, save_pretrained
+from minibert.cli.training_options import INITS, OBJECTIVES
 from minibert.errors import MinibertError
 from minibert.factory import build, count_parameters
 from minibert.heads import MaskedLM
@@ -31,7 +32,6 @@ from minibert.training import loop
 from minibert.training.data import Review, load_reviews, split_texts, user_texts
 from minibert.training.distillation import RELEASED_LAYERS, alternate_layers, student_from_teacher
 from minibert.training.loop import Settings, train, write_atomically
-from minibert.training.options import INITS, OBJECTIVES
 from minibert.training.pairs import full_sentences, nsp_pairs, sop_pairs, split_sentences
 from minibert.training.tasks import (
     Distillation,

@@ -20,15 +20,15 @@ from torch.nn import functional as F
 import minibert
 from minibert import claims, plots
 from minibert.claims import Result
-from minibert.claims.experiments import MeanPooled, Size, as_examples
+from minibert.cli.training import retention
 from minibert.errors import MinibertError
-from minibert.explorer import READABLE, look
+from minibert.experiments.grids import MeanPooled, Size, as_examples
+from minibert.lessons.explorer import READABLE, look
 from minibert.timing import progress_bar
 from minibert.tokenizers import Tokenizer
 from minibert.training.data import Review, Reviews, load_reviews
 from minibert.training.distillation import student_from_teacher
 from minibert.training.loop import Settings, train
-from minibert.training.runs import retention
 from minibert.training.tasks import Labels, predict
 
 # The models of the picture of sizes, under the names that people call them by.

@@ -42,19 +42,14 @@ from tqdm import tqdm
 from minibert import plots
 from minibert.claims.records import write_whole
 from minibert.claims.tables import fill_markers
+from minibert.classroom.exports import exercise_cells, finished_notebook, solved
 from minibert.errors import MinibertError
-from minibert.exercises.checking import exercise_named
-from minibert.exercises.export import exercise_cells, finished_notebook, solved
+from minibert.exercises.check import exercise_named
+from minibert.lessons import COURSE
 
 LONGEST = 300  # seconds that a cell may take before a lesson counts as stuck; on two cores none needs a minute
 TRAINED = "trained"  # the tag of cells whose numbers differ from machine to machine
 TRAINED_SPREAD = 0.15  # by how much they may, relative to their size
-# The path through the lessons, as the map shows it: the machine, text and learning, smaller models and their claims.
-COURSE = (
-    (("01", "Attention"), ("02", "Heads and masks"), ("03", "The encoder block")),
-    (("04", "Words into pieces"), ("05", "BERT"), ("06", "Pre-training")),
-    (("07", "DistilBERT"), ("08", "Distillation"), ("09", "ALBERT"), ("10", "The claims")),
-)
 VALUE = re.compile(r"\{\{(.+?)(?:\s\|\s(.+?))?\}\}", re.DOTALL)  # {{expression}} or {{expression | format}}
 
 
@@ -109,7 +104,7 @@ class Lesson:
 
 def folder() -> Path:
     """The checkout's lessons. Raises MinibertError where the package is installed without its checkout."""
-    found = Path(__file__).parents[1] / "lessons"
+    found = Path(__file__).parents[2] / "lessons"
     if not (found / "source").is_dir():
         raise MinibertError(
             f"there are no lessons at {found}: they come with the project's checkout; install it with "
@@ -358,7 +353,7 @@ def run(args: Namespace) -> None:
     if args.check:
         check(chosen)
     if args.html:
-        from minibert.site import render
+        from minibert.lessons.site import render
 
         print(render(lessons(), Path(args.out or folder().parent / "site")))
     if not (args.build or args.check or args.html):

@@ -23,7 +23,7 @@ import minibert
 from minibert.claims.records import write_whole
 from minibert.errors import MinibertError
 from minibert.exercises.catalogue import exercises
-from minibert.exercises.checking import exercise_named
+from minibert.exercises.check import exercise_named
 from minibert.exercises.engine import Exercise
 
 IMPORTS = """\
@@ -217,7 +217,7 @@ dependencies = ["torch", "numpy", "einops", "safetensors", "tqdm", "matplotlib",
 include = ["minibert", "minibert.*"]
 
 [tool.setuptools.package-data]
-minibert = ["claims/recorded/*.json", "*.html"]
+minibert = ["claims/recorded/*.json", "lessons/*.html"]
 """
 
 

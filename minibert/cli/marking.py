@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from minibert.claims.records import write_whole
+from minibert.classroom import grading, isolation
 from minibert.errors import MinibertError
-from minibert.exercises import grading, isolation
 from minibert.exercises.catalogue import exercises
-from minibert.exercises.checking import exercise_named
+from minibert.exercises.check import exercise_named
 from minibert.exercises.engine import hints_for
 from minibert.timing import progress_bar
 

@@ -17,7 +17,7 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from pygments.formatters import HtmlFormatter
 
 from minibert.claims.records import write_whole
-from minibert.lessons import Lesson, stored_notebook
+from minibert.lessons.building import Lesson, stored_notebook
 
 PAGE = Path(__file__).with_name("site.html")  # the frame of every page, and its style
 INTRODUCTION = (

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from minibert.classroom.worker import Call, Outcome, Problem, make_call
 from minibert.errors import MinibertError
 from minibert.exercises.catalogue import exercises
 from minibert.exercises.engine import Exercise, Result, evaluate
-from minibert.exercises.worker import Call, Outcome, Problem, make_call
 
 LONGEST = 20.0  # seconds that an answer may take over one call
 

@@ -25,12 +25,13 @@ import torch
 from torch import Tensor
 
 from minibert.claims.records import write_whole
+from minibert.classroom import isolation, worker
+from minibert.classroom.submissions import Submission, read
+from minibert.classroom.worker import Built, Call, Outcome, Problem, pack, unpack
 from minibert.errors import MinibertError
-from minibert.exercises import isolation, swap, worker
+from minibert.exercises import swap
 from minibert.exercises.catalogue import exercises
 from minibert.exercises.engine import Exercise, Probe, evaluate
-from minibert.exercises.submissions import Submission, read
-from minibert.exercises.worker import Built, Call, Outcome, Problem, pack, unpack
 from minibert.timing import Progress
 
 WORKER = Path(worker.__file__)

@@ -1,0 +1,1 @@
+"""A class: submissions, the box they run in, their marks, and what is handed out."""
