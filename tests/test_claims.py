@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from minibert import PRESETS, claims
+from minibert import PRESETS, claims, files
 from minibert.claims import LEDGER, VERDICTS, counted, records, timed, tried as run
 from minibert.claims.sizes import size_verdict
 from minibert.claims.tables import fill_markers
@@ -302,7 +302,7 @@ def test_a_failed_write_leaves_the_older_record(recorded_folder, monkeypatch):
     def full_disk(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(records.os, "replace", full_disk)
+    monkeypatch.setattr(files.Path, "replace", full_disk)
     with pytest.raises(MinibertError, match="No space left"):
         claims.record(measured("D2", speeds([1.1, 1.1, 1.1])))
     assert result("D2").verdict == HOLDS

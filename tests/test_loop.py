@@ -329,7 +329,7 @@ def test_a_full_disk_leaves_the_earlier_state(tmp_path):
 
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
-        with expect_refusal("could not save", str(tmp_path), "make room"):
+        with expect_refusal(str(tmp_path), "cannot be written", "free space", "continues from the last save"):
             run(tmp_path, Stopping(4, fill_the_disk), dropout=0.1, save_every=3)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -343,7 +343,7 @@ def test_a_full_disk_leaves_the_earlier_state(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
-    with expect_refusal("could not save", str(tmp_path / "file")):
+    with expect_refusal(str(tmp_path / "file"), "cannot be written"):
         run(tmp_path / "file" / "below", steps=1)
 
 

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.patches import FancyArrowPatch, Patch
 
-from minibert import plots
+from minibert import files, plots
 from minibert.errors import MinibertError
 
 COUNTS = {
@@ -776,7 +776,7 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one_and_nothing_else(tmp_p
     def full(source, target):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(plots.charts.os, "replace", full)
+    monkeypatch.setattr(files.Path, "replace", full)
     with pytest.raises(MinibertError, match=r"figure.png cannot be written \(No space left on device\)"):
         plots.save(attention(), path)
     assert path.read_text() == "old"

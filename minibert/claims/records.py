@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 import re
 import subprocess
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from minibert.errors import MinibertError
+from minibert.files import write_file
 
 VERDICTS = HOLDS, CONDITION, FAILS, UNMEASURED = (
     "holds",
@@ -101,7 +100,7 @@ def record(result: Result) -> Path:
     text = json.dumps(kept, indent=1, ensure_ascii=False)
     one_line_a_list = re.sub(r"\[\s+([-+\d\s.,e]*?)\s+\]", lambda list: f"[{' '.join(list[1].split())}]", text)
     path = RECORDED / f"{result.id}.json"
-    write_whole(path, one_line_a_list + "\n")
+    write_file(path, one_line_a_list + "\n")
     return path
 
 
@@ -118,24 +117,6 @@ def recorded(claim: Claim) -> Result:
         raise MinibertError(
             f"the recorded result {path.name} cannot be read ({error!r}): measure {claim.id} again and record it."
         ) from error
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file so that it is never seen half-written. Raises MinibertError when it cannot be written."""
-    unfinished = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, prefix=f".{path.name}.", encoding="utf-8", newline="\n", delete=False
-        ) as file:
-            unfinished = Path(file.name)
-            file.write(text)
-        unfinished.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o644)
-        os.replace(unfinished, path)
-    except OSError as error:
-        if unfinished is not None:
-            unfinished.unlink(missing_ok=True)
-        raise MinibertError(f"{path} cannot be written ({error.strerror}): check the folder and the space.") from error
 
 
 def today() -> str:

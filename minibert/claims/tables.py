@@ -10,9 +10,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from minibert.claims.ledger import LEDGER, results as known_results
-from minibert.claims.records import VERDICTS, Result, write_whole
+from minibert.claims.records import VERDICTS, Result
 from minibert.claims.sizes import FamilyRow, family
 from minibert.errors import MinibertError
+from minibert.files import write_file
 
 WIDTH = 100  # columns of a terminal
 
@@ -169,7 +170,7 @@ def update_readme(path: str | Path) -> bool:
         raise MinibertError(f"{path} cannot be read as UTF-8 text ({error}): give the path of a README.") from error
     after = fill_markers(before, {"family": family_markdown(family()), "claims": to_markdown(known_results())})
     if after != before:
-        write_whole(path, after)
+        write_file(path, after)
     return after != before
 
 

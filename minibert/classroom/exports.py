@@ -20,11 +20,10 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 import minibert
-from minibert.claims.records import write_whole
-from minibert.errors import MinibertError
 from minibert.exercises.catalogue import exercises
 from minibert.exercises.check import exercise_named
 from minibert.exercises.engine import Exercise
+from minibert.files import write_file
 
 IMPORTS = """\
 import math
@@ -48,7 +47,7 @@ def run(args: Namespace) -> None:
     chosen, out = asked_for(args)
     if args.kind == "gradescope":
         path = out if out.suffix == ".zip" else out / "autograder.zip"
-        write_bytes(path, autograder(chosen))
+        write_file(path, autograder(chosen))
         print(path)
         return
     print(*write_notebooks(out, args.kind, chosen), sep="\n")
@@ -68,7 +67,7 @@ def write_notebooks(out: Path, kind: str, chosen: Sequence[Exercise]) -> list[Pa
         notebook = make(topic, list(group))
         nbformat.validate(notebook)
         written.append(out / f"{topic}.ipynb")
-        write_whole(written[-1], nbformat.writes(notebook) + "\n")
+        write_file(written[-1], nbformat.writes(notebook) + "\n")
     return written
 
 
@@ -237,11 +236,3 @@ def autograder(chosen: Sequence[Exercise]) -> bytes:
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, text)
     return packed.getvalue()
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    except OSError as error:
-        raise MinibertError(f"{path} cannot be written ({error.strerror}): check the folder and the space.") from error

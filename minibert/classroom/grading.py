@@ -24,7 +24,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from minibert.claims.records import write_whole
 from minibert.classroom import isolation, worker
 from minibert.classroom.submissions import Submission, read
 from minibert.classroom.worker import Built, Call, Outcome, Problem, pack, unpack
@@ -32,6 +31,7 @@ from minibert.errors import MinibertError
 from minibert.exercises import swap
 from minibert.exercises.catalogue import exercises
 from minibert.exercises.engine import Exercise, Probe, evaluate
+from minibert.files import write_file
 from minibert.timing import Progress
 
 WORKER = Path(worker.__file__)
@@ -278,12 +278,12 @@ def grade(
         for done in as_completed(waiting):
             path = waiting[done]
             marked[path] = replace(done.result(), name=labels[path])
-            write_whole(Path(out) / f"{labels[path]}.results.json", gradescope(marked[path]))
+            write_file(Path(out) / f"{labels[path]}.results.json", gradescope(marked[path]))
             if progress is not None:
                 progress(len(marked), len(paths))
     found = [marked[path] for path in paths]
-    write_whole(Path(out) / "grades.csv", table(found, names))
-    write_whole(Path(out) / "report.md", report(found, names, seed))
+    write_file(Path(out) / "grades.csv", table(found, names))
+    write_file(Path(out) / "report.md", report(found, names, seed))
     return found
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from nbformat import NotebookNode
 
 import minibert
-from minibert.claims.records import write_whole
 from minibert.classroom.exports import asked_for, write_notebooks
 from minibert.errors import MinibertError
 from minibert.exercises.engine import Exercise
+from minibert.files import write_file
 from minibert.lessons.building import assembled, folder, lessons, readme_block, stored_notebook
 
 HANDED_OUT = ("requirements.txt", "pyproject.toml")  # beside the library, what installs it
@@ -97,5 +97,5 @@ def write_class(out: Path, chosen: Sequence[Exercise]) -> list[Path]:
             made.append(Path(shutil.copy(lesson.notebook, out / "lessons" / lesson.notebook.name)))
     except OSError as error:
         raise MinibertError(f"{out} cannot be written ({error}): check the folder and the space.") from error
-    write_whole(out / "README.md", README.format(first=lessons()[0].notebook.name, path=readme_block()))
+    write_file(out / "README.md", README.format(first=lessons()[0].notebook.name, path=readme_block()))
     return [out / "README.md", *made]

@@ -7,12 +7,12 @@ from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
-from minibert.claims.records import write_whole
 from minibert.classroom import grading, isolation
 from minibert.errors import MinibertError
 from minibert.exercises.catalogue import exercises
 from minibert.exercises.check import exercise_named
 from minibert.exercises.engine import hints_for
+from minibert.files import write_file
 from minibert.timing import progress_bar
 
 SEED = 0  # of the probes when a learner checks a file: the same each time, so that a number in a diagnosis stays
@@ -83,5 +83,5 @@ def one_for_gradescope(
         best = grading.best_of(marked)
     except MinibertError as error:
         best = grading.Marked(folder.name, [grading.missing(exercises()[name]) for name in names], 0.0, [str(error)])
-    write_whole(out, grading.gradescope(best))
+    write_file(out, grading.gradescope(best))
     print(f"{best.score:g} of {best.max_score:g} points", file=sys.stderr)

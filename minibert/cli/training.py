@@ -24,6 +24,7 @@ from minibert.checkpoints import from_pretrained, save_pretrained
 from minibert.cli.training_options import INITS, OBJECTIVES
 from minibert.errors import MinibertError
 from minibert.factory import build, count_parameters
+from minibert.files import write_json
 from minibert.heads import MaskedLM
 from minibert.models import PRESETS
 from minibert.tokenizers import load_tokenizer
@@ -31,7 +32,7 @@ from minibert.tokenizers.base import Tokenizer
 from minibert.training import loop
 from minibert.training.data import Review, load_reviews, split_texts, user_texts
 from minibert.training.distillation import RELEASED_LAYERS, alternate_layers, student_from_teacher
-from minibert.training.loop import Settings, train, write_atomically
+from minibert.training.loop import Settings, train
 from minibert.training.pairs import full_sentences, nsp_pairs, sop_pairs, split_sentences
 from minibert.training.tasks import (
     Distillation,
@@ -138,11 +139,6 @@ def finish(out: str | Path, model: nn.Module, tokenizer: Tokenizer, record: dict
             ) from None
         say(f"{out} now holds the model, its log and what was found:")
     return record
-
-
-def write_json(path: Path, content: Any) -> None:
-    text = json.dumps(content, indent=2) + "\n"
-    write_atomically(path, lambda scratch: scratch.write_text(text, encoding="utf-8"))
 
 
 def load_texts(args: Namespace) -> tuple[list[Review], list[Review], list[Review]]:

@@ -8,9 +8,9 @@ from datetime import date
 from pathlib import Path
 
 from minibert.assets import cache_folder
-from minibert.claims.records import write_whole
 from minibert.errors import MinibertError
 from minibert.exercises.engine import Result
+from minibert.files import write_file
 
 
 def file() -> Path:
@@ -41,7 +41,7 @@ def remember(result: Result) -> None:
         if before.get("passed") or float(before.get("score", -1)) > result.score:
             return
         now = {"passed": result.passed, "score": result.score, "of": result.max_score, "date": str(date.today())}
-        write_whole(file(), json.dumps(known | {result.exercise.name: now}, indent=1) + "\n")
+        write_file(file(), json.dumps(known | {result.exercise.name: now}, indent=1) + "\n")
     except (MinibertError, TypeError, ValueError):
         return
 

@@ -29,11 +29,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from minibert.checkpoints import from_pretrained, save_pretrained
-from minibert.claims.records import write_whole
 from minibert.cli.training import chosen_layers, make_student
 from minibert.encoder import Backbone, Output, initialise
 from minibert.errors import MinibertError
 from minibert.factory import build, count_parameters
+from minibert.files import write_file
 from minibert.heads import WithHead
 from minibert.models.albert import AlbertConfig
 from minibert.models.bert import BertConfig
@@ -108,7 +108,7 @@ def run(
         if not path.exists():
             began = time.perf_counter()
             found = experiment.variants[name](seed, size, work)
-            write_whole(path, json.dumps(found | {"seconds": round(time.perf_counter() - began, 1)}) + "\n")
+            write_file(path, json.dumps(found | {"seconds": round(time.perf_counter() - began, 1)}) + "\n")
         cells[name].append(json.loads(path.read_text(encoding="utf-8")))
         if progress is not None:
             progress(at + 1, len(seeds) * len(names))
@@ -202,7 +202,7 @@ def fine_tuned_teacher(seed: int, size: Size, work: Path) -> nn.Module:
     if not path.exists():
         tokenizer = load_tokenizer("minilm-l6")
         found = classify(model, tokenizer, size, seed, folder, MINILM_RATE)
-        write_whole(folder / "found.json", json.dumps(found))
+        write_file(folder / "found.json", json.dumps(found))
         save_file(model.state_dict(), path)
     model.load_state_dict(load_file(path))
     return model.eval()
@@ -353,7 +353,7 @@ def pretrained_teacher(seed: int, size: Size, work: Path) -> nn.Module:
         model = build(small(), "masked-lm", seed)
         task, held_out = masked_words(tokenizer, size)
         pretrain(model, task, size, seed, folder, steps=3 * size.steps)
-        write_whole(folder / "found.json", json.dumps(held_out_losses(model, held_out)))
+        write_file(folder / "found.json", json.dumps(held_out_losses(model, held_out)))
         save_pretrained(folder, model)
     return from_pretrained(folder, "masked-lm")
 

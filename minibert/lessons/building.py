@@ -40,11 +40,11 @@ from torch.nn.functional import max_pool2d
 from tqdm import tqdm
 
 from minibert import plots
-from minibert.claims.records import write_whole
 from minibert.claims.tables import fill_markers
 from minibert.classroom.exports import exercise_cells, finished_notebook, solved
 from minibert.errors import MinibertError
 from minibert.exercises.check import exercise_named
+from minibert.files import write_file
 from minibert.lessons import COURSE
 
 LONGEST = 300  # seconds that a cell may take before a lesson counts as stuck; on two cores none needs a minute
@@ -347,7 +347,7 @@ def run(args: Namespace) -> None:
     chosen = lessons(args.lessons)
     if args.build:
         for lesson in tqdm(chosen, desc="building lessons", unit="lesson", disable=None):
-            write_whole(lesson.notebook, written(build(lesson)))
+            write_file(lesson.notebook, written(build(lesson)))
             print(lesson.notebook)
         update_readme(folder().parent / "README.md")
     if args.check:
@@ -399,4 +399,4 @@ def update_readme(path: Path) -> None:
     before = path.read_text(encoding="utf-8")
     after = fill_markers(before, {"lessons": readme_block()})
     if after != before:
-        write_whole(path, after)
+        write_file(path, after)

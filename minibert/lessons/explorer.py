@@ -20,9 +20,9 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from minibert.checkpoints import from_pretrained
-from minibert.claims.records import write_whole
 from minibert.encoder import Backbone
 from minibert.errors import MinibertError
+from minibert.files import write_file
 from minibert.tokenizers import Tokenizer, load_tokenizer
 
 TEMPLATE = Path(__file__).with_name("explorer.html")
@@ -47,7 +47,7 @@ class Explorer:
 
     def save(self, path: str | Path) -> Path:
         """Write the page, in full or not at all; returns the path. Raises MinibertError when it cannot be written."""
-        write_whole(Path(path), self.document)
+        write_file(Path(path), self.document)
         return Path(path)
 
     def __repr__(self) -> str:

@@ -16,7 +16,7 @@ from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from pygments.formatters import HtmlFormatter
 
-from minibert.claims.records import write_whole
+from minibert.files import write_file
 from minibert.lessons.building import Lesson, stored_notebook
 
 PAGE = Path(__file__).with_name("site.html")  # the frame of every page, and its style
@@ -37,9 +37,9 @@ def render(lessons: list[Lesson], out: Path) -> Path:
         links += [(f"{lessons[at - 1].name}.html", f"← {lessons[at - 1].title}")] if at else []
         links += [(f"{lessons[at + 1].name}.html", f"{lessons[at + 1].title} →")] if at + 1 < len(lessons) else []
         body = body_of(lesson, out)
-        write_whole(out / f"{lesson.name}.html", page(frame, lesson.title, links, body))
+        write_file(out / f"{lesson.name}.html", page(frame, lesson.title, links, body))
     index = out / "index.html"
-    write_whole(index, page(frame, "minibert: the lessons", [], contents(lessons)))
+    write_file(index, page(frame, "minibert: the lessons", [], contents(lessons)))
     return index
 
 

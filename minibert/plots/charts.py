@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import io
 import itertools
-import os
 import re
-import tempfile
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -29,6 +27,7 @@ from matplotlib.typing import ColorType
 from numpy.typing import ArrayLike
 
 from minibert.errors import MinibertError
+from minibert.files import write_file
 
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
 GREY, INK = "#B4B4B4", "#222222"
@@ -1327,21 +1326,7 @@ def save(figure: Figure, path: str | Path) -> Path:
 
     Raises MinibertError when the file cannot be written.
     """
-    path = Path(path)
-    picture = _png(figure, FILE_DPI)
-    part = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(picture)
-        os.chmod(part, 0o644)  # mkstemp makes it private
-        os.replace(part, path)
-    except OSError as error:
-        if part:
-            Path(part).unlink(missing_ok=True)
-        raise MinibertError(f"the figure {path} cannot be written ({error.strerror}): choose another path.") from error
-    return path
+    return write_file(path, _png(figure, FILE_DPI))
 
 
 def _millions(value: float) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from minibert.assets import fetch
 from minibert.errors import MinibertError
+from minibert.files import read_text
 
 SOURCES = ("imdb", "rotten-tomatoes")
 LABELS = {"0": 0, "1": 1, "negative": 0, "positive": 1}
@@ -82,7 +83,7 @@ def user_texts(path: str | Path) -> list[Review]:
     path = Path(os.path.expanduser(path))
     if path.suffix.lower() not in (".txt", ".csv"):
         raise MinibertError(f"{path} should be a .txt (one text a line) or a .csv (columns text and label).")
-    content = _read_utf8(path)
+    content = read_text(path)
     if path.suffix.lower() == ".txt":
         lines = (line.strip() for line in content.splitlines())
         reviews = [Review(line, None, path.name) for line in lines if line]
@@ -97,7 +98,7 @@ def user_texts(path: str | Path) -> list[Review]:
 def _read_reviews(path: Path) -> list[Review]:
     """The asset's rows as they stand there, with the texts cleaned."""
     try:
-        rows = _csv_rows(_read_utf8(path), path)
+        rows = _csv_rows(read_text(path), path)
         return [Review(_clean(row["text"]), LABELS[row["label"]], row["source"].replace("_", "-")) for row in rows]
     except (KeyError, MinibertError) as error:
         raise MinibertError(f"{path} is damaged ({error}): run `minibert fetch --verify` to mend it.") from error
@@ -129,21 +130,6 @@ def _place(key: str, seed: int) -> float:
     """A number in [0, 1), as good as random, that depends on the text and the seed only."""
     digest = hashlib.sha256(f"{seed} {key}".encode()).digest()
     return int.from_bytes(digest[:6], "big") / 2**48
-
-
-def _read_utf8(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise MinibertError(f"{path} cannot be read ({error.strerror}): check the path.") from error
-    try:
-        return content.decode("utf-8").removeprefix("\ufeff")  # the mark that some editors put first
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise MinibertError(
-            f"{path} is not UTF-8 text: the byte 0x{content[error.start]:02x} at position {error.start} "
-            f"(line {line}) cannot be read; save the file as UTF-8."
-        ) from error
 
 
 def _csv_rows(content: str, path: Path) -> list[dict[str, str]]:

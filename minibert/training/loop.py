@@ -28,6 +28,7 @@ from torch import Tensor, distributed, nn
 from tqdm import tqdm
 
 from minibert.errors import MinibertError
+from minibert.files import write_file
 
 Batch = dict[str, Tensor]  # tensors whose first axis is B
 
@@ -369,28 +370,12 @@ def save(
         "log": json.dumps(log),
     }
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         # The log first: after the state of the last step is there, nothing may be left to write.
         lines = "".join(json.dumps(record) + "\n" for record in log)
-        write_atomically(folder / LOG, lambda path: path.write_text(lines, encoding="utf-8"))
-        write_atomically(folder / STATE, lambda path: torch.save(state, path))
-    except (OSError, RuntimeError) as problem:  # torch reports a full disk as a RuntimeError
-        raise MinibertError(
-            f"could not save the training to {folder} ({problem}): make room and run the same command again; "
-            "it goes on from the last save."
-        ) from None
-
-
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Write beside the file, then rename over it."""
-    scratch = path.with_name(f".{path.name}.writing")
-    try:
-        write(scratch)
-        with scratch.open("rb+") as file:
-            os.fsync(file.fileno())
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
+        write_file(folder / LOG, lines)
+        write_file(folder / STATE, lambda path: torch.save(state, path))
+    except MinibertError as problem:
+        raise MinibertError(f"{problem} The same command then continues from the last save.") from None
 
 
 def resume(

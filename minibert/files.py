@@ -1,0 +1,151 @@
+"""Reading and writing files: one clear sentence when it fails, and nothing half-written.
+
+Everything that the package writes goes through `write_file` or `write_files`; what it reads as text or JSON, through
+`read_text` and `read_json`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from minibert.errors import MinibertError
+
+# What a file is to hold: text (written as UTF-8), bytes, or a function that writes the path it is given.
+Content = str | bytes | Callable[[Path], object]
+
+ABANDONED = 600.0  # seconds after which an unfinished file belongs to a process that was killed
+
+
+def write_file(path: str | Path, content: Content) -> Path:
+    """Write one file so that a reader, or a crash, sees the old file or the new one, never a part. Returns the path.
+
+    The folder is made if need be, and the contents are on disk when this returns. Raises MinibertError when the file
+    cannot be written; what was there before is then untouched.
+    """
+    path = Path(path)
+    write_files(path.parent, {path.name: content})
+    return path
+
+
+def write_files(folder: str | Path, contents: Mapping[str, Content]) -> None:
+    """Write several files (name -> content) into a folder: none takes its place before all of them are whole.
+
+    Raises MinibertError as `write_file` does.
+    """
+    folder = Path(folder)
+    mark = f"{os.getpid()}-{secrets.token_hex(4)}.writing"
+    unfinished = {name: folder / f".{name}.{mark}" for name in contents}
+    is_new = not folder.exists()
+    at = folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in contents.items():
+            at = folder / name
+            _remove_abandoned(at)
+            _write_unfinished(unfinished[name], content)
+            if at.exists():
+                unfinished[name].chmod(at.stat().st_mode & 0o777)
+        for name, scratch in unfinished.items():
+            at = folder / name
+            scratch.replace(at.resolve() if at.is_symlink() else at)
+        _sync_folder(folder)
+    except MinibertError:
+        raise
+    except Exception as problem:  # a function that writes can fail in its own way when the disk is full
+        reason = getattr(problem, "strerror", None) or str(problem).strip() or type(problem).__name__
+        raise MinibertError(
+            f"{at} cannot be written ({reason.splitlines()[0]}): check the folder's permissions and the free space."
+        ) from problem
+    finally:
+        for scratch in unfinished.values():
+            _remove_quietly(scratch)
+        if is_new:
+            _remove_if_empty(folder)
+
+
+def _write_unfinished(path: Path, content: Content) -> None:
+    if callable(content):
+        content(path)
+    else:
+        path.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the renames durable, where the system lets a folder be opened (not on Windows)."""
+    if os.name == "posix":
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove what killed processes left unfinished, so that a run killed many times does not fill the disk."""
+    for left in path.parent.glob(f".{path.name}.*.writing"):
+        try:
+            if time.time() - left.stat().st_mtime > ABANDONED:
+                left.unlink()
+        except OSError:
+            continue  # another process was quicker
+
+
+def _remove_quietly(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return
+
+
+def _remove_if_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError:
+        return
+
+
+def read_text(path: str | Path) -> str:
+    """The text of a UTF-8 file, without the byte order mark that some editors put first; line ends stay as they are.
+
+    Raises MinibertError when it cannot be read, or is not UTF-8: then with the line of the first wrong byte.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise MinibertError(f"{path} cannot be read ({error.strerror or error}): check the path.") from error
+    try:
+        return content.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise MinibertError(
+            f"{path} is not UTF-8 text: the byte 0x{content[error.start]:02x} at position {error.start} "
+            f"(line {line}) cannot be read; save the file as UTF-8."
+        ) from error
+
+
+def read_json(path: str | Path) -> dict[str, Any]:
+    """The JSON object that a file holds. Raises MinibertError when it cannot be read, or holds something else."""
+    text = read_text(path)
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise MinibertError(
+            f"{path} cannot be read as JSON ({error}): was its download or its writing interrupted?"
+        ) from error
+    if not isinstance(found, dict):
+        raise MinibertError(f"{path} must hold a JSON object, but holds a {type(found).__name__}.")
+    return found
+
+
+def write_json(path: str | Path, content: Any, indent: int = 2) -> Path:
+    """Write JSON with a line end after it; see `write_file`."""
+    return write_file(path, json.dumps(content, indent=indent, ensure_ascii=False) + "\n")
