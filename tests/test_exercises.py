@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import math
+from importlib import import_module
 from itertools import combinations
+from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -15,7 +17,7 @@ from torch import Tensor
 import minibert
 from minibert.classroom.worker import Built, Call, Other, Outcome, make_call, pack, unpack
 from minibert.errors import MinibertError
-from minibert.exercises import check as checking, engine, progress, swap
+from minibert.exercises import catalogue, check as checking, engine, progress, swap
 from minibert.exercises.catalogue import exercises
 from minibert.exercises.engine import Exercise, diagnose, distance, evaluate, outcomes, probes_of, turned
 
@@ -51,6 +53,14 @@ def test_there_are_enough_exercises_and_mistakes():
     assert len(MISTAKES) >= 100
     assert all(len(exercise.mistakes) >= 4 for exercise in exercises().values())
     assert all(len(exercise.equivalents) >= 3 for exercise in exercises().values())
+
+
+def test_every_exercise_has_a_file_of_its_name():
+    for file in Path(catalogue.__file__).parent.glob("[a-z]*.py"):
+        module = import_module(f"{catalogue.__name__}.{file.stem}")
+        if hasattr(module, "EXERCISE"):
+            assert file.stem in catalogue.ORDER
+            assert exercises()[file.stem.replace("_", "-")] is module.EXERCISE
 
 
 @pytest.mark.parametrize(("name", "which", "function"), RIGHT, ids=[f"{name}-{which}" for name, which, _ in RIGHT])

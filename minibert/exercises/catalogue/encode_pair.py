@@ -1,0 +1,287 @@
+"""Two texts in one row, with the special tokens."""
+
+from __future__ import annotations
+
+from itertools import count
+
+from minibert.classroom.worker import Call
+from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
+from minibert.tokenizers import WordPiece
+
+Ids = list[int]
+
+# What stands in the row, in order: C for [CLS], S for [SEP], 1 and 2 for the texts; and the token type of each.
+ROWS = {
+    "right": "C0 10 S0 21 S1", "no last [SEP]": "C0 10 S0 21", "no [SEP] between": "C0 10 21 S1",
+    "no [CLS]": "10 S0 21 S1", "[CLS] again": "C0 10 S0 C1 21 S1", "second first": "C0 20 S0 11 S1",
+}  # fmt: skip
+
+
+def lengths_kept(a: int, b: int, room: int, cut: str) -> tuple[int, int]:
+    """How many ids of two texts, a and b long, stay when `room` fit."""
+    too_many = max(0, a + b - room)
+    if cut == "halves":
+        return min(a, room // 2), min(b, room // 2)
+    if cut == "second only" or (cut == "longer alone" and a <= b):
+        return a, max(0, b - too_many)
+    if cut in ("first only", "longer alone"):
+        return max(0, a - too_many), b
+    if cut == "equally many":
+        return max(0, a - (too_many + 1) // 2), max(0, b - too_many // 2)
+    if cut in ("longest first", "shortest first"):
+        for _ in range(min(too_many, a + b)):
+            from_first = a > b if cut == "longest first" else 0 < a <= b
+            a, b = (a - 1, b) if from_first else (a, b - 1)
+    return a, b
+
+
+def reference(
+    first: Ids,
+    second: Ids,
+    cls_id: int,
+    sep_id: int,
+    max_length: int,
+    *,
+    row: str = "right",
+    types: str = "0 and 1",
+    cut: str = "longest first",
+    counted: int = 3,
+    kept: str = "the beginning",
+    named: str = "as given",
+    filled: bool = False,
+    in_place: str = "nothing",
+    order: str = "ids, types",
+) -> tuple[Ids, Ids]:
+    """Two texts in a row, with knobs. Of two equally long ones the second is cut, as in the released run_classifier.py.
+
+    counted: the special tokens that room is left for.
+    """
+    if named == "always 101 and 102":
+        cls_id, sep_id = 101, 102
+    lengths = lengths_kept(len(first), len(second), max_length - counted, cut)
+    texts = [
+        text[:length] if kept == "the beginning" else text[len(text) - length :]
+        for text, length in zip((first, second), lengths, strict=True)
+    ]
+    ids: Ids = []
+    type_ids: Ids = []
+    for what, number in ROWS[row].split():
+        part = {"C": [cls_id], "S": [sep_id], "1": texts[0], "2": texts[1]}[what]
+        token_type = {
+            "all 0": 0, "1 and 2": int(number) + 1, "exchanged": 1 - int(number),
+            "first [SEP] 1": 1 if what == "S" else int(number), "last [SEP] 0": 0 if what == "S" else int(number),
+        }.get(types, int(number))  # fmt: skip
+        ids += part
+        uncut = {"1": first, "2": second}.get(what, part)
+        type_ids += [token_type] * len(uncut if types == "of the uncut texts" else part)
+    if cut == "joined":
+        ids = ids[:max_length]
+        type_ids = type_ids if types == "of the uncut texts" else type_ids[:max_length]
+    if filled:
+        missing = [0] * (max_length - len(ids))
+        ids, type_ids = ids + missing, type_ids + missing
+    if in_place == "cut":
+        first[:], second[:] = texts
+    elif in_place == "built":
+        first[:], second[:] = [cls_id, *first, sep_id], [*second, sep_id]
+    return (ids, type_ids) if order == "ids, types" else (type_ids, ids)
+
+
+def probes() -> list[Probe]:
+    """Calls of encode_pair; each is named by the lengths of the texts and by how many ids fit.
+
+    Where both texts are cut, the room left is even, so that it does not matter which of two equally long ones loses an
+    id first: programs differ in that. And it is too small by an even number, and each text alone would fit, so that
+    all ways to cut by halves come to the same, and none is asked for less than nothing.
+    """
+
+    def call(a: int, b: int, max_length: int, cls_id: int = 101, sep_id: int = 102) -> Call:
+        return Call((list(range(11, 11 + a)), list(range(31, 31 + b)), cls_id, sep_id, max_length))
+
+    return [
+        Probe("texts of 3 and 2 ids, and 20 fit", call(3, 2, 20)),
+        Probe("texts of 8 and 2 ids, and 11 fit", call(8, 2, 11)),
+        Probe("texts of 3 and 7 ids, and 11 fit", call(3, 7, 11)),
+        Probe("texts of 4 and 4 ids, which just fit into 11", call(4, 4, 11)),
+        Probe("texts of 7 and 5 ids, and 11 fit", call(7, 5, 11)),
+        Probe("texts of 6 and 2 ids, 9 fit, and other ids for [CLS] and [SEP]", call(6, 2, 9, 2, 3)),
+        Probe("an empty second text", call(3, 0, 20, 5, 4)),
+        Probe("texts of 5 and 7 ids, and 11 fit", call(5, 7, 11)),
+        Probe("texts of 5 and 5 ids, and 11 fit", call(5, 5, 11)),
+    ]
+
+
+def solution(first: Ids, second: Ids, cls_id: int, sep_id: int, max_length: int) -> tuple[Ids, Ids]:
+    room = max_length - 3  # [CLS] and two [SEP] always stay
+    a, b = len(first), len(second)
+    while a + b > room:
+        if a > b:
+            a -= 1
+        else:
+            b -= 1
+    ids = [cls_id, *first[:a], sep_id, *second[:b], sep_id]
+    type_ids = [0] * (a + 2) + [1] * (b + 1)
+    return ids, type_ids
+
+
+def by_library(first: Ids, second: Ids, cls_id: int, sep_id: int, max_length: int) -> tuple[Ids, Ids]:
+    """The library's takes texts: each id gets a word of its own."""
+    special = WordPiece.special
+    words = [f"w{number}" for number in range(max(first + second + [cls_id, sep_id]) + 1)]
+    words[cls_id], words[sep_id] = special.cls, special.sep
+    tokens = [*words, special.pad, special.unk, special.mask]
+    tokenizer = WordPiece({token: number for number, token in enumerate(tokens)}, lowercase=False)
+    found = tokenizer.encode(*(" ".join(words[n] for n in text) for text in (first, second)), max_length)
+    return found.ids, found.type_ids
+
+
+def by_popping(first: Ids, second: Ids, cls_id: int, sep_id: int, max_length: int) -> tuple[Ids, Ids]:
+    first, second = list(first), list(second)
+    while len(first) + len(second) + 3 > max_length:
+        (first if len(first) >= len(second) else second).pop()
+    parts = [cls_id, *first, sep_id], [*second, sep_id]
+    return parts[0] + parts[1], [0 for _ in parts[0]] + [1 for _ in parts[1]]
+
+
+def by_formula(first: Ids, second: Ids, cls_id: int, sep_id: int, max_length: int) -> list[Ids]:
+    room = max_length - 3
+    a, b = first[: max(room - len(second), room // 2)], second[: max(room - len(first), room // 2)]
+    ids = [cls_id, *a, sep_id, *b, sep_id]
+    return [ids, [int(place > len(a) + 1) for place in range(len(ids))]]
+
+
+def by_places(first: Ids, second: Ids, cls_id: int, sep_id: int, max_length: int) -> tuple[Ids, Ids]:
+    """Of both texts the places 0, 1, 2 ... are taken in turn, until the room is full."""
+    places = sorted([(place, 0) for place in range(len(first))] + [(place, 1) for place in range(len(second))])
+    taken = places[: max_length - 3]
+    row = [(cls_id, 0)]
+    for text, ids in enumerate((first, second)):
+        row += [(ids[place], text) for place, of in taken if of == text] + [(sep_id, text)]
+    ids, type_ids = zip(*row, strict=True)
+    return ids, type_ids
+
+
+def by_search(first: Ids, second: Ids, cls_id: int, sep_id: int, max_length: int) -> tuple[Ids, Ids]:
+    """No text may be longer than `most`: the largest number for which all fits, but for one id that may be left."""
+    lengths = len(first), len(second)
+    if sum(lengths) + 3 > max_length:
+        most = next(n for n in count() if sum(min(n + 1, length) for length in lengths) + 3 > max_length)
+        left = max_length - 3 - sum(min(most, length) for length in lengths)
+        first, second = first[: most + left], second[:most]
+    ids = [cls_id, *first, sep_id, *second, sep_id]
+    return ids, [0] * (len(first) + 2) + [1] * (len(second) + 1)
+
+
+EXERCISE = Exercise(
+    name="encode-pair",
+    topic="wordpiece",
+    title="Two texts in one row",
+    function="encode_pair",
+    signature="first, second, cls_id, sep_id, max_length",
+    task=(
+        "Put two texts into one row, as BERT reads them: [CLS] first [SEP] second [SEP].\n\n"
+        "- `first`, `second`: lists of ids, the pieces of the two texts without special tokens. One may be empty. They "
+        "belong to the caller: leave them as they are\n"
+        "- `cls_id`, `sep_id`: the ids of [CLS] and [SEP]\n"
+        "- `max_length`: the most ids that the row may have, special tokens included; three or more. A row that is "
+        "shorter stays short: there is no padding\n"
+        "- where it would be too long, ids are taken away one at a time, always the last one of the text that is the "
+        "longer at that moment, until all fits. (Of two equally long texts either may lose the next one. Programs "
+        "differ in that, and it is not looked at here.) Special tokens are never taken away\n"
+        "- returns two lists of whole numbers, `ids` and `type_ids`, both as long as the row. The token type is 0 for "
+        "[CLS], the first text and the [SEP] behind it, and 1 for the second text and the last [SEP]."
+    ),
+    source="Devlin et al. 2019, section 3, \"Input/Output Representations\", and the released run_classifier.py",
+    reference=reference,
+    solution=solution,
+    library=by_library,
+    probes=probes,
+    mistakes=(
+        Mistake("no-last-sep", "row", "no last [SEP]", "there is no [SEP] behind the second text",
+                "in training each text ended with one, the second too; put it at the end of the row",
+                "How many [SEP] are in the row, and behind what does each stand?"),
+        Mistake("no-sep-between", "row", "no [SEP] between", "there is no [SEP] between the texts",
+                "nothing but the token types is left to say where the first ends; put one behind each text",
+                "How many [SEP] are in the row, and behind what does each stand?"),
+        Mistake("cls-again", "row", "[CLS] again", "there is a [CLS] before the second text as well",
+                "the row stands for one pair, and what is said about it is read at one [CLS], the first token"),
+        Mistake("no-cls", "row", "no [CLS]", "there is no [CLS]",
+                "pooler and classifiers read the first position, and would find a word there"),
+        Mistake("texts-exchanged", "row", "second first", "the second text stands before the first",
+                "a question is taken for its answer, and the order of two sentences for the other one"),
+        Mistake("first-sep-typed-1", "types", "first [SEP] 1", "the first [SEP] has the token type 1",
+                "it ends the first text and belongs to it: its type is 0",
+                "To which of the two texts does each [SEP] belong?"),
+        Mistake("last-sep-typed-0", "types", "last [SEP] 0", "the last [SEP] has the token type 0",
+                "it ends the second text and belongs to it: its type is 1",
+                "To which of the two texts does each [SEP] belong?"),
+        Mistake("types-all-0", "types", "all 0", "every token type is 0",
+                "the model cannot tell by them which text a word is in; from behind the first [SEP] on it is 1"),
+        Mistake("types-1-and-2", "types", "1 and 2", "the token types are 1 and 2",
+                "BERT's table of token types has the rows 0 and 1 only: 2 is outside, and 1 is the wrong text's"),
+        Mistake("types-exchanged", "types", "exchanged", "the first text has the token type 1, and the second 0",
+                "released weights have learned it the other way round"),
+        Mistake("types-of-the-uncut-texts", "types", "of the uncut texts",
+                "there are as many token types as the texts had ids before they were cut",
+                "the two lists differ in length, and no longer belong to each other; count what is in the row",
+                "Which comes first in your code: the cutting or the counting?"),
+        Mistake("second-only", "cut", "second only", "only the second text is cut",
+                "a long first text leaves next to nothing of the second; take each id from the text that is longer "
+                "at that moment"),
+        Mistake("first-only", "cut", "first only", "only the first text is cut",
+                "a long second text leaves next to nothing of the first; take each id from the text that is longer "
+                "at that moment"),
+        Mistake("longer-alone", "cut", "longer alone", "you take all that is too much from the text that was longer",
+                "it may end up much shorter than the other; ask anew after each id which is longer now",
+                "After you have taken one id away, which text is the longer one?"),
+        Mistake("shortest-first", "cut", "shortest first", "you cut the shorter text",
+                "what has little to say loses even that; take each id from the text that is longer at that moment"),
+        Mistake("halves", "cut", "halves", "each text gets half of the room",
+                "where one is short, its share stays empty while the other loses ids; only the longer text is cut "
+                "until both are equally long"),
+        Mistake("equally-many", "cut", "equally many", "both texts lose equally many ids",
+                "a short text loses what a long one could spare; take each id from the text that is longer at that "
+                "moment"),
+        Mistake("joined-row-cut", "cut", "joined", "you cut the finished row at its end",
+                "the last [SEP] goes first, and all the rest comes from the second text; cut the texts, and put the "
+                "row together afterwards",
+                "What stands at the end of the row, and may it be lost?"),
+        Mistake("not-cut", "cut", "never", "nothing is ever cut",
+                "a row longer than the model has positions for stops it; no more than `max_length` ids may stay"),
+        Mistake("special-tokens-not-counted", "counted", 0, "you leave no room for the special tokens",
+                "max_length counts them, too: they take three places",
+                "How long is the row when both texts together have max_length ids?"),
+        Mistake("two-special-tokens-counted", "counted", 2, "you leave room for two special tokens",
+                "[CLS] [SEP] [SEP] are three; with all of them a full row is one too long"),
+        Mistake("four-special-tokens-counted", "counted", 4, "you cut one id more than need be",
+                "a row of just max_length is not too long, and [CLS] [SEP] [SEP] take three places; look for a >= "
+                "that is to be >, or for a 4"),
+        Mistake("beginning-cut", "kept", "the end", "a text that is too long loses its beginning",
+                "the last ids are to go; the pieces at the start stay where the model expects them"),
+        Mistake("ids-always-101-102", "named", "always 101 and 102",
+                "[CLS] and [SEP] are 101 and 102, whatever is given",
+                "that is so in one vocabulary; in others these are words. Take cls_id and sep_id"),
+        Mistake("padded", "filled", True, "you fill the row with 0 up to max_length",
+                "padding belongs to a batch, with a mask beside it; here the row stays as short as it is"),
+        Mistake("cut-in-place", "in_place", "cut", "you take the ids out of the caller's own lists",
+                "the texts are shortened for good, and with a larger max_length they do not come back; copy first, or "
+                "take slices",
+                "Look at `first` and `second` after the call."),
+        Mistake("built-in-place", "in_place", "built", "you put [CLS] and [SEP] into the caller's own lists",
+                "the next call finds them there and adds more; build a new list",
+                "Look at `first` and `second` after the call."),
+        Mistake("results-exchanged", "order", "types, ids", "you return the token types first",
+                "it is to be ids, type_ids"),
+    ),
+    hints=Hints(
+        "Write the row for two texts of two and one ids by hand, and below it the token types. How many of its places "
+        "are left for the texts when max_length is 5?",
+        "First how many ids of each text stay, then the row, then the types. [CLS] and both [SEP] always stay, so the "
+        "texts share max_length less three. While they are too long together, the longer one gives up one id.",
+        "a + b ≤ max_length − 3; ids = [CLS] first₁ … first_a [SEP] second₁ … second_b [SEP]; a + 2 types are 0, then "
+        "b + 1 are 1.",
+        "a, b = len(first), len(second)\nwhile a + b > ...:\n    if a > b:\n        a -= 1\n    else:\n        ...\n"
+        "ids = [cls_id, *first[:a], ...]\ntype_ids = [0] * (...) + [1] * (...)",
+    ),
+    equivalents=(by_popping, by_formula, by_places, by_search),
+)  # fmt: skip

@@ -1,0 +1,45 @@
+"""What the references of several exercises are made of: a linear layer and a layer norm with knobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from minibert.exercises.engine import Mistake
+
+Weights = Mapping[str, Tensor]
+
+
+def linear(x: Tensor, weights: Weights, name: str, bias: bool = True) -> Tensor:
+    return F.linear(x, weights[f"{name}.weight"], weights[f"{name}.bias"] if bias else None)
+
+
+def normed(x: Tensor, weights: Weights, eps: float, norm: str) -> Tensor:
+    """A layer norm with a knob of its own; "right" is right."""
+    if norm == "none":
+        return x
+    spread = (x - x.mean(-1, keepdim=True)) / {
+        "n - 1": (x.var(-1, correction=1, keepdim=True) + eps).sqrt(),
+        "eps outside": x.std(-1, correction=0, keepdim=True) + eps,
+        "no eps": x.std(-1, correction=0, keepdim=True),
+        "1e-5": (x.var(-1, correction=0, keepdim=True) + 1e-5).sqrt(),
+    }.get(norm, (x.var(-1, correction=0, keepdim=True) + eps).sqrt())
+    return spread if norm == "not affine" else spread * weights["norm.weight"] + weights["norm.bias"]
+
+
+NORM_MISTAKES = (
+    Mistake("norm-forgotten", "norm", "none", "there is no layer norm",
+            "the size of the numbers is left to chance; normalise over the features"),
+    Mistake("norm-not-affine", "norm", "not affine", "the norm's weight and bias are left out",
+            "the model can no longer say how large a feature is to be; multiply by norm.weight and add norm.bias"),
+    Mistake("norm-n-1", "norm", "n - 1", "the norm's variance divides by D - 1",
+            "that is var's default in torch, for samples; a layer norm divides by D"),
+    Mistake("norm-eps-outside", "norm", "eps outside", "the norm's eps is added to the standard deviation",
+            "it belongs inside the root: √(variance + eps)"),
+    Mistake("norm-eps-is-1e-5", "norm", "1e-5", "the norm's eps is 1e-5 whatever is asked for",
+            "that is torch's default; hand eps on"),
+    Mistake("norm-without-eps", "norm", "no eps", "the norm does not use eps",
+            "tokens whose features are all equal become 0/0; it stands inside the root: √(variance + eps)"),
+)  # fmt: skip

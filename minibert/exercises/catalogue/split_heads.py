@@ -1,0 +1,103 @@
+"""Cutting the features into heads."""
+
+from __future__ import annotations
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from minibert.attention import MultiHeadAttention
+from minibert.classroom.worker import Call
+from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
+from minibert.exercises.probes import randn
+
+
+def reference(x: Tensor, num_heads: int, *, cut: str = "features", returned: str = "B H S K") -> Tensor:
+    """The head split with knobs."""
+    batch, length, width = x.shape
+    size = width // num_heads
+    if cut == "view only":
+        return x.reshape(batch, num_heads, length, size)
+    if cut == "H wide":
+        return torch.stack(x.split(num_heads, dim=-1), dim=1)
+    if cut == "K first":
+        heads = x.reshape(batch, length, size, num_heads).permute(0, 3, 1, 2)
+    elif cut == "heads into batch":
+        return x.reshape(batch * num_heads, length, size)
+    elif cut == "sequence":
+        return x.reshape(num_heads, batch, length, size).transpose(0, 1)
+    else:
+        heads = x.reshape(batch, length, num_heads, size).transpose(1, 2)
+    if cut == "backwards":
+        heads = heads.flip(1)
+    return {
+        "B H S K": heads,
+        "B S H K": heads.transpose(1, 2),
+        "B H K S": heads.transpose(2, 3),
+        "H B S K": heads.transpose(0, 1),
+        "(B H) S K": heads.flatten(0, 1),
+    }[returned]
+
+
+def solution(x: Tensor, num_heads: int) -> Tensor:
+    return rearrange(x, "b s (h k) -> b h s k", h=num_heads)
+
+
+def by_library(x: Tensor, num_heads: int) -> Tensor:
+    return MultiHeadAttention(x.shape[-1], num_heads).split_heads(x)
+
+
+EXERCISE = Exercise(
+    name="split-heads",
+    topic="attention",
+    title="Cutting the features into heads",
+    function="split_heads",
+    signature="x, num_heads",
+    task=(
+        "Give every head its own features of each token: head h takes the features h·K to (h+1)·K, where K = D / H.\n\n"
+        "- `x`: (B, S, D)\n- `num_heads`: H, a divisor of D\n- returns (B, H, S, K)"
+    ),
+    source="Vaswani et al. 2017, section 3.2.2",
+    reference=reference,
+    solution=solution,
+    library=by_library,
+    probes=lambda: [
+        Probe("three heads", Call((randn(2, 4, 15, seed=1), 3), grads=(0,)), {"B": 2, "H": 3, "S": 4, "K": 5, "D": 15}),
+        Probe("two heads", Call((randn(3, 5, 14, seed=2), 2)), {"B": 3, "H": 2, "S": 5, "K": 7, "D": 14}),
+    ],
+    mistakes=(
+        Mistake("split-by-view-alone", "cut", "view only", "the heads are cut by a view without a transpose",
+                "the shape is right and the numbers are not: a head gets whole tokens instead of a slice of each; "
+                "view as (B, S, H, K), then transpose S and H"),
+        Mistake("split-k-before-h", "cut", "K first", "the features are cut as (K, H) and not as (H, K)",
+                "head h gets every H-th feature; it is to get K neighbouring ones"),
+        Mistake("split-heads-into-batch", "cut", "heads into batch", "batch and heads are mixed by a view",
+                "the heads of one text would be cut out of several tokens; keep B apart from H"),
+        Mistake("split-across-texts", "cut", "sequence", "the heads are cut across the texts of the batch",
+                "a head would read from other texts; each text keeps its own"),
+        Mistake("split-into-pieces-of-H", "cut", "H wide", "num_heads is taken for the width of a head",
+                "torch's split takes the size of a piece and not their number; chunk takes the number"),
+        Mistake("split-backwards", "cut", "backwards", "the heads come in the wrong order",
+                "the first head is to have the first K features"),
+        Mistake("split-heads-last", "returned", "B S H K", "S and H are not transposed",
+                "attention would run over the heads of one token instead of over the tokens"),
+        Mistake("split-transposed-for-scores", "returned", "B H K S", "K and S have changed places",
+                "that is how the keys stand in q kᵀ; the split itself returns (B, H, S, K)"),
+        Mistake("split-heads-first", "returned", "H B S K", "H stands before B", "the batch comes first, (B, H, S, K)"),
+        Mistake("split-heads-flattened", "returned", "(B H) S K", "batch and heads are one axis",
+                "that works for torch.bmm; asked for are four axes, (B, H, S, K)"),
+    ),
+    hints=Hints(
+        "Take one token with features 0, 1, 2, ... 14 and three heads. Which head gets feature 7?",
+        "A view cuts the last axis into two, (H, K), and changes nothing in memory. Bringing H before S takes a "
+        "transpose as well.",
+        "(B, S, D) → (B, S, H, K) → (B, H, S, K)",
+        'x.view(B, S, ..., ...).transpose(..., ...)\n# or: rearrange(x, "b s (h k) -> ...", h=num_heads)',
+    ),
+    swap="split_heads",
+    equivalents=(
+        lambda x, num_heads: x.unflatten(-1, (num_heads, -1)).transpose(1, 2),
+        lambda x, num_heads: torch.stack(x.chunk(num_heads, dim=-1), dim=1),
+        lambda x, num_heads: torch.einsum("bshk->bhsk", x.view(*x.shape[:2], num_heads, -1)).contiguous(),
+    ),
+)  # fmt: skip
