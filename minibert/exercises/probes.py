@@ -9,12 +9,12 @@ from torch import Tensor
 
 
 def randn(*shape: int, seed: int, scale: float = 1.0) -> Tensor:
-    """Normal numbers in float64, the same on every machine."""
+    """Normally distributed numbers in float64, the same on every machine."""
     return scale * torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def randint(low: int, high: int, shape: Sequence[int], seed: int) -> Tensor:
-    """Whole numbers from low to high - 1."""
+    """Integers from low to high - 1."""
     return torch.randint(low, high, tuple(shape), generator=torch.Generator().manual_seed(seed))
 
 

@@ -1,7 +1,7 @@
 """The exercises, one file each and named after it, in the order of the lessons.
 
-Each is declared with a reference that has knobs; see `engine.Exercise`. The tests hold that every known mistake fails
-and is named as itself, that no two coincide, and that right answers written in other ways pass.
+Each is declared with a reference that has knobs; see `engine.Exercise`. The tests check that every known mistake
+fails and is recognised, that no two mistakes give the same results, and that right answers written in other ways pass.
 """
 
 from __future__ import annotations

@@ -67,13 +67,13 @@ def probes() -> list[Probe]:
     q, k, v = randn(2, 3, 4, 5, seed=1), randn(2, 3, 6, 5, seed=2), randn(2, 3, 6, 7, seed=3)
     some = mask_of([[1, 1, 1, 1, 0, 0], [1, 0, 1, 1, 1, 1]])[:, None, None, :]
     none = mask_of([[1, 1, 1, 1, 1, 1], [0, 0, 0, 0, 0, 0]])[:, None, None, :]
-    # No row is full, so that a mask that is read the wrong way round hides no row altogether.
+    # No row is full, so that an inverted mask does not hide a whole row.
     own = mask_of([[1, 0, 0, 0, 1, 0], [1, 1, 0, 0, 0, 0], [0, 1, 1, 0, 0, 1], [1, 1, 1, 0, 1, 1]])[None, None]
     return [
         Probe("without a mask", Call((q, k, v), grads=(0, 1, 2), first=True), axes),
         Probe("with padded keys", Call((q, k, v, some), grads=(0, 1, 2), first=True), axes),
-        Probe("with a mask of its own for each query", Call((q, k, v, own), first=True), axes),
-        Probe("with a text that is nothing but padding", Call((q, k, v, none), first=True), axes),
+        Probe("with a different mask for each query", Call((q, k, v, own), first=True), axes),
+        Probe("with a text that is all padding", Call((q, k, v, none), first=True), axes),
     ]
 
 
@@ -81,7 +81,7 @@ def solution(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Ten
     scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
     if mask is None:
         return scores.softmax(dim=-1) @ v
-    # The lowest finite number and not -inf: a row of nothing but -inf would make the softmax 0/0.
+    # The lowest finite number, not -inf: the softmax of a row that holds only -inf is 0/0.
     weights = scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(dim=-1)
     return weights.masked_fill(~mask, 0.0) @ v
 
@@ -121,11 +121,12 @@ EXERCISE = Exercise(
     function="attention",
     signature="q, k, v, mask=None",
     task=(
-        "Let every query look at every key and bring back a mixture of the values: softmax(q kᵀ / √K) v.\n\n"
+        "Let every query attend to every key, and return a weighted mean of the values: softmax(q kᵀ / √K) v.\n\n"
         "- `q`: (B, H, S, K), `k`: (B, H, T, K), `v`: (B, H, T, K')\n"
-        "- `mask`: None, or booleans that broadcast to (B, H, S, T), such as (B, 1, 1, T); True where one may look\n"
-        "- returns the mixture, (B, H, S, K'); a query that may look at nothing gets zeros, never NaN. "
-        "(To return the weights as well, as a second value, is fine.)"
+        "- `mask`: None, or booleans that broadcast to (B, H, S, T), such as (B, 1, 1, T); True where a query may "
+        "attend to a key\n"
+        "- returns the weighted mean, (B, H, S, K'); a query that may attend to nothing gets zeros, never NaN. "
+        "(You may also return the weights, as a second value.)"
     ),
     source="Vaswani et al. 2017, section 3.2.1, equation 1",
     reference=reference,
@@ -134,56 +135,61 @@ EXERCISE = Exercise(
     probes=probes,
     mistakes=(
         Mistake("unscaled", "scale", "none", "the scores are not divided by √K",
-                "the larger K is, the nearer the softmax comes to picking one key alone, and its gradients vanish"),
-        Mistake("divided-by-K", "scale", "K", "the scores are divided by K and not by its square root",
-                "the weights come out too even"),
-        Mistake("root-of-model-width", "scale", "root of D", "the scores are divided by the root of the model width",
+                "the larger K is, the closer the softmax comes to picking a single key, and its gradients vanish"),
+        Mistake("divided-by-K", "scale", "K", "the scores are divided by K, not by its square root",
+                "the weights are too even"),
+        Mistake("root-of-model-width", "scale", "root of D",
+                "the scores are divided by the square root of the model width",
                 "every head is scaled as if it were H times as wide; K is the size of one head, the last axis of q"),
-        Mistake("root-of-length", "scale", "root of T", "the scores are divided by the root of the number of keys",
-                "how sharp attention is would depend on the length of the text"),
-        Mistake("root-of-value-width", "scale", "root of V", "the scores are divided by the root of the values' width",
-                "K is the size of a query and a key, the last axis of q"),
+        Mistake("root-of-length", "scale", "root of T",
+                "the scores are divided by the square root of the number of keys",
+                "how sharp the attention is would depend on the length of the text; K is the last axis of q"),
+        Mistake("root-of-value-width", "scale", "root of V",
+                "the scores are divided by the square root of the values' width",
+                "K is the size of a query and of a key, the last axis of q"),
         Mistake("softmax-over-queries", "softmax", "queries", "your softmax runs over the queries",
-                "for each key the weights sum to 1, but a query's weights do not; it is to run over the keys, "
-                "the last axis of the scores"),
+                "the weights of each key sum to 1, but the weights of each query do not; the softmax should run over "
+                "the keys, the last axis of the scores"),
         Mistake("softmax-over-heads", "softmax", "heads", "your softmax runs over the heads",
-                "the heads compete with each other for every pair of tokens; each head is to have weights of its own"),
-        Mistake("k-not-transposed", "product", "not transposed", "k is not transposed before it is multiplied with q",
-                "the sizes do not fit, or, where they happen to, features are compared with positions"),
+                "the heads compete with each other for every pair of tokens; each head should have its own weights"),
+        Mistake("k-not-transposed", "product", "not transposed", "k is not transposed before it is multiplied by q",
+                "the sizes do not match or, where they happen to match, features are compared with positions"),
         Mistake("mask-ignored", "masked", "ignored", "the mask is not used",
-                "queries look at padding and at whatever else is to be hidden; hide it before the softmax"),
+                "queries attend to padding and to everything else that should be hidden; hide it before the softmax"),
         Mistake("softmax-forgotten", "softmax", "none", "there is no softmax",
-                "the scores themselves are no shares: they may be negative, and they do not sum to 1"),
-        Mistake("k-reshaped", "product", "reshaped", "k is reshaped to (K, T) and not transposed",
-                "a reshape keeps the numbers in their order and cuts them up anew, so that a key gets pieces of "
-                "others; use k.transpose(-2, -1)"),
-        Mistake("mask-inverted", "masked", "inverted", "your mask is read the wrong way round",
-                "every query sees just what it should not; True means that it may look"),
+                "scores may be negative and do not sum to 1, so they cannot be used as weights"),
+        Mistake("k-reshaped", "product", "reshaped", "k is reshaped to (K, T) instead of transposed",
+                "a reshape keeps the numbers in their order and only divides them differently, so that the "
+                "numbers of several keys are mixed; use k.transpose(-2, -1)"),
+        Mistake("mask-inverted", "masked", "inverted", "you read the mask the wrong way round",
+                "every query attends to exactly what it should not; True means that it may attend"),
         Mistake("mask-multiplied-before-softmax", "masked", "zero scores",
                 "hidden scores are set to 0 before the softmax", "exp(0) is 1, so hidden keys still get weight"),
-        Mistake("mask-added-as-0-and-1", "masked", "added", "the mask's 0 and 1 are added to the scores",
-                "hidden keys are only a little less likely; they have to be lower by more than any score"),
-        Mistake("mask-after-softmax", "masked", "after", "weights are set to 0 after the softmax",
-                "what is left does not sum to 1; hide keys before the softmax, and it will"),
+        Mistake("mask-added-as-0-and-1", "masked", "added", "the mask's 0s and 1s are added to the scores",
+                "hidden keys only become a little less likely; their scores must be far below all others"),
+        Mistake("mask-after-softmax", "masked", "after", "hidden weights are set to 0 only after the softmax",
+                "the remaining weights do not sum to 1; if you hide the keys before the softmax, they do"),
         Mistake("nan-where-all-is-masked", "masked", "-inf",
-                "a query that may look at nothing gets NaN",
-                "a row of nothing but -inf is 0/0 in the softmax; one text of padding makes every later sum NaN",
-                "What does the softmax make of a row of nothing but -inf?"),
+                "a query that may attend to nothing gets NaN",
+                "the softmax of a row that holds only -inf is 0/0; a single text that is all padding turns "
+                "every later sum into NaN",
+                "What is the softmax of a row that holds only -inf?"),
         Mistake("even-where-all-is-masked", "masked", "even",
-                "a query that may look at nothing gets the mean of all values",
-                "where all scores are equally low the softmax shares evenly; set hidden weights to 0 after it as well",
-                "What does the softmax make of a row whose scores are all equally low?"),
+                "a query that may attend to nothing gets the mean of all values",
+                "where all scores are equally low, the softmax gives every key the same weight; set hidden weights to "
+                "0 after the softmax as well",
+                "What is the softmax of a row whose scores are all equally low?"),
         Mistake("all-seen-where-all-is-masked", "masked", "low added",
-                "a query that may look at nothing looks at everything",
-                "the same number added to all scores of a row changes nothing, for the softmax sees only how they "
-                "differ; set hidden weights to 0 after it as well",
-                "What does the softmax make of a row in which every score is lowered by the same number?"),
+                "a query that may attend to nothing attends to everything",
+                "adding the same number to all scores of a row changes nothing, because the softmax depends only on "
+                "their differences; set hidden weights to 0 after the softmax as well",
+                "What is the softmax of a row in which every score is lowered by the same number?"),
     ),
     hints=Hints(
         "Write down the shape of each step: scores (B, H, S, T), weights (B, H, S, T), result (B, H, S, K').",
-        "A score says how well a query fits a key. The softmax turns one query's scores into shares of 1, so it runs "
-        "over the keys; hidden keys need a score so low that their share is 0.",
-        "weights = softmax(q kᵀ / √K + (0 where one may look, −∞ elsewhere)), over T; result = weights v.",
+        "A score says how well a key matches a query. The softmax turns the scores of one query into weights that sum "
+        "to 1, so it runs over the keys. Hidden keys need a score so low that their weight is 0.",
+        "weights = softmax(q kᵀ / √K + (0 where the query may attend, −∞ elsewhere)), over T; result = weights v.",
         "scores = q @ k.transpose(-2, -1) / math.sqrt(...)\nscores = scores.masked_fill(~mask, ...)  # lowest number\n"
         "weights = scores.softmax(dim=...)\nreturn weights.masked_fill(~mask, 0.0) @ v",
     ),

@@ -43,10 +43,10 @@ EXERCISE = Exercise(
     function="causal_mask",
     signature="length",
     task=(
-        "Make the mask that lets every token look at itself and at what stands before it, and at nothing after it. "
-        "(Decoders need it. A BERT does not, which is the point of BERT.)\n\n"
-        "- `length`: S, a whole number of at least 1\n"
-        "- returns booleans, (S, S): row s, column t is True where query s may look at key t"
+        "Make the mask that lets every token attend to itself and to the tokens before it, and to nothing after it. "
+        "(Decoders need it. BERT does not, which is the point of BERT.)\n\n"
+        "- `length`: S, an integer of at least 1\n"
+        "- returns booleans, (S, S): row s, column t is True where query s may attend to key t"
     ),
     source="Vaswani et al. 2017, section 3.2.3",
     reference=reference,
@@ -54,31 +54,32 @@ EXERCISE = Exercise(
     library=lambda length: causal_mask(length)[0, 0],
     probes=lambda: [Probe(f"of length {n}", Call((n,)), {"S": n}) for n in (5, 2, 1)],
     mistakes=(
-        Mistake("causal-not-itself", "shape", "strict", "a token may not look at itself",
-                "the first token has nothing left to look at; the diagonal is True as well"),
+        Mistake("causal-not-itself", "shape", "strict", "a token may not attend to itself",
+                "the first token then has nothing to attend to; the diagonal should be True as well"),
         Mistake("causal-transposed", "shape", "upper", "your mask shows the future and hides the past",
-                "rows are queries and columns keys; tril keeps what is below the diagonal"),
-        Mistake("causal-hidden-is-true", "shape", "strict upper", "your mask is True where one may not look",
-                "that is the other way round; here, and in this library, True means that the query may look"),
+                "rows are queries and columns are keys; tril keeps the diagonal and what is below it"),
+        Mistake("causal-hidden-is-true", "shape", "strict upper", "your mask is True where a query may not attend",
+                "it should be the other way round; in all of this library, True means that the query may attend"),
         Mistake("causal-one-ahead", "shape", "one ahead", "every token may look one step into the future",
-                "that step is the word that is to be guessed: the loss would fall to nothing, and so would the use"),
+                "that is the word to be predicted, so the loss would fall to almost nothing, and the model would be "
+                "useless"),
         Mistake("causal-all", "shape", "all", "nothing is hidden", "every token sees the future"),
-        Mistake("causal-only-itself", "shape", "diagonal", "every token sees itself alone",
-                "it is to see all that stands before it, too"),
-        Mistake("causal-band", "shape", "band", "every token sees itself and the one before it alone",
-                "it is to see all that stands before it, however far"),
+        Mistake("causal-only-itself", "shape", "diagonal", "every token sees only itself",
+                "it should see all tokens before it, too"),
+        Mistake("causal-band", "shape", "band", "every token sees only itself and the one before it",
+                "it should see all tokens before it, however far back"),
         Mistake("causal-numbers", "kind", "numbers", "your mask holds 1 and 0",
-                "numbers could also be meant to be added; use booleans (dtype=torch.bool)"),
+                "numbers might also be meant for adding to the scores; use booleans (dtype=torch.bool)"),
         Mistake("causal-additive", "kind", "added", "your mask holds 0 and -inf, to be added to the scores",
-                "that is another convention; here it is booleans, True where one may look"),
-        Mistake("causal-four-axes", "kind", "four axes", "your mask has axes of size 1 for texts and heads",
-                "that is how it is used later; asked for is (S, S)"),
-        Mistake("causal-one-row", "kind", "first row", "your mask has one row only",
-                "each query needs a row of its own"),
+                "that is another convention; here the mask holds booleans, True where a query may attend"),
+        Mistake("causal-four-axes", "kind", "four axes", "your mask has axes of size 1 for batch and heads",
+                "that is how it is used later; the task asks for (S, S)"),
+        Mistake("causal-one-row", "kind", "first row", "your mask has only one row",
+                "each query needs its own row"),
     ),
     hints=Hints(
-        "Write the mask for three words on paper: three rows, one a query.",
-        "Row s is True up to and with column s. torch knows triangles.",
+        "Write the mask for three words on paper: three rows, one for each query.",
+        "Row s is True up to and including column s. torch has functions for triangles.",
         "mask[s, t] = (t ≤ s)",
         "torch.ones(length, length, dtype=...).tri...()",
     ),

@@ -84,7 +84,7 @@ def solution(hidden: Tensor, weights: Weights) -> Tensor:
 
 
 class Scored(nn.Module):
-    """A classifying model from its last hidden states on."""
+    """The part of a classification model that comes after the encoder."""
 
     def __init__(self, model: nn.Module):
         super().__init__()
@@ -129,11 +129,11 @@ EXERCISE = Exercise(
     function="classification_head",
     signature="hidden, weights",
     task=(
-        "Sort whole texts into C classes: take the first token, [CLS], send it through the pooler (a dense layer and "
-        "tanh), and the result through the classifier (a linear layer).\n\n"
-        "- `hidden`: (B, S, D), what the encoder returns\n"
+        "Classify whole texts into C classes: take the first token, [CLS], pass it through the pooler (a dense layer "
+        "and tanh), and the result through the classifier (a linear layer).\n\n"
+        "- `hidden`: (B, S, D), the output of the encoder\n"
         "- `weights`: a dict of tensors: `pooler.weight` (D, D), `pooler.bias` (D,), `classifier.weight` (C, D), "
-        "`classifier.bias` (C,); both weights are used as torch's linear layers do, x Wᵀ + b\n"
+        "`classifier.bias` (C,); both weights are used as in torch's linear layers, x Wᵀ + b\n"
         "- returns logits, (B, C), before any softmax. There is no dropout here."
     ),
     source="Devlin et al. 2019, sections 3 and 4.1; the pooler is in the released code (modeling.py)",
@@ -143,48 +143,48 @@ EXERCISE = Exercise(
     probes=probes,
     mistakes=(
         Mistake("mean-of-tokens", "read", "mean", "you take the mean of all tokens",
-                "that is another model, and padding would count in it; BERT reads the first token"),
+                "that is a different model, and padding would count in the mean; BERT reads the first token"),
         Mistake("max-of-tokens", "read", "max", "you take the maximum over all tokens",
-                "that is another model, and padding would count in it; BERT reads the first token"),
+                "that is a different model, and padding would count in the maximum; BERT reads the first token"),
         Mistake("last-token", "read", "last", "you read the last token",
-                "in most texts of a batch that is padding; [CLS] stands first"),
-        Mistake("second-token", "read", "second", "you read the second token", "[CLS] has the number 0"),
-        Mistake("first-text", "read", "first text", "you take the first text and not the first token of each",
-                "the tokens of one text are sorted into classes; hidden[0] is a text, hidden[:, 0] are first tokens"),
+                "in most texts of a batch that is padding; [CLS] comes first"),
+        Mistake("second-token", "read", "second", "you read the second token", "[CLS] has index 0"),
+        Mistake("first-text", "read", "first text", "you take the first text, not the first token of each text",
+                "the tokens of one text are classified; hidden[0] is a text, hidden[:, 0] are the first tokens"),
         Mistake("all-tokens", "read", "all", "you classify every token",
-                "that is for naming tokens; here one answer a text is wanted, from its first token"),
+                "that is token classification; here each text gets one answer, from its first token"),
         Mistake("pooler-skipped", "pooler", "skipped", "the pooler is left out",
-                "the classifier reads [CLS] as the encoder left it; a dense layer and tanh stand between"),
+                "the classifier reads [CLS] straight from the encoder; a dense layer and tanh come in between"),
         Mistake("pooler-not-transposed", "pooler", "not transposed",
-                "you multiply by pooler.weight and not by its transpose",
-                "torch keeps a linear layer's weight as (out, in): it is x Wᵀ + b"),
-        Mistake("tanh-first", "pooler", "tanh first", "the activation stands before the pooler's dense layer",
-                "pooler and classifier then are two linear layers in a row; first dense, then tanh"),
+                "you multiply by pooler.weight, not by its transpose",
+                "torch stores a linear layer's weight as (out, in), so compute x Wᵀ + b"),
+        Mistake("tanh-first", "pooler", "tanh first", "the activation comes before the pooler's dense layer",
+                "pooler and classifier are then two linear layers in a row; first dense, then tanh"),
         Mistake("tanh-missing", "activation", "none", "the pooler has no tanh",
-                "pooler and classifier then are two linear layers in a row, which can do no more than one"),
-        Mistake("relu", "activation", "relu", "the pooler's activation is ReLU", "it is tanh"),
+                "pooler and classifier are then two linear layers in a row, which can do no more than one"),
+        Mistake("relu", "activation", "relu", "the pooler's activation is ReLU", "it should be tanh"),
         Mistake("gelu", "activation", "gelu", "the pooler's activation is GELU",
-                "that is for the blocks and the masked-LM head; the pooler has tanh"),
+                "that is for the blocks and the masked-LM head; the pooler uses tanh"),
         Mistake("sigmoid-in-the-pooler", "activation", "sigmoid", "the pooler's activation is a sigmoid",
-                "it is tanh, from -1 to 1"),
+                "it should be tanh, from -1 to 1"),
         Mistake("pooler-bias-missing", "pooler_bias", False, "the pooler's bias is missing", "add pooler.bias"),
         Mistake("classifier-bias-missing", "classifier_bias", False, "the classifier's bias is missing",
                 "add classifier.bias"),
         Mistake("dropout", "dropout", True, "you apply dropout to the pooled vector",
-                "in training that is done, outside of this function; F.dropout is active unless training=False is "
-                "said, and then no two answers are alike"),
+                "in training that is done outside of this function; F.dropout is active unless you pass "
+                "training=False, and then every call gives a different answer"),
         Mistake("softmax-applied", "returned", "softmax", "you return probabilities",
-                "the loss has a softmax of its own, and would apply it a second time; return the logits"),
-        Mistake("log-softmax-applied", "returned", "log", "you return logarithms of probabilities",
-                "what is asked for are the logits"),
+                "the loss contains a softmax, and would apply it a second time; return the logits"),
+        Mistake("log-softmax-applied", "returned", "log", "you return log-probabilities",
+                "the task asks for the logits"),
         Mistake("sigmoid-applied", "returned", "sigmoid", "you apply a sigmoid to the logits",
                 "that is for classes that do not exclude each other; return the logits"),
-        Mistake("class-returned", "returned", "class", "you return the number of the best class",
-                "there is no gradient through an argmax; return the scores of all classes"),
+        Mistake("class-returned", "returned", "class", "you return the index of the best class",
+                "no gradient flows through an argmax; return the scores of all classes"),
     ),
     hints=Hints(
-        "Three shapes: (B, S, D) → (B, D) → (B, D) → (B, C). Which step gets rid of S?",
-        "The first token of every text stands for the whole text. The pooler was trained with BERT; only the "
+        "Three steps: (B, S, D) → (B, D) → (B, D) → (B, C). Which of them removes S?",
+        "The first token of every text represents the whole text. The pooler was trained with BERT; only the "
         "classifier is new for each task.",
         "pooled = tanh(h₀ Wᵖᵀ + bᵖ); logits = pooled Wᶜᵀ + bᶜ, with h₀ = hidden[:, 0].",
         'pooled = torch.tanh(F.linear(hidden[...], weights["pooler.weight"], ...))\nreturn F.linear(pooled, ..., ...)',

@@ -128,14 +128,14 @@ EXERCISE = Exercise(
     function="embeddings",
     signature="input_ids, token_type_ids, weights, eps=1e-12",
     task=(
-        "Make a vector of each token: what it is + where it stands + which sentence it belongs to, then a layer "
-        "norm.\n\n"
-        "- `input_ids`: (B, S), whole numbers below V\n"
+        "Turn each token into a vector: which word it is + which position it has + which sentence it belongs to, then "
+        "a layer norm.\n\n"
+        "- `input_ids`: (B, S), integers below V\n"
         "- `token_type_ids`: (B, S), 0 for the first sentence and 1 for the second\n"
         "- `weights`: a dict of tensors: `word.weight` (V, D), `position.weight` (P, D), with P at least S, "
         "`token_type.weight` (2, D), and the norm's `norm.weight` and `norm.bias` (D,)\n"
         "- `eps`: what the norm adds to the variance, inside the root\n"
-        "- returns (B, S, D). Positions count from 0. There is no dropout here, and the words are not scaled."
+        "- returns (B, S, D). Positions count from 0. There is no dropout here, and the word vectors are not scaled."
     ),
     source="Devlin et al. 2019, section 3 and figure 2; the norm is in the released code",
     reference=reference,
@@ -146,37 +146,38 @@ EXERCISE = Exercise(
         Mistake("no-token-types", "types", "left out", "the token types are left out",
                 "the model cannot tell the second sentence from the first; add token_type.weight[token_type_ids]"),
         Mistake("token-types-all-0", "types", "all 0", "every token gets the vector of type 0",
-                "the model cannot tell the second sentence from the first; look the types up"),
-        Mistake("token-types-swapped", "types", "swapped", "types 0 and 1 are exchanged",
-                "trained weights would take the first sentence for the second"),
+                "the model cannot tell the second sentence from the first; look up each token's own type"),
+        Mistake("token-types-swapped", "types", "swapped", "types 0 and 1 are swapped",
+                "trained weights would mistake the first sentence for the second"),
         Mistake("positions-from-1", "positions", "from 1", "your positions count from 1",
-                "every token gets its neighbour's vector, and a text of the greatest length does not fit; "
+                "every token gets the vector of its neighbour, and a text of the maximum length does not fit; "
                 "count from 0"),
-        Mistake("positions-along-the-batch", "positions", "batch", "your positions count the texts and not the tokens",
-                "all tokens of a text stand at one place, and a text's vectors change with its place in the batch; "
-                "count along the second axis"),
+        Mistake("positions-along-the-batch", "positions", "batch", "your positions count the texts, not the tokens",
+                "all tokens of a text get the same position, and the vectors of a text change with its place in the "
+                "batch; count along the second axis"),
         Mistake("no-positions", "positions", "none", "the positions are left out",
-                "attention cannot see the order by itself: \"dog bites man\" is then \"man bites dog\""),
+                "attention cannot see the order by itself, so \"dog bites man\" is the same as \"man bites dog\""),
         Mistake("positions-all-0", "positions", "all 0", "every token gets the vector of position 0",
-                "the model cannot see the order; take rows 0 to S - 1"),
+                "the model cannot see the order; use rows 0 to S - 1"),
         Mistake("positions-backwards", "positions", "backwards", "your positions count from the end",
-                "[CLS] would stand at the end, and at another position in each batch"),
+                "[CLS] would get the last position, a different one in each batch"),
         Mistake("position-table-not-cut", "positions", "whole table", "you add the whole table of positions",
-                "it has rows for the longest text there may be; take the first S"),
+                "it has rows for the longest possible text; use the first S"),
         Mistake("sinusoids", "positions", "sinusoids", "you use the fixed sinusoids of the Transformer",
-                "BERT learned its positions: they are the rows of position.weight"),
+                "BERT learned its positions; they are the rows of position.weight"),
         Mistake("words-scaled", "scaled", True, "the word vectors are multiplied by √D",
-                "so does the Transformer (section 3.4), but not BERT: positions and types get too little weight"),
-        Mistake("each-normed", "order", "each normed", "words, positions and types are normalised one by one",
-                "the sum of three is not normalised; add first, then normalise once"),
+                "the Transformer does that (section 3.4), but BERT does not; positions and types would get too "
+                "little weight"),
+        Mistake("each-normed", "order", "each normed", "words, positions and types are normalised separately",
+                "the sum of the three is not normalised; add first, then normalise once"),
         Mistake("only-words-normed", "order", "word normed alone",
                 "the words are normalised before the rest is added", "add first, then normalise the sum"),
         *NORM_MISTAKES,
     ),
     hints=Hints(
-        "Three tables, three lookups. What shape has each result, and which of them is the same for all texts?",
+        "Three tables, three lookups. What shape does each result have, and which of them is the same for all texts?",
         "A lookup in a table is indexing: table[ids] turns (B, S) into (B, S, D). The positions are 0 ... S - 1 in "
-        "every text, so that their (S, D) is broadcast over the batch.",
+        "every text, so their (S, D) is broadcast over the batch.",
         "x = word[input_ids] + position[0 ... S-1] + token_type[token_type_ids]; "
         "result = (x − mean) / √(variance + eps) · weight + bias, over D.",
         'x = weights["word.weight"][...]\nx = x + weights["position.weight"][: ...]\n'

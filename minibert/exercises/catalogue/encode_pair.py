@@ -1,4 +1,4 @@
-"""Two texts in one row, with the special tokens."""
+"""Two texts in one sequence, with the special tokens."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from minibert.tokenizers import WordPiece
 
 Ids = list[int]
 
-# What stands in the row, in order: C for [CLS], S for [SEP], 1 and 2 for the texts; and the token type of each.
+# The parts of the sequence, in order: C for [CLS], S for [SEP], 1 and 2 for the texts; each with its token type.
 ROWS = {
     "right": "C0 10 S0 21 S1", "no last [SEP]": "C0 10 S0 21", "no [SEP] between": "C0 10 21 S1",
     "no [CLS]": "10 S0 21 S1", "[CLS] again": "C0 10 S0 C1 21 S1", "second first": "C0 20 S0 11 S1",
@@ -18,7 +18,7 @@ ROWS = {
 
 
 def lengths_kept(a: int, b: int, room: int, cut: str) -> tuple[int, int]:
-    """How many ids of two texts, a and b long, stay when `room` fit."""
+    """How many ids of two texts, of lengths a and b, are kept when `room` ids fit."""
     too_many = max(0, a + b - room)
     if cut == "halves":
         return min(a, room // 2), min(b, room // 2)
@@ -52,9 +52,10 @@ def reference(
     in_place: str = "nothing",
     order: str = "ids, types",
 ) -> tuple[Ids, Ids]:
-    """Two texts in a row, with knobs. Of two equally long ones the second is cut, as in the released run_classifier.py.
+    """Two texts in one sequence, with knobs. Of two equally long texts the second is truncated, as in the released
+    run_classifier.py.
 
-    counted: the special tokens that room is left for.
+    counted: how many special tokens room is left for.
     """
     if named == "always 101 and 102":
         cls_id, sep_id = 101, 102
@@ -90,9 +91,9 @@ def reference(
 def probes() -> list[Probe]:
     """Calls of encode_pair; each is named by the lengths of the texts and by how many ids fit.
 
-    Where both texts are cut, the room left is even, so that it does not matter which of two equally long ones loses an
-    id first: programs differ in that. And it is too small by an even number, and each text alone would fit, so that
-    all ways to cut by halves come to the same, and none is asked for less than nothing.
+    Where both texts are truncated, the room for them is even, so that it does not matter which of two equally long
+    texts loses an id first: programs differ in that. The number of surplus ids is even too, and each text alone would
+    fit, so that all ways to remove half of them from each text agree, and none needs a negative length.
     """
 
     def call(a: int, b: int, max_length: int, cls_id: int = 101, sep_id: int = 102) -> Call:
@@ -125,7 +126,7 @@ def solution(first: Ids, second: Ids, cls_id: int, sep_id: int, max_length: int)
 
 
 def by_library(first: Ids, second: Ids, cls_id: int, sep_id: int, max_length: int) -> tuple[Ids, Ids]:
-    """The library's takes texts: each id gets a word of its own."""
+    """The library takes texts, not ids: each id becomes a word."""
     special = WordPiece.special
     words = [f"w{number}" for number in range(max(first + second + [cls_id, sep_id]) + 1)]
     words[cls_id], words[sep_id] = special.cls, special.sep
@@ -151,7 +152,7 @@ def by_formula(first: Ids, second: Ids, cls_id: int, sep_id: int, max_length: in
 
 
 def by_places(first: Ids, second: Ids, cls_id: int, sep_id: int, max_length: int) -> tuple[Ids, Ids]:
-    """Of both texts the places 0, 1, 2 ... are taken in turn, until the room is full."""
+    """Takes the places 0, 1, 2 ... from both texts in turn, until the room is full."""
     places = sorted([(place, 0) for place in range(len(first))] + [(place, 1) for place in range(len(second))])
     taken = places[: max_length - 3]
     row = [(cls_id, 0)]
@@ -162,7 +163,7 @@ def by_places(first: Ids, second: Ids, cls_id: int, sep_id: int, max_length: int
 
 
 def by_search(first: Ids, second: Ids, cls_id: int, sep_id: int, max_length: int) -> tuple[Ids, Ids]:
-    """No text may be longer than `most`: the largest number for which all fits, but for one id that may be left."""
+    """Cuts both texts to `most`, the largest length with which both fit; then one id more may fit."""
     lengths = len(first), len(second)
     if sum(lengths) + 3 > max_length:
         most = next(n for n in count() if sum(min(n + 1, length) for length in lengths) + 3 > max_length)
@@ -175,21 +176,21 @@ def by_search(first: Ids, second: Ids, cls_id: int, sep_id: int, max_length: int
 EXERCISE = Exercise(
     name="encode-pair",
     topic="wordpiece",
-    title="Two texts in one row",
+    title="Two texts in one sequence",
     function="encode_pair",
     signature="first, second, cls_id, sep_id, max_length",
     task=(
-        "Put two texts into one row, as BERT reads them: [CLS] first [SEP] second [SEP].\n\n"
+        "Put two texts into one sequence, as BERT reads them: [CLS] first [SEP] second [SEP].\n\n"
         "- `first`, `second`: lists of ids, the pieces of the two texts without special tokens. One may be empty. They "
-        "belong to the caller: leave them as they are\n"
+        "belong to the caller: do not change them\n"
         "- `cls_id`, `sep_id`: the ids of [CLS] and [SEP]\n"
-        "- `max_length`: the most ids that the row may have, special tokens included; three or more. A row that is "
-        "shorter stays short: there is no padding\n"
-        "- where it would be too long, ids are taken away one at a time, always the last one of the text that is the "
-        "longer at that moment, until all fits. (Of two equally long texts either may lose the next one. Programs "
-        "differ in that, and it is not looked at here.) Special tokens are never taken away\n"
-        "- returns two lists of whole numbers, `ids` and `type_ids`, both as long as the row. The token type is 0 for "
-        "[CLS], the first text and the [SEP] behind it, and 1 for the second text and the last [SEP]."
+        "- `max_length`: the most ids that the sequence may have, including special tokens; at least three. A shorter "
+        "sequence stays short: there is no padding\n"
+        "- if the sequence would be too long, ids are removed one at a time, always the last id of the text that is "
+        "longer at that moment, until it fits. (If both texts are equally long, either may lose the next id. Programs "
+        "differ in that, and it is not checked here.) Special tokens are never removed\n"
+        "- returns two lists of integers, `ids` and `type_ids`, both as long as the sequence. The token type is 0 for "
+        "[CLS], the first text and the [SEP] after it, and 1 for the second text and the last [SEP]."
     ),
     source="Devlin et al. 2019, section 3, \"Input/Output Representations\", and the released run_classifier.py",
     reference=reference,
@@ -197,87 +198,91 @@ EXERCISE = Exercise(
     library=by_library,
     probes=probes,
     mistakes=(
-        Mistake("no-last-sep", "row", "no last [SEP]", "there is no [SEP] behind the second text",
-                "in training each text ended with one, the second too; put it at the end of the row",
-                "How many [SEP] are in the row, and behind what does each stand?"),
+        Mistake("no-last-sep", "row", "no last [SEP]", "there is no [SEP] after the second text",
+                "in training each text ended with one, including the second; put it at the end of the sequence",
+                "How many [SEP] are in the sequence, and what comes before each of them?"),
         Mistake("no-sep-between", "row", "no [SEP] between", "there is no [SEP] between the texts",
-                "nothing but the token types is left to say where the first ends; put one behind each text",
-                "How many [SEP] are in the row, and behind what does each stand?"),
+                "only the token types are left to show where the first text ends; put one after each text",
+                "How many [SEP] are in the sequence, and what comes before each of them?"),
         Mistake("cls-again", "row", "[CLS] again", "there is a [CLS] before the second text as well",
-                "the row stands for one pair, and what is said about it is read at one [CLS], the first token"),
+                "the sequence is one pair, and what is predicted for it is read at one [CLS], the first token"),
         Mistake("no-cls", "row", "no [CLS]", "there is no [CLS]",
-                "pooler and classifiers read the first position, and would find a word there"),
-        Mistake("texts-exchanged", "row", "second first", "the second text stands before the first",
-                "a question is taken for its answer, and the order of two sentences for the other one"),
-        Mistake("first-sep-typed-1", "types", "first [SEP] 1", "the first [SEP] has the token type 1",
-                "it ends the first text and belongs to it: its type is 0",
+                "the pooler and classifiers read the first position, and would find a word there"),
+        Mistake("texts-exchanged", "row", "second first", "the second text comes before the first",
+                "a question is mistaken for its answer, and two sentences are read in the opposite order"),
+        Mistake("first-sep-typed-1", "types", "first [SEP] 1", "the first [SEP] has token type 1",
+                "it ends the first text and belongs to it, so its type is 0",
                 "To which of the two texts does each [SEP] belong?"),
-        Mistake("last-sep-typed-0", "types", "last [SEP] 0", "the last [SEP] has the token type 0",
-                "it ends the second text and belongs to it: its type is 1",
+        Mistake("last-sep-typed-0", "types", "last [SEP] 0", "the last [SEP] has token type 0",
+                "it ends the second text and belongs to it, so its type is 1",
                 "To which of the two texts does each [SEP] belong?"),
         Mistake("types-all-0", "types", "all 0", "every token type is 0",
-                "the model cannot tell by them which text a word is in; from behind the first [SEP] on it is 1"),
+                "the model cannot use the types to tell which text a word is in; after the first [SEP] the type is 1"),
         Mistake("types-1-and-2", "types", "1 and 2", "the token types are 1 and 2",
-                "BERT's table of token types has the rows 0 and 1 only: 2 is outside, and 1 is the wrong text's"),
-        Mistake("types-exchanged", "types", "exchanged", "the first text has the token type 1, and the second 0",
+                "BERT's table of token types has only the rows 0 and 1, so 2 is outside it, and 1 belongs to the other "
+                "text"),
+        Mistake("types-exchanged", "types", "exchanged", "the first text has token type 1, and the second 0",
                 "released weights have learned it the other way round"),
         Mistake("types-of-the-uncut-texts", "types", "of the uncut texts",
-                "there are as many token types as the texts had ids before they were cut",
-                "the two lists differ in length, and no longer belong to each other; count what is in the row",
-                "Which comes first in your code: the cutting or the counting?"),
-        Mistake("second-only", "cut", "second only", "only the second text is cut",
-                "a long first text leaves next to nothing of the second; take each id from the text that is longer "
+                "there are as many token types as the texts had ids before they were truncated",
+                "the two lists differ in length and no longer belong together; count what is in the sequence",
+                "Which comes first in your code: truncating or counting?"),
+        Mistake("second-only", "cut", "second only", "only the second text is truncated",
+                "a long first text leaves almost nothing of the second; take each id from the text that is longer "
                 "at that moment"),
-        Mistake("first-only", "cut", "first only", "only the first text is cut",
-                "a long second text leaves next to nothing of the first; take each id from the text that is longer "
+        Mistake("first-only", "cut", "first only", "only the first text is truncated",
+                "a long second text leaves almost nothing of the first; take each id from the text that is longer "
                 "at that moment"),
-        Mistake("longer-alone", "cut", "longer alone", "you take all that is too much from the text that was longer",
-                "it may end up much shorter than the other; ask anew after each id which is longer now",
-                "After you have taken one id away, which text is the longer one?"),
-        Mistake("shortest-first", "cut", "shortest first", "you cut the shorter text",
-                "what has little to say loses even that; take each id from the text that is longer at that moment"),
-        Mistake("halves", "cut", "halves", "each text gets half of the room",
-                "where one is short, its share stays empty while the other loses ids; only the longer text is cut "
-                "until both are equally long"),
-        Mistake("equally-many", "cut", "equally many", "both texts lose equally many ids",
-                "a short text loses what a long one could spare; take each id from the text that is longer at that "
-                "moment"),
-        Mistake("joined-row-cut", "cut", "joined", "you cut the finished row at its end",
-                "the last [SEP] goes first, and all the rest comes from the second text; cut the texts, and put the "
-                "row together afterwards",
-                "What stands at the end of the row, and may it be lost?"),
-        Mistake("not-cut", "cut", "never", "nothing is ever cut",
-                "a row longer than the model has positions for stops it; no more than `max_length` ids may stay"),
+        Mistake("longer-alone", "cut", "longer alone",
+                "you take all surplus ids from the text that was longer at the start",
+                "it may become much shorter than the other; after each id, check again which text is longer now",
+                "After you have removed one id, which text is the longer one?"),
+        Mistake("shortest-first", "cut", "shortest first", "you truncate the shorter text",
+                "it loses ids that it cannot spare; take each id from the text that is longer at that moment"),
+        Mistake("halves", "cut", "halves", "each text gets half of the space",
+                "if one text is short, part of its half stays empty while the other text loses ids; truncate only the "
+                "longer text until both are equally long"),
+        Mistake("equally-many", "cut", "equally many", "both texts lose the same number of ids",
+                "a short text loses ids although a long one could spare them; take each id from the text that is "
+                "longer at that moment"),
+        Mistake("joined-row-cut", "cut", "joined", "you truncate the finished sequence at its end",
+                "the last [SEP] is lost first, and all other lost ids come from the second text; truncate the texts "
+                "first, then build the sequence",
+                "What is at the end of the sequence, and may it be lost?"),
+        Mistake("not-cut", "cut", "never", "nothing is ever truncated",
+                "the model fails on a sequence that is longer than its table of positions; at most `max_length` ids "
+                "may stay"),
         Mistake("special-tokens-not-counted", "counted", 0, "you leave no room for the special tokens",
-                "max_length counts them, too: they take three places",
-                "How long is the row when both texts together have max_length ids?"),
+                "max_length counts them, too, and they take three places",
+                "How long is the sequence when both texts together have max_length ids?"),
         Mistake("two-special-tokens-counted", "counted", 2, "you leave room for two special tokens",
-                "[CLS] [SEP] [SEP] are three; with all of them a full row is one too long"),
-        Mistake("four-special-tokens-counted", "counted", 4, "you cut one id more than need be",
-                "a row of just max_length is not too long, and [CLS] [SEP] [SEP] take three places; look for a >= "
-                "that is to be >, or for a 4"),
+                "[CLS] [SEP] [SEP] are three; with all of them a full sequence is one id too long"),
+        Mistake("four-special-tokens-counted", "counted", 4, "you remove one id more than necessary",
+                "a sequence of exactly max_length is not too long, and [CLS] [SEP] [SEP] take three places; look for a "
+                ">= that should be >, or for a 4"),
         Mistake("beginning-cut", "kept", "the end", "a text that is too long loses its beginning",
-                "the last ids are to go; the pieces at the start stay where the model expects them"),
+                "remove the last ids; the pieces at the start then stay where the model expects them"),
         Mistake("ids-always-101-102", "named", "always 101 and 102",
                 "[CLS] and [SEP] are 101 and 102, whatever is given",
-                "that is so in one vocabulary; in others these are words. Take cls_id and sep_id"),
-        Mistake("padded", "filled", True, "you fill the row with 0 up to max_length",
-                "padding belongs to a batch, with a mask beside it; here the row stays as short as it is"),
-        Mistake("cut-in-place", "in_place", "cut", "you take the ids out of the caller's own lists",
-                "the texts are shortened for good, and with a larger max_length they do not come back; copy first, or "
-                "take slices",
+                "that is right for one vocabulary, but in others these ids are words; use cls_id and sep_id"),
+        Mistake("padded", "filled", True, "you fill the sequence with 0 up to max_length",
+                "padding belongs to a batch, together with a mask; here the sequence stays as short as it is"),
+        Mistake("cut-in-place", "in_place", "cut", "you remove the ids from the caller's own lists",
+                "the texts stay short, even for a later call with a larger max_length; copy the lists first, or use "
+                "slices",
                 "Look at `first` and `second` after the call."),
         Mistake("built-in-place", "in_place", "built", "you put [CLS] and [SEP] into the caller's own lists",
                 "the next call finds them there and adds more; build a new list",
                 "Look at `first` and `second` after the call."),
         Mistake("results-exchanged", "order", "types, ids", "you return the token types first",
-                "it is to be ids, type_ids"),
+                "the order should be ids, type_ids"),
     ),
     hints=Hints(
-        "Write the row for two texts of two and one ids by hand, and below it the token types. How many of its places "
-        "are left for the texts when max_length is 5?",
-        "First how many ids of each text stay, then the row, then the types. [CLS] and both [SEP] always stay, so the "
-        "texts share max_length less three. While they are too long together, the longer one gives up one id.",
+        "Write down the sequence for two texts of two and one ids, and the token types below it. How many of its "
+        "places are left for the texts when max_length is 5?",
+        "First compute how many ids of each text stay, then build the sequence, then the types. [CLS] and both [SEP] "
+        "always stay, so the texts share max_length minus three places. While they are too long together, the longer "
+        "one gives up one id.",
         "a + b ≤ max_length − 3; ids = [CLS] first₁ … first_a [SEP] second₁ … second_b [SEP]; a + 2 types are 0, then "
         "b + 1 are 1.",
         "a, b = len(first), len(second)\nwhile a + b > ...:\n    if a > b:\n        a -= 1\n    else:\n        ...\n"

@@ -36,7 +36,7 @@ def reference(
     transposed: bool = False,
     **inside: Any,
 ) -> Tensor:
-    """The encoder block with knobs; those of attention and feed-forward go on to them."""
+    """The encoder block with knobs; those of attention and feed-forward are passed on to them."""
     feeding = {name: value for name, value in inside.items() if name in ("activation", "place")}
     if "feed_bias" in inside:
         feeding["bias"] = inside["feed_bias"]
@@ -88,7 +88,7 @@ def probes() -> list[Probe]:
     axes = {"B": 2, "S": 5, "D": 12, "H": 3, "K": 4, "F": 7}
     x, weights = randn(2, 5, 12, seed=1), seeded_weights(12, 7, seed=5)
     padded = mask_of([[1, 1, 1, 0, 0], [1, 1, 1, 1, 0]])[:, None, None, :]
-    # Where what is normalised is small, an eps of 1e-5 shows.
+    # With small numbers an eps of 1e-5 makes a difference.
     small = {name: weight * 1e-3 if name.startswith("attention.output") else weight for name, weight in weights.items()}
     return [
         Probe("without a mask", Call((x, weights, 3), first=True), axes),
@@ -122,7 +122,7 @@ def by_library(x: Tensor, weights: Weights, num_heads: int, mask: Tensor | None 
 
 
 def by_torch(x: Tensor, weights: Weights, num_heads: int, mask: Tensor | None = None) -> Tensor:
-    """torch's own encoder layer, which is post-norm too; True is hidden there."""
+    """torch's own encoder layer, which is post-norm too; in its mask, True means hidden."""
     layer = nn.TransformerEncoderLayer(
         x.shape[-1], num_heads, weights["feed_forward.expand.bias"].shape[0], 0.0, "gelu", EPS, batch_first=True
     )
@@ -149,7 +149,7 @@ def by_parts(x: Tensor, weights: Weights, num_heads: int, mask: Tensor | None = 
     return layer_norm.solution(feed_forward.solution(a, feed) + a, weights["norm.weight"], weights["norm.bias"])
 
 
-# Fewer than there are for attention itself: all pairs are tried too, and that is to take less than a second.
+# Fewer than in the exercise on attention itself: pairs are tried too, and that should take less than a second.
 OF_THE_HEADS = (
     "query-and-key-swapped", "value-from-key", "heads-unscaled", "heads-scaled-by-D", "heads-softmax-over-queries",
     "heads-cut-by-view", "heads-cut-k-first", "heads-merged-untransposed", "heads-merged-by-view",
@@ -163,13 +163,13 @@ EXERCISE = Exercise(
     function="encoder_block",
     signature="x, weights, num_heads, mask=None",
     task=(
-        "One block of BERT, post-norm: attention, add the input back, layer norm; feed-forward, add back what went "
-        "into it, layer norm. No dropout; the norms' eps is 1e-12; the activation is the exact GELU.\n\n"
+        "One block of BERT, post-norm: attention, add the input back, layer norm; feed-forward, add its input back, "
+        "layer norm. No dropout; the norms' eps is 1e-12; the activation is the exact GELU.\n\n"
         "- `x`: (B, S, D)\n"
         "- `weights`: `attention.query.weight`, `attention.query.bias`, the same for `key`, `value` and `output`; "
         "`attention_norm.weight` and `.bias`; `feed_forward.expand.weight` and `.bias`, `feed_forward.contract.weight` "
         "and `.bias`; `norm.weight` and `.bias`. Weights of linear layers are (out, in)\n"
-        "- `num_heads`: H. `mask`: None, or booleans (B, 1, 1, S), True where one may look\n"
+        "- `num_heads`: H. `mask`: None, or booleans (B, 1, 1, S), True where a query may attend to a key\n"
         "- returns (B, S, D)"
     ),
     source="Vaswani et al. 2017, section 3.1 and figure 1 (left)",
@@ -178,27 +178,27 @@ EXERCISE = Exercise(
     library=by_library,
     probes=probes,
     mistakes=(
-        Mistake("pre-norm", "order", "pre", "the norms stand before attention and feed-forward",
-                "that is pre-norm, as in GPT-2; BERT normalises after adding, and its weights were trained so"),
+        Mistake("pre-norm", "order", "pre", "the norms come before attention and feed-forward",
+                "that is pre-norm, as in GPT-2; BERT normalises after adding, and its weights were trained that way"),
         Mistake("norm-before-adding", "order", "norm, then add", "the norm comes before the input is added back",
-                "what leaves the block is not normalised; add first, then norm"),
-        Mistake("in-parallel", "order", "parallel", "feed-forward reads the block's input and not attention's result",
+                "the output of the block is not normalised; add first, then normalise"),
+        Mistake("in-parallel", "order", "parallel", "feed-forward reads the block's input, not attention's result",
                 "the two halves come one after the other"),
         Mistake("first-residual-missing", "first_residual", "none", "the input is not added back after attention",
-                "a deep stack does not learn without that way round"),
+                "a deep stack does not learn without this residual connection"),
         Mistake("second-residual-missing", "second_residual", "none", "nothing is added back after feed-forward",
-                "a deep stack does not learn without that way round"),
+                "a deep stack does not learn without this residual connection"),
         Mistake("second-residual-from-the-input", "second_residual", "x",
-                "after feed-forward the block's own input is added back",
-                "it is what went into feed-forward that is added: the normalised sum"),
+                "after feed-forward, the block's own input is added back",
+                "add what went into feed-forward, which is the normalised sum"),
         Mistake("second-residual-from-before-the-norm", "second_residual", "before the norm",
-                "after feed-forward the sum from before the first norm is added back",
-                "it is what went into feed-forward that is added: the sum after its norm"),
+                "after feed-forward, the sum from before the first norm is added back",
+                "add what went into feed-forward, which is the sum after its norm"),
         Mistake("norm-eps-is-1e-5", "eps", 1e-5, "the norms' eps is 1e-5",
-                "that is the default of torch's layer norm; BERT has 1e-12, so it is to be said"),
+                "that is the default of torch's layer norm; BERT uses 1e-12, so pass that"),
         Mistake("one-norm-for-both", "norms", "first twice", "the first norm's weights are used twice",
-                "the second norm, `norm`, has weights of its own"),
-        Mistake("norms-swapped", "norms", "swapped", "the two norms have changed places",
+                "the second norm, `norm`, has its own weights"),
+        Mistake("norms-swapped", "norms", "swapped", "the two norms are swapped",
                 "attention_norm follows attention, norm follows feed-forward"),
         Mistake("first-norm-missing", "norms", "without attention_norm", "there is no norm after attention",
                 "each half ends with one"),
@@ -209,8 +209,8 @@ EXERCISE = Exercise(
         *(replace(one, knob="feed_bias") for one in feed_forward.MISTAKES if one.knob == "bias"),
     ),
     hints=Hints(
-        "Draw it: two boxes, an arrow around each, and where the norms stand.",
-        "Each half is norm(x + f(x)). What goes round the second box is what came out of the first norm.",
+        "Draw it: two boxes, an arrow around each, and the places of the two norms.",
+        "Each half is norm(x + f(x)). The arrow around the second box carries the output of the first norm.",
         "a = LN(x + MultiHead(x)); LN(a + FFN(a))",
         "x = norm(x + attention(x), ...)\nreturn norm(x + feed_forward(...), ...)",
     ),

@@ -57,17 +57,17 @@ def solution(x: Tensor, weights: Weights) -> Tensor:
 
 MISTAKES = (
     Mistake("activation-missing", "activation", "none", "there is no activation",
-            "two linear layers with nothing between them are one linear layer"),
-    Mistake("activation-relu", "activation", "relu", "the activation is ReLU", "BERT has GELU"),
+            "two linear layers with nothing between them are no more than one linear layer"),
+    Mistake("activation-relu", "activation", "relu", "the activation is ReLU", "BERT uses GELU"),
     Mistake("activation-tanh-gelu", "activation", "tanh", "the activation is GELU's tanh approximation",
-            "BERT has the exact one; F.gelu's default"),
+            "BERT uses the exact GELU, which is the default of F.gelu"),
     Mistake("activation-tanh", "activation", "tanh()", "the activation is tanh",
-            "BERT has GELU here, and tanh in the pooler"),
-    Mistake("activation-after", "place", "after", "the activation stands after the second linear layer",
+            "BERT uses GELU here, and tanh in the pooler"),
+    Mistake("activation-after", "place", "after", "the activation comes after the second linear layer",
             "it belongs between the two"),
-    Mistake("activation-twice", "place", "both", "the activation stands after the second linear layer, too",
-            "it belongs between the two, once: what is added back must be free to be negative"),
-    Mistake("activation-before", "place", "before", "the activation stands before the first linear layer",
+    Mistake("activation-twice", "place", "both", "the activation is applied after the second linear layer, too",
+            "it belongs only between the two; the result is added to the input and must be able to be negative"),
+    Mistake("activation-before", "place", "before", "the activation comes before the first linear layer",
             "it belongs between the two"),
     Mistake("expand-bias-missing", "bias", "no expand", "the first layer's bias is left out", "both layers have one"),
     Mistake("contract-bias-missing", "bias", "no contract", "the second layer's bias is left out", "both have one"),
@@ -81,8 +81,8 @@ EXERCISE = Exercise(
     function="feed_forward",
     signature="x, weights",
     task=(
-        "Two linear layers with the exact GELU between them: D → F → D, each token by itself. No dropout, and no "
-        "residual: that is the block's.\n\n- `x`: (B, S, D)\n"
+        "Two linear layers with the exact GELU between them: D → F → D, for each token separately. No dropout, and no "
+        "residual connection: that is part of the block.\n\n- `x`: (B, S, D)\n"
         "- `weights`: `expand.weight` (F, D), `expand.bias` (F,), `contract.weight` (D, F), `contract.bias` (D,); a "
         "weight is (out, in), as in `torch.nn.Linear`\n- returns (B, S, D)"
     ),
@@ -100,16 +100,18 @@ EXERCISE = Exercise(
     mistakes=(
         *MISTAKES,
         Mistake("residual-added", "extra", "residual", "the input is added back",
-                "that is the block's work, and would be done twice"),
+                "the block does that, so it would be done twice"),
         Mistake("feed-weights-do-not-fit", "transposed", True,
-                "the first weight does not fit: it lacks its transpose, or it is the second layer's",
-                "a linear layer keeps its weight as (out, in): x @ weight.T, or F.linear; first expand, then contract"),
+                "the first weight does not fit: it is not transposed, or it is the second layer's",
+                "a linear layer stores its weight as (out, in), so use x @ weight.T, or F.linear; first expand, "
+                "then contract"),
         Mistake("softmax-at-the-end", "extra", "softmax", "there is a softmax at the end",
-                "these are features and no shares; nothing comes after the second linear layer"),
+                "these are features, not probabilities; nothing comes after the second linear layer"),
     ),
     hints=Hints(
-        "How many linear layers are there, and what stands between them?",
-        "Widen, bend, narrow. The activation is what makes two layers more than one.",
+        "How many linear layers are there, and what comes between them?",
+        "Make it wider, apply the activation, make it narrower. Without the activation, two layers can do no more than "
+        "one.",
         "FFN(x) = GELU(x W₁ᵀ + b₁) W₂ᵀ + b₂",
         'hidden = F.linear(x, weights["expand.weight"], ...)\nreturn F.linear(F.gelu(...), ...)',
     ),

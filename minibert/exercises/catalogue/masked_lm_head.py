@@ -31,7 +31,7 @@ def reference(
     transposed: bool = True,
     returned: str = "logits",
 ) -> Tensor:
-    """The masked-lm head with knobs; the defaults are BERT's released code."""
+    """The masked-LM head with knobs; the defaults are BERT's released code."""
     act = {
         "gelu": F.gelu,
         "tanh gelu": lambda x: F.gelu(x, approximate="tanh"),
@@ -80,7 +80,7 @@ def solution(hidden: Tensor, word_embeddings: Tensor, weights: Weights, eps: flo
     x = F.linear(hidden, weights["dense.weight"], weights["dense.bias"])
     x = F.gelu(x)
     x = F.layer_norm(x, x.shape[-1:], weights["norm.weight"], weights["norm.bias"], eps)
-    # A word's score is how well its own embedding fits: the same table as at the input, no copy of it.
+    # The score of a word is the dot product with its embedding: from the table that embeds the input, not a copy.
     return x @ word_embeddings.T + weights["bias"]
 
 
@@ -119,15 +119,16 @@ EXERCISE = Exercise(
     function="masked_lm_head",
     signature="hidden, word_embeddings, weights, eps=1e-12",
     task=(
-        "Score every word of the vocabulary for every token: a dense layer, GELU, a layer norm, and then a comparison "
+        "Score every word of the vocabulary for every token: a dense layer, GELU, a layer norm, and then a dot product "
         "with each word's embedding.\n\n"
-        "- `hidden`: (B, S, D), what the encoder returns\n"
-        "- `word_embeddings`: (V, D), the very table that the words go in by (\"tied\"). The head must learn it "
+        "- `hidden`: (B, S, D), the output of the encoder\n"
+        "- `word_embeddings`: (V, D), the same table that embeds the input (\"tied\"). The head trains it "
         "too: its gradient flows into this tensor\n"
-        "- `weights`: a dict of tensors: `dense.weight` (D, D), used as torch's linear layers do, x Wᵀ + b, "
-        "`dense.bias` (D,), `norm.weight` and `norm.bias` (D,), and `bias` (V,), one number a word, added at the end\n"
+        "- `weights`: a dict of tensors: `dense.weight` (D, D), used as in torch's linear layers, x Wᵀ + b, "
+        "`dense.bias` (D,), `norm.weight` and `norm.bias` (D,), and `bias` (V,), one number for each word, added at "
+        "the end\n"
         "- `eps`: what the norm adds to the variance, inside the root\n"
-        "- returns logits, (B, S, V), before any softmax. GELU is the exact one, with erf."
+        "- returns logits, (B, S, V), before any softmax. Use the exact GELU, with erf."
     ),
     source="Devlin et al. 2019, section 3.1, task 1; the transform is in the released code (run_pretraining.py)",
     reference=reference,
@@ -136,44 +137,47 @@ EXERCISE = Exercise(
     probes=probes,
     mistakes=(
         Mistake("transform-missing", "transform", "left out",
-                "the hidden states are compared with the embeddings just as they are",
-                "dense layer, GELU and norm stand between, and turn a vector for a place into one for a word"),
+                "the hidden states are compared with the embeddings directly",
+                "a dense layer, GELU and a norm come first, and turn the vector of a position into one for a word"),
         Mistake("dense-not-transposed", "transform", "not transposed",
-                "you multiply by dense.weight and not by its transpose",
-                "torch keeps a linear layer's weight as (out, in): it is x Wᵀ + b"),
+                "you multiply by dense.weight, not by its transpose",
+                "torch stores a linear layer's weight as (out, in), so compute x Wᵀ + b"),
         Mistake("residual-before-the-norm", "transform", "residual before the norm",
-                "you add the hidden states before the norm", "the head is no encoder block: nothing is added back"),
+                "you add the hidden states before the norm",
+                "the head is not an encoder block, and nothing is added back"),
         Mistake("residual-added", "transform", "with a residual", "you add the hidden states to the transformed ones",
-                "inside the encoder's blocks that is right; the head has no such path"),
-        Mistake("relu", "activation", "relu", "your activation is ReLU", "BERT uses GELU here as everywhere"),
+                "that is right inside the encoder's blocks; the head has no residual connection"),
+        Mistake("relu", "activation", "relu", "your activation is ReLU", "BERT uses GELU here, as in its blocks"),
         Mistake("activation-missing", "activation", "none", "there is no activation after the dense layer",
                 "the transform is then little more than another linear layer; put GELU between dense layer and norm"),
-        Mistake("gelu-by-tanh", "activation", "tanh gelu", "your GELU is the approximation by tanh",
+        Mistake("gelu-by-tanh", "activation", "tanh gelu", "your GELU is the tanh approximation",
                 "it is off by up to 5e-4, which adds up; use erf, the default of F.gelu"),
-        Mistake("tanh", "activation", "tanh", "your activation is tanh", "that is the pooler's; here it is GELU"),
-        Mistake("norm-before-activation", "place", "before the activation", "the norm stands before the activation",
-                "what meets the embeddings is then not normalised; the order is dense, GELU, norm"),
-        Mistake("norm-before-dense", "place", "before the dense layer", "the norm stands before the dense layer",
-                "what meets the embeddings is then not normalised; the order is dense, GELU, norm"),
+        Mistake("tanh", "activation", "tanh", "your activation is tanh",
+                "that is the pooler's activation; here it is GELU"),
+        Mistake("norm-before-activation", "place", "before the activation", "the norm comes before the activation",
+                "what is compared with the embeddings is then not normalised; the order is dense, GELU, norm"),
+        Mistake("norm-before-dense", "place", "before the dense layer", "the norm comes before the dense layer",
+                "what is compared with the embeddings is then not normalised; the order is dense, GELU, norm"),
         *NORM_MISTAKES,
         Mistake("dense-bias-missing", "dense_bias", False, "the dense layer has no bias", "add dense.bias"),
         Mistake("bias-missing", "bias", False, "the bias over the vocabulary is missing",
-                "it says how frequent a word is, which would now have to hide in its embedding; add `bias` at the "
-                "end"),
+                "it says how frequent a word is, which the word's embedding would have to store instead; add `bias` at "
+                "the end"),
         Mistake("tied-by-a-copy", "tied", "a copy", "you compare with a copy of the embeddings that learns nothing",
-                "the two tables come apart after the first step; use the tensor itself, without detach or .data",
-                "The numbers are right. What happens to the embeddings when the loss flows back?"),
+                "the two tables differ after the first step; use the tensor itself, without detach or .data",
+                "The numbers are right. What happens to the embeddings when the loss is backpropagated?"),
         Mistake("embeddings-not-transposed", "transposed", False, "the embeddings are not transposed",
                 "(B, S, D) times (V, D) does not fit; a word's score is the dot product of two vectors of D numbers"),
         Mistake("softmax-applied", "returned", "softmax", "you return probabilities",
-                "the loss has a softmax of its own, and would apply it a second time; return the logits"),
-        Mistake("log-softmax-applied", "returned", "log", "you return logarithms of probabilities",
-                "what is asked for are the logits, as they come from the last sum"),
+                "the loss contains a softmax, and would apply it a second time; return the logits"),
+        Mistake("log-softmax-applied", "returned", "log", "you return log-probabilities",
+                "the task asks for the logits, which are the result of the last sum"),
     ),
     hints=Hints(
-        "Count the steps: dense, GELU, norm, compare, bias. Which of them has a weight of its own, and which borrows?",
-        "To score a word is to compare a vector with that word's embedding by a dot product. With all words at once it "
-        "is a matrix product with the table, transposed.",
+        "Count the steps: dense, GELU, norm, compare, bias. Which of them have their own weights, and which one uses "
+        "the weights of another layer?",
+        "To score a word, take the dot product of a vector with that word's embedding. For all words at once, this is "
+        "a matrix product with the transposed table.",
         "logits = LN(GELU(h Wᵀ + b)) Eᵀ + bias.",
         'x = F.linear(hidden, ..., weights["dense.bias"])\nx = F.layer_norm(F.gelu(x), ...)\n'
         "return x @ word_embeddings... + ...",

@@ -1,4 +1,4 @@
-"""Putting the heads side by side again."""
+"""Merging the heads again."""
 
 from __future__ import annotations
 
@@ -42,12 +42,13 @@ def by_library(x: Tensor) -> Tensor:
 EXERCISE = Exercise(
     name="merge-heads",
     topic="attention",
-    title="Putting the heads side by side again",
+    title="Merging the heads again",
     function="merge_heads",
     signature="x",
     task=(
-        "The reverse of split_heads: every token's features again in one row, head after head.\n\n"
-        "- `x`: (B, H, S, K)\n- returns (B, S, D), D = H·K; head h's features stand at h·K to (h+1)·K"
+        "The reverse of split_heads: put the features of each token back into one row, head after head.\n\n"
+        "- `x`: (B, H, S, K)\n"
+        "- returns (B, S, D), D = H·K; the features of head h are at h·K to (h+1)·K - 1"
     ),
     source="Vaswani et al. 2017, section 3.2.2 (Concat)",
     reference=reference,
@@ -60,32 +61,32 @@ EXERCISE = Exercise(
     mistakes=(
         Mistake("merge-not-transposed", "order", "not transposed", "the heads are merged without transposing back",
                 "the shape is right, but a token gets the features of other tokens; transpose S and H first"),
-        Mistake("merge-k-before-h", "order", "K first", "the features are laid down as (K, H) and not as (H, K)",
-                "the heads are shuffled into each other; head after head is asked for"),
-        Mistake("merge-view-of-a-transpose", "order", "view", "view is asked to join axes right after a transpose",
-                "a view needs the numbers in that order in memory, and a transpose moves none; take reshape, or "
+        Mistake("merge-k-before-h", "order", "K first", "the features are arranged as (K, H) instead of (H, K)",
+                "the heads are interleaved; the task asks for one head after another"),
+        Mistake("merge-view-of-a-transpose", "order", "view", "you use view to join axes right after a transpose",
+                "a view needs the numbers in that order in memory, and a transpose moves none; use reshape, or "
                 "contiguous() before view"),
         Mistake("merge-by-sum", "order", "sum", "the heads are added up",
-                "they are to stand side by side, so that the output layer can tell them apart"),
+                "they should be side by side, so that the output layer can tell them apart"),
         Mistake("merge-by-mean", "order", "mean", "the heads are averaged",
-                "they are to stand side by side, so that the output layer can tell them apart"),
-        Mistake("merge-by-repeated-mean", "order", "mean, repeated", "the heads are averaged, and the mean repeated",
-                "H copies of one head: they are to stand side by side, each with its own features"),
+                "they should be side by side, so that the output layer can tell them apart"),
+        Mistake("merge-by-repeated-mean", "order", "mean, repeated", "the heads are averaged, and the mean is repeated",
+                "the result is H copies of one head; the heads should be side by side, each with its own features"),
         Mistake("merge-wrong-axes", "order", "S and K transposed", "the wrong two axes are transposed, S and K",
-                "the features of a token come apart; H and S have to change places"),
+                "the features of a token are torn apart; swap H and S"),
         Mistake("merge-half", "order", "heads stay", "the last two axes are not joined",
-                "S and H have changed places, which is the first half; now make (H, K) one axis"),
+                "S and H are swapped, which is the first half; now make (H, K) one axis"),
         Mistake("merge-along-the-sequence", "order", "heads in a row", "the heads are joined along the sequence",
-                "the text becomes H times as long; they are to be joined along the features"),
-        Mistake("merge-features-before-tokens", "order", "D before S", "features and tokens have changed places",
-                "returned is (B, D, S), and asked for (B, S, D)"),
-        Mistake("merge-backwards", "order", "backwards", "the heads come in the wrong order",
-                "the first head's features come first"),
+                "the text becomes H times as long; join them along the features"),
+        Mistake("merge-features-before-tokens", "order", "D before S", "features and tokens are swapped",
+                "you return (B, D, S), and the task asks for (B, S, D)"),
+        Mistake("merge-backwards", "order", "backwards", "the heads are in reverse order",
+                "the features of the first head come first"),
     ),
     hints=Hints(
-        "Which two axes must be neighbours before they can become one?",
-        "Bring S before H, then H and K can be joined. A view needs the numbers in that order in memory: reshape, or "
-        "contiguous() before view.",
+        "Which two axes must be next to each other before they can become one?",
+        "Move S before H; then H and K can be joined. A view needs the numbers in that order in memory: use reshape, "
+        "or contiguous() before view.",
         "(B, H, S, K) → (B, S, H, K) → (B, S, D)",
         'x.transpose(..., ...).reshape(B, S, ...)\n# or: rearrange(x, "b h s k -> ...")',
     ),

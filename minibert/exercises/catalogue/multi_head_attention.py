@@ -36,7 +36,7 @@ def reference(
     bias: str = "all",
     transposed: bool = False,
 ) -> Tensor:
-    """Multi-head attention with knobs. weights: of linear layers named query, key, value and output."""
+    """Multi-head attention with knobs. weights: of the linear layers query, key, value and output."""
     if transposed:
         weights = {name: weight.T if weight.dim() == 2 else weight for name, weight in weights.items()}
     names = {
@@ -75,7 +75,7 @@ def seeded_weights(width: int, seed: int) -> dict[str, Tensor]:
 def probes() -> list[Probe]:
     axes = {"B": 2, "S": 5, "D": 12, "H": 3, "K": 4}
     x, weights = randn(2, 5, 12, seed=1), seeded_weights(12, seed=2)
-    # No text is full, so that a mask that is read the wrong way round hides no text altogether.
+    # No text is full, so that an inverted mask does not hide a whole text.
     padded = mask_of([[1, 1, 1, 0, 0], [1, 1, 1, 1, 0]])[:, None, None, :]
     return [
         Probe("without a mask", Call((x, weights, 3), first=True), axes),
@@ -124,50 +124,51 @@ def by_loop(x: Tensor, weights: Weights, num_heads: int, mask: Tensor | None = N
 
 
 MISTAKES = (
-    Mistake("query-and-key-swapped", "roles", "q and k swapped", "query and key have changed places",
-            "a word is asked what it should answer: the scores come out transposed"),
+    Mistake("query-and-key-swapped", "roles", "q and k swapped", "query and key are swapped",
+            "each word asks with its key and answers with its query, so the scores come out transposed"),
     Mistake("value-from-key", "roles", "value from key", "the values come from the key layer",
-            "value has weights of its own, and they go unused"),
+            "value has its own weights, and they are not used"),
     Mistake("key-from-query", "roles", "key from query", "the keys come from the query layer",
-            "every word would look most at what resembles itself; key has weights of its own"),
+            "every word would attend most to what resembles it; key has its own weights"),
     Mistake("one-projection-for-all", "roles", "one for all", "query, key and value come from one layer",
-            "each has weights of its own"),
-    Mistake("value-not-projected", "roles", "value not projected", "the values are the input as it is",
-            "value has weights of its own, and they go unused"),
+            "each has its own weights"),
+    Mistake("value-not-projected", "roles", "value not projected", "the values are the input without a projection",
+            "value has its own weights, and they are not used"),
     Mistake("heads-unscaled", "scale", "none", "the scores are not divided by √K",
-            "the softmax comes near to picking one key alone"),
-    Mistake("heads-scaled-by-D", "scale", "D", "the scores are divided by √D and not by √K",
+            "the softmax comes close to picking a single key"),
+    Mistake("heads-scaled-by-D", "scale", "D", "the scores are divided by √D instead of √K",
             "K = D / H is the size of one head, which is what the dot product runs over"),
     Mistake("heads-softmax-over-queries", "softmax", "queries", "your softmax runs over the queries",
-            "a query's weights do not sum to 1; it is to run over the keys, the last axis"),
-    Mistake("heads-cut-by-view", "cut", "view only", "the heads are cut by a view without a transpose",
+            "the weights of a query do not sum to 1; run it over the keys, the last axis"),
+    Mistake("heads-cut-by-view", "cut", "view only", "the heads are split by a view without a transpose",
             "a head gets whole tokens instead of a slice of each; view as (B, S, H, K), then transpose S and H"),
-    Mistake("heads-cut-k-first", "cut", "K first", "the features are cut as (K, H) and not as (H, K)",
-            "head h gets every H-th feature; it is to get K neighbouring ones"),
+    Mistake("heads-cut-k-first", "cut", "K first", "the features are split as (K, H) instead of (H, K)",
+            "head h gets every H-th feature; it should get K neighbouring ones"),
     Mistake("heads-merged-untransposed", "merged", "not transposed", "the heads are merged without transposing back",
             "a token gets the features of other tokens; transpose S and H first"),
-    Mistake("heads-merged-by-view", "merged", "view", "view is asked to join the heads right after a transpose",
-            "a view needs the numbers in that order in memory; take reshape, or contiguous() before view"),
+    Mistake("heads-merged-by-view", "merged", "view", "you use view to join the heads right after a transpose",
+            "a view needs the numbers in that order in memory; use reshape, or contiguous() before view"),
     Mistake("heads-output-missing", "output", "left out", "the output layer is left out",
             "the heads stay side by side and are never mixed"),
     Mistake("heads-residual-added", "output", "residual", "the input is added back",
-            "that is the encoder block's work, and would be done twice"),
+            "the encoder block does that, so it would be done twice"),
     Mistake("heads-mask-multiplied", "masked", "zero scores", "hidden scores are set to 0 before the softmax",
             "exp(0) is 1, so hidden keys still get weight"),
-    Mistake("heads-mask-after-softmax", "masked", "after", "weights are set to 0 after the softmax",
-            "what is left does not sum to 1; hide keys before the softmax, and it will"),
-    Mistake("heads-mask-inverted", "masked", "inverted", "your mask is read the wrong way round",
-            "True means that the query may look"),
-    Mistake("heads-mask-ignored", "masked", "ignored", "the mask is not used", "every word looks at padding, too"),
-    Mistake("linear-transposed", "transposed", True, "the weights are multiplied without their transpose",
-            "a linear layer keeps its weight as (out, in): x @ weight.T, or F.linear"),
-    Mistake("query-bias-missing", "bias", "query", "the query's bias is left out", "it says what every word asks for"),
+    Mistake("heads-mask-after-softmax", "masked", "after", "hidden weights are set to 0 only after the softmax",
+            "the remaining weights do not sum to 1; if you hide the keys before the softmax, they do"),
+    Mistake("heads-mask-inverted", "masked", "inverted", "you read the mask the wrong way round",
+            "True means that the query may attend"),
+    Mistake("heads-mask-ignored", "masked", "ignored", "the mask is not used", "every word attends to padding, too"),
+    Mistake("linear-transposed", "transposed", True, "the weights are not transposed in the product",
+            "a linear layer stores its weight as (out, in), so use x @ weight.T, or F.linear"),
+    Mistake("query-bias-missing", "bias", "query", "the query's bias is left out",
+            "it is the part of the query that is the same for every word"),
     Mistake("value-bias-missing", "bias", "value", "the value's bias is left out", "each layer has one"),
     Mistake("output-bias-missing", "bias", "output", "the output layer's bias is left out", "each layer has one"),
     Mistake("biases-missing", "bias", "none", "all biases are left out", "each of the four layers has one"),
     Mistake("key-bias-missing", "bias", "key", "the key's bias is left out",
-            "the result is the same, for it adds one number to all of a query's scores and the softmax does not see "
-            "that; but a checkpoint has it, and it is part of the layer"),
+            "the result is the same, because it adds one number to all scores of a query and the softmax does not "
+            "depend on that; but a checkpoint has it, and it is part of the layer"),
 )  # fmt: skip
 
 EXERCISE = Exercise(
@@ -177,14 +178,14 @@ EXERCISE = Exercise(
     function="multi_head_attention",
     signature="x, weights, num_heads, mask=None",
     task=(
-        "Self-attention with H heads: project x to queries, keys and values, cut each into heads, let every head "
+        "Self-attention with H heads: project x to queries, keys and values, split each into heads, let every head "
         "attend, put the heads side by side, and mix them with the output layer.\n\n"
         "- `x`: (B, S, D)\n"
         "- `weights`: a dict of tensors: `query.weight` (D, D), `query.bias` (D,), and the same for `key`, `value` and "
         "`output`. A weight is (out, in), as in `torch.nn.Linear`: use `F.linear(x, weight, bias)`; all four layers "
         "have a bias, and all are used\n"
         "- `num_heads`: H, a divisor of D; K = D / H\n"
-        "- `mask`: None, or booleans that broadcast to (B, H, S, S), True where the query may look\n"
+        "- `mask`: None, or booleans that broadcast to (B, H, S, S), True where a query may attend to a key\n"
         "- returns (B, S, D)"
     ),
     source="Vaswani et al. 2017, section 3.2.2",
@@ -195,8 +196,8 @@ EXERCISE = Exercise(
     mistakes=MISTAKES,
     hints=Hints(
         "Write down the shapes: x (B, S, D), q (B, H, S, K), scores (B, H, S, S), mixed (B, S, D).",
-        "The layers work on all D features at once; only then are they cut into heads. After attention it goes back "
-        "the same way, and the output layer mixes the heads.",
+        "The layers work on all D features at once; only then are the features split into heads. After attention the "
+        "heads are merged again in the same way, and the output layer mixes them.",
         "MultiHead(x) = Concat(head₁ ... head_H) W_O, head = softmax(q kᵀ / √K) v",
         'q, k, v = (split_heads(F.linear(x, weights[f"{name}.weight"], ...)) for name in ("query", ...))\n'
         'mixed = merge_heads(...)\nreturn F.linear(mixed, weights["output.weight"], ...)',

@@ -33,7 +33,7 @@ def reference(
         "none": lambda: real,
         "one": lambda: real[:, None],
     }[axis]()
-    scores.masked_fill(~real, 0.0)  # stops, as nearly every answer would, where the mask does not fit
+    scores.masked_fill(~real, 0.0)  # raises where the mask does not fit, as nearly every answer does
     if causal:
         real = real & torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
     dim = {"keys": -1, "queries": -2, "heads": 1}[over]
@@ -62,19 +62,19 @@ def probes() -> list[Probe]:
     return [
         Probe("with padding", Call((scores, some), grads=(0,)), axes),
         Probe("from S queries to T keys", Call((randn(3, 2, 4, 5, seed=2), some)), {"B": 3, "H": 2, "S": 4, "T": 5}),
-        Probe("with a text that is nothing but padding", Call((scores, none)), axes),
+        Probe("with a text that is all padding", Call((scores, none)), axes),
     ]
 
 
 def solution(scores: Tensor, attention_mask: Tensor) -> Tensor:
-    real = attention_mask.bool()[:, None, None, :]  # (B, 1, 1, T): it hides keys, from every head and query
-    # The lowest finite number and not -inf: a row of nothing but -inf would make the softmax 0/0.
+    real = attention_mask.bool()[:, None, None, :]  # (B, 1, 1, T): it hides keys, for every head and query
+    # The lowest finite number, not -inf: the softmax of a row that holds only -inf is 0/0.
     weights = scores.masked_fill(~real, torch.finfo(scores.dtype).min).softmax(dim=-1)
     return weights.masked_fill(~real, 0.0)
 
 
 def by_library(scores: Tensor, attention_mask: Tensor) -> Tensor:
-    """Attention's own weights: the queries are the scores and the keys are the identity, so q kᵀ is the scores."""
+    """The weights of attention itself: with the scores as queries and the identity as keys, q kᵀ is the scores."""
     identity = torch.eye(scores.shape[-1], dtype=scores.dtype).expand(*scores.shape[:2], -1, -1)
     return attention(scores * math.sqrt(scores.shape[-1]), identity, identity, padding_mask(attention_mask))[1]
 
@@ -106,12 +106,12 @@ EXERCISE = Exercise(
     function="masked_softmax",
     signature="scores, attention_mask",
     task=(
-        "Turn scores into attention weights, so that nobody looks at padding.\n\n"
-        "- `scores`: (B, H, S, T), of S queries against T keys\n"
-        "- `attention_mask`: (B, T), whole numbers: 1 for a real token, 0 for padding\n"
-        "- returns the weights, (B, H, S, T): each query's sum to 1 over the real keys and are 0 at the padding. "
-        "Queries that are padding themselves are treated like all others. In a text that is nothing but padding all "
-        "weights are 0, and never NaN."
+        "Turn scores into attention weights, so that no query attends to padding.\n\n"
+        "- `scores`: (B, H, S, T), of S queries and T keys\n"
+        "- `attention_mask`: (B, T), integers: 1 for a real token, 0 for padding\n"
+        "- returns the weights, (B, H, S, T): the weights of each query sum to 1 over the real keys and are 0 at the "
+        "padding. Queries that are padding themselves are treated like all others. In a text that is all padding, all "
+        "weights are 0, never NaN."
     ),
     source="Vaswani et al. 2017, section 3.2.3; Devlin et al. 2019, released code",
     reference=reference,
@@ -119,47 +119,50 @@ EXERCISE = Exercise(
     library=by_library,
     probes=probes,
     mistakes=(
-        Mistake("padding-not-hidden", "hidden", "none", "the mask is not used", "every word looks at padding, too"),
-        Mistake("padding-inverted", "polarity", "1 is padding", "your mask is read the wrong way round",
-                "padding is looked at and the words are hidden; 1 marks a real token"),
+        Mistake("padding-not-hidden", "hidden", "none", "the mask is not used", "every token attends to padding, too"),
+        Mistake("padding-inverted", "polarity", "1 is padding", "you read the mask the wrong way round",
+                "queries attend to the padding and the words are hidden; 1 marks a real token"),
         Mistake("padding-multiplied", "hidden", "zero scores", "padded scores are set to 0 before the softmax",
                 "exp(0) is 1, so padding still gets weight"),
-        Mistake("padding-0-and-1-added", "hidden", "added", "padded scores are lower by 1 only",
-                "as where the mask's 0 and 1 are added; no score may make up for it: take the lowest finite number"),
-        Mistake("padding-10-lower", "hidden", "10 lower", "padded scores are lower by 10 only",
-                "padding keeps a little weight, and more where its score is high; take the lowest finite number"),
-        Mistake("padding-after-softmax", "hidden", "after", "weights are set to 0 after the softmax",
-                "what is left does not sum to 1; hide padding before the softmax, and it will"),
-        Mistake("padding-hides-queries", "axis", "queries", "the mask lies along the queries",
-                "rows of padded queries are emptied, while everybody still looks at padded keys; "
-                "it belongs on the last axis, [:, None, None, :]"),
+        Mistake("padding-0-and-1-added", "hidden", "added", "padded scores are lowered by only 1",
+                "this happens if you add the mask's 0s and 1s; padding still gets weight if its score is high, so use "
+                "the lowest finite number"),
+        Mistake("padding-10-lower", "hidden", "10 lower", "padded scores are lowered by only 10",
+                "padding keeps a little weight, and more where its score is high; use the lowest finite number"),
+        Mistake("padding-after-softmax", "hidden", "after", "padded weights are set to 0 only after the softmax",
+                "the remaining weights do not sum to 1; if you hide the padding before the softmax, they do"),
+        Mistake("padding-hides-queries", "axis", "queries", "the mask is applied along the queries",
+                "the rows of padded queries become 0, while every query still attends to padded keys; "
+                "the mask belongs on the last axis, [:, None, None, :]"),
         Mistake("padding-hides-both", "axis", "both", "the mask hides padded queries as well as padded keys",
-                "that empties rows that nobody reads; to hide the keys is enough, and all that is asked for"),
+                "that sets rows to 0 that nothing reads; it is enough to hide the keys, and the task asks for no more"),
         Mistake("padding-softmax-over-queries", "over", "queries", "your softmax runs over the queries",
-                "a query's weights do not sum to 1; it is to run over the keys, the last axis"),
+                "the weights of a query do not sum to 1; run it over the keys, the last axis"),
         Mistake("padding-softmax-over-heads", "over", "heads", "your softmax runs over the heads",
-                "the heads compete for every pair of tokens; it is to run over the keys, the last axis"),
-        Mistake("padding-mask-without-axes", "axis", "none", "the mask goes to the scores as it is, (B, T)",
-                "axes are matched from the last one, so B would meet S; give it axes of size 1 for heads and queries, "
+                "the heads compete for every pair of tokens; run it over the keys, the last axis"),
+        Mistake("padding-mask-without-axes", "axis", "none", "the mask is applied to the scores as it is, (B, T)",
+                "axes are matched from the last one, so B would meet S; add axes of size 1 for heads and queries, "
                 "[:, None, None, :]"),
         Mistake("padding-mask-one-axis-short", "axis", "one", "the mask has one axis too few, (B, 1, T)",
-                "axes are matched from the last one, so B would meet H; heads and queries need one each, "
+                "axes are matched from the last one, so B would meet H; heads and queries need one axis each, "
                 "[:, None, None, :]"),
         Mistake("padding-and-future", "causal", True, "the future is hidden as well",
-                "that is for decoders; a BERT looks in both directions"),
-        Mistake("padding-nan", "empty", "NaN", "a text that is nothing but padding gets NaN",
-                "a row of nothing but -inf is 0/0 in the softmax; take the lowest finite number"),
-        Mistake("padding-even", "empty", "even", "in a text that is nothing but padding all weights are equal",
-                "all scores are equally low there, so the softmax shares evenly; set hidden weights to 0 at the end"),
+                "that is for decoders; BERT attends in both directions"),
+        Mistake("padding-nan", "empty", "NaN", "a text that is all padding gets NaN",
+                "the softmax of a row that holds only -inf is 0/0; use the lowest finite number"),
+        Mistake("padding-even", "empty", "even", "in a text that is all padding, all weights are equal",
+                "all scores are equally low there, so the softmax gives every key the same weight; set hidden weights "
+                "to 0 at the end"),
         Mistake("padding-seen-where-all-is-padding", "empty", "as if real",
-                "a text that is nothing but padding gets weights as if it were real",
-                "the same number added to all scores changes nothing in a softmax; set hidden weights to 0 at the end"),
+                "a text that is all padding gets weights as if its tokens were real",
+                "adding the same number to all scores does not change the softmax; set hidden weights to 0 at the end"),
     ),
     hints=Hints(
-        "Which axis of the scores are the keys? Give the mask axes of size 1 wherever it is not to decide.",
-        "A score as low as can be turns into a weight of 0 in the softmax. Rows in which all is that low are a case of "
-        "their own.",
-        "weights = softmax over T of (score, or the lowest number at the padding); 0 at the padding.",
+        "Which axis of the scores belongs to the keys? The mask needs a new axis of size 1 for every axis that it "
+        "does not depend on.",
+        "A score that is as low as possible becomes a weight of 0 in the softmax. Rows in which all scores are that "
+        "low are a special case.",
+        "weights = softmax over T of (the score, or the lowest number at the padding); then 0 at the padding.",
         "real = attention_mask.bool()[:, None, None, :]\nweights = scores.masked_fill(~real, ...).softmax(...)\n"
         "return weights.masked_fill(~real, ...)",
     ),

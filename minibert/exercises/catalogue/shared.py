@@ -1,4 +1,4 @@
-"""What the references of several exercises are made of: a linear layer and a layer norm with knobs."""
+"""What several references contain: a linear layer, a layer norm with a knob, and the norm's mistakes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def linear(x: Tensor, weights: Weights, name: str, bias: bool = True) -> Tensor:
     return F.linear(x, weights[f"{name}.weight"], weights[f"{name}.bias"] if bias else None)
 
 
-# The norm inside a larger part: what it is called there -> the knob of the exercise layer_norm that does it.
+# A value of the knob `norm` -> the knob of the exercise layer_norm that has the same effect.
 NORMS: dict[str, dict[str, str]] = {
     "right": {},
     "not affine": {"affine": "neither"},
@@ -37,15 +37,16 @@ def normed(x: Tensor, weights: Weights, eps: float, norm: str) -> Tensor:
 
 NORM_MISTAKES = (
     Mistake("norm-forgotten", "norm", "none", "there is no layer norm",
-            "the size of the numbers is left to chance; normalise over the features"),
+            "nothing controls the size of the numbers; normalise over the features"),
     Mistake("norm-not-affine", "norm", "not affine", "the norm's weight and bias are left out",
-            "the model can no longer say how large a feature is to be; multiply by norm.weight and add norm.bias"),
+            "the model can no longer set the scale and the shift of each feature; multiply by norm.weight and add "
+            "norm.bias"),
     Mistake("norm-n-1", "norm", "n - 1", "the norm's variance divides by D - 1",
-            "that is var's default in torch, for samples; a layer norm divides by D"),
+            "that is the default of torch's var, for samples; a layer norm divides by D"),
     Mistake("norm-eps-outside", "norm", "eps outside", "the norm's eps is added to the standard deviation",
-            "it belongs inside the root: √(variance + eps)"),
-    Mistake("norm-eps-is-1e-5", "norm", "1e-5", "the norm's eps is 1e-5 whatever is asked for",
-            "that is torch's default; hand eps on"),
+            "it belongs inside the root, √(variance + eps)"),
+    Mistake("norm-eps-is-1e-5", "norm", "1e-5", "the norm's eps is always 1e-5, whatever the argument says",
+            "that is torch's default; pass eps to the norm"),
     Mistake("norm-without-eps", "norm", "no eps", "the norm does not use eps",
-            "tokens whose features are all equal become 0/0; it stands inside the root: √(variance + eps)"),
+            "tokens whose features are all equal become 0/0; eps belongs inside the root, √(variance + eps)"),
 )  # fmt: skip

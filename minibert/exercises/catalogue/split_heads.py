@@ -1,4 +1,4 @@
-"""Cutting the features into heads."""
+"""Splitting the features into heads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from minibert.exercises.probes import randn
 
 
 def reference(x: Tensor, num_heads: int, *, cut: str = "features", returned: str = "B H S K") -> Tensor:
-    """The head split with knobs."""
+    """The split into heads with knobs."""
     batch, length, width = x.shape
     size = width // num_heads
     if cut == "view only":
@@ -50,11 +50,11 @@ def by_library(x: Tensor, num_heads: int) -> Tensor:
 EXERCISE = Exercise(
     name="split-heads",
     topic="attention",
-    title="Cutting the features into heads",
+    title="Splitting the features into heads",
     function="split_heads",
     signature="x, num_heads",
     task=(
-        "Give every head its own features of each token: head h takes the features h·K to (h+1)·K, where K = D / H.\n\n"
+        "Give every head its own features of each token: head h gets features h·K to (h+1)·K - 1, where K = D / H.\n\n"
         "- `x`: (B, S, D)\n- `num_heads`: H, a divisor of D\n- returns (B, H, S, K)"
     ),
     source="Vaswani et al. 2017, section 3.2.2",
@@ -66,30 +66,30 @@ EXERCISE = Exercise(
         Probe("two heads", Call((randn(3, 5, 14, seed=2), 2)), {"B": 3, "H": 2, "S": 5, "K": 7, "D": 14}),
     ],
     mistakes=(
-        Mistake("split-by-view-alone", "cut", "view only", "the heads are cut by a view without a transpose",
-                "the shape is right and the numbers are not: a head gets whole tokens instead of a slice of each; "
+        Mistake("split-by-view-alone", "cut", "view only", "the heads are split by a view without a transpose",
+                "the shape is right, but a head gets whole tokens instead of a slice of each; "
                 "view as (B, S, H, K), then transpose S and H"),
-        Mistake("split-k-before-h", "cut", "K first", "the features are cut as (K, H) and not as (H, K)",
-                "head h gets every H-th feature; it is to get K neighbouring ones"),
-        Mistake("split-heads-into-batch", "cut", "heads into batch", "batch and heads are mixed by a view",
-                "the heads of one text would be cut out of several tokens; keep B apart from H"),
-        Mistake("split-across-texts", "cut", "sequence", "the heads are cut across the texts of the batch",
-                "a head would read from other texts; each text keeps its own"),
-        Mistake("split-into-pieces-of-H", "cut", "H wide", "num_heads is taken for the width of a head",
-                "torch's split takes the size of a piece and not their number; chunk takes the number"),
-        Mistake("split-backwards", "cut", "backwards", "the heads come in the wrong order",
-                "the first head is to have the first K features"),
+        Mistake("split-k-before-h", "cut", "K first", "the features are split as (K, H) instead of (H, K)",
+                "head h gets every H-th feature; it should get K neighbouring ones"),
+        Mistake("split-heads-into-batch", "cut", "heads into batch", "a view mixes batch and heads",
+                "each head of a text would be made from different tokens; keep B and H apart"),
+        Mistake("split-across-texts", "cut", "sequence", "the heads are split across the texts of the batch",
+                "a head would read from other texts; each text should keep its own features"),
+        Mistake("split-into-pieces-of-H", "cut", "H wide", "you use num_heads as the width of a head",
+                "torch.split takes the size of a chunk, not the number of chunks; torch.chunk takes the number"),
+        Mistake("split-backwards", "cut", "backwards", "the heads are in reverse order",
+                "the first head should get the first K features"),
         Mistake("split-heads-last", "returned", "B S H K", "S and H are not transposed",
                 "attention would run over the heads of one token instead of over the tokens"),
-        Mistake("split-transposed-for-scores", "returned", "B H K S", "K and S have changed places",
-                "that is how the keys stand in q kᵀ; the split itself returns (B, H, S, K)"),
-        Mistake("split-heads-first", "returned", "H B S K", "H stands before B", "the batch comes first, (B, H, S, K)"),
+        Mistake("split-transposed-for-scores", "returned", "B H K S", "K and S are swapped",
+                "that is the layout of the keys in q kᵀ; the split itself returns (B, H, S, K)"),
+        Mistake("split-heads-first", "returned", "H B S K", "H comes before B", "the batch comes first, (B, H, S, K)"),
         Mistake("split-heads-flattened", "returned", "(B H) S K", "batch and heads are one axis",
-                "that works for torch.bmm; asked for are four axes, (B, H, S, K)"),
+                "that works for torch.bmm; the task asks for four axes, (B, H, S, K)"),
     ),
     hints=Hints(
         "Take one token with features 0, 1, 2, ... 14 and three heads. Which head gets feature 7?",
-        "A view cuts the last axis into two, (H, K), and changes nothing in memory. Bringing H before S takes a "
+        "A view splits the last axis into two, (H, K), and changes nothing in memory. To move H before S you need a "
         "transpose as well.",
         "(B, S, D) → (B, S, H, K) → (B, H, S, K)",
         'x.view(B, S, ..., ...).transpose(..., ...)\n# or: rearrange(x, "b s (h k) -> ...", h=num_heads)',

@@ -1,4 +1,4 @@
-"""WordPiece: a word cut into the pieces of a vocabulary."""
+"""WordPiece: a word split into the pieces of a vocabulary."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from minibert.tokenizers import WordPiece
 
 
 def cut_somehow(word: str, vocabulary: set[str], start: int) -> list[str] | None:
-    """The first cut that there is, trying long pieces before short ones; None where there is none."""
+    """The first split that exists, trying long pieces before short ones; None if there is none."""
     if start == len(word):
         return []
     for end in range(len(word), start, -1):
@@ -44,7 +44,7 @@ def reference(
     pieces: list[str] = []
     start, stop = 0, len(word)
     while start < stop:
-        # From the left a piece grows from `start`; from the right it ends at `stop`.
+        # From the left, a piece begins at `start`; from the right, it ends at `stop`.
         if search == "from the right":
             spans = [(begin, stop) for begin in range(start, stop)]
         else:
@@ -86,14 +86,14 @@ def probes() -> list[Probe]:
     words = [
         "unaffable", "unable", "word", "words", "wordings", "playing", "plays", "abc", "abab", "ingle", "sings",
         "affable", "in", "e", "",
-        # Something in these fits no piece: in front, in the middle, at the end, or all of it.
+        # Some part of these fits no piece: the start, the middle, the end, or all of it.
         "zable", "unzable", "playz", "zzz", "azbzc", "words!",
     ]  # fmt: skip
     small = [Probe(f"the word {word!r}", Call((word, SMALL))) for word in words]
     cased = [Probe(f"the cased word {word!r}", Call((word, CASED))) for word in ("Playing", "PIng", "playIng", "Aa")]
     other = [
-        Probe("a word that only a shorter first piece could save", Call(("abcd", ["abc", "ab", "##cd", "##c"]))),
-        Probe("another sign for what is unknown", Call(("playz", SMALL, "<unk>"))),
+        Probe("a word that can only be split with a shorter first piece", Call(("abcd", ["abc", "ab", "##cd", "##c"]))),
+        Probe("a different unknown piece", Call(("playz", SMALL, "<unk>"))),
         Probe("a word of exactly `longest` characters", Call(("unable", SMALL, "[UNK]", 6))),
         Probe("a word of one character more than `longest`", Call(("unabless", SMALL, "[UNK]", 7))),
         Probe("a word of 100 characters", Call(("a" * 100, SMALL))),
@@ -175,22 +175,22 @@ def by_two_tables(word: str, vocabulary: list[str], unknown: str = "[UNK]", long
 EXERCISE = Exercise(
     name="wordpiece",
     topic="wordpiece",
-    title="WordPiece: cut a word into pieces",
+    title="WordPiece: split a word into pieces",
     function="wordpiece",
     signature='word, vocabulary, unknown="[UNK]", longest=100',
     task=(
-        "Cut one word into pieces of a vocabulary, from left to right, and each time take the longest piece that "
-        "fits.\n\n"
-        "- `word`: a text without blanks. It has been cleaned (and lower-cased, if the model wants that) before: "
-        "take it as it is\n"
-        "- `vocabulary`: a list of pieces. A piece that begins with `##` stands only inside a word, behind another "
-        "piece; all others only at its start\n"
-        "- `unknown`: the text that stands for a word that cannot be cut\n"
-        "- `longest`: a word of more characters than this is not cut, and gives `[unknown]`; one of just so many is "
-        "cut\n"
-        "- returns the list of pieces as they stand in the vocabulary, with `##`: "
-        '`["una", "##ffa", "##ble"]`. Where at some place nothing fits, the whole word becomes `[unknown]`, one '
-        "entry. There is no going back to try a shorter piece. The empty word gives the empty list."
+        "Split one word into pieces of a vocabulary, from left to right, and take the longest piece that fits each "
+        "time.\n\n"
+        "- `word`: text without spaces. It has already been cleaned (and lower-cased, if the model wants that): use "
+        "it as it is\n"
+        "- `vocabulary`: a list of pieces. A piece that begins with `##` occurs only inside a word, after another "
+        "piece; all others occur only at the start of a word\n"
+        "- `unknown`: the piece that replaces a word that cannot be split\n"
+        "- `longest`: a word with more characters than this is not split, and gives `[unknown]`; a word with exactly "
+        "this many is split\n"
+        "- returns the list of pieces as they are written in the vocabulary, with `##`: "
+        '`["una", "##ffa", "##ble"]`. If nothing fits at some place, the whole word becomes `[unknown]`, a list of one '
+        "piece. Do not go back to try a shorter piece. The empty word gives the empty list."
     ),
     source="Devlin et al. 2019, section 3, and the released tokenization.py; Wu et al. 2016, section 4.1",
     reference=reference,
@@ -199,57 +199,59 @@ EXERCISE = Exercise(
     probes=probes,
     mistakes=(
         Mistake("shortest-first", "search", "shortest first", "you take the shortest piece that fits",
-                "words fall into single letters, of which the model knows little; try the longest piece first",
+                "words fall apart into single letters, which tell the model little; try the longest piece first",
                 "Which end do you try first: the whole rest of the word, or its first letter?"),
-        Mistake("from-the-right", "search", "from the right", "you cut from the end of the word to its start",
-                "another cut comes out wherever pieces overlap, and not the one that the model was trained with; "
-                "begin at the left"),
+        Mistake("from-the-right", "search", "from the right", "you split from the end of the word to its start",
+                "wherever pieces overlap, the result is not the one that the model was trained with; begin at the "
+                "left"),
         Mistake("never-one-character", "search", "never one character", "a piece of one character is never tried",
                 "words that need one become unknown; the search ends one step too early"),
-        Mistake("going-back", "search", "going back", "where nothing fits you go back and try a shorter piece before",
-                "WordPiece is greedy and never goes back; other cuts would give ids that the model never saw for this "
-                "word"),
+        Mistake("going-back", "search", "going back",
+                "where nothing fits, you go back and try a shorter piece before it",
+                "WordPiece is greedy and never goes back; a different split gives ids that the model never saw for "
+                "this word"),
         Mistake("no-marks", "marks", "never", "you never put ## before a piece",
                 "pieces from the start of a word are used inside it, and the words cannot be put together again; from "
-                "the second piece on, look for \"##\" + text"),
+                "the second piece on, look up \"##\" + text"),
         Mistake("marks-only-in-the-answer", "marks", "only in the answer",
-                "you look pieces up without ##, and put it on afterwards",
-                "the answer has pieces that the vocabulary lacks; look up the text with its ##"),
+                "you look pieces up without ##, and add it afterwards",
+                "the answer has pieces that are not in the vocabulary; look up the text with its ##"),
         Mistake("marks-only-looked-up", "marks", "only looked up",
-                "you look pieces up with ##, but return them without",
-                "a piece from inside a word is taken for one from its start, with another id; "
+                "you look pieces up with ##, but return them without it",
+                "a piece from inside a word is mistaken for one from its start, which has a different id; "
                 "return what you looked up"),
         Mistake("mark-on-the-first", "marks", "on the first too", "the first piece is looked up with ##, too",
-                "## means that something stands before; the first piece has none"),
-        Mistake("rest-unknown", "failed", "the rest", "you keep the pieces found so far and put the sign for unknown "
-                "after them", "BERT knows no half words: if any part fits nothing, the whole word is one unknown"),
+                "## means that something comes before the piece; nothing comes before the first one"),
+        Mistake("rest-unknown", "failed", "the rest",
+                "you keep the pieces found so far and put the unknown piece after them",
+                "BERT has no half words; if any part fits nothing, the whole word becomes one unknown piece"),
         Mistake("rest-dropped", "failed", "the rest dropped",
-                "where nothing fits you stop, and return the pieces found so far",
-                "the end of the word is lost without a trace; the whole word is to become one unknown"),
+                "where nothing fits, you stop and return the pieces found so far",
+                "the end of the word is lost without a trace; the whole word should become one unknown piece"),
         Mistake("unknown-characters", "failed", "one character",
-                "a character that fits nothing becomes unknown by itself, and you go on behind it",
-                "BERT knows no half words: the whole word is to become one unknown"),
+                "a character that fits nothing becomes unknown by itself, and you continue after it",
+                "BERT has no half words; the whole word should become one unknown piece"),
         Mistake("characters-skipped", "failed", "skipped", "you skip a character that fits nothing",
-                "another word is read than was written; the whole word is to become one unknown"),
-        Mistake("no-longest", "limit", "none", "a word may be as long as it likes",
-                "a thousand letters without a blank take a thousand pieces and much time; "
-                "beyond `longest` it is unknown"),
+                "the model reads a different word; the whole word should become one unknown piece"),
+        Mistake("no-longest", "limit", "none", "a word may have any length",
+                "a thousand letters without a space give a thousand pieces and take a lot of time; "
+                "a word longer than `longest` is unknown"),
         Mistake("longest-off-by-one", "limit", "longest or more", "a word of exactly `longest` characters is refused",
-                "only more than `longest` is too long: > and not >="),
+                "only a word with more than `longest` is too long, so use >, not >="),
         Mistake("longest-always-100", "limit", "always 100", "the limit is 100, whatever `longest` says",
-                "the argument does nothing; compare with `longest`"),
+                "the argument has no effect; compare with `longest`"),
         Mistake("cut-off-at-longest", "limit", "cut off", "a word that is too long is cut off at `longest` characters",
-                "the model reads another word; it is to become unknown"),
+                "the model reads a different word; it should become unknown"),
         Mistake("lower-cased", "case", "lower", "you lower-case the word",
-                "a cased vocabulary can then never be met; whether to lower-case was decided before, so take the word "
-                "as it is"),
-        Mistake("unknown-always-the-same", "named", "always [UNK]", "you write [UNK], whatever `unknown` says",
-                "other vocabularies call it otherwise; return `[unknown]`"),
+                "the capital letters of a cased vocabulary can then never match; lower-casing was decided earlier, so "
+                "use the word as it is"),
+        Mistake("unknown-always-the-same", "named", "always [UNK]", "you return [UNK], whatever `unknown` says",
+                "other vocabularies have a different name for it; return `[unknown]`"),
     ),
     hints=Hints(
-        "Cut \"unaffable\" by hand first: una, ##ffa, ##ble. Which texts did you look up, in what order?",
+        "Split \"unaffable\" by hand first: una, ##ffa, ##ble. Which strings did you look up, and in what order?",
         "Two loops: the outer one moves the start to where the last piece ended, the inner one makes the end smaller "
-        "until the piece is in the vocabulary. When the inner loop runs out, the word is unknown.",
+        "until the piece is in the vocabulary. If the inner loop finds nothing, the word is unknown.",
         "piece(start) = the longest of mark + word[start:end] in the vocabulary, with end = len(word) ... start + 1, "
         "and mark = \"\" at the start of the word, \"##\" elsewhere.",
         "start = 0\nwhile start < len(word):\n    end = len(word)\n    while end > start and ... not in vocabulary:\n"
