@@ -11,24 +11,21 @@ from importlib import import_module
 
 from minibert.exercises.engine import Exercise
 
-# The files, a line or more for each topic: the order in which the exercises are best done.
+# The files, a line or two for each topic: the order in which the exercises are best done.
 ORDER = (
     "attention", "padding_mask", "causal_mask", "split_heads", "merge_heads", "multi_head_attention",
     "layer_norm", "gelu", "feed_forward", "encoder_block",
     "embeddings", "masked_lm_head", "classification_head",
     "wordpiece", "encode_pair",
-    "masking",
-    "distillation",
-    "albert",
-    "claims",
+    "mask_tokens", "masked_lm_loss", "pretraining_loss", "sentence_pairs", "sentence_order",
+    "distillation_loss", "cosine_loss", "triple_loss", "student_from_teacher",
+    "factorised_embedding", "shared_blocks", "count_parameters", "parameter_sizes",
+    "times_as_fast",
 )  # fmt: skip
 
 
 @cache
 def exercises() -> dict[str, Exercise]:
     """Every exercise by its name, in the order in which they are best done."""
-    found: list[Exercise] = []
-    for name in ORDER:
-        module = import_module(f"{__name__}.{name}")
-        found += getattr(module, "EXERCISES", None) or [module.EXERCISE]  # a topic that is not split yet has EXERCISES
+    found = [import_module(f"{__name__}.{name}").EXERCISE for name in ORDER]
     return {exercise.name: exercise for exercise in found}

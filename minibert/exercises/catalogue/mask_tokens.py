@@ -1,0 +1,352 @@
+"""Masking for masked language modelling.
+
+Masking is random, so the answers' statistics are compared, and what must hold for each single token. The views below
+say what is looked at. Each has two kinds of entries: shares, which may differ by the exercise's tolerance (at least
+five standard errors of the difference of two right answers); and sentences with yes and no, which may not differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from minibert.classroom.worker import Built, Call
+from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
+from minibert.exercises.probes import randint
+from minibert.training.objectives import choose_tokens, corrupt
+
+PAD, CLS, SEP, MASK, VOCABULARY = 0, 1, 2, 3, 40
+
+
+def texts(count: int, length: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Ids (count, length), [CLS] word ... word [SEP] and some padding, and where the words are. Words are 10 to 29."""
+    ids = randint(10, 30, (count, length), seed=seed)
+    ids[:, 0] = CLS
+    for row in range(count):
+        end = length - 1 - row % (length // 5)
+        ids[row, end], ids[row, end + 1 :] = SEP, PAD
+    return ids, ids >= 10
+
+
+FEW, FEW_WORDS = texts(25, 40, seed=1)
+MANY, MANY_WORDS = texts(900, 400, seed=2)
+MANY_IDS = set(MANY.unique().tolist())
+# Of 100 chosen tokens, how many become [MASK] and how many a random token; the others stay.
+FATES = {"80/10/10": (80, 10), "81/10/9": (81, 10), "72/10/18": (72, 10), "80/2/18": (80, 2), "100/0/0": (100, 0),
+         "80/20/0": (80, 20), "80/0/20": (80, 0), "10/80/10": (10, 80)}  # fmt: skip
+
+
+def mask_tokens_reference(
+    input_ids: Tensor,
+    may_be_chosen: Tensor,
+    mask_id: int,
+    vocab_size: int,
+    rate: float = 0.15,
+    generator: torch.Generator | None = None,
+    *,
+    fates: str = "80/10/10",
+    among: str = "those that may",
+    share: str = "rate",
+    chance: str = "generator",
+    ids: str = "any",
+    labelled: str = "chosen",
+    elsewhere: int = -100,
+    kept: str = "original",
+    in_place: bool = False,
+    order: str = "ids, labels",
+) -> tuple[Tensor, Tensor]:
+    """Masking with knobs; the defaults are section 3.1 of Devlin et al. 2019."""
+    if chance == "fixed seed":
+        generator = torch.Generator().manual_seed(0)
+    elif chance == "torch's own":
+        generator = None
+    original = input_ids
+    rate = {"rate": rate, "always 0.15": 0.15, "of [MASK]": rate / 0.8}[share]
+    draws = torch.rand(input_ids.shape[1:] if chance == "one row" else input_ids.shape, generator=generator)
+    may = {"those that may": may_be_chosen, "all": torch.ones_like(may_be_chosen), "others": ~may_be_chosen}[among]
+    chosen = may & (draws < rate)
+    to_mask, to_random = FATES[fates]
+    fate = torch.randint(100, input_ids.shape, generator=generator)
+    low, high = {"last left out": (0, vocab_size - 1), "few": (0, vocab_size // 2)}.get(ids, (0, vocab_size))
+    random_ids = torch.randint(low, high, (1,) if ids == "one" else input_ids.shape, generator=generator)
+    if ids == "of the batch":
+        random_ids = original.flatten()[torch.randint(original.numel(), input_ids.shape, generator=generator)]
+    masked = torch.where(chosen & (fate < to_mask), mask_id, original)
+    masked = torch.where(chosen & (fate >= to_mask) & (fate < to_mask + to_random), random_ids, masked)
+    where = {
+        "chosen": chosen,
+        "[MASK] only": chosen & (masked == mask_id),
+        "changed": masked != original,
+        "all": torch.ones_like(chosen),
+        "not chosen": ~chosen,
+    }[labelled]
+    labels = torch.where(where, original if kept == "original" else masked, elsewhere)
+    if in_place:
+        masked = input_ids.copy_(masked)
+    return (masked, labels) if order == "ids, labels" else (labels, masked)
+
+
+def mask_tokens_probes() -> list[Probe]:
+    def few(seed: int) -> tuple[Any, ...]:
+        return FEW, FEW_WORDS, MASK, VOCABULARY, 0.5, Built("generator", (seed,))
+
+    many = (MANY, MANY_WORDS, MASK, VOCABULARY, 0.7, Built("generator", (16,)))
+    return [
+        Probe("25 texts, three times", Call(few(1), again=(few(1), few(2))), {"B": 25, "S": 40}),
+        Probe("900 texts", Call(many), {"B": 900, "S": 400}),
+    ]
+
+
+def seen_of_masking(output: Any) -> Mapping[str, Any]:
+    """What is looked at in the outcome of a masking probe. Raises for what is not pairs of whole numbers (B, S)."""
+    if isinstance(output[0], Tensor):
+        return shares_of_masking(*output)
+    (masked, labels), same, other = output
+    if masked.shape != FEW.shape or labels.shape != FEW.shape:
+        raise ValueError
+    if masked.min() < 0:  # no id: most likely these are the labels
+        return {"the lowest of masked_ids": str(int(masked.min()))}
+    lowest = labels.min()
+    whole = not masked.is_floating_point() and not labels.is_floating_point()
+    has_label = labels != lowest
+    changed = masked != FEW
+    stays = has_label & ~changed
+    return {
+        "both are whole numbers": whole,
+        "the label where there is nothing to guess": str(int(lowest)),
+        "labels are the original ids": bool((labels == FEW)[has_label].all()),
+        "every text has a mask of its own": bool((has_label[:8] != has_label[8:16]).any()),  # alike in length
+        "something that may not be chosen has a label": bool((has_label & ~FEW_WORDS).any()),
+        "something that may not be chosen is changed": bool((changed & ~FEW_WORDS).any()),
+        "something is changed but has no label": bool((changed & ~has_label).any()),
+        # A random id is the old one now and then, so that a few stay in any case.
+        "some stay and have a label": bool(stays.sum() > 0.03 * has_label.sum()),
+        "something changes into another word and has a label": bool((changed & (masked != MASK) & has_label).any()),
+        "the same seed gives the same": torch.equal(masked, same[0]) and torch.equal(labels, same[1]),
+        "another seed gives the same": torch.equal(masked, other[0]),
+    }
+
+
+def shares_of_masking(masked: Tensor, labels: Tensor) -> Mapping[str, Any]:
+    if masked.shape != MANY.shape or labels.shape != MANY.shape:
+        raise ValueError
+    if masked.min() < 0:
+        return {"the lowest of masked_ids": str(int(masked.min()))}
+    chosen = (labels != labels.min()) & MANY_WORDS
+    before, after = MANY[chosen], masked[chosen].long()
+    stays = after == before
+    number = max(len(before), 1)
+    kept = int(stays.sum())
+    found = torch.bincount(after[~stays], minlength=VOCABULARY)  # how often each id has come in
+    hidden, others = int(found[MASK]), found.clone()
+    others[MASK] = 0
+    words = others.nonzero().flatten().tolist()
+    seen = {
+        "every text has a mask of its own": not torch.equal(chosen[0], chosen[80]),  # alike in length
+        "there is more than one random id": len(words) != 1,
+        "share of the chosen that becomes [MASK]": hidden / number,
+    }
+    if seen["every text has a mask of its own"]:  # one mask for all has few draws, and its share is left to chance
+        seen["share that is chosen"] = number / int(MANY_WORDS.sum())
+    if seen["there is more than one random id"]:  # of a single one, chance says whether it is in the texts as well
+        seen |= {
+            "share of the chosen that becomes another token": int(others.sum()) / number,
+            "share of the chosen that stays": kept / number,
+            "the lowest and the highest random id": f"{words[0]} and {words[-1]}" if words else "none",
+            "ids that are in no text come up": any(word not in MANY_IDS for word in words),
+        }
+    return seen
+
+
+def mask_tokens(
+    input_ids: Tensor,
+    may_be_chosen: Tensor,
+    mask_id: int,
+    vocab_size: int,
+    rate: float = 0.15,
+    generator: torch.Generator | None = None,
+) -> tuple[Tensor, Tensor]:
+    chosen = may_be_chosen & (torch.rand(input_ids.shape, generator=generator) < rate)
+    labels = input_ids.masked_fill(~chosen, -100)
+    # One draw decides on each token: up to 0.8 it becomes [MASK], up to 0.9 a random token, beyond it stays.
+    fate = torch.rand(input_ids.shape, generator=generator)
+    random_ids = torch.randint(vocab_size, input_ids.shape, generator=generator)
+    masked = input_ids.masked_fill(chosen & (fate < 0.8), mask_id)
+    masked = torch.where(chosen & (fate >= 0.8) & (fate < 0.9), random_ids, masked)
+    return masked, labels
+
+
+def mask_tokens_by_library(
+    input_ids: Tensor,
+    may_be_chosen: Tensor,
+    mask_id: int,
+    vocab_size: int,
+    rate: float = 0.15,
+    generator: torch.Generator | None = None,
+) -> tuple[Tensor, Tensor]:
+    chosen = choose_tokens(may_be_chosen, rate, generator=generator)
+    masked, labels = corrupt(input_ids, chosen, mask_id, vocab_size, generator)
+    return masked, labels
+
+
+def mask_tokens_by_two_draws(
+    input_ids: Tensor,
+    may_be_chosen: Tensor,
+    mask_id: int,
+    vocab_size: int,
+    rate: float = 0.15,
+    generator: torch.Generator | None = None,
+) -> list[Tensor]:
+    masked, labels = input_ids.clone(), input_ids.clone()
+    chosen = torch.bernoulli(may_be_chosen * rate, generator=generator).bool()
+    labels[~chosen] = -100
+    hidden = torch.bernoulli(torch.full(labels.shape, 0.8), generator=generator).bool() & chosen
+    masked[hidden] = mask_id
+    # Half of what is left over is 10% of all.
+    other = torch.bernoulli(torch.full(labels.shape, 0.5), generator=generator).bool() & chosen & ~hidden
+    masked[other] = torch.randint(vocab_size, (int(other.sum()),), generator=generator)
+    return [masked, labels]
+
+
+def mask_tokens_by_shuffling(
+    input_ids: Tensor,
+    may_be_chosen: Tensor,
+    mask_id: int,
+    vocab_size: int,
+    rate: float = 0.15,
+    generator: torch.Generator | None = None,
+) -> tuple[Tensor, Tensor]:
+    """The places are shuffled, and the first of them taken, as the released code does it, over the whole batch."""
+    flat = input_ids.flatten()
+    places = may_be_chosen.flatten().nonzero().flatten()
+    places = places[torch.randperm(len(places), generator=generator)][: round(rate * len(places))]
+    masked, labels = flat.clone(), torch.full_like(flat, -100)
+    labels[places] = flat[places]
+    most = round(0.8 * len(places))
+    some = places[most : most + round(0.1 * len(places))]
+    masked[places[:most]] = mask_id
+    masked[some] = torch.randint(vocab_size, some.shape, generator=generator)
+    return masked.view_as(input_ids), labels.view_as(input_ids)
+
+
+def mask_tokens_by_one_number(
+    input_ids: Tensor,
+    may_be_chosen: Tensor,
+    mask_id: int,
+    vocab_size: int,
+    rate: float = 0.15,
+    generator: torch.Generator | None = None,
+) -> tuple[Tensor, Tensor]:
+    """A single number for each token decides both whether it is chosen and what becomes of it."""
+    number = torch.rand(input_ids.shape, generator=generator, dtype=torch.float64) / rate
+    others = (torch.rand(input_ids.shape, generator=generator, dtype=torch.float64) * vocab_size).long()
+    number = number.masked_fill(~may_be_chosen, 2.0)
+    masked = torch.where(number < 0.8, mask_id, torch.where(number < 0.9, others, input_ids))
+    return masked, torch.where(number < 1.0, input_ids, -100)
+
+
+EXERCISE = Exercise(
+    name="mask-tokens",
+    topic="masking",
+    title="Masking for masked language modelling",
+    function="mask_tokens",
+    signature="input_ids, may_be_chosen, mask_id, vocab_size, rate=0.15, generator=None",
+    task=(
+        "Take tokens out of a text for the model to guess.\n\n"
+        "- `input_ids`: (B, S), whole numbers below V. They belong to the caller: leave them as they are\n"
+        "- `may_be_chosen`: (B, S) booleans, False for special tokens and padding, which are never chosen\n"
+        "- `mask_id`: the id of [MASK]. `vocab_size`: V\n"
+        "- `rate`: with this probability each token that may be chosen is chosen (or just this share of them, drawn "
+        "at random: both will do)\n"
+        "- of the chosen, 80% become `mask_id`, 10% a random id from 0 to V - 1, drawn for each token anew and any of "
+        "them as likely as the others, and 10% stay as they are\n"
+        "- `generator`: hand it on to each function of torch that draws (`generator=generator`). All chance comes "
+        "from it: the same seed gives the same result, another seed another one\n"
+        "- returns two tensors (B, S), `masked_ids` and `labels`. Labels hold the original id of **every** chosen "
+        "token, also of those that stay, and -100 elsewhere."
+    ),
+    source="Devlin et al. 2019, section 3.1, task 1, and appendix A.1",
+    reference=mask_tokens_reference,
+    solution=mask_tokens,
+    library=mask_tokens_by_library,
+    probes=mask_tokens_probes,
+    view=seen_of_masking,
+    tolerance=0.004,
+    mistakes=(
+        Mistake("81-10-9", "fates", "81/10/9", "81% become [MASK], 10% a random token and 9% stay",
+                "that comes of two draws: first 10% at random, then 90% of the others; one draw decides, or the "
+                "second has other odds",
+                "Take 1000 chosen tokens and work out with pencil and paper how many your code sends each way."),
+        Mistake("random-over-masked", "fates", "72/10/18", "72% become [MASK], 10% a random token and 18% stay",
+                "your 10% are drawn from all chosen tokens, and where they fall on [MASK] they replace it; draw once",
+                "Take 1000 chosen tokens and work out with pencil and paper how many your code sends each way."),
+        Mistake("random-too-rare", "fates", "80/2/18", "80% become [MASK], but only 2% a random token",
+                "10% of the 20% that are left over is 2% of all; take half of them",
+                "Take 1000 chosen tokens and work out with pencil and paper how many your code sends each way."),
+        Mistake("always-mask", "fates", "100/0/0", "every chosen token becomes [MASK]",
+                "[MASK] never stands in real text, and the model would learn to care for it alone"),
+        Mistake("never-kept", "fates", "80/20/0", "no chosen token stays as it is",
+                "the model would learn that what it sees is always wrong; 10% stay, and have a label all the same"),
+        Mistake("never-random", "fates", "80/0/20", "no chosen token becomes a random one",
+                "the model would learn that what it sees is always right, apart from [MASK]"),
+        Mistake("mask-and-random-exchanged", "fates", "10/80/10", "80% become a random token, and 10% [MASK]",
+                "it is to be the other way round"),
+        Mistake("may-be-chosen-ignored", "among", "all", "special tokens and padding are chosen as well",
+                "the model spends its time on guessing [CLS] and padding; combine the draw with may_be_chosen"),
+        Mistake("may-be-chosen-inverted", "among", "others", "you choose just those tokens that may not be chosen",
+                "True means that it may"),
+        Mistake("rate-is-of-mask", "share", "of [MASK]", "the share that becomes [MASK] is `rate` of all tokens",
+                "then more than `rate` are chosen; it is 80% of the chosen ones that become [MASK]"),
+        Mistake("rate-always-15", "share", "always 0.15", "15% are chosen, whatever `rate` says",
+                "the argument does nothing; compare with `rate`"),
+        Mistake("generator-ignored", "chance", "torch's own", "you do not draw from the generator",
+                "the same seed gives another mask each time, and no run can be repeated; hand it to each function "
+                "that draws"),
+        Mistake("always-the-same-mask", "chance", "fixed seed", "every call gives the same mask",
+                "each epoch hides the same words, and the others are never learned; do not set a seed inside"),
+        Mistake("one-mask-for-all-texts", "chance", "one row", "all texts of the batch have one mask",
+                "the draw has the shape (S,); it is to be (B, S)"),
+        Mistake("last-id-never-drawn", "ids", "last left out", "the last id of the vocabulary is never drawn",
+                "torch.randint leaves its upper end out by itself: no - 1"),
+        Mistake("too-few-random-ids", "ids", "few", "the random ids come from the first half of the vocabulary only",
+                "any of the V ids is as likely as the others"),
+        Mistake("one-random-id", "ids", "one", "one random id stands in all places",
+                "draw as many as there are tokens"),
+        Mistake("random-ids-of-the-batch", "ids", "of the batch", "the random ids are taken from the texts themselves",
+                "frequent words come more often; draw from the whole vocabulary"),
+        Mistake("labels-only-at-mask", "labelled", "[MASK] only", "there are labels only where [MASK] stands",
+                "the model never learns to doubt what it sees; every chosen token has a label"),
+        Mistake("labels-only-where-changed", "labelled", "changed", "there are labels only where the token has changed",
+                "those that stay are to be guessed as well; every chosen token has a label"),
+        Mistake("labels-everywhere", "labelled", "all", "every token has a label",
+                "copying what it sees is most of what the model learns; -100 where nothing was chosen"),
+        Mistake("labels-inverted", "labelled", "not chosen", "there are labels just where nothing was chosen",
+                "the model learns to copy; -100 belongs where nothing was chosen"),
+        Mistake("minus-1", "elsewhere", -1, "you mark what is not to be guessed by -1",
+                "torch's cross-entropy leaves out -100, and stops at -1"),
+        Mistake("zero", "elsewhere", 0, "you mark what is not to be guessed by 0",
+                "0 is the id of a token, which would be learned everywhere; it is -100"),
+        Mistake("labels-masked", "kept", "masked", "the labels are taken after the masking",
+                "the answer to [MASK] is then [MASK]; take the original ids",
+                "Which comes first in your code: the labels or the masking?"),
+        Mistake("in-place", "in_place", True, "you change input_ids in place",
+                "the caller's text is lost, and the next epoch masks what is masked already; work on a copy",
+                "Look at input_ids after the call."),
+        Mistake("results-exchanged", "order", "labels, ids", "you return the labels first",
+                "it is to be masked_ids, labels"),
+    ),
+    hints=Hints(
+        "Two questions to each token, one after the other: is it chosen? And if so, what becomes of it?",
+        "A uniform number from 0 to 1 is below p with probability p: that chooses. A second one, drawn once, "
+        "falls below 0.8, between 0.8 and 0.9, or above: that is the fate, and the three exclude each other.",
+        "chosen = may_be_chosen ∧ (u < rate); [MASK] where chosen ∧ v < 0.8; random where chosen ∧ 0.8 ≤ v < 0.9; "
+        "labels = ids where chosen, else −100.",
+        "chosen = may_be_chosen & (torch.rand(..., generator=generator) < rate)\n"
+        "labels = input_ids.masked_fill(..., -100)\nfate = torch.rand(..., generator=generator)\n"
+        "masked = input_ids.masked_fill(chosen & ..., mask_id)\nmasked = torch.where(chosen & ..., random_ids, masked)",
+    ),
+    equivalents=(mask_tokens_by_two_draws, mask_tokens_by_shuffling, mask_tokens_by_one_number),
+)  # fmt: skip

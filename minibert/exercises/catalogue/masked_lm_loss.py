@@ -1,0 +1,184 @@
+"""The loss of masked language modelling: the mean cross-entropy over the labelled tokens."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from minibert import heads
+from minibert.classroom.worker import Call
+from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
+from minibert.exercises.probes import randint, randn
+
+
+def word_loss(logits: Tensor, labels: Tensor, over: str, counts: str, put_in: str, empty: str) -> Tensor:
+    """The masked-lm loss with knobs, shared by two exercises."""
+    if put_in == "softmax":
+        logits = logits.softmax(-1)
+    if counts in ("ignore 0", "ignore -1"):  # where there is a -100, torch stops here
+        ignored = {"ignore 0": 0, "ignore -1": -1}[counts]
+        F.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=ignored)
+    if put_in == "probability":
+        scores = logits.softmax(-1)
+    elif put_in == "raw":
+        scores = logits
+    else:
+        if put_in == "reshaped":
+            logits = logits.reshape(len(logits), logits.shape[2], -1).transpose(1, 2)
+        scores = logits.log_softmax(1 if put_in == "over positions" else -1)
+    counted = {
+        "not -100": labels != -100,
+        "above 0": labels > 0,
+        "ignore 0": labels != 0,
+        "ignore -1": labels != -1,
+        "all as class 0": torch.ones_like(labels, dtype=torch.bool),
+    }[counts]
+    picked = scores.gather(-1, labels.clamp(min=0)[..., None])[..., 0]
+    losses = (picked if put_in == "sign" else -picked) * counted
+    number = counted.sum()
+    if over == "slots":
+        return losses.mean()
+    if over == "sum":
+        return losses.sum()
+    if over == "batch":
+        return losses.sum() / len(labels)
+    if over == "texts":
+        return (losses.sum(1) / counted.sum(1).clamp(min=1)).mean()
+    if over == "texts with labels":
+        means = losses.sum(1) / counted.sum(1).clamp(min=1)
+        return means.sum() / (counted.any(1).sum().clamp(min=1) if empty == "0" else counted.any(1).sum())
+    return losses.sum() / (number.clamp(min=1) if empty == "0" else number)
+
+
+WORD_MISTAKES = (
+    Mistake("mean-over-all-slots", "over", "slots", "you divide by all B · S tokens",
+            "the loss, and with it each step, is the smaller the fewer tokens are masked; divide by the number of "
+            "labels that are not -100"),
+    Mistake("summed", "over", "sum", "you sum the losses of the tokens",
+            "the loss grows with the batch; divide by the number of labels that are not -100"),
+    Mistake("mean-over-texts", "over", "texts", "you take the mean of each text first, and then that of the texts",
+            "a word of a text with few labels counts more than others; divide once, by the number of all labels"),
+    Mistake("label-0-ignored", "counts", "above 0", "a label of 0 is not counted",
+            "0 is a token like others; only -100 is left out"),
+    Mistake("minus-100-as-class-0", "counts", "all as class 0", "where there is no label you count class 0 as right",
+            "the model learns to say token 0 nearly everywhere; leave those places out"),
+    Mistake("softmax-twice", "put_in", "softmax", "you apply a softmax before the cross-entropy, which has its own",
+            "applied twice it is nearly flat, and the loss never comes near 0; hand the logits in"),
+    Mistake("log-missing", "put_in", "probability", "you take probabilities and not their logarithms",
+            "a sure mistake costs hardly more than a doubtful one; it is -log p"),
+    Mistake("softmax-missing", "put_in", "raw", "you pick the logits themselves, without a log-softmax",
+            "the loss can be made as low as one likes by raising all logits; normalise over the vocabulary first"),
+    Mistake("logits-reshaped", "put_in", "reshaped", "the logits are reshaped to (B, V, S) and not transposed",
+            "a reshape keeps the numbers in their order, so that words and places are mixed up; use transpose(1, 2), "
+            "or flatten to (B·S, V)"),
+    Mistake("softmax-over-positions", "put_in", "over positions", "your softmax runs over the positions",
+            "the places of a text compete for a word; the words are to compete for a place: the last axis"),
+    Mistake("sign", "put_in", "sign", "the sign is missing",
+            "log p is below 0, and training would make it lower still; the loss is -log p"),
+)  # fmt: skip
+NAN_WITHOUT_LABELS = Mistake(
+    "nan-without-labels", "empty", "nan", "without a single label the loss of the words is NaN",
+    "a mean over nothing is 0/0, and one such batch spoils all weights; it is to be 0",
+    "What is the mean of no numbers at all?",
+)  # fmt: skip
+
+
+def masked_lm_loss_reference(
+    logits: Tensor,
+    labels: Tensor,
+    *,
+    over: str = "labels",
+    counts: str = "not -100",
+    put_in: str = "logits",
+    empty: str = "0",
+) -> Tensor:
+    """The masked-lm loss with knobs; the defaults are the released code of Devlin et al. 2019."""
+    return word_loss(logits, labels, over, counts, put_in, empty)
+
+
+LABELS = torch.tensor([[-100, 3, -100, 0, -100], [-100, -100, 6, -100, -100], [0, 5, 2, -100, 1]])
+NO_LABELS = torch.full((3, 5), -100)
+
+
+def masked_lm_loss_probes() -> list[Probe]:
+    axes = {"B": 3, "S": 5, "V": 7}
+    logits = randn(3, 5, 7, seed=1, scale=2.0)
+    alone = LABELS.clone()
+    alone[1] = -100
+    return [
+        Probe("some labels", Call((logits, LABELS), grads=(0,)), axes),
+        Probe("a label everywhere", Call((randn(3, 5, 7, seed=2), randint(0, 7, (3, 5), seed=3))), axes),
+        Probe("a text without labels", Call((logits, alone)), axes),
+        Probe("no label at all", Call((logits, NO_LABELS)), axes),
+    ]
+
+
+def masked_lm_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    counted = labels != -100
+    if not counted.any():
+        return logits.sum() * 0.0  # 0, and still part of the graph
+    return F.cross_entropy(logits[counted], labels[counted])
+
+
+def masked_lm_loss_by_sum(logits: Tensor, labels: Tensor) -> Tensor:
+    total = F.cross_entropy(logits.transpose(1, 2), labels, ignore_index=-100, reduction="sum")
+    return total / (labels != -100).sum().clamp(min=1)
+
+
+def masked_lm_loss_by_gather(logits: Tensor, labels: Tensor) -> Tensor:
+    log_p = logits - torch.logsumexp(logits, dim=-1, keepdim=True)
+    weight = (labels >= 0).to(logits.dtype)
+    picked = torch.gather(log_p, 2, torch.where(labels >= 0, labels, 0).unsqueeze(2)).squeeze(2)
+    return -(picked * weight).sum() / torch.clamp(weight.sum(), min=1.0)
+
+
+def masked_lm_loss_by_loop(logits: Tensor, labels: Tensor) -> Tensor:
+    losses = []
+    for scores, label in zip(logits.reshape(-1, logits.shape[-1]), labels.reshape(-1).tolist(), strict=True):
+        if label != -100:
+            losses.append(-torch.log(scores.softmax(0)[label]))
+    return torch.stack(losses).mean() if losses else torch.zeros(())
+
+
+EXERCISE = Exercise(
+    name="masked-lm-loss",
+    topic="masking",
+    title="The loss of masked language modelling",
+    function="masked_lm_loss",
+    signature="logits, labels",
+    task=(
+        "How far off are the model's guesses? The mean cross-entropy over the tokens that were to be guessed.\n\n"
+        "- `logits`: (B, S, V), the scores of all words, before any softmax\n"
+        "- `labels`: (B, S), the right id where there is something to guess, -100 elsewhere. 0 is an id like others\n"
+        "- returns one number (a tensor of no axes), in nats: the mean of -log p(label) over all labels of the "
+        "batch that are not -100, each with the same weight. Without any such label it is 0, never NaN."
+    ),
+    source="Devlin et al. 2019, section 3.1, task 1",
+    reference=masked_lm_loss_reference,
+    solution=masked_lm_loss,
+    library=heads.cross_entropy,
+    probes=masked_lm_loss_probes,
+    mistakes=(
+        *WORD_MISTAKES,
+        Mistake("divided-by-texts", "over", "batch", "you divide by the number of texts",
+                "the loss grows with the number of labels in a text; divide by the number of labels"),
+        Mistake("mean-over-texts-with-labels", "over", "texts with labels",
+                "you take the mean of each text that has labels, and then the mean over these texts",
+                "a word of a text with few labels counts more than others; divide once, by the number of all labels"),
+        Mistake("ignore-index-0", "counts", "ignore 0", "ignore_index is 0",
+                "label 0 is never trained, and at -100 torch stops; what does not count is marked by -100"),
+        Mistake("ignore-index-minus-1", "counts", "ignore -1", "ignore_index is -1",
+                "torch stops at -100, which is no class; what does not count is marked by -100"),
+        NAN_WITHOUT_LABELS,
+    ),
+    hints=Hints(
+        "How many numbers go into the mean? Count the labels that are not -100.",
+        "F.cross_entropy wants (N, V) and (N,), has its softmax inside, and leaves out -100 by itself. But its mean "
+        "over nothing is NaN.",
+        "loss = −(1/M) Σ log softmax(logits)[label], over the M places with a label; 0 if M = 0.",
+        "counted = labels != ...\nif not counted.any():\n    return ...\n"
+        "return F.cross_entropy(logits[...], labels[...])",
+    ),
+    equivalents=(masked_lm_loss_by_sum, masked_lm_loss_by_gather, masked_lm_loss_by_loop),
+)  # fmt: skip

@@ -1,0 +1,310 @@
+"""A model's size from its numbers."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from minibert.classroom.worker import Call
+from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
+from minibert.factory import build, count_parameters as library_count
+from minibert.models.albert import AlbertConfig
+from minibert.models.bert import BertConfig
+
+
+def sizes_reference(
+    vocab_size: int,
+    hidden_size: int,
+    num_layers: int,
+    intermediate_size: int,
+    max_positions: int = 512,
+    token_types: int = 2,
+    pooler: bool = True,
+    embedding_size: int | None = None,
+    shared: bool = False,
+    *,
+    positions: str = "counted",
+    types: str = "counted",
+    embedding_norm: str = "counted",
+    factor: str = "right",
+    attention: str = "four",
+    feed_forward: str = "right",
+    biases: str = "all",
+    norms: str = "two",
+    scale_and_shift: str = "both",
+    pooling: str = "asked",
+    sharing: str = "right",
+    decoder: str = "tied",
+) -> int:
+    """A BERT's or an ALBERT's size with knobs."""
+    d, f = hidden_size, intermediate_size
+    e = d if embedding_size is None or factor == "ignored" else embedding_size
+    vectors = 1 if scale_and_shift == "weight only" else 2
+    bias = 0 if biases == "none" else 1
+
+    total = vocab_size * e
+    if feed_forward == "four times D":
+        f = 4 * d
+    table = d if factor == "words only" else e
+    total += max_positions * (positions == "counted") * (d if factor == "wide positions" else table)
+    total += token_types * (types == "counted") * table
+    total += {"counted": vectors * e, "at D": vectors * d, "forgotten": 0}[embedding_norm]
+    projected = embedding_size is not None and factor not in ("ignored", "no projection")
+    if projected and not (factor == "not where equal" and e == d):
+        total += e * d + (0 if factor == "no bias" else bias * d)
+
+    block = {"four": 4, "three": 3, "one": 1}[attention] * (d * d + d * bias)
+    matrices = 1 if feed_forward == "one matrix" else 2
+    inner = {"right": f + d, "four times D": f + d, "two of D": 2 * d, "two of F": 2 * f}.get(feed_forward, f)
+    block += matrices * d * f + inner * bias * (biases != "attention only")
+    block += {"two": 2, "one": 1, "none": 0}[norms] * vectors * d
+    once = {"right": shared, "never": False, "always": True}[sharing]
+    total += block if once else num_layers * block
+
+    if pooling == "always" or (pooling in ("asked", "no bias", "a layer") and pooler):
+        each = d * d + (0 if pooling == "no bias" else bias * d)
+        total += num_layers * each if pooling == "a layer" else each
+    if decoder == "counted":
+        total += vocab_size * e
+    return total
+
+
+def sizes_probes() -> list[Probe]:
+    base, large, albert = (30522, 768, 12, 3072), (30522, 1024, 24, 4096), (30000, 768, 12, 3072)
+    small, other = (101, 6, 3, 17), (53, 10, 5, 31)
+    return [
+        Probe("BERT-base", Call(base)),
+        Probe("BERT-large", Call(large)),
+        Probe("ALBERT-base", Call((*albert, 512, 2, True, 128, True))),
+        Probe("a small one without a pooler", Call((*small, 13, 4, False))),
+        Probe("a factorised one that shares nothing", Call((*other, 19, 3, True, 7, False))),
+        Probe("an unfactorised one that shares its block", Call((*other, 23, 1, True, None, True))),
+        Probe("a factorised one with E = D", Call((*other, 19, 3, False, 10, True))),
+    ]
+
+
+def sizes_by_formula(
+    vocab_size: int,
+    hidden_size: int,
+    num_layers: int,
+    intermediate_size: int,
+    max_positions: int = 512,
+    token_types: int = 2,
+    pooler: bool = True,
+    embedding_size: int | None = None,
+    shared: bool = False,
+) -> int:
+    width = hidden_size if embedding_size is None else embedding_size
+    embeddings = (vocab_size + max_positions + token_types) * width
+    embeddings += 2 * width  # the norm: a weight and a bias for each feature
+    if embedding_size is not None:
+        embeddings += embedding_size * hidden_size + hidden_size
+
+    attention = 4 * (hidden_size * hidden_size + hidden_size)  # query, key, value, output
+    feed_forward = hidden_size * intermediate_size + intermediate_size
+    feed_forward += intermediate_size * hidden_size + hidden_size
+    block = attention + feed_forward + 2 * (2 * hidden_size)  # and two norms
+
+    total = embeddings + (1 if shared else num_layers) * block
+    return total + hidden_size * hidden_size + hidden_size if pooler else total
+
+
+def sizes_by_shapes(
+    vocab_size: int,
+    hidden_size: int,
+    num_layers: int,
+    intermediate_size: int,
+    max_positions: int = 512,
+    token_types: int = 2,
+    pooler: bool = True,
+    embedding_size: int | None = None,
+    shared: bool = False,
+) -> int:
+    d, f, e = hidden_size, intermediate_size, embedding_size or hidden_size
+    shapes = [(vocab_size, e), (max_positions, e), (token_types, e), (e,), (e,)]
+    if embedding_size:
+        shapes += [(d, e), (d,)]
+    block = [(d, d), (d,)] * 4 + [(d,), (d,)] + [(f, d), (f,), (d, f), (d,)] + [(d,), (d,)]
+    shapes += block if shared else block * num_layers
+    if pooler:
+        shapes += [(d, d), (d,)]
+    return sum(math.prod(shape) for shape in shapes)
+
+
+def sizes_by_modules(
+    vocab_size: int,
+    hidden_size: int,
+    num_layers: int,
+    intermediate_size: int,
+    max_positions: int = 512,
+    token_types: int = 2,
+    pooler: bool = True,
+    embedding_size: int | None = None,
+    shared: bool = False,
+) -> int:
+    d, f, e = hidden_size, intermediate_size, embedding_size or hidden_size
+
+    def count(*modules: nn.Module) -> int:
+        return sum(parameter.numel() for module in modules for parameter in module.parameters())
+
+    with torch.device("meta"):
+        total = count(*(nn.Embedding(rows, e) for rows in (vocab_size, max_positions, token_types)), nn.LayerNorm(e))
+        total += 0 if embedding_size is None else count(nn.Linear(e, d))
+        block = count(*(nn.Linear(d, d) for _ in range(4)), nn.Linear(d, f), nn.Linear(f, d))
+        block += count(nn.LayerNorm(d), nn.LayerNorm(d))
+        total += block * (1 if shared else num_layers)
+        return total + (count(nn.Linear(d, d)) if pooler else 0)
+
+
+def sizes_by_polynomial(
+    vocab_size: int,
+    hidden_size: int,
+    num_layers: int,
+    intermediate_size: int,
+    max_positions: int = 512,
+    token_types: int = 2,
+    pooler: bool = True,
+    embedding_size: int | None = None,
+    shared: bool = False,
+) -> int:
+    d, f, e = hidden_size, intermediate_size, embedding_size or hidden_size
+    blocks = 1 if shared else num_layers
+    projection = d * (e + 1) if embedding_size else 0
+    rows = vocab_size + max_positions + token_types + 2
+    return e * rows + projection + blocks * (4 * d * d + 2 * d * f + 9 * d + f) + pooler * d * (d + 1)
+
+
+def sizes_by_library(
+    vocab_size: int,
+    hidden_size: int,
+    num_layers: int,
+    intermediate_size: int,
+    max_positions: int = 512,
+    token_types: int = 2,
+    pooler: bool = True,
+    embedding_size: int | None = None,
+    shared: bool = False,
+) -> int:
+    """A real model on the meta device, counted. A BERT that shares its block is as large as one of a single layer."""
+    numbers = {
+        "vocab_size": vocab_size, "hidden_size": hidden_size, "num_attention_heads": 1,
+        "intermediate_size": intermediate_size, "max_position_embeddings": max_positions,
+        "type_vocab_size": token_types,
+    }  # fmt: skip
+    if embedding_size is None:
+        config = BertConfig(num_hidden_layers=1 if shared else num_layers, **numbers)
+    else:
+        groups = 1 if shared else num_layers
+        config = AlbertConfig(
+            num_hidden_layers=num_layers, num_hidden_groups=groups, embedding_size=embedding_size, **numbers
+        )
+    with torch.device("meta"):
+        model = build(config)
+    if not pooler:
+        model.pooler = None
+    return library_count(model)
+
+
+EXERCISE = Exercise(
+    name="parameter-sizes",
+    topic="albert",
+    title="109,482,240 by hand",
+    function="bert_parameters",
+    signature=(
+        "vocab_size, hidden_size, num_layers, intermediate_size, max_positions=512, token_types=2, pooler=True, "
+        "embedding_size=None, shared=False"
+    ),
+    task=(
+        "How many parameters has a BERT? Work it out from its sizes, without building it: BERT-base has 109,482,240, "
+        "ALBERT-base 11,683,584.\n\n"
+        "- `vocab_size` V, `hidden_size` D, `num_layers` L, `intermediate_size` F, and the rows of the tables of "
+        "positions and of token types: whole numbers\n"
+        "- `pooler`: whether there is one, a linear layer D → D\n"
+        "- `embedding_size`: None for BERT. A number E for ALBERT: words, positions, token types and their norm are E "
+        "wide, and a linear layer E → D follows, also where E = D\n"
+        "- `shared`: whether all L layers are one block\n"
+        "- returns a whole number, exact to the last parameter\n\n"
+        "The parts of a block: four linear layers D → D in the attention (query, key, value, output), two in the "
+        "feed-forward (D → F and F → D), two layer norms. All linear layers have a bias, and all norms a weight and "
+        "a bias; the embeddings are followed by a norm too. There is no output layer for words."
+    ),
+    source="Devlin et al. 2019, section 3; Lan et al. 2020, sections 3.1 and 4.4",
+    reference=sizes_reference,
+    solution=sizes_by_formula,
+    library=sizes_by_library,
+    probes=sizes_probes,
+    tolerance=1e-12,  # a whole number is right or wrong
+    mistakes=(
+        Mistake("positions-forgotten", "positions", "forgotten", "the table of positions is left out",
+                "it has a row for each of max_positions"),
+        Mistake("types-forgotten", "types", "forgotten", "the table of token types is left out",
+                "it has a row for each of token_types"),
+        Mistake("embedding-norm-forgotten", "embedding_norm", "forgotten", "the norm of the embeddings is left out",
+                "there is one after the sum, before the first block"),
+        Mistake("embedding-norm-at-D", "embedding_norm", "at D", "the norm of the embeddings is counted at width D",
+                "with a factorised embedding it stands before the projection, and is E wide"),
+        Mistake("not-factorised", "factor", "ignored", "embedding_size makes no difference",
+                "the tables are E wide then, and a linear layer E → D follows"),
+        Mistake("only-words-factorised", "factor", "words only", "positions and token types are counted at width D",
+                "all three tables are E wide: they are added before the projection"),
+        Mistake("positions-of-width-D", "factor", "wide positions", "the positions are counted at width D",
+                "all three tables are E wide: they are added before the projection"),
+        Mistake("projection-forgotten", "factor", "no projection", "the projection from E to D is left out",
+                "narrow tables alone do not fit the blocks; count E · D + D"),
+        Mistake("projection-bias-forgotten", "factor", "no bias", "the projection's bias is left out",
+                "it is a linear layer like the others, with D numbers more"),
+        Mistake("projection-skipped-where-equal", "factor", "not where equal", "there is no projection where E = D",
+                "the layer is there all the same; it depends on embedding_size being given"),
+        Mistake("output-projection-forgotten", "attention", "three", "the attention has three matrices",
+                "query, key and value, and a fourth after the heads are put together: output"),
+        Mistake("attention-counted-once", "attention", "one", "the attention has one matrix",
+                "there are four: query, key, value and output"),
+        Mistake("feed-forward-counted-once", "feed_forward", "one matrix", "the feed-forward has one matrix",
+                "there are two: D → F and back, F → D"),
+        Mistake("feed-forward-of-4-D", "feed_forward", "four times D", "the feed-forward is taken to be 4 · D wide",
+                "that is so in BERT-base and -large, but the argument says how wide it is"),
+        Mistake("feed-forward-biases-of-D", "feed_forward", "two of D", "both biases of the feed-forward have size D",
+                "a bias is as wide as what comes out: F and then D"),
+        Mistake("feed-forward-biases-of-F", "feed_forward", "two of F", "both biases of the feed-forward have size F",
+                "a bias is as wide as what comes out: F and then D"),
+        Mistake("biases-forgotten", "biases", "none", "the biases of the linear layers are left out",
+                "each has one number for each of its outputs"),
+        Mistake("feed-forward-biases-forgotten", "biases", "attention only",
+                "the biases of the feed-forward are left out", "F for the first layer and D for the second"),
+        # Both are 4 D numbers: from the total alone, nobody can tell.
+        Mistake("norms-or-attention-biases-forgotten", "norms", "none",
+                "4 D numbers are missing from each block",
+                "that is as much as its two norms have, 2 D each, and as much as the four biases of the attention"),
+        Mistake("one-norm-a-block", "norms", "one", "each block has one norm",
+                "there are two: after the attention and after the feed-forward"),
+        Mistake("norm-weight-only", "scale_and_shift", "weight only", "a norm has a weight only",
+                "it has a weight and a bias for each feature"),
+        Mistake("pooler-always", "pooling", "always", "the pooler counts whether there is one or not",
+                "look at `pooler`"),
+        Mistake("pooler-never", "pooling", "never", "the pooler is never counted",
+                "where there is one, it is a linear layer: D · D + D"),
+        Mistake("pooler-bias-forgotten", "pooling", "no bias", "the pooler's bias is left out",
+                "it is a linear layer: D · D + D"),
+        Mistake("pooler-in-every-layer", "pooling", "a layer", "the pooler is counted in every layer",
+                "there is one for the whole model, after the last block"),
+        Mistake("sharing-ignored", "sharing", "never", "the blocks count L times although they are one",
+                "with `shared` there is one block to be stored, however often it runs"),
+        Mistake("always-shared", "sharing", "always", "the block counts only once",
+                "without `shared` there are num_layers of them"),
+        Mistake("decoder-counted", "decoder", "counted", "the words are counted twice",
+                "the output layer for words uses the same table, and is not asked for here"),
+    ),
+    hints=Hints(
+        "Begin with one linear layer: how many numbers does it take to go from 3 features to 4?",
+        "Four groups: the tables and their norm; E → D if there is one; the blocks; the pooler. A linear layer from m "
+        "to n has m · n + n parameters, a norm of n features 2 n.",
+        "E (V + positions + types + 2) + [E D + D] + (1 or L) · (4 (D² + D) + 2 D F + F + D + 4 D) + [D² + D].",
+        "width = ...\ntotal = (vocab_size + ... + ...) * width + 2 * ...\n"
+        "if embedding_size is not None: total += ...\n"
+        "block = 4 * (...) + (... + intermediate_size) + (... + hidden_size) + 2 * ...\n"
+        "total += (1 if ... else ...) * block\nif pooler: total += ...",
+    ),
+    equivalents=(sizes_by_shapes, sizes_by_modules, sizes_by_polynomial),
+)  # fmt: skip

@@ -1,0 +1,144 @@
+"""Pairs for sentence order prediction."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from minibert.exercises.catalogue.shared_b import PAIR_MISTAKES, Triple, chance_for, pairs_probes, seen_of_pairs, steps
+from minibert.exercises.engine import Exercise, Hints, Mistake
+from minibert.training.pairs import sop_pairs
+
+
+def sentence_order_reference(
+    documents: Sequence[Sequence[str]],
+    rng: random.Random,
+    *,
+    labels: str = "1 is swapped",
+    made: str = "swapped",
+    share: str = "half",
+    walk: str = "within",
+    chance: str = "rng",
+) -> list[Triple]:
+    """Pairs for sentence order prediction, with knobs; the defaults are section 3.1 of Lan et al. 2020."""
+    rng = chance_for(rng, chance)
+    pairs = []
+    coins = [rng.random() < 0.5 for _ in documents] if share == "one a document" else []
+    for number, first, second in steps(documents, walk):
+        swap = {"never": False, "always": True}.get(share, coins[number] if coins else rng.random() < 0.5)
+        label = {"1 is swapped": int(swap), "0 is swapped": int(not swap), "always 0": 0}.get(labels, rng.randrange(2))
+        if swap and made == "as for NSP":
+            second = rng.choice(rng.choice([document for n, document in enumerate(documents) if n != number]))
+        elif swap and made == "out of the document":
+            second = rng.choice(documents[number])
+        elif swap and made == "overwritten":
+            first = second
+        elif swap and made == "swapped":
+            first, second = second, first
+        pairs.append((first, second, label))
+    return pairs
+
+
+def sentence_order_pairs(documents: Sequence[Sequence[str]], rng: random.Random) -> list[Triple]:
+    pairs = []
+    for document in documents:
+        for first, second in pairwise(document):
+            if rng.random() < 0.5:
+                pairs.append((first, second, 0))
+            else:
+                pairs.append((second, first, 1))
+    return pairs
+
+
+def sentence_order_by_library(documents: Sequence[Sequence[str]], rng: random.Random) -> list[Triple]:
+    """The library's segments hold several sentences; of one token each, and with room for two, they are sentences."""
+    names = [sentence for document in documents for sentence in document]
+    numbers = {sentence: [place] for place, sentence in enumerate(names)}
+    windows = [[numbers[first], numbers[second]] for document in documents for first, second in pairwise(document)]
+    found = sop_pairs(windows, 5, rng, short_rate=0)
+    return [(names[pair.first[0]], names[pair.second[0]], pair.label) for pair in found]
+
+
+def sentence_order_by_slice(documents: Sequence[Sequence[str]], rng: random.Random) -> list[list[Any]]:
+    pairs = []
+    for document in documents:
+        for i in range(len(document) - 1):
+            label = rng.randint(0, 1)
+            pairs.append([*document[i : i + 2][:: -1 if label else 1], label])
+    return pairs
+
+
+def sentence_order_by_shuffle(documents: Sequence[Sequence[str]], rng: random.Random) -> list[Triple]:
+    pairs = []
+    for document in documents:
+        for place in range(1, len(document)):
+            both = [(0, document[place - 1]), (1, document[place])]
+            rng.shuffle(both)
+            pairs.append((both[0][1], both[1][1], both[0][0]))
+    return pairs
+
+
+def sentence_order_by_bits(documents: Sequence[Sequence[str]], rng: random.Random) -> list[Triple]:
+    in_order = [pair for document in documents for pair in pairwise(document)]
+    bits = rng.choices([0, 1], k=len(in_order))
+    return [(pair[bit], pair[1 - bit], bit) for pair, bit in zip(in_order, bits, strict=True)]
+
+
+EXERCISE = Exercise(
+    name="sentence-order",
+    topic="masking",
+    title="Pairs for sentence order prediction",
+    function="sentence_order_pairs",
+    signature="documents, rng",
+    task=(
+        "Make the pairs from which ALBERT learns in which order two sentences stand.\n\n"
+        "- `documents`: a list of documents, each a list of sentences (texts), none empty; one of a single sentence "
+        "makes no pair\n"
+        "- `rng`: a `random.Random`. All chance comes from it (`rng.random()` ...): the same seed gives the same "
+        "pairs, another seed others\n"
+        "- for each document and each of its sentences but the last, in order, there is one pair `(first, second, "
+        "label)`: that sentence and the one behind it. With probability 1/2, drawn for each pair anew, they stand in "
+        "their order, and the label is 0; otherwise they are swapped, and the label is 1\n"
+        "- returns the list of pairs."
+    ),
+    source="Lan et al. 2020, section 3.1 (\"Inter-sentence coherence loss\")",
+    reference=sentence_order_reference,
+    solution=sentence_order_pairs,
+    library=sentence_order_by_library,
+    probes=pairs_probes,
+    view=seen_of_pairs,
+    tolerance=0.11,
+    mistakes=(
+        Mistake("labels-reversed", "labels", "0 is swapped", "your label is 1 where the two are in order",
+                "released weights would answer the wrong way round: 0 is in order, 1 is swapped"),
+        Mistake("label-by-itself", "labels", "drawn again", "the label does not follow the swap",
+                "it is drawn by itself, and there is nothing to learn; draw once, and use it for both",
+                "How many times do you draw for one pair, and what is each draw for?"),
+        Mistake("label-always-0", "labels", "always 0", "every label is 0", "swapped pairs are to have the label 1"),
+        Mistake("built-as-nsp", "made", "as for NSP", "the label 1 goes to sentences of another document",
+                "that is BERT's next sentence prediction, which the topic alone gives away; swap the two instead"),
+        Mistake("drawn-from-the-document", "made", "out of the document",
+                "the label 1 goes to a random sentence of the same document",
+                "two neighbours are wanted, the wrong way round; swap the two instead"),
+        Mistake("swap-overwrites", "made", "overwritten", "the swap overwrites one of the two sentences",
+                "after a = b and b = a both are b; write a, b = b, a"),
+        Mistake("only-labelled", "made", "left as they are", "the label is drawn, but nothing is swapped",
+                "all pairs are in order, and the label is noise"),
+        Mistake("never-swapped", "share", "never", "no pair is ever swapped",
+                "with one label alone there is nothing to learn; swap half of them"),
+        Mistake("always-swapped", "share", "always", "every pair is swapped",
+                "with one label alone there is nothing to learn; swap half of them"),
+        *PAIR_MISTAKES,
+    ),
+    hints=Hints(
+        "How many neighbours has a document of n sentences? For each two of them, toss a coin.",
+        "Both come from one document, so that the topic gives nothing away. One draw decides on the order and on the "
+        "label.",
+        "label = [u ≥ 1/2]; the pair is (sᵢ, sᵢ₊₁, 0) or (sᵢ₊₁, sᵢ, 1).",
+        "for document in documents:\n    for i in range(...):\n        if rng.random() < 0.5:\n"
+        "            pairs.append((document[i], ..., 0))\n        else:\n            pairs.append((...))",
+    ),
+    equivalents=(sentence_order_by_slice, sentence_order_by_shuffle, sentence_order_by_bits),
+)  # fmt: skip

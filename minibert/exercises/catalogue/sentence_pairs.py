@@ -1,0 +1,174 @@
+"""Pairs for next sentence prediction."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from minibert.exercises.catalogue.shared_b import PAIR_MISTAKES, Triple, chance_for, pairs_probes, seen_of_pairs, steps
+from minibert.exercises.engine import Exercise, Hints, Mistake
+from minibert.training.pairs import nsp_pairs
+
+
+def next_sentence_reference(
+    documents: Sequence[Sequence[str]],
+    rng: random.Random,
+    *,
+    labels: str = "0 is next",
+    source: str = "another document",
+    share: str = "half",
+    walk: str = "within",
+    chance: str = "rng",
+) -> list[Triple]:
+    """Pairs for next sentence prediction, with knobs; the defaults are section 3.1 of Devlin et al. 2019."""
+    rng = chance_for(rng, chance)
+    pairs = []
+    coins = [rng.random() < 0.5 for _ in documents] if share == "one a document" else []
+    for number, first, following in steps(documents, walk):
+        coin = coins[number] if coins else rng.random() < 0.5
+        is_next = {"always next": True, "always random": False}.get(share, coin)
+        if is_next or source == "swapped":
+            second = following
+        elif source == "next document":
+            second = rng.choice(documents[(number + 1) % len(documents)])
+        elif source == "own document":
+            second = rng.choice(documents[number])
+        else:
+            others = [document for n, document in enumerate(documents) if n != number or source == "any document"]
+            other = rng.choice(others)
+            second = other[0] if source == "first sentence" else rng.choice(other)
+        label = {"0 is next": int(not is_next), "1 is next": int(is_next), "always 0": 0}.get(labels, rng.randrange(2))
+        pairs.append((second, first, label) if source == "swapped" and not is_next else (first, second, label))
+    return pairs
+
+
+def next_sentence_pairs(documents: Sequence[Sequence[str]], rng: random.Random) -> list[Triple]:
+    pairs = []
+    for number, document in enumerate(documents):
+        others = [other for place, other in enumerate(documents) if place != number]
+        for first, following in pairwise(document):
+            if rng.random() < 0.5:
+                pairs.append((first, following, 0))
+            else:
+                pairs.append((first, rng.choice(rng.choice(others)), 1))
+    return pairs
+
+
+def next_sentence_by_library(documents: Sequence[Sequence[str]], rng: random.Random) -> list[Triple]:
+    """The library's segments hold several sentences; of one token each, and with room for two, they are sentences."""
+    names = [sentence for document in documents for sentence in document]
+    numbers = {sentence: [place] for place, sentence in enumerate(names)}
+    pairs = []
+    for number, document in enumerate(documents):
+        others = [numbers[s] for n, other in enumerate(documents) if n != number for s in other]
+        for first, following in pairwise(document):
+            # Its random segments never begin with a document's first sentence: an unused one is put there.
+            found = nsp_pairs([[numbers[first], numbers[following]], [[-1], *others]], 5, rng, short_rate=0)[0]
+            pairs.append((names[found.first[0]], names[found.second[0]], found.label))
+    return pairs
+
+
+def next_sentence_by_rejection(documents: Sequence[Sequence[str]], rng: random.Random) -> list[list[Any]]:
+    flat = [(number, sentence) for number, document in enumerate(documents) for sentence in document]
+    pairs = []
+    for (number, first), (after, following) in pairwise(flat):
+        if number != after:
+            continue
+        label = rng.randint(0, 1)
+        while label:
+            number_there, following = flat[rng.randrange(len(flat))]
+            if number_there != number:
+                break
+        pairs.append([first, following, label])
+    return pairs
+
+
+def next_sentence_by_index(documents: Sequence[Sequence[str]], rng: random.Random) -> list[Triple]:
+    pairs = []
+    for n in range(len(documents)):
+        for i in range(len(documents[n]) - 1):
+            other = rng.randrange(len(documents) - 1)
+            other += other >= n
+            candidates = (documents[n][i + 1], documents[other][int(rng.random() * len(documents[other]))])
+            label = int(rng.random() >= 0.5)
+            pairs.append((documents[n][i], candidates[label], label))
+    return pairs
+
+
+def next_sentence_by_shuffled_places(documents: Sequence[Sequence[str]], rng: random.Random) -> list[Triple]:
+    """Just half of the pairs, those whose turn it is in a shuffled list, are random ones."""
+    places = [(n, i) for n, document in enumerate(documents) for i in range(len(document) - 1)]
+    at_random = set(rng.sample(places, len(places) // 2))
+    pairs = []
+    for n, i in places:
+        others = [sentence for m, document in enumerate(documents) if m != n for sentence in document]
+        second = rng.choice(others) if (n, i) in at_random else documents[n][i + 1]
+        pairs.append((documents[n][i], second, int((n, i) in at_random)))
+    return pairs
+
+
+EXERCISE = Exercise(
+    name="sentence-pairs",
+    topic="masking",
+    title="Pairs for next sentence prediction",
+    function="next_sentence_pairs",
+    signature="documents, rng",
+    task=(
+        "Make the pairs from which BERT learns whether one sentence follows another.\n\n"
+        "- `documents`: a list of documents, each a list of sentences (texts). There are at least two, and none is "
+        "empty; one of a single sentence makes no pair, but its sentence may come up in others\n"
+        "- `rng`: a `random.Random`. All chance comes from it (`rng.random()`, `rng.choice(...)` ...): the same seed "
+        "gives the same pairs, another seed others\n"
+        "- for each document and each of its sentences but the last, in order, there is one pair `(first, second, "
+        "label)`. `first` is that sentence. With probability 1/2, drawn for each pair anew, `second` is the sentence "
+        "behind it, and the label is 0 (is next). Otherwise `second` is a random sentence of a random **other** "
+        "document, and the label is 1 "
+        "(any sentence of any other document may come up; whether you draw the document first does not matter)\n"
+        "- returns the list of pairs."
+    ),
+    source="Devlin et al. 2019, section 3.1, task 2",
+    reference=next_sentence_reference,
+    solution=next_sentence_pairs,
+    library=next_sentence_by_library,
+    probes=pairs_probes,
+    view=seen_of_pairs,
+    tolerance=0.11,
+    mistakes=(
+        Mistake("labels-reversed", "labels", "1 is next", "your label is 1 where the sentence is the next",
+                "released weights would answer the wrong way round: 0 is next, 1 is random"),
+        Mistake("label-by-itself", "labels", "drawn again", "the label is drawn by itself",
+                "it does not say what the pair is, and there is nothing to learn; draw once, and use it for both",
+                "How many times do you draw for one pair, and what is each draw for?"),
+        Mistake("label-always-0", "labels", "always 0", "every label is 0",
+                "a random sentence is to have the label 1"),
+        Mistake("own-document-too", "source", "any document", "the random sentence may come from the same document",
+                "it may even be the very next one, labelled as random; leave the document itself out"),
+        Mistake("own-document-only", "source", "own document", "the random sentence comes from the same document",
+                "it may even be the very next one, labelled as random; take another document"),
+        Mistake("document-behind", "source", "next document",
+                "the random sentence always comes from the document behind",
+                "the model can learn these few combinations by heart; draw the document at random"),
+        Mistake("first-sentence-only", "source", "first sentence",
+                "the random sentence is always the first of its document",
+                "first sentences are easily known, without any look at the pair; draw from all"),
+        Mistake("swapped-instead", "source", "swapped", "you swap the two sentences instead of drawing another one",
+                "that is ALBERT's sentence order; BERT takes a sentence of another document"),
+        Mistake("always-next", "share", "always next", "every second sentence is the next",
+                "with one label alone there is nothing to learn; half of them are random"),
+        Mistake("always-random", "share", "always random", "every second sentence is a random one",
+                "with one label alone there is nothing to learn; half of them are the next"),
+        *PAIR_MISTAKES,
+    ),
+    hints=Hints(
+        "A document of n sentences: how many have one behind them? For each of these, toss a coin.",
+        "One draw decides on both the second sentence and the label. For a random one leave the document itself out: "
+        "make a list of the others first.",
+        "label = [u ≥ 1/2]; second = sentence i + 1 if label = 0, else a sentence of a document m ≠ n.",
+        "for number, document in enumerate(documents):\n    others = ...\n    for i in range(...):\n"
+        "        if rng.random() < 0.5:\n            pairs.append((document[i], ..., 0))\n        else:\n"
+        "            pairs.append((document[i], rng.choice(...), 1))",
+    ),
+    equivalents=(next_sentence_by_rejection, next_sentence_by_index, next_sentence_by_shuffled_places),
+)  # fmt: skip

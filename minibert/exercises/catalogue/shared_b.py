@@ -1,0 +1,106 @@
+"""What both exercises on pairs of sentences share: documents, the view of an answer's pairs, mistakes, and the walk."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from minibert.classroom.worker import Built, Call
+from minibert.exercises.engine import Mistake, Probe
+
+# Twelve documents of 1 to 60 sentences; "3.7" is the sentence 7 of document 3.
+SIZES = (20, 35, 1, 60, 12, 28, 2, 44, 9, 31, 50, 16)
+DOCUMENTS = [[f"{number}.{place}" for place in range(size)] for number, size in enumerate(SIZES)]
+PLACES = {sentence: tuple(map(int, sentence.split("."))) for document in DOCUMENTS for sentence in document}
+FIRSTS = [sentence for document in DOCUMENTS for sentence in document[:-1]]
+Triple = tuple[str, str, int]
+
+
+def relation(first: str, second: str) -> str:
+    """Where the second sentence of a pair comes from, seen from the first."""
+    (document, place), (other, there) = PLACES[first], PLACES[second]
+    if document != other:
+        return "another document"
+    near = {1: "the next sentence", -1: "the sentence before", 0: "the sentence itself"}
+    return near.get(there - place, "elsewhere in the document")
+
+
+def seen_of_pairs(output: Any) -> Mapping[str, Any]:
+    """What is looked at in the outcome of a pairs probe. Raises for what is no three lists of triples."""
+    pairs, same, other = ([tuple(pair) for pair in pairs] for pairs in output)
+    kinds = {
+        label: [relation(first, second) for first, second, mark in pairs if mark == label]
+        for label in sorted({int(label) for _, _, label in pairs})
+    }
+    both = [(first, second) for first, second, _ in pairs if relation(first, second) == "another document"]
+    by_document: dict[int, list[int]] = {}
+    for first, _, label in pairs:
+        by_document.setdefault(PLACES[first][0], []).append(int(label))
+    far = [(PLACES[first], PLACES[second]) for first, second in both]
+    return {
+        "number of pairs": str(len(pairs)),
+        "one pair for each sentence but a document's last, in order": len(pairs) == len(FIRSTS)
+        and all(sentence in pair[:2] for sentence, pair in zip(FIRSTS, pairs, strict=True)),
+        **{f"pairs with the label {label}": mostly(found) for label, found in kinds.items()},
+        "some second sentence is from elsewhere in the same document": any(
+            "elsewhere in the document" in found for found in kinds.values()
+        ),
+        "all from other documents are first sentences": bool(far) and all(place == 0 for _, (_, place) in far),
+        "all from other documents are from the one behind": bool(far)
+        and all(theirs == (mine + 1) % len(SIZES) for (mine, _), (theirs, _) in far),
+        "one coin for a whole document": len(kinds) == 2
+        and all(len(set(found)) == 1 for found in by_document.values()),
+        "the same seed gives the same": pairs == same,
+        "another seed gives the same": pairs == other,
+        "share of label 1": len(kinds.get(1, ())) / max(len(pairs), 1),
+    }
+
+
+def mostly(kinds: Sequence[str]) -> str:
+    """The kind that four in five are, or else that there is none. Half and half, as by chance, is far from that."""
+    best = max(sorted(set(kinds)), key=kinds.count)
+    return best if kinds.count(best) > 0.8 * len(kinds) else "of more than one kind"
+
+
+def pairs_probes() -> list[Probe]:
+    def run(seed: int) -> tuple[Any, ...]:
+        return DOCUMENTS, Built("random", (seed,))
+
+    return [Probe("twelve documents", Call(run(1), again=(run(1), run(2))))]
+
+
+def chance_for(rng: random.Random, chance: str) -> Any:
+    """The source of chance that an answer uses: the given one, Python's own, or one that begins anew in each call."""
+    return {"rng": rng, "python's own": random, "fixed seed": random.Random(0)}[chance]
+
+
+# What can go wrong with either kind of pairs.
+PAIR_MISTAKES = (
+    Mistake("rng-ignored", "chance", "python's own", "you do not draw from rng",
+            "the same seed gives other pairs each time, and no run can be repeated; use rng.random() and its like"),
+    Mistake("fixed-seed", "chance", "fixed seed", "every call gives the same pairs, whatever rng says",
+            "each epoch sees the same; use rng, and set no seed inside"),
+    Mistake("across-documents", "walk", "across", "the last sentence of a document makes a pair with the next document",
+            "two texts that have nothing to do with each other count as neighbours; go through each by itself"),
+    Mistake("round-to-the-first", "walk", "round", "the last sentence of a document makes a pair with its first",
+            "the first does not follow the last; a document of n sentences has n - 1 pairs"),
+    Mistake("one-coin-for-a-document", "share", "one a document", "you toss one coin for a whole document",
+            "its pairs all get the same label; toss it for each pair anew"),
+    Mistake("last-pair-missing", "walk", "too short", "the last pair of each document is missing",
+            "a document of n sentences has n - 1 pairs"),
+    Mistake("every-other-sentence", "walk", "by two", "you go on by two sentences",
+            "half the pairs are missing; every sentence but the last begins one"),
+)  # fmt: skip
+
+
+def steps(documents: Sequence[Sequence[str]], walk: str) -> list[tuple[int, str, str]]:
+    """Document number, sentence and the next one, in order; with the ways to get that wrong."""
+    found = []
+    for number, document in enumerate(documents):
+        after = {"across": documents[(number + 1) % len(documents)][:1], "round": document[:1]}.get(walk, [])
+        joined = [*document, *after]
+        last = len(joined) - (2 if walk == "too short" else 1)
+        for place in range(0, last, 2 if walk == "by two" else 1):
+            found.append((number, joined[place], joined[place + 1]))
+    return found
