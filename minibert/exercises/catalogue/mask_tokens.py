@@ -179,27 +179,13 @@ def mask_tokens(
     return masked, labels
 
 
-def mask_tokens_by_library(
-    input_ids: Tensor,
-    may_be_chosen: Tensor,
-    mask_id: int,
-    vocab_size: int,
-    rate: float = 0.15,
-    generator: torch.Generator | None = None,
-) -> tuple[Tensor, Tensor]:
+def mask_tokens_by_library(input_ids, may_be_chosen, mask_id, vocab_size, rate=0.15, generator=None):
     chosen = choose_tokens(may_be_chosen, rate, generator=generator)
     masked, labels = corrupt(input_ids, chosen, mask_id, vocab_size, generator)
     return masked, labels
 
 
-def mask_tokens_by_two_draws(
-    input_ids: Tensor,
-    may_be_chosen: Tensor,
-    mask_id: int,
-    vocab_size: int,
-    rate: float = 0.15,
-    generator: torch.Generator | None = None,
-) -> list[Tensor]:
+def mask_tokens_by_two_draws(input_ids, may_be_chosen, mask_id, vocab_size, rate=0.15, generator=None):
     masked, labels = input_ids.clone(), input_ids.clone()
     chosen = torch.bernoulli(may_be_chosen * rate, generator=generator).bool()
     labels[~chosen] = -100
@@ -211,14 +197,7 @@ def mask_tokens_by_two_draws(
     return [masked, labels]
 
 
-def mask_tokens_by_shuffling(
-    input_ids: Tensor,
-    may_be_chosen: Tensor,
-    mask_id: int,
-    vocab_size: int,
-    rate: float = 0.15,
-    generator: torch.Generator | None = None,
-) -> tuple[Tensor, Tensor]:
+def mask_tokens_by_shuffling(input_ids, may_be_chosen, mask_id, vocab_size, rate=0.15, generator=None):
     """The places are shuffled, and the first of them taken, as the released code does it, over the whole batch."""
     flat = input_ids.flatten()
     places = may_be_chosen.flatten().nonzero().flatten()
@@ -232,14 +211,7 @@ def mask_tokens_by_shuffling(
     return masked.view_as(input_ids), labels.view_as(input_ids)
 
 
-def mask_tokens_by_one_number(
-    input_ids: Tensor,
-    may_be_chosen: Tensor,
-    mask_id: int,
-    vocab_size: int,
-    rate: float = 0.15,
-    generator: torch.Generator | None = None,
-) -> tuple[Tensor, Tensor]:
+def mask_tokens_by_one_number(input_ids, may_be_chosen, mask_id, vocab_size, rate=0.15, generator=None):
     """A single number for each token decides both whether it is chosen and what becomes of it."""
     number = torch.rand(input_ids.shape, generator=generator, dtype=torch.float64) / rate
     others = (torch.rand(input_ids.shape, generator=generator, dtype=torch.float64) * vocab_size).long()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -14,17 +15,22 @@ from minibert.models.albert import AlbertConfig
 from minibert.models.bert import BertConfig
 
 
+class Sizes(NamedTuple):
+    """What every answer is called with, in this order."""
+
+    vocab_size: int
+    hidden_size: int
+    num_layers: int
+    intermediate_size: int
+    max_positions: int = 512
+    token_types: int = 2
+    pooler: bool = True
+    embedding_size: int | None = None
+    shared: bool = False
+
+
 def sizes_reference(
-    vocab_size: int,
-    hidden_size: int,
-    num_layers: int,
-    intermediate_size: int,
-    max_positions: int = 512,
-    token_types: int = 2,
-    pooler: bool = True,
-    embedding_size: int | None = None,
-    shared: bool = False,
-    *,
+    *sizes: Any,
     positions: str = "counted",
     types: str = "counted",
     embedding_norm: str = "counted",
@@ -39,19 +45,19 @@ def sizes_reference(
     decoder: str = "tied",
 ) -> int:
     """A BERT's or an ALBERT's size with knobs."""
-    d, f = hidden_size, intermediate_size
-    e = d if embedding_size is None or factor == "ignored" else embedding_size
+    vocab, d, layers, f, rows, kinds, has_pooler, narrow, shared = Sizes(*sizes)
+    e = d if narrow is None or factor == "ignored" else narrow
     vectors = 1 if scale_and_shift == "weight only" else 2
     bias = 0 if biases == "none" else 1
 
-    total = vocab_size * e
+    total = vocab * e
     if feed_forward == "four times D":
         f = 4 * d
     table = d if factor == "words only" else e
-    total += max_positions * (positions == "counted") * (d if factor == "wide positions" else table)
-    total += token_types * (types == "counted") * table
+    total += rows * (positions == "counted") * (d if factor == "wide positions" else table)
+    total += kinds * (types == "counted") * table
     total += {"counted": vectors * e, "at D": vectors * d, "forgotten": 0}[embedding_norm]
-    projected = embedding_size is not None and factor not in ("ignored", "no projection")
+    projected = narrow is not None and factor not in ("ignored", "no projection")
     if projected and not (factor == "not where equal" and e == d):
         total += e * d + (0 if factor == "no bias" else bias * d)
 
@@ -61,13 +67,13 @@ def sizes_reference(
     block += matrices * d * f + inner * bias * (biases != "attention only")
     block += {"two": 2, "one": 1, "none": 0}[norms] * vectors * d
     once = {"right": shared, "never": False, "always": True}[sharing]
-    total += block if once else num_layers * block
+    total += block if once else layers * block
 
-    if pooling == "always" or (pooling in ("asked", "no bias", "a layer") and pooler):
+    if pooling == "always" or (pooling in ("asked", "no bias", "a layer") and has_pooler):
         each = d * d + (0 if pooling == "no bias" else bias * d)
-        total += num_layers * each if pooling == "a layer" else each
+        total += layers * each if pooling == "a layer" else each
     if decoder == "counted":
-        total += vocab_size * e
+        total += vocab * e
     return total
 
 
@@ -111,95 +117,56 @@ def sizes_by_formula(
     return total + hidden_size * hidden_size + hidden_size if pooler else total
 
 
-def sizes_by_shapes(
-    vocab_size: int,
-    hidden_size: int,
-    num_layers: int,
-    intermediate_size: int,
-    max_positions: int = 512,
-    token_types: int = 2,
-    pooler: bool = True,
-    embedding_size: int | None = None,
-    shared: bool = False,
-) -> int:
-    d, f, e = hidden_size, intermediate_size, embedding_size or hidden_size
-    shapes = [(vocab_size, e), (max_positions, e), (token_types, e), (e,), (e,)]
-    if embedding_size:
+def sizes_by_shapes(*sizes: Any) -> int:
+    vocab, d, layers, f, positions, types, pooler, narrow, shared = Sizes(*sizes)
+    e = narrow or d
+    shapes = [(vocab, e), (positions, e), (types, e), (e,), (e,)]
+    if narrow:
         shapes += [(d, e), (d,)]
     block = [(d, d), (d,)] * 4 + [(d,), (d,)] + [(f, d), (f,), (d, f), (d,)] + [(d,), (d,)]
-    shapes += block if shared else block * num_layers
+    shapes += block if shared else block * layers
     if pooler:
         shapes += [(d, d), (d,)]
     return sum(math.prod(shape) for shape in shapes)
 
 
-def sizes_by_modules(
-    vocab_size: int,
-    hidden_size: int,
-    num_layers: int,
-    intermediate_size: int,
-    max_positions: int = 512,
-    token_types: int = 2,
-    pooler: bool = True,
-    embedding_size: int | None = None,
-    shared: bool = False,
-) -> int:
-    d, f, e = hidden_size, intermediate_size, embedding_size or hidden_size
+def sizes_by_modules(*sizes: Any) -> int:
+    vocab, d, layers, f, positions, types, pooler, narrow, shared = Sizes(*sizes)
+    e = narrow or d
 
     def count(*modules: nn.Module) -> int:
         return sum(parameter.numel() for module in modules for parameter in module.parameters())
 
     with torch.device("meta"):
-        total = count(*(nn.Embedding(rows, e) for rows in (vocab_size, max_positions, token_types)), nn.LayerNorm(e))
-        total += 0 if embedding_size is None else count(nn.Linear(e, d))
+        total = count(*(nn.Embedding(rows, e) for rows in (vocab, positions, types)), nn.LayerNorm(e))
+        total += count(nn.Linear(e, d)) if narrow else 0
         block = count(*(nn.Linear(d, d) for _ in range(4)), nn.Linear(d, f), nn.Linear(f, d))
         block += count(nn.LayerNorm(d), nn.LayerNorm(d))
-        total += block * (1 if shared else num_layers)
+        total += block * (1 if shared else layers)
         return total + (count(nn.Linear(d, d)) if pooler else 0)
 
 
-def sizes_by_polynomial(
-    vocab_size: int,
-    hidden_size: int,
-    num_layers: int,
-    intermediate_size: int,
-    max_positions: int = 512,
-    token_types: int = 2,
-    pooler: bool = True,
-    embedding_size: int | None = None,
-    shared: bool = False,
-) -> int:
-    d, f, e = hidden_size, intermediate_size, embedding_size or hidden_size
-    blocks = 1 if shared else num_layers
-    projection = d * (e + 1) if embedding_size else 0
-    rows = vocab_size + max_positions + token_types + 2
+def sizes_by_polynomial(*sizes: Any) -> int:
+    vocab, d, layers, f, positions, types, pooler, narrow, shared = Sizes(*sizes)
+    e = narrow or d
+    blocks = 1 if shared else layers
+    projection = d * (e + 1) if narrow else 0
+    rows = vocab + positions + types + 2
     return e * rows + projection + blocks * (4 * d * d + 2 * d * f + 9 * d + f) + pooler * d * (d + 1)
 
 
-def sizes_by_library(
-    vocab_size: int,
-    hidden_size: int,
-    num_layers: int,
-    intermediate_size: int,
-    max_positions: int = 512,
-    token_types: int = 2,
-    pooler: bool = True,
-    embedding_size: int | None = None,
-    shared: bool = False,
-) -> int:
+def sizes_by_library(*sizes: Any) -> int:
     """A real model on the meta device, counted. A BERT that shares its block is as large as one of a single layer."""
+    vocab, hidden, layers, intermediate, positions, types, pooler, narrow, shared = Sizes(*sizes)
+    groups = 1 if shared else layers  # blocks with weights of their own
     numbers = {
-        "vocab_size": vocab_size, "hidden_size": hidden_size, "num_attention_heads": 1,
-        "intermediate_size": intermediate_size, "max_position_embeddings": max_positions,
-        "type_vocab_size": token_types,
+        "vocab_size": vocab, "hidden_size": hidden, "num_attention_heads": 1, "intermediate_size": intermediate,
+        "max_position_embeddings": positions, "type_vocab_size": types,
     }  # fmt: skip
-    if embedding_size is None:
-        config = BertConfig(num_hidden_layers=1 if shared else num_layers, **numbers)
+    if narrow is None:
+        config = BertConfig(num_hidden_layers=groups, **numbers)
     else:
-        groups = 1 if shared else num_layers
-        config = AlbertConfig(
-            num_hidden_layers=num_layers, num_hidden_groups=groups, embedding_size=embedding_size, **numbers
-        )
+        config = AlbertConfig(num_hidden_layers=layers, num_hidden_groups=groups, embedding_size=narrow, **numbers)
     with torch.device("meta"):
         model = build(config)
     if not pooler:

@@ -25,9 +25,8 @@ def sentence_order_reference(
     """Pairs for sentence order prediction, with knobs; the defaults are section 3.1 of Lan et al. 2020."""
     rng = chance_for(rng, chance)
     pairs = []
-    coins = [rng.random() < 0.5 for _ in documents] if share == "one a document" else []
-    for number, first, second in steps(documents, walk):
-        swap = {"never": False, "always": True}.get(share, coins[number] if coins else rng.random() < 0.5)
+    for number, first, second, coin in steps(documents, walk, rng, share):
+        swap = {"never": False, "always": True}.get(share, coin)
         label = {"1 is swapped": int(swap), "0 is swapped": int(not swap), "always 0": 0}.get(labels, rng.randrange(2))
         if swap and made == "as for NSP":
             second = rng.choice(rng.choice([document for n, document in enumerate(documents) if n != number]))

@@ -25,9 +25,7 @@ def next_sentence_reference(
     """Pairs for next sentence prediction, with knobs; the defaults are section 3.1 of Devlin et al. 2019."""
     rng = chance_for(rng, chance)
     pairs = []
-    coins = [rng.random() < 0.5 for _ in documents] if share == "one a document" else []
-    for number, first, following in steps(documents, walk):
-        coin = coins[number] if coins else rng.random() < 0.5
+    for number, first, following, coin in steps(documents, walk, rng, share):
         is_next = {"always next": True, "always random": False}.get(share, coin)
         if is_next or source == "swapped":
             second = following

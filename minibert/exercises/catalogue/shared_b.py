@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from minibert.classroom.worker import Built, Call
@@ -94,13 +94,13 @@ PAIR_MISTAKES = (
 )  # fmt: skip
 
 
-def steps(documents: Sequence[Sequence[str]], walk: str) -> list[tuple[int, str, str]]:
-    """Document number, sentence and the next one, in order; with the ways to get that wrong."""
-    found = []
+def steps(documents: Sequence[Sequence[str]], walk: str, rng: Any, share: str) -> Iterator[tuple[int, str, str, bool]]:
+    """Document number, sentence, the next one and a coin, in order; with the ways to get that wrong."""
+    coins = [rng.random() < 0.5 for _ in documents] if share == "one a document" else []
     for number, document in enumerate(documents):
         after = {"across": documents[(number + 1) % len(documents)][:1], "round": document[:1]}.get(walk, [])
         joined = [*document, *after]
         last = len(joined) - (2 if walk == "too short" else 1)
         for place in range(0, last, 2 if walk == "by two" else 1):
-            found.append((number, joined[place], joined[place + 1]))
-    return found
+            coin = coins[number] if coins else rng.random() < 0.5
+            yield number, joined[place], joined[place + 1], coin

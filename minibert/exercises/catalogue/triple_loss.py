@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,16 +19,21 @@ from minibert.training import distillation
 IGNORE = -100
 
 
+class Inputs(NamedTuple):
+    """What every answer is called with, in this order."""
+
+    student_logits: Tensor
+    teacher_logits: Tensor
+    labels: Tensor
+    student_hidden: Tensor
+    teacher_hidden: Tensor
+    attention_mask: Tensor
+    temperature: float = 2.0
+    weights: Sequence[float] = (5.0, 2.0, 1.0)
+
+
 def triple_reference(
-    student_logits: Tensor,
-    teacher_logits: Tensor,
-    labels: Tensor,
-    student_hidden: Tensor,
-    teacher_hidden: Tensor,
-    attention_mask: Tensor,
-    temperature: float = 2.0,
-    weights: Sequence[float] = (5.0, 2.0, 1.0),
-    *,
+    *inputs: Any,
     weighing: str = "in order",
     missing: str = "nothing",
     soft_tokens: str = "real",
@@ -41,29 +47,30 @@ def triple_reference(
     empty: str = "0",
 ) -> Tensor:
     """DistilBERT's loss with knobs."""
+    s, t, labels, s_hidden, t_hidden, mask, temperature, weights = Inputs(*inputs)
     heated = 2.0 if heat == "always 2" else temperature
-    soft_mask, cosine_mask = attention_mask, attention_mask
+    soft_mask, cosine_mask = mask, mask
     if soft_tokens == "chosen":
         soft_mask = labels != IGNORE
     if cosine_tokens == "chosen":
         cosine_mask = (labels != IGNORE).long()
     soft = soft_reference(
-        student_logits, teacher_logits, heated, soft_mask, teacher=teacher, factor=factor,
+        s, t, heated, soft_mask, teacher=teacher, factor=factor,
         divergence="kl" if direction == "teacher first" else "swapped",
         padding="counted" if soft_tokens.startswith("all") else "left out",
         average={"all, by texts": "texts", "all, by entries": "entries"}.get(soft_tokens, "tokens"),
     )  # fmt: skip
     cos = cosine_reference(
-        student_hidden, teacher_hidden, cosine_mask, teacher=teacher,
+        s_hidden, t_hidden, cosine_mask, teacher=teacher,
         value="cos" if cosine == "cos" else "1 - cos", over="texts" if cosine == "per text" else "features",
         padding="counted" if cosine_tokens == "all" else "left out",
     )  # fmt: skip
 
-    logits = {"at T": student_logits / heated, "teacher": teacher_logits.detach(),
-              "softmax twice": student_logits.softmax(-1)}.get(masked_lm, student_logits)  # fmt: skip
+    logits = {"at T": s / heated, "teacher": t.detach(),
+              "softmax twice": s.softmax(-1)}.get(masked_lm, s)  # fmt: skip
     words = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORE, reduction="sum")
     chosen = int((labels != IGNORE).sum())
-    count = {"all slots": labels.numel(), "real tokens": int(attention_mask.sum()), "sum": 1}.get(masked_lm, chosen)
+    count = {"all slots": labels.numel(), "real tokens": int(mask.sum()), "sum": 1}.get(masked_lm, chosen)
     words = words / (1 if count == 0 and empty == "0" else count)
 
     a, b, c = (5.0, 2.0, 1.0) if weighing == "fixed" else weights
@@ -72,7 +79,7 @@ def triple_reference(
         "mean": (1 / 3, 1 / 3, 1 / 3), "third of the sum": (a / 3, b / 3, c / 3),
         "sum to 1": tuple(w / (a + b + c) for w in (a, b, c)),
     }.get(weighing, (a, b, c))  # fmt: skip
-    total = 0.0 * (student_logits.sum() + student_hidden.sum())
+    total = 0.0 * (s.sum() + s_hidden.sum())
     if missing != "distillation":
         total = total + a * soft
     if missing != "masked words":
@@ -126,84 +133,51 @@ def triple_by_parts(
     return weights[0] * soft + weights[1] * words + weights[2] * cosine
 
 
-def triple_by_modules(
-    student_logits: Tensor,
-    teacher_logits: Tensor,
-    labels: Tensor,
-    student_hidden: Tensor,
-    teacher_hidden: Tensor,
-    attention_mask: Tensor,
-    temperature: float = 2.0,
-    weights: Sequence[float] = (5.0, 2.0, 1.0),
-) -> Tensor:
-    real = attention_mask == 1
-    log_q = F.log_softmax(student_logits / temperature, dim=-1)[real]
-    p = F.softmax(teacher_logits.detach() / temperature, dim=-1)[real]
+def triple_by_modules(*inputs: Any) -> Tensor:
+    s, t, labels, s_hidden, t_hidden, mask, temperature, weights = Inputs(*inputs)
+    real = mask == 1
+    log_q = F.log_softmax(s / temperature, dim=-1)[real]
+    p = F.softmax(t.detach() / temperature, dim=-1)[real]
     total = weights[0] * nn.KLDivLoss(reduction="batchmean")(log_q, p) * temperature**2
     if (labels != -100).any():
-        total = total + weights[1] * nn.CrossEntropyLoss()(student_logits[labels != -100], labels[labels != -100])
-    s, t = student_hidden[real], teacher_hidden[real].detach()
-    return total + weights[2] * nn.CosineEmbeddingLoss()(s, t, torch.ones(len(s)))
+        total = total + weights[1] * nn.CrossEntropyLoss()(s[labels != -100], labels[labels != -100])
+    a, b = s_hidden[real], t_hidden[real].detach()
+    return total + weights[2] * nn.CosineEmbeddingLoss()(a, b, torch.ones(len(a)))
 
 
-def triple_by_formulas(
-    student_logits: Tensor,
-    teacher_logits: Tensor,
-    labels: Tensor,
-    student_hidden: Tensor,
-    teacher_hidden: Tensor,
-    attention_mask: Tensor,
-    temperature: float = 2.0,
-    weights: Sequence[float] = (5.0, 2.0, 1.0),
-) -> Tensor:
+def triple_by_formulas(*inputs: Any) -> Tensor:
+    s, t, labels, s_hidden, t_hidden, mask, temperature, weights = Inputs(*inputs)
     with torch.no_grad():
-        p = (teacher_logits / temperature).softmax(-1)
-        direction = teacher_hidden / teacher_hidden.norm(dim=-1, keepdim=True)
-    q = (student_logits / temperature).log_softmax(-1)
+        p = (t / temperature).softmax(-1)
+        direction = t_hidden / t_hidden.norm(dim=-1, keepdim=True)
+    q = (s / temperature).log_softmax(-1)
     divergence = (p * (p.log() - q)).sum(-1)
-    angle = 1 - (student_hidden * direction).sum(-1) / student_hidden.norm(dim=-1)
+    angle = 1 - (s_hidden * direction).sum(-1) / s_hidden.norm(dim=-1)
     chosen = labels != -100
-    picked = student_logits.log_softmax(-1).gather(-1, labels.clamp(min=0)[..., None]).squeeze(-1)
+    picked = s.log_softmax(-1).gather(-1, labels.clamp(min=0)[..., None]).squeeze(-1)
     parts = (
-        temperature**2 * (divergence * attention_mask).sum() / attention_mask.sum(),
+        temperature**2 * (divergence * mask).sum() / mask.sum(),
         -(picked * chosen).sum() / chosen.sum().clamp(min=1),
-        (angle * attention_mask).sum() / attention_mask.sum(),
+        (angle * mask).sum() / mask.sum(),
     )
     return sum(w * part for w, part in zip(weights, parts, strict=True))
 
 
-def triple_by_loop(
-    student_logits: Tensor,
-    teacher_logits: Tensor,
-    labels: Tensor,
-    student_hidden: Tensor,
-    teacher_hidden: Tensor,
-    attention_mask: Tensor,
-    temperature: float = 2.0,
-    weights: Sequence[float] = (5.0, 2.0, 1.0),
-) -> Tensor:
+def triple_by_loop(*inputs: Any) -> Tensor:
+    s, t, labels, s_hidden, t_hidden, mask, temperature, weights = Inputs(*inputs)
     soft, words, cosines = [], [], []
-    for b, s in attention_mask.nonzero().tolist():
-        p = (teacher_logits[b, s].detach() / temperature).softmax(0)
-        soft.append(temperature**2 * (p * (p.log() - (student_logits[b, s] / temperature).log_softmax(0))).sum())
-        cosines.append(1 - F.cosine_similarity(student_hidden[b, s], teacher_hidden[b, s].detach(), dim=0))
-        if labels[b, s] != -100:
-            words.append(-student_logits[b, s].log_softmax(0)[labels[b, s]])
+    for at in map(tuple, mask.nonzero().tolist()):
+        p = (t[at].detach() / temperature).softmax(0)
+        soft.append(temperature**2 * (p * (p.log() - (s[at] / temperature).log_softmax(0))).sum())
+        cosines.append(1 - F.cosine_similarity(s_hidden[at], t_hidden[at].detach(), dim=0))
+        if labels[at] != -100:
+            words.append(-s[at].log_softmax(0)[labels[at]])
     parts = [torch.stack(part).mean() if part else torch.zeros(()) for part in (soft, words, cosines)]
     return weights[0] * parts[0] + weights[1] * parts[1] + weights[2] * parts[2]
 
 
-def triple_by_library(
-    student_logits: Tensor,
-    teacher_logits: Tensor,
-    labels: Tensor,
-    student_hidden: Tensor,
-    teacher_hidden: Tensor,
-    attention_mask: Tensor,
-    temperature: float = 2.0,
-    weights: Sequence[float] = (5.0, 2.0, 1.0),
-) -> Tensor:
-    tensors = (student_logits, teacher_logits, labels, student_hidden, teacher_hidden, attention_mask)
+def triple_by_library(*inputs: Any) -> Tensor:
+    *tensors, temperature, weights = Inputs(*inputs)
     return distillation.triple_loss(*tensors, temperature=temperature, weights=tuple(weights)).total
 
 
