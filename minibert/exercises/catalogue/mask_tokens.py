@@ -1,8 +1,9 @@
 """Masking for masked language modelling.
 
-Masking is random, so the answers' statistics are compared, and what must hold for each single token. The views below
-say what is looked at. Each has two kinds of entries: shares, which may differ by the exercise's tolerance (at least
-five standard errors of the difference of two right answers); and sentences with yes and no, which may not differ.
+Masking is random, so the checker compares an answer's statistics, and what must be true of each single token. The
+functions seen_of_masking and shares_of_masking choose what is compared. There are two kinds of entries: shares, which
+may differ by the exercise's tolerance (about five standard errors of the difference of two right answers, or more),
+and statements that are true or false, which must be the same.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ PAD, CLS, SEP, MASK, VOCABULARY = 0, 1, 2, 3, 40
 
 
 def texts(count: int, length: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Ids (count, length), [CLS] word ... word [SEP] and some padding, and where the words are. Words are 10 to 29."""
+    """Ids (count, length) of [CLS] word ... word [SEP] and some padding, and where the words are: ids 10 to 29."""
     ids = randint(10, 30, (count, length), seed=seed)
     ids[:, 0] = CLS
     for row in range(count):
@@ -34,7 +35,7 @@ def texts(count: int, length: int, seed: int) -> tuple[Tensor, Tensor]:
 FEW, FEW_WORDS = texts(25, 40, seed=1)
 MANY, MANY_WORDS = texts(900, 400, seed=2)
 MANY_IDS = set(MANY.unique().tolist())
-# Of 100 chosen tokens, how many become [MASK] and how many a random token; the others stay.
+# Of 100 chosen tokens: how many become [MASK], and how many become a random token. The others stay.
 FATES = {"80/10/10": (80, 10), "81/10/9": (81, 10), "72/10/18": (72, 10), "80/2/18": (80, 2), "100/0/0": (100, 0),
          "80/20/0": (80, 20), "80/0/20": (80, 0), "10/80/10": (10, 80)}  # fmt: skip
 
@@ -58,7 +59,7 @@ def mask_tokens_reference(
     in_place: bool = False,
     order: str = "ids, labels",
 ) -> tuple[Tensor, Tensor]:
-    """Masking with knobs; the defaults are section 3.1 of Devlin et al. 2019."""
+    """Masking with knobs; the defaults follow section 3.1 of Devlin et al. 2019."""
     if chance == "fixed seed":
         generator = torch.Generator().manual_seed(0)
     elif chance == "torch's own":
@@ -101,32 +102,32 @@ def mask_tokens_probes() -> list[Probe]:
 
 
 def seen_of_masking(output: Any) -> Mapping[str, Any]:
-    """What is looked at in the outcome of a masking probe. Raises for what is not pairs of whole numbers (B, S)."""
+    """What is compared in a masking probe's output. Raises an error if that is not pairs of tensors (B, S)."""
     if isinstance(output[0], Tensor):
         return shares_of_masking(*output)
     (masked, labels), same, other = output
     if masked.shape != FEW.shape or labels.shape != FEW.shape:
         raise ValueError
-    if masked.min() < 0:  # no id: most likely these are the labels
-        return {"the lowest of masked_ids": str(int(masked.min()))}
+    if masked.min() < 0:  # not an id: these are probably the labels
+        return {"the lowest number in masked_ids": str(int(masked.min()))}
     lowest = labels.min()
     whole = not masked.is_floating_point() and not labels.is_floating_point()
     has_label = labels != lowest
     changed = masked != FEW
     stays = has_label & ~changed
     return {
-        "both are whole numbers": whole,
-        "the label where there is nothing to guess": str(int(lowest)),
+        "both hold integers": whole,
+        "the label where there is nothing to predict": str(int(lowest)),
         "labels are the original ids": bool((labels == FEW)[has_label].all()),
-        "every text has a mask of its own": bool((has_label[:8] != has_label[8:16]).any()),  # alike in length
-        "something that may not be chosen has a label": bool((has_label & ~FEW_WORDS).any()),
-        "something that may not be chosen is changed": bool((changed & ~FEW_WORDS).any()),
-        "something is changed but has no label": bool((changed & ~has_label).any()),
-        # A random id is the old one now and then, so that a few stay in any case.
-        "some stay and have a label": bool(stays.sum() > 0.03 * has_label.sum()),
-        "something changes into another word and has a label": bool((changed & (masked != MASK) & has_label).any()),
-        "the same seed gives the same": torch.equal(masked, same[0]) and torch.equal(labels, same[1]),
-        "another seed gives the same": torch.equal(masked, other[0]),
+        "each text has its own mask": bool((has_label[:8] != has_label[8:16]).any()),  # of the same lengths
+        "a token that may not be chosen has a label": bool((has_label & ~FEW_WORDS).any()),
+        "a token that may not be chosen is changed": bool((changed & ~FEW_WORDS).any()),
+        "a token is changed but has no label": bool((changed & ~has_label).any()),
+        # A random id is sometimes the original one, so a few tokens always stay.
+        "some tokens stay and have a label": bool(stays.sum() > 0.03 * has_label.sum()),
+        "a token becomes another word and has a label": bool((changed & (masked != MASK) & has_label).any()),
+        "the same seed gives the same result": torch.equal(masked, same[0]) and torch.equal(labels, same[1]),
+        "another seed gives the same result": torch.equal(masked, other[0]),
     }
 
 
@@ -134,29 +135,29 @@ def shares_of_masking(masked: Tensor, labels: Tensor) -> Mapping[str, Any]:
     if masked.shape != MANY.shape or labels.shape != MANY.shape:
         raise ValueError
     if masked.min() < 0:
-        return {"the lowest of masked_ids": str(int(masked.min()))}
+        return {"the lowest number in masked_ids": str(int(masked.min()))}
     chosen = (labels != labels.min()) & MANY_WORDS
     before, after = MANY[chosen], masked[chosen].long()
     stays = after == before
     number = max(len(before), 1)
     kept = int(stays.sum())
-    found = torch.bincount(after[~stays], minlength=VOCABULARY)  # how often each id has come in
+    found = torch.bincount(after[~stays], minlength=VOCABULARY)  # how often each id was put in
     hidden, others = int(found[MASK]), found.clone()
     others[MASK] = 0
     words = others.nonzero().flatten().tolist()
     seen = {
-        "every text has a mask of its own": not torch.equal(chosen[0], chosen[80]),  # alike in length
+        "each text has its own mask": not torch.equal(chosen[0], chosen[80]),  # of the same length
         "there is more than one random id": len(words) != 1,
-        "share of the chosen that becomes [MASK]": hidden / number,
+        "share of the chosen tokens that become [MASK]": hidden / number,
     }
-    if seen["every text has a mask of its own"]:  # one mask for all has few draws, and its share is left to chance
-        seen["share that is chosen"] = number / int(MANY_WORDS.sum())
-    if seen["there is more than one random id"]:  # of a single one, chance says whether it is in the texts as well
+    if seen["each text has its own mask"]:  # one mask for all has few draws, so its share varies too much
+        seen["share of the tokens that are chosen"] = number / int(MANY_WORDS.sum())
+    if seen["there is more than one random id"]:  # whether a single one is in the texts as well is left to chance
         seen |= {
-            "share of the chosen that becomes another token": int(others.sum()) / number,
-            "share of the chosen that stays": kept / number,
+            "share of the chosen tokens that become another token": int(others.sum()) / number,
+            "share of the chosen tokens that stay": kept / number,
             "the lowest and the highest random id": f"{words[0]} and {words[-1]}" if words else "none",
-            "ids that are in no text come up": any(word not in MANY_IDS for word in words),
+            "some random ids are in no text": any(word not in MANY_IDS for word in words),
         }
     return seen
 
@@ -171,7 +172,7 @@ def mask_tokens(
 ) -> tuple[Tensor, Tensor]:
     chosen = may_be_chosen & (torch.rand(input_ids.shape, generator=generator) < rate)
     labels = input_ids.masked_fill(~chosen, -100)
-    # One draw decides on each token: up to 0.8 it becomes [MASK], up to 0.9 a random token, beyond it stays.
+    # One draw decides: below 0.8 the token becomes [MASK], from 0.8 to 0.9 a random token, above 0.9 it stays.
     fate = torch.rand(input_ids.shape, generator=generator)
     random_ids = torch.randint(vocab_size, input_ids.shape, generator=generator)
     masked = input_ids.masked_fill(chosen & (fate < 0.8), mask_id)
@@ -191,14 +192,14 @@ def mask_tokens_by_two_draws(input_ids, may_be_chosen, mask_id, vocab_size, rate
     labels[~chosen] = -100
     hidden = torch.bernoulli(torch.full(labels.shape, 0.8), generator=generator).bool() & chosen
     masked[hidden] = mask_id
-    # Half of what is left over is 10% of all.
+    # Half of the remaining 20% is 10% of all.
     other = torch.bernoulli(torch.full(labels.shape, 0.5), generator=generator).bool() & chosen & ~hidden
     masked[other] = torch.randint(vocab_size, (int(other.sum()),), generator=generator)
     return [masked, labels]
 
 
 def mask_tokens_by_shuffling(input_ids, may_be_chosen, mask_id, vocab_size, rate=0.15, generator=None):
-    """The places are shuffled, and the first of them taken, as the released code does it, over the whole batch."""
+    """The tokens are shuffled and the first of them taken, as in the released code, but over the whole batch."""
     flat = input_ids.flatten()
     places = may_be_chosen.flatten().nonzero().flatten()
     places = places[torch.randperm(len(places), generator=generator)][: round(rate * len(places))]
@@ -212,7 +213,7 @@ def mask_tokens_by_shuffling(input_ids, may_be_chosen, mask_id, vocab_size, rate
 
 
 def mask_tokens_by_one_number(input_ids, may_be_chosen, mask_id, vocab_size, rate=0.15, generator=None):
-    """A single number for each token decides both whether it is chosen and what becomes of it."""
+    """A single number for each token decides both whether it is chosen and what happens to it."""
     number = torch.rand(input_ids.shape, generator=generator, dtype=torch.float64) / rate
     others = (torch.rand(input_ids.shape, generator=generator, dtype=torch.float64) * vocab_size).long()
     number = number.masked_fill(~may_be_chosen, 2.0)
@@ -227,18 +228,18 @@ EXERCISE = Exercise(
     function="mask_tokens",
     signature="input_ids, may_be_chosen, mask_id, vocab_size, rate=0.15, generator=None",
     task=(
-        "Take tokens out of a text for the model to guess.\n\n"
-        "- `input_ids`: (B, S), whole numbers below V. They belong to the caller: leave them as they are\n"
+        "Hide tokens of a text for the model to predict.\n\n"
+        "- `input_ids`: (B, S), integers below V. They belong to the caller: do not change them\n"
         "- `may_be_chosen`: (B, S) booleans, False for special tokens and padding, which are never chosen\n"
         "- `mask_id`: the id of [MASK]. `vocab_size`: V\n"
-        "- `rate`: with this probability each token that may be chosen is chosen (or just this share of them, drawn "
-        "at random: both will do)\n"
-        "- of the chosen, 80% become `mask_id`, 10% a random id from 0 to V - 1, drawn for each token anew and any of "
-        "them as likely as the others, and 10% stay as they are\n"
-        "- `generator`: hand it on to each function of torch that draws (`generator=generator`). All chance comes "
-        "from it: the same seed gives the same result, another seed another one\n"
-        "- returns two tensors (B, S), `masked_ids` and `labels`. Labels hold the original id of **every** chosen "
-        "token, also of those that stay, and -100 elsewhere."
+        "- `rate`: the probability with which each token that may be chosen is chosen (it is also right to choose "
+        "exactly this share of them at random)\n"
+        "- of the chosen tokens, 80% become `mask_id`, 10% become a random id from 0 to V - 1 (drawn separately for "
+        "each token, all ids equally likely) and 10% stay as they are\n"
+        "- `generator`: pass it to every torch function that draws random numbers (`generator=generator`). All "
+        "randomness comes from it: the same seed gives the same result, and another seed gives a different one\n"
+        "- returns two tensors (B, S), `masked_ids` and `labels`. The labels hold the original id of **every** chosen "
+        "token, including those that stay as they are, and -100 elsewhere."
     ),
     source="Devlin et al. 2019, section 3.1, task 1, and appendix A.1",
     reference=mask_tokens_reference,
@@ -248,72 +249,73 @@ EXERCISE = Exercise(
     view=seen_of_masking,
     tolerance=0.004,
     mistakes=(
-        Mistake("81-10-9", "fates", "81/10/9", "81% become [MASK], 10% a random token and 9% stay",
-                "that comes of two draws: first 10% at random, then 90% of the others; one draw decides, or the "
-                "second has other odds",
-                "Take 1000 chosen tokens and work out with pencil and paper how many your code sends each way."),
-        Mistake("random-over-masked", "fates", "72/10/18", "72% become [MASK], 10% a random token and 18% stay",
-                "your 10% are drawn from all chosen tokens, and where they fall on [MASK] they replace it; draw once",
-                "Take 1000 chosen tokens and work out with pencil and paper how many your code sends each way."),
-        Mistake("random-too-rare", "fates", "80/2/18", "80% become [MASK], but only 2% a random token",
-                "10% of the 20% that are left over is 2% of all; take half of them",
-                "Take 1000 chosen tokens and work out with pencil and paper how many your code sends each way."),
+        Mistake("81-10-9", "fates", "81/10/9", "81% become [MASK], 10% become a random token and 9% stay",
+                "this happens with two draws, first 10% for the random tokens and then 90% of the rest for [MASK]; "
+                "let one draw decide, or use other odds for the second",
+                "Take 1000 chosen tokens and work out on paper how many of them your code sends each way."),
+        Mistake("random-over-masked", "fates", "72/10/18", "72% become [MASK], 10% become a random token and 18% stay",
+                "your 10% are drawn from all chosen tokens, so some of them replace a [MASK]; draw once",
+                "Take 1000 chosen tokens and work out on paper how many of them your code sends each way."),
+        Mistake("random-too-rare", "fates", "80/2/18", "80% become [MASK], but only 2% become a random token",
+                "10% of the remaining 20% is 2% of all; take half of the remaining tokens",
+                "Take 1000 chosen tokens and work out on paper how many of them your code sends each way."),
         Mistake("always-mask", "fates", "100/0/0", "every chosen token becomes [MASK]",
-                "[MASK] never stands in real text, and the model would learn to care for it alone"),
+                "[MASK] never occurs in real text, and the model would learn to care about [MASK] alone"),
         Mistake("never-kept", "fates", "80/20/0", "no chosen token stays as it is",
-                "the model would learn that what it sees is always wrong; 10% stay, and have a label all the same"),
+                "the model would learn that the token it sees is always wrong; 10% stay, and they have a label too"),
         Mistake("never-random", "fates", "80/0/20", "no chosen token becomes a random one",
-                "the model would learn that what it sees is always right, apart from [MASK]"),
-        Mistake("mask-and-random-exchanged", "fates", "10/80/10", "80% become a random token, and 10% [MASK]",
-                "it is to be the other way round"),
+                "the model would learn that the token it sees is always right, except for [MASK]"),
+        Mistake("mask-and-random-exchanged", "fates", "10/80/10", "80% become a random token, and 10% become [MASK]",
+                "it should be the other way round"),
         Mistake("may-be-chosen-ignored", "among", "all", "special tokens and padding are chosen as well",
-                "the model spends its time on guessing [CLS] and padding; combine the draw with may_be_chosen"),
-        Mistake("may-be-chosen-inverted", "among", "others", "you choose just those tokens that may not be chosen",
-                "True means that it may"),
+                "the model spends its time on predicting [CLS] and padding; combine the draw with may_be_chosen"),
+        Mistake("may-be-chosen-inverted", "among", "others", "you choose exactly the tokens that may not be chosen",
+                "True means that a token may be chosen"),
         Mistake("rate-is-of-mask", "share", "of [MASK]", "the share that becomes [MASK] is `rate` of all tokens",
-                "then more than `rate` are chosen; it is 80% of the chosen ones that become [MASK]"),
+                "then more than `rate` are chosen; [MASK] is for 80% of the chosen tokens"),
         Mistake("rate-always-15", "share", "always 0.15", "15% are chosen, whatever `rate` says",
-                "the argument does nothing; compare with `rate`"),
+                "the argument has no effect; compare with `rate`"),
         Mistake("generator-ignored", "chance", "torch's own", "you do not draw from the generator",
-                "the same seed gives another mask each time, and no run can be repeated; hand it to each function "
-                "that draws"),
+                "the same seed gives a different mask each time, and no experiment can be repeated; pass the "
+                "generator to each function that draws"),
         Mistake("always-the-same-mask", "chance", "fixed seed", "every call gives the same mask",
-                "each epoch hides the same words, and the others are never learned; do not set a seed inside"),
-        Mistake("one-mask-for-all-texts", "chance", "one row", "all texts of the batch have one mask",
-                "the draw has the shape (S,); it is to be (B, S)"),
+                "each epoch hides the same words, and the others are never learned; do not set a seed inside the "
+                "function"),
+        Mistake("one-mask-for-all-texts", "chance", "one row", "all texts of the batch have the same mask",
+                "the draw has the shape (S,); it should be (B, S)"),
         Mistake("last-id-never-drawn", "ids", "last left out", "the last id of the vocabulary is never drawn",
-                "torch.randint leaves its upper end out by itself: no - 1"),
-        Mistake("too-few-random-ids", "ids", "few", "the random ids come from the first half of the vocabulary only",
-                "any of the V ids is as likely as the others"),
-        Mistake("one-random-id", "ids", "one", "one random id stands in all places",
-                "draw as many as there are tokens"),
+                "torch.randint already leaves out its upper bound, so do not subtract 1"),
+        Mistake("too-few-random-ids", "ids", "few", "the random ids come only from the first half of the vocabulary",
+                "all V ids should be equally likely"),
+        Mistake("one-random-id", "ids", "one", "the same random id is used everywhere",
+                "draw as many ids as there are tokens"),
         Mistake("random-ids-of-the-batch", "ids", "of the batch", "the random ids are taken from the texts themselves",
-                "frequent words come more often; draw from the whole vocabulary"),
-        Mistake("labels-only-at-mask", "labelled", "[MASK] only", "there are labels only where [MASK] stands",
+                "frequent words come up more often; draw from the whole vocabulary"),
+        Mistake("labels-only-at-mask", "labelled", "[MASK] only", "there are labels only where a token became [MASK]",
                 "the model never learns to doubt what it sees; every chosen token has a label"),
         Mistake("labels-only-where-changed", "labelled", "changed", "there are labels only where the token has changed",
-                "those that stay are to be guessed as well; every chosen token has a label"),
+                "the tokens that stay should be predicted as well; every chosen token has a label"),
         Mistake("labels-everywhere", "labelled", "all", "every token has a label",
-                "copying what it sees is most of what the model learns; -100 where nothing was chosen"),
-        Mistake("labels-inverted", "labelled", "not chosen", "there are labels just where nothing was chosen",
-                "the model learns to copy; -100 belongs where nothing was chosen"),
-        Mistake("minus-1", "elsewhere", -1, "you mark what is not to be guessed by -1",
-                "torch's cross-entropy leaves out -100, and stops at -1"),
-        Mistake("zero", "elsewhere", 0, "you mark what is not to be guessed by 0",
-                "0 is the id of a token, which would be learned everywhere; it is -100"),
+                "the model mostly learns to copy what it sees; use -100 where nothing was chosen"),
+        Mistake("labels-inverted", "labelled", "not chosen", "there are labels exactly where nothing was chosen",
+                "the model learns to copy; use -100 where nothing was chosen"),
+        Mistake("minus-1", "elsewhere", -1, "you use -1 where there is nothing to predict",
+                "torch's cross-entropy ignores -100, and stops with an error at -1"),
+        Mistake("zero", "elsewhere", 0, "you use 0 where there is nothing to predict",
+                "0 is the id of a token, which the model would learn to predict everywhere; use -100"),
         Mistake("labels-masked", "kept", "masked", "the labels are taken after the masking",
-                "the answer to [MASK] is then [MASK]; take the original ids",
+                "then the right answer at [MASK] is [MASK]; take the original ids",
                 "Which comes first in your code: the labels or the masking?"),
         Mistake("in-place", "in_place", True, "you change input_ids in place",
-                "the caller's text is lost, and the next epoch masks what is masked already; work on a copy",
+                "the caller's text is lost, and the next epoch masks a text that is already masked; work on a copy",
                 "Look at input_ids after the call."),
         Mistake("results-exchanged", "order", "labels, ids", "you return the labels first",
-                "it is to be masked_ids, labels"),
+                "it should be masked_ids, labels"),
     ),
     hints=Hints(
-        "Two questions to each token, one after the other: is it chosen? And if so, what becomes of it?",
-        "A uniform number from 0 to 1 is below p with probability p: that chooses. A second one, drawn once, "
-        "falls below 0.8, between 0.8 and 0.9, or above: that is the fate, and the three exclude each other.",
+        "Ask two questions about each token, one after the other: is it chosen? And if so, what happens to it?",
+        "A uniform random number from 0 to 1 is below p with probability p: use one to choose. Use a second one to "
+        "decide what happens: it is below 0.8, from 0.8 to 0.9, or above 0.9. Only one of the three is possible.",
         "chosen = may_be_chosen ∧ (u < rate); [MASK] where chosen ∧ v < 0.8; random where chosen ∧ 0.8 ≤ v < 0.9; "
         "labels = ids where chosen, else −100.",
         "chosen = may_be_chosen & (torch.rand(..., generator=generator) < rate)\n"

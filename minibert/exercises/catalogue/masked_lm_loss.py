@@ -13,10 +13,10 @@ from minibert.exercises.probes import randint, randn
 
 
 def word_loss(logits: Tensor, labels: Tensor, over: str, counts: str, put_in: str, empty: str) -> Tensor:
-    """The masked-lm loss with knobs, shared by two exercises."""
+    """The masked language modelling loss with knobs, for two exercises."""
     if put_in == "softmax":
         logits = logits.softmax(-1)
-    if counts in ("ignore 0", "ignore -1"):  # where there is a -100, torch stops here
+    if counts in ("ignore 0", "ignore -1"):  # torch stops here with an error if there is a -100
         ignored = {"ignore 0": 0, "ignore -1": -1}[counts]
         F.cross_entropy(logits.flatten(0, -2), labels.flatten(), ignore_index=ignored)
     if put_in == "probability":
@@ -53,33 +53,37 @@ def word_loss(logits: Tensor, labels: Tensor, over: str, counts: str, put_in: st
 
 WORD_MISTAKES = (
     Mistake("mean-over-all-slots", "over", "slots", "you divide by all B · S tokens",
-            "the loss, and with it each step, is the smaller the fewer tokens are masked; divide by the number of "
+            "the fewer tokens are masked, the smaller the loss and every training step; divide by the number of "
             "labels that are not -100"),
     Mistake("summed", "over", "sum", "you sum the losses of the tokens",
             "the loss grows with the batch; divide by the number of labels that are not -100"),
-    Mistake("mean-over-texts", "over", "texts", "you take the mean of each text first, and then that of the texts",
-            "a word of a text with few labels counts more than others; divide once, by the number of all labels"),
+    Mistake("mean-over-texts", "over", "texts", "you average over each text first, and then over the texts",
+            "a word in a text with few labels counts more than others; divide once, by the number of all labels"),
     Mistake("label-0-ignored", "counts", "above 0", "a label of 0 is not counted",
-            "0 is a token like others; only -100 is left out"),
-    Mistake("minus-100-as-class-0", "counts", "all as class 0", "where there is no label you count class 0 as right",
-            "the model learns to say token 0 nearly everywhere; leave those places out"),
-    Mistake("softmax-twice", "put_in", "softmax", "you apply a softmax before the cross-entropy, which has its own",
-            "applied twice it is nearly flat, and the loss never comes near 0; hand the logits in"),
-    Mistake("log-missing", "put_in", "probability", "you take probabilities and not their logarithms",
-            "a sure mistake costs hardly more than a doubtful one; it is -log p"),
-    Mistake("softmax-missing", "put_in", "raw", "you pick the logits themselves, without a log-softmax",
-            "the loss can be made as low as one likes by raising all logits; normalise over the vocabulary first"),
+            "0 is the id of a token like any other; only -100 is ignored"),
+    Mistake("minus-100-as-class-0", "counts", "all as class 0",
+            "where there is no label, you count class 0 as the right answer",
+            "the model learns to predict token 0 nearly everywhere; ignore the tokens without a label"),
+    Mistake("softmax-twice", "put_in", "softmax",
+            "you apply a softmax before the cross-entropy, which applies one itself",
+            "after two softmaxes the probabilities are nearly equal, and the loss never comes near 0; pass in the "
+            "logits"),
+    Mistake("log-missing", "put_in", "probability", "you take the probabilities and not their logarithms",
+            "a confident mistake costs hardly more than a hesitant one; the loss is -log p"),
+    Mistake("softmax-missing", "put_in", "raw", "you take the logits themselves, without a log-softmax",
+            "raising all logits lowers the loss without limit; normalise over the vocabulary first"),
     Mistake("logits-reshaped", "put_in", "reshaped", "the logits are reshaped to (B, V, S) and not transposed",
-            "a reshape keeps the numbers in their order, so that words and places are mixed up; use transpose(1, 2), "
-            "or flatten to (B·S, V)"),
-    Mistake("softmax-over-positions", "put_in", "over positions", "your softmax runs over the positions",
-            "the places of a text compete for a word; the words are to compete for a place: the last axis"),
-    Mistake("sign", "put_in", "sign", "the sign is missing",
-            "log p is below 0, and training would make it lower still; the loss is -log p"),
+            "a reshape keeps the numbers in their order, so the vocabulary and the tokens are mixed up; use "
+            "transpose(1, 2), or flatten to (B·S, V)"),
+    Mistake("softmax-over-positions", "put_in", "over positions", "your softmax is taken over the tokens of a text",
+            "then the tokens compete for each word; take it over the last axis, so that the words of the vocabulary "
+            "compete for each token"),
+    Mistake("sign", "put_in", "sign", "the minus sign is missing",
+            "log p is below 0, and training would make it even lower; the loss is -log p"),
 )  # fmt: skip
 NAN_WITHOUT_LABELS = Mistake(
-    "nan-without-labels", "empty", "nan", "without a single label the loss of the words is NaN",
-    "a mean over nothing is 0/0, and one such batch spoils all weights; it is to be 0",
+    "nan-without-labels", "empty", "nan", "the loss of the words is NaN if there is no label at all",
+    "a mean over nothing is 0/0, and one such batch spoils all weights; it should be 0",
     "What is the mean of no numbers at all?",
 )  # fmt: skip
 
@@ -93,7 +97,7 @@ def masked_lm_loss_reference(
     put_in: str = "logits",
     empty: str = "0",
 ) -> Tensor:
-    """The masked-lm loss with knobs; the defaults are the released code of Devlin et al. 2019."""
+    """The masked language modelling loss with knobs; the defaults follow the released code of Devlin et al. 2019."""
     return word_loss(logits, labels, over, counts, put_in, empty)
 
 
@@ -117,7 +121,7 @@ def masked_lm_loss_probes() -> list[Probe]:
 def masked_lm_loss(logits: Tensor, labels: Tensor) -> Tensor:
     counted = labels != -100
     if not counted.any():
-        return logits.sum() * 0.0  # 0, and still part of the graph
+        return logits.sum() * 0.0  # 0, but still part of the graph
     return F.cross_entropy(logits[counted], labels[counted])
 
 
@@ -144,15 +148,17 @@ def masked_lm_loss_by_loop(logits: Tensor, labels: Tensor) -> Tensor:
 EXERCISE = Exercise(
     name="masked-lm-loss",
     topic="masking",
-    title="The loss of masked language modelling",
+    title="The masked language modelling loss",
     function="masked_lm_loss",
     signature="logits, labels",
     task=(
-        "How far off are the model's guesses? The mean cross-entropy over the tokens that were to be guessed.\n\n"
-        "- `logits`: (B, S, V), the scores of all words, before any softmax\n"
-        "- `labels`: (B, S), the right id where there is something to guess, -100 elsewhere. 0 is an id like others\n"
-        "- returns one number (a tensor of no axes), in nats: the mean of -log p(label) over all labels of the "
-        "batch that are not -100, each with the same weight. Without any such label it is 0, never NaN."
+        "How wrong are the model's predictions? Compute the mean cross-entropy over the tokens that it had to "
+        "predict.\n\n"
+        "- `logits`: (B, S, V), the scores of all words in the vocabulary, before any softmax\n"
+        "- `labels`: (B, S), the right id where there is something to predict, -100 elsewhere. 0 is an id like any "
+        "other\n"
+        "- returns one number (a tensor without axes), in nats: the mean of -log p(label) over all labels of the batch "
+        "that are not -100, all with the same weight. Without any such label it is 0, never NaN."
     ),
     source="Devlin et al. 2019, section 3.1, task 1",
     reference=masked_lm_loss_reference,
@@ -164,19 +170,20 @@ EXERCISE = Exercise(
         Mistake("divided-by-texts", "over", "batch", "you divide by the number of texts",
                 "the loss grows with the number of labels in a text; divide by the number of labels"),
         Mistake("mean-over-texts-with-labels", "over", "texts with labels",
-                "you take the mean of each text that has labels, and then the mean over these texts",
-                "a word of a text with few labels counts more than others; divide once, by the number of all labels"),
-        Mistake("ignore-index-0", "counts", "ignore 0", "ignore_index is 0",
-                "label 0 is never trained, and at -100 torch stops; what does not count is marked by -100"),
-        Mistake("ignore-index-minus-1", "counts", "ignore -1", "ignore_index is -1",
-                "torch stops at -100, which is no class; what does not count is marked by -100"),
+                "you average over each text that has labels, and then over these texts",
+                "a word in a text with few labels counts more than others; divide once, by the number of all labels"),
+        Mistake("ignore-index-0", "counts", "ignore 0", "your ignore_index is 0",
+                "label 0 is never trained, and torch stops with an error at -100; what does not count is marked by "
+                "-100"),
+        Mistake("ignore-index-minus-1", "counts", "ignore -1", "your ignore_index is -1",
+                "torch stops with an error at -100, which is not a class; what does not count is marked by -100"),
         NAN_WITHOUT_LABELS,
     ),
     hints=Hints(
         "How many numbers go into the mean? Count the labels that are not -100.",
-        "F.cross_entropy wants (N, V) and (N,), has its softmax inside, and leaves out -100 by itself. But its mean "
+        "F.cross_entropy takes (N, V) and (N,), applies the softmax itself, and ignores -100 by default. But its mean "
         "over nothing is NaN.",
-        "loss = −(1/M) Σ log softmax(logits)[label], over the M places with a label; 0 if M = 0.",
+        "loss = −(1/M) Σ log softmax(logits)[label], over the M tokens with a label; 0 if M = 0.",
         "counted = labels != ...\nif not counted.any():\n    return ...\n"
         "return F.cross_entropy(logits[...], labels[...])",
     ),

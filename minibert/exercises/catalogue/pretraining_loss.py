@@ -1,4 +1,4 @@
-"""BERT's pre-training loss: masked words and pairs of sentences, added."""
+"""BERT's pre-training loss: the loss of the masked words plus that of the sentence pairs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def pretraining_loss_reference(
     pair_in: str = "logits",
     total: str = "sum",
 ) -> Tensor:
-    """BERT's pre-training loss with knobs; the defaults are appendix A.2 of Devlin et al. 2019."""
+    """BERT's pre-training loss with knobs; the defaults follow appendix A.2 of Devlin et al. 2019."""
     words = word_loss(word_logits, word_labels, over, counts, put_in, empty)
     if pair_in == "softmax":
         pair_logits = pair_logits.softmax(-1)
@@ -57,14 +57,14 @@ def pretraining_loss_probes() -> list[Probe]:
         Probe("both kinds of labels", Call((words, LABELS, pairs, torch.tensor([0, 1, 0])), grads=(0, 2)), axes),
         Probe("all pairs of label 0", Call((words, LABELS, pairs, torch.tensor([0, 0, 0]))), axes),
         Probe("all pairs of label 1", Call((words, LABELS, pairs, torch.tensor([1, 1, 1]))), axes),
-        Probe("no word to guess", Call((words, NO_LABELS, pairs, torch.tensor([1, 0, 0]))), axes),
+        Probe("no word to predict", Call((words, NO_LABELS, pairs, torch.tensor([1, 0, 0]))), axes),
     ]
 
 
 def pretraining_loss(word_logits: Tensor, word_labels: Tensor, pair_logits: Tensor, pair_labels: Tensor) -> Tensor:
     counted = word_labels != -100
     words = F.cross_entropy(word_logits[counted], word_labels[counted], reduction="sum") / max(int(counted.sum()), 1)
-    pairs = F.cross_entropy(pair_logits, pair_labels)  # a call of its own: here every label counts, 0 as well
+    pairs = F.cross_entropy(pair_logits, pair_labels)  # a separate call: here every label counts, also 0
     return words + pairs
 
 
@@ -93,7 +93,7 @@ def pretraining_loss_by_logs(
 def pretraining_loss_by_difference(
     word_logits: Tensor, word_labels: Tensor, pair_logits: Tensor, pair_labels: Tensor
 ) -> Tensor:
-    # With two classes the cross-entropy is a logistic loss of the difference of the scores.
+    # With two classes the cross-entropy is a logistic loss of the difference between the scores.
     pairs = F.softplus((pair_logits[:, 0] - pair_logits[:, 1]) * (2 * pair_labels - 1)).sum() / len(pair_labels)
     words = [
         torch.logsumexp(scores, 0) - scores[label]
@@ -110,13 +110,13 @@ EXERCISE = Exercise(
     function="pretraining_loss",
     signature="word_logits, word_labels, pair_logits, pair_labels",
     task=(
-        "BERT learns two things at once: to guess masked words, and to tell whether two sentences belong together. "
-        "Its loss is the sum of both mean cross-entropies.\n\n"
-        "- `word_logits`: (B, S, V); `word_labels`: (B, S), the right id, or -100 where there is nothing to guess\n"
+        "BERT learns two things at once: to predict masked words, and to tell whether two sentences belong together. "
+        "Its loss is the sum of the two mean cross-entropies.\n\n"
+        "- `word_logits`: (B, S, V); `word_labels`: (B, S), the right id, or -100 where there is nothing to predict\n"
         "- `pair_logits`: (B, 2); `pair_labels`: (B,), 0 (the second sentence is the next) or 1 (it is not). **Both** "
         "are classes, and every text has one\n"
-        "- returns one number (a tensor of no axes), in nats: the mean over the word labels that are not -100, plus "
-        "the mean over the B pairs. Without any word label the first is 0, never NaN."
+        "- returns one number (a tensor without axes), in nats: the mean over the word labels that are not -100, plus "
+        "the mean over the B pairs. Without any word label the first mean is 0, never NaN."
     ),
     source="Devlin et al. 2019, appendix A.2: \"the sum of the mean masked LM likelihood and the mean next sentence "
     'prediction likelihood"',
@@ -126,33 +126,34 @@ EXERCISE = Exercise(
     probes=pretraining_loss_probes,
     mistakes=(
         Mistake("pair-label-0-ignored", "pair", "ignore 0", "pairs with the label 0 are not counted (ignore_index=0)",
-                "the model never learns what a next sentence looks like, and says \"random\" to all; the words' "
-                "ignore_index has no place here",
-                "Which pairs reach the loss? Try a batch in which all labels are 0."),
+                'the model never learns what a next sentence looks like, and always answers "random"; the '
+                "ignore_index of the words does not belong here",
+                "Which pairs count in the loss? Try a batch in which all labels are 0."),
         Mistake("pair-label-1-ignored", "pair", "ignore 1", "pairs with the label 1 are not counted",
-                "the model learns to call everything next; both labels are classes"),
-        Mistake("pair-reversed", "pair", "reversed", "you read the pairs' labels the wrong way round",
-                "the first column is the score of label 0, is next"),
-        Mistake("pair-summed", "pair", "summed", "the pairs' losses are summed and not averaged",
+                'the model learns to answer "next" every time; both labels are classes'),
+        Mistake("pair-reversed", "pair", "reversed", "you read the pair labels the wrong way round",
+                "the first column is the score of label 0 (is next)"),
+        Mistake("pair-summed", "pair", "summed", "the losses of the pairs are summed and not averaged",
                 "their weight grows with the batch"),
-        Mistake("pair-binary", "pair", "binary", "only the second of the two scores reaches the pairs' loss",
-                "the first is never trained; it is a cross-entropy over two classes"),
-        Mistake("pair-softmax-twice", "pair_in", "softmax", "the pairs' scores go through a softmax before the loss, "
-                "which has its own", "their loss cannot fall below 0.31; hand the logits in"),
+        Mistake("pair-binary", "pair", "binary", "only the second of the two scores is used in the loss of the pairs",
+                "the first is never trained; use a cross-entropy over two classes"),
+        Mistake("pair-softmax-twice", "pair_in", "softmax",
+                "the pair scores go through a softmax before the loss, which applies one itself",
+                "the loss of the pairs cannot fall below 0.31; pass in the logits"),
         Mistake("averaged", "total", "mean", "you take the mean of the two losses",
-                "both are half as large as they should be, and so is every step; add them"),
-        Mistake("pairs-forgotten", "total", "words only", "the pairs' loss is missing", "add it"),
-        Mistake("words-forgotten", "total", "pairs only", "the words' loss is missing", "add it"),
-        Mistake("one-mean", "total", "one mean", "words and pairs are put into one mean",
-                "the few pairs hardly count beside the many words; two means, then their sum"),
+                "both are half as large as they should be, and so is every training step; add them"),
+        Mistake("pairs-forgotten", "total", "words only", "the loss of the pairs is missing", "add it"),
+        Mistake("words-forgotten", "total", "pairs only", "the loss of the words is missing", "add it"),
+        Mistake("one-mean", "total", "one mean", "words and pairs are averaged together",
+                "the few pairs hardly count among the many words; take two means and add them"),
         *WORD_MISTAKES,
         NAN_WITHOUT_LABELS,
     ),
     hints=Hints(
-        "Two losses, two calls. What may be left out of the one, and of the other?",
-        "The words have many places without a label; the pairs have none. So -100 is left out of the first mean, and "
-        "nothing of the second.",
-        "loss = mean over labelled places of −log p(word) + mean over B of −log p(pair label).",
+        "Two losses, two calls. Which labels may be ignored in the first, and which in the second?",
+        "Many words have no label, but every pair has one. So the first mean ignores -100, and the second ignores "
+        "nothing.",
+        "loss = mean over labelled tokens of −log p(word) + mean over B of −log p(pair label).",
         "counted = word_labels != -100\n"
         'words = F.cross_entropy(word_logits[...], ..., reduction="sum") / max(..., 1)\n'
         "pairs = F.cross_entropy(...)\nreturn ...",

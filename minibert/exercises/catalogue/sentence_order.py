@@ -22,7 +22,7 @@ def sentence_order_reference(
     walk: str = "within",
     chance: str = "rng",
 ) -> list[Triple]:
-    """Pairs for sentence order prediction, with knobs; the defaults are section 3.1 of Lan et al. 2020."""
+    """Pairs for sentence order prediction, with knobs; the defaults follow section 3.1 of Lan et al. 2020."""
     rng = chance_for(rng, chance)
     pairs = []
     for number, first, second, coin in steps(documents, walk, rng, share):
@@ -52,7 +52,7 @@ def sentence_order_pairs(documents: Sequence[Sequence[str]], rng: random.Random)
 
 
 def sentence_order_by_library(documents: Sequence[Sequence[str]], rng: random.Random) -> list[Triple]:
-    """The library's segments hold several sentences; of one token each, and with room for two, they are sentences."""
+    """The library's segments hold several sentences; with one token each and room for two, they hold one."""
     names = [sentence for document in documents for sentence in document]
     numbers = {sentence: [place] for place, sentence in enumerate(names)}
     windows = [[numbers[first], numbers[second]] for document in documents for first, second in pairwise(document)]
@@ -92,14 +92,14 @@ EXERCISE = Exercise(
     function="sentence_order_pairs",
     signature="documents, rng",
     task=(
-        "Make the pairs from which ALBERT learns in which order two sentences stand.\n\n"
-        "- `documents`: a list of documents, each a list of sentences (texts), none empty; one of a single sentence "
-        "makes no pair\n"
-        "- `rng`: a `random.Random`. All chance comes from it (`rng.random()` ...): the same seed gives the same "
-        "pairs, another seed others\n"
-        "- for each document and each of its sentences but the last, in order, there is one pair `(first, second, "
-        "label)`: that sentence and the one behind it. With probability 1/2, drawn for each pair anew, they stand in "
-        "their order, and the label is 0; otherwise they are swapped, and the label is 1\n"
+        "Make the pairs from which ALBERT learns the order of two sentences.\n\n"
+        "- `documents`: a list of documents, each a list of sentences (strings). None is empty. A document of one "
+        "sentence makes no pair\n"
+        "- `rng`: a `random.Random`. All randomness comes from it (`rng.random()` ...): the same seed gives the same "
+        "pairs, and another seed gives different ones\n"
+        "- for each document and each of its sentences except the last, in order, there is one pair `(first, second, "
+        "label)` of that sentence and the one after it. With probability 1/2, decided separately for each pair, the "
+        "two are in their original order, and the label is 0; otherwise they are swapped, and the label is 1\n"
         "- returns the list of pairs."
     ),
     source="Lan et al. 2020, section 3.1 (\"Inter-sentence coherence loss\")",
@@ -110,31 +110,32 @@ EXERCISE = Exercise(
     view=seen_of_pairs,
     tolerance=0.11,
     mistakes=(
-        Mistake("labels-reversed", "labels", "0 is swapped", "your label is 1 where the two are in order",
-                "released weights would answer the wrong way round: 0 is in order, 1 is swapped"),
-        Mistake("label-by-itself", "labels", "drawn again", "the label does not follow the swap",
-                "it is drawn by itself, and there is nothing to learn; draw once, and use it for both",
+        Mistake("labels-reversed", "labels", "0 is swapped", "your label is 1 where the two sentences are in order",
+                "0 is in order and 1 is swapped; released weights would answer the wrong way round"),
+        Mistake("label-by-itself", "labels", "drawn again", "the label does not depend on the swap",
+                "it is drawn separately, so there is nothing to learn; draw once, and use the result for both",
                 "How many times do you draw for one pair, and what is each draw for?"),
-        Mistake("label-always-0", "labels", "always 0", "every label is 0", "swapped pairs are to have the label 1"),
-        Mistake("built-as-nsp", "made", "as for NSP", "the label 1 goes to sentences of another document",
-                "that is BERT's next sentence prediction, which the topic alone gives away; swap the two instead"),
+        Mistake("label-always-0", "labels", "always 0", "every label is 0", "swapped pairs should have the label 1"),
+        Mistake("built-as-nsp", "made", "as for NSP", "the label 1 goes to sentences from another document",
+                "that is BERT's next sentence prediction, where the topic alone gives the answer away; swap the two "
+                "sentences instead"),
         Mistake("drawn-from-the-document", "made", "out of the document",
                 "the label 1 goes to a random sentence of the same document",
-                "two neighbours are wanted, the wrong way round; swap the two instead"),
+                "the task needs two neighbours in the wrong order; swap the two instead"),
         Mistake("swap-overwrites", "made", "overwritten", "the swap overwrites one of the two sentences",
                 "after a = b and b = a both are b; write a, b = b, a"),
         Mistake("only-labelled", "made", "left as they are", "the label is drawn, but nothing is swapped",
                 "all pairs are in order, and the label is noise"),
         Mistake("never-swapped", "share", "never", "no pair is ever swapped",
-                "with one label alone there is nothing to learn; swap half of them"),
+                "with one label alone there is nothing to learn; swap half of the pairs"),
         Mistake("always-swapped", "share", "always", "every pair is swapped",
-                "with one label alone there is nothing to learn; swap half of them"),
+                "with one label alone there is nothing to learn; swap half of the pairs"),
         *PAIR_MISTAKES,
     ),
     hints=Hints(
-        "How many neighbours has a document of n sentences? For each two of them, toss a coin.",
-        "Both come from one document, so that the topic gives nothing away. One draw decides on the order and on the "
-        "label.",
+        "How many pairs of neighbours are there in a document of n sentences? Toss a coin for each of them.",
+        "Both sentences come from one document, so the topic does not give the answer away. One draw decides both the "
+        "order and the label.",
         "label = [u ≥ 1/2]; the pair is (sᵢ, sᵢ₊₁, 0) or (sᵢ₊₁, sᵢ, 1).",
         "for document in documents:\n    for i in range(...):\n        if rng.random() < 0.5:\n"
         "            pairs.append((document[i], ..., 0))\n        else:\n            pairs.append((...))",

@@ -22,7 +22,7 @@ def next_sentence_reference(
     walk: str = "within",
     chance: str = "rng",
 ) -> list[Triple]:
-    """Pairs for next sentence prediction, with knobs; the defaults are section 3.1 of Devlin et al. 2019."""
+    """Pairs for next sentence prediction, with knobs; the defaults follow section 3.1 of Devlin et al. 2019."""
     rng = chance_for(rng, chance)
     pairs = []
     for number, first, following, coin in steps(documents, walk, rng, share):
@@ -55,14 +55,14 @@ def next_sentence_pairs(documents: Sequence[Sequence[str]], rng: random.Random) 
 
 
 def next_sentence_by_library(documents: Sequence[Sequence[str]], rng: random.Random) -> list[Triple]:
-    """The library's segments hold several sentences; of one token each, and with room for two, they are sentences."""
+    """The library's segments hold several sentences; with one token each and room for two, they hold one."""
     names = [sentence for document in documents for sentence in document]
     numbers = {sentence: [place] for place, sentence in enumerate(names)}
     pairs = []
     for number, document in enumerate(documents):
         others = [numbers[s] for n, other in enumerate(documents) if n != number for s in other]
         for first, following in pairwise(document):
-            # Its random segments never begin with a document's first sentence: an unused one is put there.
+            # Its random segments never begin with a document's first sentence, so an unused one is put there.
             found = nsp_pairs([[numbers[first], numbers[following]], [[-1], *others]], 5, rng, short_rate=0)[0]
             pairs.append((names[found.first[0]], names[found.second[0]], found.label))
     return pairs
@@ -96,7 +96,7 @@ def next_sentence_by_index(documents: Sequence[Sequence[str]], rng: random.Rando
 
 
 def next_sentence_by_shuffled_places(documents: Sequence[Sequence[str]], rng: random.Random) -> list[Triple]:
-    """Just half of the pairs, those whose turn it is in a shuffled list, are random ones."""
+    """Exactly half of the pairs, a random sample of them, get a random sentence."""
     places = [(n, i) for n, document in enumerate(documents) for i in range(len(document) - 1)]
     at_random = set(rng.sample(places, len(places) // 2))
     pairs = []
@@ -115,15 +115,15 @@ EXERCISE = Exercise(
     signature="documents, rng",
     task=(
         "Make the pairs from which BERT learns whether one sentence follows another.\n\n"
-        "- `documents`: a list of documents, each a list of sentences (texts). There are at least two, and none is "
-        "empty; one of a single sentence makes no pair, but its sentence may come up in others\n"
-        "- `rng`: a `random.Random`. All chance comes from it (`rng.random()`, `rng.choice(...)` ...): the same seed "
-        "gives the same pairs, another seed others\n"
-        "- for each document and each of its sentences but the last, in order, there is one pair `(first, second, "
-        "label)`. `first` is that sentence. With probability 1/2, drawn for each pair anew, `second` is the sentence "
-        "behind it, and the label is 0 (is next). Otherwise `second` is a random sentence of a random **other** "
-        "document, and the label is 1 "
-        "(any sentence of any other document may come up; whether you draw the document first does not matter)\n"
+        "- `documents`: a list of documents, each a list of sentences (strings). There are at least two documents, and "
+        "none is empty. A document of one sentence makes no pair, but its sentence may be drawn for other documents\n"
+        "- `rng`: a `random.Random`. All randomness comes from it (`rng.random()`, `rng.choice(...)` ...): the same "
+        "seed gives the same pairs, and another seed gives different ones\n"
+        "- for each document and each of its sentences except the last, in order, there is one pair `(first, second, "
+        "label)`. `first` is that sentence. With probability 1/2, decided separately for each pair, `second` is the "
+        "sentence after it, and the label is 0 (is next). Otherwise `second` is a random sentence of a random "
+        "**other** document, and the label is 1 (any sentence of any other document may be drawn; it does not matter "
+        "whether you draw the document first)\n"
         "- returns the list of pairs."
     ),
     source="Devlin et al. 2019, section 3.1, task 2",
@@ -134,35 +134,35 @@ EXERCISE = Exercise(
     view=seen_of_pairs,
     tolerance=0.11,
     mistakes=(
-        Mistake("labels-reversed", "labels", "1 is next", "your label is 1 where the sentence is the next",
-                "released weights would answer the wrong way round: 0 is next, 1 is random"),
-        Mistake("label-by-itself", "labels", "drawn again", "the label is drawn by itself",
-                "it does not say what the pair is, and there is nothing to learn; draw once, and use it for both",
+        Mistake("labels-reversed", "labels", "1 is next", "your label is 1 where the second sentence is the next one",
+                "0 is next and 1 is random; released weights would answer the wrong way round"),
+        Mistake("label-by-itself", "labels", "drawn again", "the label is drawn separately",
+                "it says nothing about the pair, so there is nothing to learn; draw once, and use the result for both",
                 "How many times do you draw for one pair, and what is each draw for?"),
         Mistake("label-always-0", "labels", "always 0", "every label is 0",
-                "a random sentence is to have the label 1"),
+                "a pair with a random sentence should have the label 1"),
         Mistake("own-document-too", "source", "any document", "the random sentence may come from the same document",
-                "it may even be the very next one, labelled as random; leave the document itself out"),
+                "it may even be the sentence that really comes next, labelled as random; leave out the document "
+                "itself"),
         Mistake("own-document-only", "source", "own document", "the random sentence comes from the same document",
-                "it may even be the very next one, labelled as random; take another document"),
-        Mistake("document-behind", "source", "next document",
-                "the random sentence always comes from the document behind",
-                "the model can learn these few combinations by heart; draw the document at random"),
+                "it may even be the sentence that really comes next, labelled as random; take another document"),
+        Mistake("document-behind", "source", "next document", "the random sentence always comes from the next document",
+                "the model can memorise these few combinations; draw the document at random"),
         Mistake("first-sentence-only", "source", "first sentence",
                 "the random sentence is always the first of its document",
-                "first sentences are easily known, without any look at the pair; draw from all"),
+                "first sentences are easy to recognise without looking at the pair; draw from all sentences"),
         Mistake("swapped-instead", "source", "swapped", "you swap the two sentences instead of drawing another one",
-                "that is ALBERT's sentence order; BERT takes a sentence of another document"),
-        Mistake("always-next", "share", "always next", "every second sentence is the next",
-                "with one label alone there is nothing to learn; half of them are random"),
-        Mistake("always-random", "share", "always random", "every second sentence is a random one",
-                "with one label alone there is nothing to learn; half of them are the next"),
+                "that is ALBERT's sentence order prediction; BERT takes a sentence from another document"),
+        Mistake("always-next", "share", "always next", "the second sentence is always the next one",
+                "with one label alone there is nothing to learn; half of the second sentences should be random"),
+        Mistake("always-random", "share", "always random", "the second sentence is always a random one",
+                "with one label alone there is nothing to learn; half of the second sentences should be the next ones"),
         *PAIR_MISTAKES,
     ),
     hints=Hints(
-        "A document of n sentences: how many have one behind them? For each of these, toss a coin.",
-        "One draw decides on both the second sentence and the label. For a random one leave the document itself out: "
-        "make a list of the others first.",
+        "How many sentences of a document of n sentences have another one after them? Toss a coin for each of these.",
+        "One draw decides both the second sentence and the label. Before you draw a random sentence, leave out the "
+        "document itself: make a list of the other documents first.",
         "label = [u ≥ 1/2]; second = sentence i + 1 if label = 0, else a sentence of a document m ≠ n.",
         "for number, document in enumerate(documents):\n    others = ...\n    for i in range(...):\n"
         "        if rng.random() < 0.5:\n            pairs.append((document[i], ..., 0))\n        else:\n"
