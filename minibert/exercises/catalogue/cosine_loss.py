@@ -53,7 +53,7 @@ def cosine_reference(
         if padding in ("left out", "inverted") and over != "positions":
             each = each[mask.bool()]
         elif padding in ("left out", "inverted", "zeroed"):
-            each = each * mask  # along the positions this cannot fit, and stops as an answer would
+            each = each * mask  # along S the sizes do not fit: this stops with an error, as an answer would
     if average == "texts first" and mask is not None and padding == "left out" and over == "features" and mask.any():
         texts = (1 - cos) * mask
         return (texts.sum(1) / mask.sum(1).clamp(min=1)).sum() / mask.any(1).sum()
@@ -70,9 +70,9 @@ def cosine_probes() -> list[Probe]:
     return [
         Probe("without a mask", Call((student, teacher), grads=(0,)), axes),
         Probe("with padding", Call((student, teacher, mask), grads=(0,)), axes),
-        Probe("with a student of another length", Call((0.25 * teacher, teacher, mask)), axes),
+        Probe("with student vectors of another length", Call((0.25 * teacher, teacher, mask)), axes),
         Probe("with a teacher that could learn", Call((student, teacher, mask), grads=(0, 1)), axes),
-        Probe("with nothing but padding", Call((student, teacher, 0 * mask)), axes),
+        Probe("with padding only", Call((student, teacher, 0 * mask)), axes),
     ]
 
 
@@ -114,11 +114,11 @@ EXERCISE = Exercise(
     function="cosine_hidden_loss",
     signature="student_hidden, teacher_hidden, mask=None",
     task=(
-        "Do the student's hidden states point where the teacher's do? For each token, 1 − the cosine of the angle "
-        "between the two vectors; return the mean over the tokens.\n\n"
+        "Do the student's hidden states point in the same direction as the teacher's? For each token, take 1 − the "
+        "cosine of the angle between the two vectors, and return the mean over the tokens.\n\n"
         "- `student_hidden`, `teacher_hidden`: (B, S, D), the last hidden states\n"
-        "- `mask`: None, or whole numbers (B, S): 1 where a token counts, 0 for padding\n"
-        "- returns one number between 0 and 2: the mean over the tokens that count, or 0 when none does\n\n"
+        "- `mask`: None, or integers (B, S): 1 where a token counts, 0 for padding\n"
+        "- returns one number between 0 and 2: the mean over the tokens that count, or 0 if there are none\n\n"
         "The teacher is a constant: no gradient may reach `teacher_hidden`."
     ),
     source="Sanh et al. 2019, section 2 (L_cos)",
@@ -129,57 +129,59 @@ EXERCISE = Exercise(
     mistakes=(
         Mistake("cosine-itself", "value", "cos", "you return the cosine itself",
                 "making it small turns the student away from the teacher; the loss is 1 − cosine"),
-        Mistake("no-one-minus", "value", "-cos", "yours is − cosine, without the 1",
+        Mistake("no-one-minus", "value", "-cos", "you return − cosine, without the 1",
                 "the gradients are the same, but the loss is −1 and not 0 where both agree; add 1"),
         Mistake("one-plus-cosine", "value", "1 + cos", "you add the cosine to 1",
-                "the loss is least where the student points the other way; take 1 − cosine"),
+                "the loss is lowest where the student points the opposite way; take 1 − cosine"),
         Mistake("target-minus-1", "value", "target -1", "the target of the cosine embedding loss is −1",
-                "that says \"these two should differ\": it pushes the student away, until the cosine is 0; the target "
+                'that means "these two should differ" and pushes the student away until the cosine is 0; the target '
                 "is 1 for every token"),
         Mistake("target-0", "value", "target 0", "the target of the cosine embedding loss is 0",
-                "torch knows 1 and −1 only, and gives 0 for all else without a word: nothing is learned; the target is "
-                "1 for every token"),
-        Mistake("twice-as-much", "value", "twice", "yours is twice as large, the squared distance of unit vectors",
-                "|a - b|² = 2 (1 - cos) for vectors of length 1: the direction is right, but asked is 1 - cos"),
+                "torch knows only 1 and −1, and gives 0 for all other targets without a warning, so nothing is "
+                "learned; the target is 1 for every token"),
+        Mistake("twice-as-much", "value", "twice",
+                "you take the squared distance of unit vectors, which is twice as large",
+                "|a - b|² = 2 (1 - cos) for vectors of length 1, so the direction is right, but the task asks for 1 "
+                "- cos"),
         Mistake("dot-product", "value", "dot", "you take the dot product without dividing by the lengths",
-                "a longer vector lowers the loss without end; the cosine is the dot product of vectors of length 1"),
+                "a longer vector lowers the loss without limit; the cosine is the dot product of vectors of length 1"),
         Mistake("teacher-length-only", "value", "teacher's length",
-                "the dot product is divided by the teacher's length twice and not by the student's",
-                "the length of the student's vector counts still; divide by both lengths"),
+                "you divide the dot product by the teacher's length twice, and not by the student's",
+                "the length of the student's vector still counts; divide by both lengths"),
         Mistake("squared-difference", "value", "squares", "you take the mean squared difference of the two vectors",
-                "that asks for the same length as well; only the direction is to count"),
+                "that asks for the same length as well; only the direction should count"),
         Mistake("absolute-cosine", "value", "1 - |cos|", "the sign of the cosine is dropped",
                 "a vector that points the opposite way is as good as the right one"),
         Mistake("one-cosine-a-text", "over", "texts", "each text is flattened into one long vector",
-                "tokens with long vectors drown the others; there is one cosine for each token"),
-        Mistake("cosine-over-positions", "over", "positions", "the cosine is taken along the positions",
-                "F.cosine_similarity takes dim=1 where nothing is said, which here is S; say dim=-1"),
+                "tokens with long vectors dominate the others; take one cosine for each token"),
+        Mistake("cosine-over-positions", "over", "positions", "the cosine is taken along the axis S",
+                "F.cosine_similarity takes dim=1 if nothing else is given, which is S here; set dim=-1"),
         Mistake("sum-over-tokens", "average", "sum", "the tokens are summed and not averaged",
                 "the loss grows with the batch"),
         Mistake("mean-over-texts", "average", "texts", "the sum is divided by the number of texts",
                 "longer texts give a larger loss; divide by the number of tokens"),
-        Mistake("mean-of-means", "average", "texts first",
-                "you take the mean of each text, and then the mean over the texts",
-                "a token of a short text weighs more than one of a long text; divide once, by the number of tokens"),
+        Mistake("mean-of-means", "average", "texts first", "you average over each text first, and then over the texts",
+                "a token of a short text counts more than one of a long text; divide once, by the number of tokens"),
         Mistake("pads-counted", "padding", "counted", "padding counts like any other token",
-                "the student learns to copy what the teacher makes of nothing; leave out what has mask 0"),
-        Mistake("divided-by-all-slots", "padding", "zeroed", "padding is set to 0 but still divided by",
+                "the student learns to copy what the teacher outputs at padding, which means nothing; leave out "
+                "tokens with mask 0"),
+        Mistake("divided-by-all-slots", "padding", "zeroed", "padding is set to 0 but still counted in the mean",
                 "the more padding there is, the smaller the loss; divide by the number of tokens that count"),
         Mistake("hidden-states-zeroed", "padding", "hidden zeroed",
                 "the hidden states of padding are set to 0 before the cosine",
-                "the cosine of two zero vectors is 0, so that each pad adds a whole 1 to the loss; drop the tokens "
-                "instead"),
-        Mistake("mask-inverted", "padding", "inverted", "your mask is read the wrong way round",
-                "only the padding counts; 1 stands for a real token"),
+                "the cosine of two zero vectors is 0, so each padding token adds a full 1 to the loss; leave these "
+                "tokens out instead"),
+        Mistake("mask-inverted", "padding", "inverted", "you read the mask the wrong way round",
+                "only the padding counts; 1 marks a real token"),
         Mistake("teacher-learns", "teacher", "learns", "a gradient flows into the teacher's hidden states",
                 "the teacher would turn towards its student; detach them"),
         Mistake("nan-when-none-counts", "padding", "left out, 0/0", "a batch in which no token counts gives NaN",
-                "0 tokens divided by 0; divide by 1 at the least, so that the sum of 0 stays 0"),
+                "that is 0 divided by 0; divide by at least 1, so that the sum of 0 stays 0"),
     ),
     hints=Hints(
-        "What should the loss be for two vectors of the same direction, and what for opposite ones?",
+        "What should the loss be for two vectors with the same direction, and what for two with opposite directions?",
         "The cosine of two vectors is their dot product divided by both lengths. There is one for each token, (B, S); "
-        "then the mask, then the mean.",
+        "then apply the mask and take the mean.",
         "1/N · Σ over tokens (1 − s·t / (‖s‖ ‖t‖)), with N the number of tokens that count.",
         "each = 1 - F.cosine_similarity(..., ....detach(), dim=...)\n"
         "if mask is not None: each = each[...]\nreturn each.sum() / max(..., 1)",

@@ -1,4 +1,4 @@
-"""Soft targets."""
+"""Soft targets: the student learns the teacher's probabilities."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def soft_probes() -> list[Probe]:
         Probe("at temperature 3, with padding", Call((student, teacher, 3.0, mask), grads=(0,)), axes),
         Probe("at temperature 1", Call((student, teacher, 1.0)), axes),
         Probe("with a teacher that could learn", Call((student, teacher, 2.0, mask), grads=(0, 1)), axes),
-        Probe("with nothing but padding", Call((student, teacher, 2.0, 0 * mask)), axes),
+        Probe("with padding only", Call((student, teacher, 2.0, 0 * mask)), axes),
         Probe("with a student that agrees with its teacher", Call((teacher, teacher, 2.0, mask)), axes),
     ]
 
@@ -142,13 +142,13 @@ EXERCISE = Exercise(
     function="distillation_loss",
     signature="student_logits, teacher_logits, temperature=2.0, mask=None",
     task=(
-        "How far are the student's word probabilities from the teacher's? Divide both logits by the temperature T, "
-        "turn each into probabilities over the words, and return T² · KL(teacher ‖ student), averaged over the "
+        "How far are the student's word probabilities from the teacher's? Divide the logits of both by the temperature "
+        "T, turn each into probabilities over the words, and return T² · KL(teacher ‖ student), averaged over the "
         "tokens.\n\n"
         "- `student_logits`, `teacher_logits`: (B, S, V)\n"
         "- `temperature`: T, a number above 0\n"
-        "- `mask`: None, or whole numbers (B, S) as a tokenizer gives them: 1 where a token counts, 0 for padding\n"
-        "- returns one number, in nats: the mean over the tokens that count, or 0 when none does\n\n"
+        "- `mask`: None, or integers (B, S) as a tokenizer gives them: 1 where a token counts, 0 for padding\n"
+        "- returns one number, in nats: the mean over the tokens that count, or 0 if there are none\n\n"
         "The teacher is a constant: no gradient may reach `teacher_logits`."
     ),
     source="Hinton, Vinyals & Dean 2015, section 2; Sanh et al. 2019, section 2",
@@ -158,73 +158,77 @@ EXERCISE = Exercise(
     probes=soft_probes,
     mistakes=(
         Mistake("kl-swapped", "divergence", "swapped", "you compute KL(student ‖ teacher)",
-                "it asks the student to be sure of one good word, not to cover all that the teacher holds possible; "
-                "F.kl_div(input, target) is KL(target ‖ input), so the student goes first",
-                "Which of the two arguments of F.kl_div is the one whose probabilities weigh the words?"),
+                "it asks the student to be sure of one good word, and not to cover all words that the teacher "
+                "considers possible; F.kl_div(input, target) is KL(target ‖ input), so the student comes first",
+                "Which of the two arguments of F.kl_div gives the probabilities that weight the words?"),
         Mistake("cross-entropy-for-kl", "divergence", "cross-entropy",
-                "yours is the cross-entropy with the teacher's probabilities, and not the KL divergence",
-                "your gradients are right, and a student would learn just the same: the value alone is off, by the "
-                "teacher's entropy, so it does not reach 0 where both agree; take log p − log q and not − log q",
-                "What should the loss be where the student agrees with its teacher in everything?"),
+                "you compute the cross-entropy with the teacher's probabilities, and not the KL divergence",
+                "your gradients are right, and a student would learn exactly the same; only the value is wrong, by "
+                "the teacher's entropy, so it does not reach 0 where both agree; take log p − log q and not − log q",
+                "What should the loss be if the student agrees with its teacher in everything?"),
         Mistake("log-target-not-said", "divergence", "no log_target",
                 "the teacher's log-probabilities go into F.kl_div as if they were probabilities",
-                "the logarithm of a negative number is NaN; give it probabilities, or say log_target=True"),
+                "the logarithm of a negative number is NaN; pass probabilities, or set log_target=True"),
         Mistake("probabilities-for-logs", "divergence", "probabilities",
                 "the student's probabilities go where F.kl_div expects their logarithms",
-                "the loss looks harmless but pulls hardly at all; its first argument is log_softmax and not softmax"),
+                "the loss looks harmless, but its gradients are very small; the first argument is log_softmax and "
+                "not softmax"),
         Mistake("logits-for-logs", "divergence", "logits", "the student's logits go in without a softmax",
-                "raising all of them by the same number lowers the loss without end; take log_softmax first"),
-        Mistake("hard-targets", "divergence", "hard", "only the teacher's likeliest word counts",
-                "all that it knows of the second and third best is thrown away; use its whole distribution"),
-        Mistake("squared-difference", "divergence", "squares", "the logits are compared by their squared difference",
-                "that is another way to distil, and it cares as much for words that both hold impossible; compare "
-                "probabilities by KL"),
-        Mistake("softmax-over-tokens", "axis", "tokens", "your softmax runs over the tokens of a text",
-                "for each word the shares of the positions sum to 1; it is to run over the words, the last axis"),
-        Mistake("softmax-over-texts", "axis", "texts", "your softmax runs over the texts of the batch",
-                "that is what the softmax takes where dim is not said and there are three axes; say dim=-1"),
+                "raising all of them by the same number lowers the loss without limit; take log_softmax first"),
+        Mistake("hard-targets", "divergence", "hard", "only the teacher's most likely word counts",
+                "everything it knows about the second and third best is thrown away; use its whole distribution"),
+        Mistake("squared-difference", "divergence", "squares", "you compare the logits by their squared difference",
+                "that is another way to distil, in which words that both consider impossible count just as much; "
+                "compare the probabilities by KL"),
+        Mistake("softmax-over-tokens", "axis", "tokens", "your softmax is taken over the tokens of a text",
+                "then the probabilities of a word sum to 1 over the tokens; take it over the words, the last axis"),
+        Mistake("softmax-over-texts", "axis", "texts", "your softmax is taken over the texts of the batch",
+                "that is what torch does for three axes if dim is not given; set dim=-1"),
         Mistake("temperature-on-student-only", "heat", "student", "only the student's logits are divided by T",
-                "a softened student is held to a sharp teacher and learns to overshoot; divide both"),
+                "a softened student is compared with a sharp teacher and learns to overshoot; divide both"),
         Mistake("temperature-on-teacher-only", "heat", "teacher", "only the teacher's logits are divided by T",
-                "the student learns to be as soft as the softened teacher, even when used without T; divide both"),
+                "the student learns to be as soft as the softened teacher, even when it is used without T; divide "
+                "both"),
         Mistake("no-temperature", "heat", "none", "the logits are not divided by T",
                 "what the teacher thinks of unlikely words stays hidden near 0"),
-        Mistake("temperature-always-2", "heat", "always 2", "T is 2 whatever `temperature` says",
+        Mistake("temperature-always-2", "heat", "always 2", "T is 2, whatever `temperature` says",
                 "2.0 is only the default; use the argument"),
         Mistake("no-T-squared", "factor", "none", "the factor T² is missing",
-                "the gradients of soft targets shrink as 1/T², so the loss would weigh less the higher T is",
-                "By how much do the gradients shrink when both logits are divided by T?"),
+                "the gradients of soft targets shrink as 1/T², so the higher T is, the less this loss would count",
+                "By how much do the gradients shrink when the logits of both are divided by T?"),
         Mistake("T-for-T-squared", "factor", "T", "the loss is multiplied by T and not by T²",
-                "one T comes from the student's logits, and one more from the difference of the probabilities, which "
-                "shrinks as well"),
+                "one factor T comes from the student's logits, and another from the difference of the probabilities, "
+                "which shrinks as well"),
         Mistake("divided-by-T-squared", "factor", "1/T²", "the loss is divided by T²",
-                "its gradients have shrunk by 1/T² as it is; multiply to give that back"),
-        Mistake("mean-over-entries", "average", "entries", "the mean runs over the words as well as the tokens",
-                "the loss is V times too small; that is reduction=\"mean\" in F.kl_div, which warns of it: sum over "
+                "its gradients have already shrunk by 1/T²; multiply by T² to undo that"),
+        Mistake("mean-over-entries", "average", "entries", "the mean is taken over the words as well as the tokens",
+                'the loss is V times too small; that is reduction="mean" in F.kl_div, which warns about it; sum over '
                 "the words and average over the tokens"),
         Mistake("mean-over-texts", "average", "texts", "the sum is divided by the number of texts",
-                "that is \"batchmean\" of a (B, S, V) tensor, so longer texts give a larger loss; divide by the "
-                "number of tokens"),
+                'that is what "batchmean" does with a (B, S, V) tensor, so longer texts give a larger loss; divide '
+                "by the number of tokens"),
         Mistake("sum-over-tokens", "average", "sum", "the tokens are summed and not averaged",
                 "the loss grows with the batch"),
         Mistake("pads-counted", "padding", "counted", "padding counts like any other token",
-                "the student learns to copy what the teacher makes of nothing; leave out what has mask 0"),
-        Mistake("divided-by-all-slots", "padding", "zeroed", "padding is set to 0 but still divided by",
+                "the student learns to copy what the teacher outputs at padding, which means nothing; leave out "
+                "tokens with mask 0"),
+        Mistake("divided-by-all-slots", "padding", "zeroed", "padding is set to 0 but still counted in the mean",
                 "the more padding there is, the smaller the loss; divide by the number of tokens that count"),
-        Mistake("mask-inverted", "padding", "inverted", "your mask is read the wrong way round",
-                "only the padding counts; 1 stands for a real token"),
+        Mistake("mask-inverted", "padding", "inverted", "you read the mask the wrong way round",
+                "only the padding counts; 1 marks a real token"),
         Mistake("mask-used-as-index", "padding", "index", "the mask of 0 and 1 is used as row numbers",
-                "logits[mask] with whole numbers fetches text 0 and text 1 again and again; turn it into booleans: "
-                "mask.bool()"),
+                "logits[mask] with integers picks text 0 and text 1 again and again; turn the mask into booleans "
+                "with mask.bool()"),
         Mistake("teacher-learns", "teacher", "learns", "a gradient flows into the teacher's logits",
                 "the teacher would move towards its student; detach its logits"),
         Mistake("nan-when-none-counts", "empty", "NaN", "a batch in which no token counts gives NaN",
-                "0 tokens divided by 0; divide by 1 at the least, so that the sum of 0 stays 0"),
+                "that is 0 divided by 0; divide by at least 1, so that the sum of 0 stays 0"),
     ),
     hints=Hints(
-        "Go one token at a time in your mind: two rows of V numbers come in, one number goes out. Only then average.",
-        "KL(teacher ‖ student) weighs each word by the teacher's probability and asks how much lower the student's "
-        "logarithm is. Both sides are softened by the same T.",
+        "Think of one token at a time: two rows of V numbers come in, and one number comes out. Average only after "
+        "that.",
+        "KL(teacher ‖ student) weights each word by the teacher's probability and measures how much lower the "
+        "student's logarithm is. Both sides are softened by the same T.",
         "p = softmax(teacher / T), q = softmax(student / T); loss = T² · (the sum over tokens and words of "
         "p · (log p − log q)) / (number of tokens).",
         "student, teacher = student_logits / ..., teacher_logits.detach() / ...\n"

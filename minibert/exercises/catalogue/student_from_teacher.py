@@ -1,4 +1,4 @@
-"""A student that starts from its teacher's layers."""
+"""A student that starts from every second layer of its teacher."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def student_reference(
     for name, tensor in teacher.items():
         if name.startswith(BLOCKS):
             number, rest = name.removeprefix(BLOCKS).split(".", 1)
-            if layers == "beginning of the number":  # "2" also finds 20 to 29, and what comes last stays
+            if layers == "beginning of the number":  # "2" also finds 20 to 29, and the last one stays
                 number = next((str(n) for n in chosen if number.startswith(str(n))), number)
             if int(number) not in new:
                 continue
@@ -76,7 +76,7 @@ def student_reference(
 
 
 def a_teacher(num_layers: int, seed: int) -> dict[str, Tensor]:
-    """A few of a BERT's tensors: enough to tell layers and names apart, few enough to be read in a message."""
+    """A few of a BERT's tensors: enough to tell layers and names apart, and few enough to read in a message."""
     width, middle = 3, 4
     shapes = {
         "embeddings.word.weight": (7, width), "embeddings.position.weight": (5, width),
@@ -151,7 +151,7 @@ def student_by_deep_copy(teacher: dict[str, Tensor], num_layers: int) -> dict[st
 
 
 def student_by_library(teacher: dict[str, Tensor], num_layers: int) -> dict[str, Tensor]:
-    """A real Bert with these weights, its student, and of that the names that the dict has something of."""
+    """The student of a real Bert with these weights, without the tensors that the dict does not have."""
     words, width = teacher["embeddings.word.weight"].shape
     config = BertConfig(
         vocab_size=words,
@@ -162,7 +162,7 @@ def student_by_library(teacher: dict[str, Tensor], num_layers: int) -> dict[str,
         max_position_embeddings=len(teacher["embeddings.position.weight"]),
     )
     bert = build(config)
-    bert.load_state_dict(teacher, strict=False)  # the rest of the real one's tensors stay as they were made
+    bert.load_state_dict(teacher, strict=False)  # all other tensors of the real one keep their initial values
     known = {name.removeprefix(f"{BLOCKS}0.") for name in teacher}
     student = distillation.student_from_teacher(bert).state_dict()
     return {
@@ -175,20 +175,20 @@ def student_by_library(teacher: dict[str, Tensor], num_layers: int) -> dict[str,
 EXERCISE = Exercise(
     name="student-from-teacher",
     topic="distillation",
-    title="A student made of its teacher",
+    title="A student made from its teacher",
     function="student_from_teacher",
     signature="teacher, num_layers",
     task=(
-        "Give the student half its teacher's layers to start from: \"one layer out of two\".\n\n"
+        "Start the student from half of its teacher's layers: \"one layer out of two\".\n\n"
         "- `teacher`: a dict from names to tensors, such as a model's state_dict(). Its names: "
         "`embeddings.word.weight`, `embeddings.position.weight`, `embeddings.token_type.weight`, "
-        "`embeddings.norm.weight`, `embeddings.norm.bias`; `encoder.blocks.{i}.` and then `attention.query.weight`, "
+        "`embeddings.norm.weight`, `embeddings.norm.bias`; `encoder.blocks.{i}.` followed by `attention.query.weight`, "
         "`norm.weight` and so on, for layer i from 0 to num_layers − 1; `pooler.dense.weight`, `pooler.dense.bias`\n"
         "- `num_layers`: how many layers the teacher has, such as 12\n"
-        "- returns the student's dict: words, positions and the embeddings' norm under the same names, and the "
-        "teacher's layers 0, 2, 4, ... as the student's layers 0, 1, 2, ... (of three: 0 and 2, as 0 and 1). No "
-        "token types, no pooler\n\n"
-        "All tensors are copies that share no memory with the teacher's, and the teacher's dict stays as it is."
+        "- returns the student's dict: word embeddings, position embeddings and the embeddings' norm under the same "
+        "names, and the teacher's layers 0, 2, 4, ... as the student's layers 0, 1, 2, ... (of three layers: 0 and 2, "
+        "as 0 and 1). No token types, no pooler\n\n"
+        "All tensors are copies that share no memory with the teacher's, and the teacher's dict is not changed."
     ),
     source="Sanh et al. 2019, section 3, \"Student initialization\"",
     reference=student_reference,
@@ -200,56 +200,56 @@ EXERCISE = Exercise(
         Mistake("first-half", "layers", "first half", "the student gets the lower half of the layers",
                 "the upper half, where words become meanings, is lost; take every second layer, from 0"),
         Mistake("last-half", "layers", "last half", "the student gets the upper half of the layers",
-                "they expect what the lower half has made of the words; take every second layer, from 0"),
+                "they expect what the lower half computes from the words; take every second layer, from 0"),
         Mistake("off-by-one", "layers", "odd", "the student gets layers 1, 3, 5 and so on",
-                "layer 0 reads the embeddings themselves, and nothing else has learned to; begin with 0"),
+                "layer 0 reads the embeddings themselves, and no other layer has learned to do that; begin with 0"),
         Mistake("every-third", "layers", "every third", "the student gets every third layer",
-                "it is to have half its teacher's layers: every second one"),
+                "it should have half of its teacher's layers, every second one"),
         Mistake("all-layers", "layers", "all", "the student gets all the layers",
-                "it is no smaller than its teacher; take every second one"),
+                "it is no smaller than its teacher; take every second layer"),
         Mistake("released-choice", "layers", "released",
                 "your student starts from layers 0, 2, 4, 7, 9 and 11 of twelve",
-                "that is what the authors' released code does, and is no worse; this exercise asks for the words of "
-                "the paper, one layer out of two, and so for 0, 2, 4, 6, 8 and 10"),
-        Mistake("layers-in-order-of-text", "layers", "as text", "the layers are sorted as texts",
-                "\"10\" comes before \"2\" there, so the student's layers are out of order; make the number an int "
-                "first"),
+                "that is what the authors' released code does, and it is no worse; but this exercise follows the "
+                "paper, one layer out of two, which means 0, 2, 4, 6, 8 and 10"),
+        Mistake("layers-in-order-of-text", "layers", "as text", "the layer numbers are sorted as text",
+                "then \"10\" comes before \"2\", so the student's layers are out of order; turn the number into an "
+                "int first"),
         Mistake("beginning-of-the-number", "layers", "beginning of the number",
-                "a layer is known by the beginning of its number: 2 finds 20 to 23 as well",
-                "their weights overwrite those of layer 2; compare with the dot behind the number"),
+                "a layer is recognised by the beginning of its number, so 2 finds 20 to 23 as well",
+                "their weights overwrite those of layer 2; compare the number together with the dot after it"),
         Mistake("two-digit-layers-lost", "layers", "one digit", "only layers with a number of one digit are found",
                 "layer 10 is lost; read the number up to the next dot"),
-        Mistake("half-rounded-down", "layers", "rounded down",
-                "an odd number of layers is halved and rounded down",
-                "of three layers there are two to take, 0 and 2; range(0, num_layers, 2) has them"),
-        Mistake("not-renumbered", "numbers", "kept", "the layers keep their teacher's numbers",
-                "the student has no layer 10 to put it in; number them 0, 1, 2 and so on"),
+        Mistake("half-rounded-down", "layers", "rounded down", "an odd number of layers is halved and rounded down",
+                "of three layers the student gets two, 0 and 2; range(0, num_layers, 2) gives both"),
+        Mistake("not-renumbered", "numbers", "kept", "the layers keep the teacher's numbers",
+                "the student has no layer 10; number them 0, 1, 2 and so on"),
         Mistake("numbered-from-1", "numbers", "from 1", "the student's layers are numbered from 1",
                 "its layer 0 gets nothing; number them 0, 1, 2 and so on"),
-        Mistake("order-reversed", "numbers", "reversed", "the student's layers stand in reverse",
+        Mistake("order-reversed", "numbers", "reversed", "the student's layers are in reverse order",
                 "the layer that reads the embeddings comes last; keep the teacher's order"),
         Mistake("aliased", "copies", "shared", "the student's tensors are the teacher's own",
                 "training the student would change its teacher step by step; clone them",
                 "What happens to the teacher when the student takes its first training step?"),
         Mistake("token-types-kept", "types", "kept", "the token types are kept",
-                "DistilBERT has none: it does not tell first and second sentence apart"),
+                "DistilBERT has none, and does not tell the first sentence from the second"),
         Mistake("pooler-kept", "pooler", "kept", "the pooler is kept",
-                "DistilBERT has none: it has no task for pairs of sentences to feed"),
+                "DistilBERT has none, because it has no sentence-pair task that would need one"),
         Mistake("embeddings-forgotten", "kept", "blocks", "only the blocks are copied",
-                "the student would know no word; copy words, positions and the embeddings' norm too"),
+                "the student would know no words; copy the word embeddings, the position embeddings and the "
+                "embeddings' norm too"),
         Mistake("positions-forgotten", "kept", "no positions", "the position embeddings are left out",
-                "only token types and pooler are dropped"),
+                "only the token types and the pooler are dropped"),
         Mistake("biases-forgotten", "kept", "weights", "the biases are left out",
-                "a layer is its weights and its biases; copy both"),
+                "a layer has weights and biases; copy both"),
         Mistake("norms-forgotten", "kept", "no norms", "the layer norms are left out",
-                "they have learned weights like the rest; only token types and pooler are dropped"),
+                "they have learned weights like the rest; only the token types and the pooler are dropped"),
         Mistake("teacher-emptied", "original", "emptied", "token types and pooler are deleted from the teacher's dict",
-                "the caller's teacher is broken afterwards; build a new dict and leave that one as it is"),
+                "the caller's teacher is broken afterwards; build a new dict and leave the teacher's as it is"),
     ),
     hints=Hints(
         "Print the teacher's names first. Which of them does the student have, and under what name?",
-        "Three kinds of names: those that stay as they are, those that are dropped, and those of a layer, of which "
-        "every second is kept under a new number. A number may have two digits.",
+        "There are three kinds of names: those that stay as they are, those that are dropped, and those of a layer. "
+        "Of the layers, every second one is kept under a new number. A number may have two digits.",
         "encoder.blocks.{2i}.rest → encoder.blocks.{i}.rest, each tensor a clone.",
         "for name, tensor in teacher.items():\n    if name.startswith((..., ...)): continue\n"
         "    parts = name.split(\".\")\n    if parts[:2] == [\"encoder\", \"blocks\"]:\n"

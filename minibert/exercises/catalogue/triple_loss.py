@@ -1,4 +1,4 @@
-"""DistilBERT's three losses in one."""
+"""DistilBERT's three losses, added."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def triple_probes() -> list[Probe]:
         Probe("at temperature 3 and other weights", Call((*more, mask, 3.0, (2.0, 7.0, 3.0)), grads=(0, 3)), axes),
         Probe("with a teacher that could learn", Call((*logits, labels, *hidden, mask), grads=(0, 1, 3, 4)), axes),
         Probe("where no word is masked", Call((*logits, none, *hidden, mask)), axes),
-        Probe("with a text that is nothing but padding", Call((*logits, short, *hidden, empty)), axes),
+        Probe("with a text of padding only", Call((*logits, short, *hidden, empty)), axes),
     ]
 
 
@@ -124,7 +124,7 @@ def triple_by_parts(
     soft = F.kl_div(student.log_softmax(-1), teacher.log_softmax(-1), log_target=True, reduction="sum")
     soft = temperature**2 * soft / tokens
 
-    # Neither softened nor for all tokens: this part is BERT's own loss.
+    # Without the temperature and only where there is a label: this part is BERT's own loss.
     chosen = max(int((labels != -100).sum()), 1)
     words = F.cross_entropy(student_logits.flatten(0, 1), labels.flatten(), ignore_index=-100, reduction="sum")
     words = words / chosen
@@ -191,20 +191,21 @@ EXERCISE = Exercise(
         "weights=(5.0, 2.0, 1.0)"
     ),
     task=(
-        "DistilBERT minimises three things at once. Return the total alone, one number: "
-        "w₁ · soft targets + w₂ · masked words + w₃ · cosine.\n\n"
+        "DistilBERT minimises three losses at once. Return only the total, one number: w₁ · soft targets + w₂ · masked "
+        "words + w₃ · cosine.\n\n"
         "- soft targets: T² · KL(teacher ‖ student) of the logits / T, the mean over the real tokens\n"
         "- masked words: BERT's own loss, the cross-entropy of the student's logits (without T) with `labels`, the "
-        "mean over the words that have a label; 0 when none has\n"
-        "- cosine: 1 − cosine of the student's and the teacher's hidden state, the mean over the real tokens\n\n"
-        "What comes in:\n\n"
+        "mean over the words that have a label; 0 if there are none\n"
+        "- cosine: 1 − the cosine of the student's and the teacher's hidden states, the mean over the real tokens\n\n"
+        "The arguments:\n\n"
         "- `student_logits`, `teacher_logits`: (B, S, V)\n"
         "- `labels`: (B, S), the true id of each masked word and −100 elsewhere, padding included\n"
         "- `student_hidden`, `teacher_hidden`: (B, S, D)\n"
-        "- `attention_mask`: (B, S), 1 real and 0 padding; at least one token is real\n"
+        "- `attention_mask`: (B, S), 1 for real tokens and 0 for padding; at least one token is real\n"
+        "- `temperature`: T\n"
         "- `weights`: w₁, w₂, w₃, used as they are\n\n"
-        "No gradient may reach the teacher. You may call your own `distillation_loss` and `cosine_hidden_loss`, if "
-        "they stand in the same file or cell."
+        "No gradient may reach the teacher. You may call your own `distillation_loss` and `cosine_hidden_loss` if they "
+        "are in the same file or cell."
     ),
     source="Sanh et al. 2019, section 2; weights and temperature: the released code",
     reference=triple_reference,
@@ -214,86 +215,88 @@ EXERCISE = Exercise(
     mistakes=(
         Mistake("first-weights-swapped", "weighing", "first two swapped",
                 "the weights of soft targets and masked words are swapped",
-                "the order is soft targets, masked words, cosine; with 5, 2, 1 the teacher should speak loudest"),
+                "the order is soft targets, masked words, cosine; with 5, 2, 1 the teacher should count most"),
         Mistake("last-weights-swapped", "weighing", "last two swapped",
                 "the weights of masked words and cosine are swapped",
                 "the order is soft targets, masked words, cosine"),
-        Mistake("weights-reversed", "weighing", "reversed", "the weights are applied in reverse",
-                "the order is soft targets, masked words, cosine; the teacher should speak loudest"),
-        Mistake("not-weighted", "weighing", "none", "the three are added without their weights",
-                "each is to be multiplied by its own weight first"),
-        Mistake("average-of-three", "weighing", "mean", "you return the plain average of the three",
-                "each is to be multiplied by its own weight, and then they are added"),
+        Mistake("weights-reversed", "weighing", "reversed", "the weights are applied in reverse order",
+                "the order is soft targets, masked words, cosine; the teacher should count most"),
+        Mistake("not-weighted", "weighing", "none", "the three losses are added without their weights",
+                "multiply each by its own weight first"),
+        Mistake("average-of-three", "weighing", "mean", "you return the plain average of the three losses",
+                "multiply each by its own weight, and then add them"),
         Mistake("sum-divided-by-3", "weighing", "third of the sum", "the weighted sum is divided by 3",
-                "the weights are used as they are; the loss, and so every step, is three times too small"),
-        Mistake("weights-normalised", "weighing", "sum to 1", "the weights are made to sum to 1",
-                "they are used as they are; the loss, and so every step, is smaller than it should be"),
-        Mistake("weights-always-5-2-1", "weighing", "fixed", "the weights are 5, 2 and 1 whatever `weights` says",
+                "the weights are used as they are; the loss, and so every training step, is three times too small"),
+        Mistake("weights-normalised", "weighing", "sum to 1", "the weights are scaled to sum to 1",
+                "they are used as they are; the loss, and so every training step, is smaller than it should be"),
+        Mistake("weights-always-5-2-1", "weighing", "fixed", "the weights are 5, 2 and 1, whatever `weights` says",
                 "these are only the defaults; use the argument"),
         Mistake("soft-targets-missing", "missing", "distillation", "the soft targets are left out",
-                "nothing of the teacher's probabilities is learned"),
+                "nothing is learned from the teacher's probabilities"),
         Mistake("masked-words-missing", "missing", "masked words", "the loss of the masked words is left out",
-                "the student hears the teacher only, and never what really stood there"),
+                "the student learns only from the teacher, and never which word was really there"),
         Mistake("cosine-missing", "missing", "cosine", "the cosine is left out",
-                "the hidden states may point anywhere"),
+                "the hidden states may point in any direction"),
         Mistake("soft-targets-count-pads", "soft_tokens", "all", "the soft targets are averaged over padding as well",
-                "the student learns to copy what the teacher makes of nothing; leave out what has mask 0"),
+                "the student learns to copy what the teacher outputs at padding, which means nothing; leave out "
+                "tokens with mask 0"),
         Mistake("soft-targets-by-batchmean", "soft_tokens", "all, by texts",
-                "the soft targets of all slots are summed and divided by the number of texts",
-                "that is \"batchmean\" of a (B, S, V) tensor, and far too much; pick the real tokens first, so that "
-                "there is a row for each"),
+                "the soft targets of all tokens, including padding, are summed and divided by the number of texts",
+                'that is what "batchmean" does with a (B, S, V) tensor, and far too much; select the real tokens '
+                "first, so that there is one row for each"),
         Mistake("soft-targets-by-mean", "soft_tokens", "all, by entries",
-                "the soft targets are averaged over all slots and over the words as well",
-                "that is \"mean\" of a (B, S, V) tensor, and V times too little; sum over the words, and average over "
-                "the real tokens"),
+                "the soft targets are averaged over all tokens, including padding, and over the words as well",
+                'that is what "mean" does with a (B, S, V) tensor, and V times too little; sum over the words, and '
+                "average over the real tokens"),
         Mistake("cosine-at-masked-words-only", "cosine_tokens", "chosen",
-                "the cosine is taken at the masked words only",
-                "the hidden states of every real token are compared; use the attention mask, not the labels"),
+                "the cosine is taken only at the masked words",
+                "the hidden states of every real token should be compared; use the attention mask, not the labels"),
         Mistake("soft-targets-at-masked-words-only", "soft_tokens", "chosen",
-                "the soft targets are taken at the masked words only",
-                "the teacher says something of every real token, and most of it is lost; use the attention mask, not "
-                "the labels"),
+                "the soft targets are taken only at the masked words",
+                "the teacher has something to say about every real token, and most of it is lost; use the attention "
+                "mask, not the labels"),
         Mistake("cosine-counts-pads", "cosine_tokens", "all", "the cosine is averaged over padding as well",
-                "the student learns to copy what the teacher makes of nothing; leave out what has mask 0"),
+                "the student learns to copy what the teacher outputs at padding, which means nothing; leave out "
+                "tokens with mask 0"),
         Mistake("kl-swapped", "direction", "student first", "you compute KL(student ‖ teacher)",
-                "F.kl_div(input, target) is KL(target ‖ input), so the student goes first"),
+                "F.kl_div(input, target) is KL(target ‖ input), so the student comes first"),
         Mistake("no-T-squared", "factor", "none", "the factor T² is missing from the soft targets",
-                "their gradients shrink as 1/T², so the weights would not hold for another temperature"),
-        Mistake("temperature-always-2", "heat", "always 2", "T is 2 whatever `temperature` says",
+                "their gradients shrink as 1/T², so the same weights would not be right for another temperature"),
+        Mistake("temperature-always-2", "heat", "always 2", "T is 2, whatever `temperature` says",
                 "2.0 is only the default; use the argument"),
         Mistake("masked-words-at-temperature", "masked_lm", "at T",
                 "the logits are divided by T for the masked words too",
-                "the temperature is for what the teacher says; here there is one true word, and the student's own "
-                "probabilities count",
+                "the temperature is for comparing with the teacher; here there is one true word, and the student's "
+                "own probabilities count",
                 "Which of the three losses does the temperature belong to?"),
         Mistake("masked-words-over-all-slots", "masked_lm", "all slots",
-                "the loss of the masked words is divided by the number of all slots",
-                "it comes out about seven times too small; divide by the number of words that have a label"),
+                "the loss of the masked words is divided by the number of all tokens, including padding",
+                "it becomes about seven times too small; divide by the number of words that have a label"),
         Mistake("masked-words-over-real-tokens", "masked_lm", "real tokens",
                 "the loss of the masked words is divided by the number of all real tokens",
-                "it comes out about seven times too small; divide by the number of words that have a label"),
+                "it becomes about seven times too small; divide by the number of words that have a label"),
         Mistake("masked-words-summed", "masked_lm", "sum", "the masked words are summed and not averaged",
-                "their share grows with the batch"),
+                "their share of the loss grows with the batch"),
         Mistake("masked-words-by-teacher", "masked_lm", "teacher",
-                "the masked words are looked up in the teacher's logits",
-                "that is a constant, and teaches the student nothing; use the student's logits"),
-        Mistake("softmax-twice", "masked_lm", "softmax twice",
-                "the student's probabilities go into the cross-entropy",
-                "it takes the softmax itself, of logits; a second one flattens everything"),
+                "the loss of the masked words is computed from the teacher's logits",
+                "that is a constant and teaches the student nothing; use the student's logits"),
+        Mistake("softmax-twice", "masked_lm", "softmax twice", "the student's probabilities go into the cross-entropy",
+                "it expects logits and applies the softmax itself; a second softmax makes the probabilities nearly "
+                "equal"),
         Mistake("cosine-added", "cosine", "cos", "the cosine itself is added",
                 "making it small turns the student away from the teacher; add 1 − cosine"),
         Mistake("one-cosine-a-text", "cosine", "per text", "each text is flattened into one long vector",
-                "there is one cosine for each token"),
+                "take one cosine for each token"),
         Mistake("teacher-learns", "teacher", "learns", "a gradient flows into the teacher",
                 "the teacher would move towards its student; detach its logits and its hidden states"),
         Mistake("nan-when-no-word-is-masked", "empty", "NaN", "a batch without a masked word gives NaN",
-                "the mean over no words is 0/0, which spoils every weight of the student in one step; divide by 1 at "
-                "the least"),
+                "the mean over no words is 0/0, which spoils every weight of the student in one step; divide by at "
+                "least 1"),
     ),
     hints=Hints(
-        "Three losses, three questions each: over which tokens, at which temperature, with which weight?",
-        "Soft targets and cosine listen to the teacher about every real token. The masked words are BERT's own loss: "
-        "only where there is a label, and without the temperature.",
+        "Three losses, and three questions about each: over which tokens, at which temperature, with which weight?",
+        "The soft targets and the cosine compare the student with the teacher at every real token. The masked words "
+        "are BERT's own loss: only where there is a label, and without the temperature.",
         "w₁ · T² · mean KL(p_T ‖ q_T) + w₂ · mean(− log q[label]) + w₃ · mean(1 − cos).",
         "real = attention_mask.bool()\nsoft = ... * F.kl_div(..., ..., log_target=True, reduction=...) / ...\n"
         "words = F.cross_entropy(student_logits.flatten(0, 1), ..., reduction=\"sum\") / max(..., 1)\n"
