@@ -22,10 +22,10 @@ def counting_reference(
     unit: str = "numbers",
     parts: str = "all",
 ) -> int:
-    """How many numbers are learned, with knobs."""
+    """How many numbers a model has learned, with knobs."""
 
     def named() -> Iterator[tuple[str, nn.Parameter]]:
-        if repeated == "each module":  # tied tensors once for each module that owns them
+        if repeated == "each module":  # tied tensors once for each module that has them
             for prefix, module in model.named_modules():
                 yield from ((f"{prefix}.{name}", p) for name, p in module.named_parameters(recurse=False))
         elif repeated == "nested":
@@ -101,7 +101,7 @@ def count_by_identity(model: nn.Module) -> int:
 
 
 def count_by_memory(model: nn.Module) -> int:
-    # A tied tensor lies in one place, whatever its names are.
+    # A tied tensor has one place in memory, whatever its names are.
     places = {}
     for module in model.modules():
         for parameter in module.parameters(recurse=False):
@@ -121,10 +121,10 @@ EXERCISE = Exercise(
     signature="model",
     task=(
         "Count how many numbers a model has learned, or could learn.\n\n"
-        "- `model`: an nn.Module; some tensors may have several names (tied embeddings, shared blocks), some may be "
-        "frozen (requires_grad is False), and it may have buffers\n"
-        "- returns a whole number. A tensor that is used in several places counts once; frozen parameters count, "
-        "for they were learned by somebody; buffers do not count, for nobody learns them"
+        "- `model`: an nn.Module. Some tensors may have several names (tied embeddings, shared blocks), some may be "
+        "frozen (requires_grad is False), and the model may have buffers\n"
+        "- returns an integer. A tensor that is used in several places counts once. Frozen parameters count, because "
+        "they were learned earlier; buffers do not count, because they are never learned"
     ),
     source="Devlin et al. 2019, section 3 (110M, 340M); Lan et al. 2020, table 1",
     reference=counting_reference,
@@ -136,44 +136,45 @@ EXERCISE = Exercise(
         Mistake("every-name-counted", "repeated", "every name", "a tensor counts once for each of its names",
                 "tied embeddings count twice, and a shared block L times; model.parameters() gives each tensor once",
                 "How many names does a tied tensor have, and how many numbers?"),
-        Mistake("state-dict-counted", "repeated", "state dict", "you add up what is in state_dict()",
-                "it holds a tied tensor under each of its names, a shared block L times, and the buffers as well; use "
-                "model.parameters()"),
+        Mistake("state-dict-counted", "repeated", "state dict", "you add up everything in state_dict()",
+                "it holds a tied tensor under each of its names, a shared block L times, and the buffers as well; "
+                "use model.parameters()"),
         Mistake("tied-weights-twice", "repeated", "each module",
-                "you go module by module, so a tied tensor counts once in each that holds it",
-                "BERT would come out 23 million too large; remember which tensors have been seen"),
+                "you go module by module, so a tied tensor counts once in each module that holds it",
+                "BERT's count would be 23 million too large; remember which tensors you have seen"),
         Mistake("shared-blocks-per-layer", "repeated", "each layer", "a shared block counts once for each layer",
-                "ALBERT would come out as large as BERT's blocks; count what is stored, not how often it runs"),
+                "ALBERT's blocks would count as much as BERT's; count what is stored, not how often it is used"),
         Mistake("counted-at-every-level", "repeated", "nested",
-                "you go through modules(), and count for each of them all that is below it",
-                "a weight counts once for the layer, again for its block and again for the model; use "
-                "model.parameters() of the whole alone"),
+                "you go through modules(), and count for each of them everything below it",
+                "a weight counts once for its layer, again for its block and again for the model; use only "
+                "model.parameters() of the whole model"),
         Mistake("one-of-equal-values", "repeated", "values once", "of tensors with equal numbers only the first counts",
-                "two fresh norms hold the same numbers and are two tensors all the same; compare objects (is, id)"),
-        Mistake("one-of-each-shape", "repeated", "shape once", "of all tensors of one shape only the first counts",
-                "tensors are the same when they are one object, and not when they look alike"),
+                "two new norms hold the same numbers but are two tensors; compare objects (is, id)"),
+        Mistake("one-of-each-shape", "repeated", "shape once",
+                "of all tensors with the same shape only the first counts",
+                "tensors are the same if they are one object, and not if they only look alike"),
         Mistake("buffers-counted", "buffers", "counted", "buffers count too",
-                "position numbers and the like are stored, but nobody learns them"),
+                "position numbers and the like are stored, but they are not learned"),
         Mistake("frozen-left-out", "frozen", "left out", "frozen parameters are left out",
-                "a model does not shrink when it is frozen; that is the number of trainable parameters"),
+                "a model does not shrink when it is frozen; you count only the trainable parameters"),
         Mistake("tensors-counted", "unit", "tensors", "you count tensors and not the numbers in them",
                 "add up numel()"),
-        Mistake("bytes-counted", "unit", "bytes", "you count bytes", "a number takes 4 or 8 of them; add up numel()"),
+        Mistake("bytes-counted", "unit", "bytes", "you count bytes", "a number takes 4 or 8 bytes; add up numel()"),
         Mistake("rows-counted", "unit", "rows", "only the first axis of each tensor is counted",
-                "len(tensor) is its number of rows; numel() has all"),
+                "len(tensor) is its number of rows; numel() counts all its numbers"),
         Mistake("axes-added", "unit", "axes", "the sizes of the axes are added and not multiplied",
-                "a matrix of 3 by 4 holds 12 numbers; numel() multiplies"),
+                "a 3 by 4 matrix holds 12 numbers; numel() multiplies"),
         Mistake("biases-left-out", "parts", "no biases", "the biases are left out", "they are learned as well"),
         Mistake("matrices-only", "parts", "matrices", "only matrices are counted",
-                "biases and the norms' weights are vectors, and are learned as well"),
+                "biases and the norms' weights are vectors, and they are learned as well"),
         Mistake("embeddings-left-out", "parts", "no embeddings", "the word embeddings are left out",
-                "some papers do so and say it; here everything counts"),
+                "some papers do that and say so; here everything counts"),
     ),
     hints=Hints(
-        "Make a model of two linear layers whose weights are one tensor. What do you get, and what do you expect?",
+        "Make a model of two linear layers that share one weight tensor. What do you get, and what do you expect?",
         "model.parameters() gives each tensor once, however many names it has. state_dict() and named_parameters("
         "remove_duplicate=False) give every name.",
-        "Σ over distinct parameters of (the product of its axes).",
+        "Σ over distinct parameters of (the product of the sizes of its axes).",
         "return sum(... for parameter in model....())",
     ),
     equivalents=(count_by_identity, count_by_memory, count_by_vector),

@@ -1,4 +1,4 @@
-"""ALBERT's factorised embedding."""
+"""ALBERT's factorised embedding: narrow tables, and one projection to the width of the blocks."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def factorised_reference(
             return x
         return F.linear(x, matrix, None if projection == "no bias" else bias)
 
-    if projection in ("each", "words only"):  # tables are widened by themselves; what follows happens at the width D
+    if projection in ("each", "words only"):  # each table is widened separately; the rest happens at width D
         widened = len(parts) if projection == "each" else 1
         x = sum(F.linear(part, matrix, bias) if i < widened else part for i, part in enumerate(parts))
         return x if place in ("none", "on words") else normed(x, weights, eps, norm)
@@ -172,16 +172,16 @@ EXERCISE = Exercise(
     function="factorised_embeddings",
     signature="input_ids, token_type_ids, weights, eps=1e-12",
     task=(
-        "ALBERT keeps its tables narrow, E wide, and widens each token to D only at the end: sum, then layer norm, "
-        "both at width E, then one linear layer from E to D.\n\n"
-        "- `input_ids`, `token_type_ids`: (B, S), whole numbers; positions count from 0\n"
+        "ALBERT keeps its tables narrow, with width E, and widens each token to D only at the end: sum, then layer "
+        "norm, both at width E, then one linear layer from E to D.\n\n"
+        "- `input_ids`, `token_type_ids`: (B, S), integers; positions count from 0\n"
         "- `weights`: a dict with `word.weight` (V, E), `position.weight` (P, E) with P rows, more than S, "
-        "`token_type.weight` (2, E), `norm.weight` and `norm.bias` (E), `projection.weight` (D, E), "
-        "`projection.bias` (D)\n"
-        "- `eps`: the layer norm's\n"
+        "`token_type.weight` (2, E), `norm.weight` and `norm.bias` (E), `projection.weight` (D, E), `projection.bias` "
+        "(D)\n"
+        "- `eps`: the eps of the layer norm\n"
         "- returns (B, S, D); there is no dropout\n\n"
-        "The linear layer is there even where E = D. As in nn.Linear it multiplies with its weight transposed, and "
-        "adds its bias."
+        "The linear layer is there even if E = D. As in nn.Linear, it multiplies by its transposed weight and adds its "
+        "bias."
     ),
     source="Lan et al. 2020, section 3.1, \"Factorized embedding parameterization\"",
     reference=factorised_reference,
@@ -190,60 +190,63 @@ EXERCISE = Exercise(
     probes=factorised_probes,
     mistakes=(
         Mistake("norm-after-projection", "place", "after projection", "the layer norm comes after the projection",
-                "there the vectors are D wide, and the norm's weight and bias are E wide; normalise, then project",
+                "the vectors have width D there, but the norm's weight and bias have width E; normalise, then project",
                 "How wide are norm.weight and norm.bias, and where are the vectors that wide?"),
         Mistake("norm-forgotten", "place", "none", "there is no layer norm",
                 "the size of the numbers is left to chance; normalise the sum"),
-        Mistake("norm-on-words-only", "place", "on words", "the words alone are normalised, before the sum",
-                "positions and types come in unnormalised; add first, then normalise the sum"),
+        Mistake("norm-on-words-only", "place", "on words", "only the word vectors are normalised, before the sum",
+                "positions and types are added without normalising; add first, then normalise the sum"),
         Mistake("tables-projected-one-by-one", "projection", "each",
-                "each table's vector is projected before they are added",
-                "then the norm meets vectors of width D, and the bias is added three times; add and normalise at width "
-                "E, and project once"),
-        Mistake("only-words-projected", "projection", "words only", "the words alone are projected, and then added to",
-                "all three tables are E wide, so the sizes do not fit; add and normalise at width E, then project"),
+                "the vectors from the tables are projected before they are added",
+                "then the norm gets vectors of width D, and the bias is added three times; add and normalise at "
+                "width E, and project once"),
+        Mistake("only-words-projected", "projection", "words only",
+                "only the word vectors are projected, and the others are added after that",
+                "all three tables have width E, so the sizes do not fit; add and normalise at width E, then project"),
         Mistake("projection-bias-forgotten", "projection", "no bias", "the projection's bias is left out",
                 "add projection.bias after the product"),
         Mistake("projection-transposed", "projection", "transposed",
                 "the projection's weight is not transposed before the product",
-                "it is (D, E), as in nn.Linear: x @ weight.T, or F.linear"),
+                "it is (D, E), as in nn.Linear; use x @ weight.T, or F.linear"),
         Mistake("projection-reshaped", "projection", "reshaped",
                 "the projection's weight is reshaped to (E, D) and not transposed",
                 "a reshape keeps the numbers in their order and mixes up rows and columns; use .T, or F.linear"),
         Mistake("projection-forgotten", "projection", "missing", "the vectors are not projected",
-                "they are E wide still, and the blocks expect D"),
-        Mistake("projection-skipped-where-equal", "projection", "not where equal",
-                "there is no projection where E = D",
-                "the released model has it there too: it is a learned layer, and not only a change of width"),
+                "they still have width E, and the blocks expect D"),
+        Mistake("projection-skipped-where-equal", "projection", "not where equal", "there is no projection where E = D",
+                "the released model has it there too, because it is a learned layer and not only a change of width"),
         Mistake("positions-forgotten", "positions", "forgotten", "the positions are not added",
-                "the model could not tell \"dog bites man\" from \"man bites dog\""),
+                'the model could not tell "dog bites man" from "man bites dog"'),
         Mistake("positions-from-1", "positions", "from 1", "your positions begin at 1",
-                "the first token stands at position 0"),
+                "the first token has position 0"),
         Mistake("positions-by-type", "positions", "by type", "positions are looked up by the token types",
-                "a place has its own vector, whatever sentence it is in: rows 0, 1, 2 and so on, along S"),
+                "each position has its own vector, whatever sentence it is in; use rows 0, 1, 2 and so on, along S"),
         Mistake("positions-along-batch", "positions", "batch", "the positions count the texts of the batch",
-                "all tokens of a text get one position, which depends on the neighbours in the batch; count along S"),
+                "all tokens of a text get the same position, which depends on where the text is in the batch; count "
+                "along S"),
         Mistake("types-forgotten", "types", "forgotten", "the token types are not added",
-                "first and second sentence look alike"),
-        Mistake("types-all-0", "types", "zero", "every token is taken for type 0",
-                "first and second sentence look alike; look the types up by token_type_ids"),
-        Mistake("words-times-root", "words", "times root", "the word vectors are multiplied by the root of their width",
-                "the first Transformer did so, BERT and ALBERT do not"),
+                "the first and the second sentence look the same"),
+        Mistake("types-all-0", "types", "zero", "every token gets type 0",
+                "the first and the second sentence look the same; look up the types by token_type_ids"),
+        Mistake("words-times-root", "words", "times root",
+                "the word vectors are multiplied by the square root of their width",
+                "the first Transformer does that, but BERT and ALBERT do not"),
         Mistake("norm-n-1", "norm", "n - 1", "the norm's variance divides by E − 1",
-                "that is var's default in torch, for samples; a layer norm divides by E"),
+                "that is the default of torch's var, for samples; a layer norm divides by E"),
         Mistake("norm-eps-outside", "norm", "eps outside", "the norm's eps is added to the standard deviation",
-                "it belongs inside the root: √(variance + eps)"),
+                "it belongs inside the root, √(variance + eps)"),
         Mistake("norm-not-affine", "norm", "not affine", "the norm's weight and bias are left out",
-                "the model can no longer say how large a feature is to be; multiply by norm.weight and add norm.bias"),
+                "the model can no longer decide how large each feature should be; multiply by norm.weight and add "
+                "norm.bias"),
         Mistake("eps-of-torch", "norm", "eps 1e-5", "the norm uses torch's default eps, 1e-5",
-                "at the start word vectors are small, and that is enough to shrink them; pass `eps` on"),
-        Mistake("eps-always-1e-12", "norm", "eps 1e-12", "the norm's eps is 1e-12 whatever `eps` says",
-                "that is only the default; pass `eps` on"),
+                "word vectors are small at the start, and this eps is enough to shrink them; pass on `eps`"),
+        Mistake("eps-always-1e-12", "norm", "eps 1e-12", "the norm's eps is 1e-12, whatever `eps` says",
+                "that is only the default; pass on `eps`"),
     ),
     hints=Hints(
-        "Write the width of the last axis beside each step. Where does it change from E to D?",
-        "Everything of BERT's embeddings happens at width E, the norm included. One linear layer then takes each token "
-        "to the width of the blocks.",
+        "Write the width of the last axis next to each step. Where does it change from E to D?",
+        "Everything in BERT's embeddings happens at width E, including the norm. Then one linear layer takes each "
+        "token to the width of the blocks.",
         "x = norm(word[ids] + position[0 … S−1] + type[types]), (B, S, E); result = x Wᵀ + b, (B, S, D).",
         "x = weights[\"word.weight\"][input_ids] + weights[\"position.weight\"][...] + ...\n"
         "x = F.layer_norm(x, x.shape[-1:], ..., ..., eps)\nreturn F.linear(x, ..., ...)",

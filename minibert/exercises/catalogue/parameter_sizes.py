@@ -1,4 +1,4 @@
-"""A model's size from its numbers."""
+"""A model's number of parameters, worked out from its sizes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def sizes_reference(
     sharing: str = "right",
     decoder: str = "tied",
 ) -> int:
-    """A BERT's or an ALBERT's size with knobs."""
+    """The number of parameters of a BERT or an ALBERT, with knobs."""
     vocab, d, layers, f, rows, kinds, has_pooler, narrow, shared = Sizes(*sizes)
     e = d if narrow is None or factor == "ignored" else narrow
     vectors = 1 if scale_and_shift == "weight only" else 2
@@ -84,10 +84,10 @@ def sizes_probes() -> list[Probe]:
         Probe("BERT-base", Call(base)),
         Probe("BERT-large", Call(large)),
         Probe("ALBERT-base", Call((*albert, 512, 2, True, 128, True))),
-        Probe("a small one without a pooler", Call((*small, 13, 4, False))),
-        Probe("a factorised one that shares nothing", Call((*other, 19, 3, True, 7, False))),
-        Probe("an unfactorised one that shares its block", Call((*other, 23, 1, True, None, True))),
-        Probe("a factorised one with E = D", Call((*other, 19, 3, False, 10, True))),
+        Probe("a small BERT without a pooler", Call((*small, 13, 4, False))),
+        Probe("a factorised model that shares nothing", Call((*other, 19, 3, True, 7, False))),
+        Probe("a model without factorising that shares its block", Call((*other, 23, 1, True, None, True))),
+        Probe("a factorised model with E = D", Call((*other, 19, 3, False, 10, True))),
     ]
 
 
@@ -156,7 +156,7 @@ def sizes_by_polynomial(*sizes: Any) -> int:
 
 
 def sizes_by_library(*sizes: Any) -> int:
-    """A real model on the meta device, counted. A BERT that shares its block is as large as one of a single layer."""
+    """A real model on the meta device, counted. A BERT that shares its block is as large as one with a single layer."""
     vocab, hidden, layers, intermediate, positions, types, pooler, narrow, shared = Sizes(*sizes)
     groups = 1 if shared else layers  # blocks with weights of their own
     numbers = {
@@ -184,89 +184,90 @@ EXERCISE = Exercise(
         "embedding_size=None, shared=False"
     ),
     task=(
-        "How many parameters has a BERT? Work it out from its sizes, without building it: BERT-base has 109,482,240, "
-        "ALBERT-base 11,683,584.\n\n"
-        "- `vocab_size` V, `hidden_size` D, `num_layers` L, `intermediate_size` F, and the rows of the tables of "
-        "positions and of token types: whole numbers\n"
+        "How many parameters does a BERT have? Work it out from its sizes, without building it: BERT-base has "
+        "109,482,240, ALBERT-base 11,683,584.\n\n"
+        "- `vocab_size` V, `hidden_size` D, `num_layers` L, `intermediate_size` F, and `max_positions` and "
+        "`token_types`, the numbers of rows in the tables of positions and of token types: integers\n"
         "- `pooler`: whether there is one, a linear layer D → D\n"
-        "- `embedding_size`: None for BERT. A number E for ALBERT: words, positions, token types and their norm are E "
-        "wide, and a linear layer E → D follows, also where E = D\n"
+        "- `embedding_size`: None for BERT. For ALBERT a number E: words, positions, token types and their norm have "
+        "width E, and a linear layer E → D follows, even if E = D\n"
         "- `shared`: whether all L layers are one block\n"
-        "- returns a whole number, exact to the last parameter\n\n"
+        "- returns an integer, exact to the last parameter\n\n"
         "The parts of a block: four linear layers D → D in the attention (query, key, value, output), two in the "
-        "feed-forward (D → F and F → D), two layer norms. All linear layers have a bias, and all norms a weight and "
-        "a bias; the embeddings are followed by a norm too. There is no output layer for words."
+        "feed-forward (D → F and F → D), and two layer norms. All linear layers have a bias, and all norms have a "
+        "weight and a bias. The embeddings are followed by a norm too. There is no output layer for words."
     ),
     source="Devlin et al. 2019, section 3; Lan et al. 2020, sections 3.1 and 4.4",
     reference=sizes_reference,
     solution=sizes_by_formula,
     library=sizes_by_library,
     probes=sizes_probes,
-    tolerance=1e-12,  # a whole number is right or wrong
+    tolerance=1e-12,  # an integer is right or wrong
     mistakes=(
         Mistake("positions-forgotten", "positions", "forgotten", "the table of positions is left out",
-                "it has a row for each of max_positions"),
+                "it has max_positions rows"),
         Mistake("types-forgotten", "types", "forgotten", "the table of token types is left out",
-                "it has a row for each of token_types"),
+                "it has token_types rows"),
         Mistake("embedding-norm-forgotten", "embedding_norm", "forgotten", "the norm of the embeddings is left out",
                 "there is one after the sum, before the first block"),
         Mistake("embedding-norm-at-D", "embedding_norm", "at D", "the norm of the embeddings is counted at width D",
-                "with a factorised embedding it stands before the projection, and is E wide"),
-        Mistake("not-factorised", "factor", "ignored", "embedding_size makes no difference",
-                "the tables are E wide then, and a linear layer E → D follows"),
+                "with a factorised embedding it comes before the projection, and has width E"),
+        Mistake("not-factorised", "factor", "ignored", "`embedding_size` makes no difference",
+                "the tables have width E then, and a linear layer E → D follows"),
         Mistake("only-words-factorised", "factor", "words only", "positions and token types are counted at width D",
-                "all three tables are E wide: they are added before the projection"),
+                "all three tables have width E, because they are added before the projection"),
         Mistake("positions-of-width-D", "factor", "wide positions", "the positions are counted at width D",
-                "all three tables are E wide: they are added before the projection"),
+                "all three tables have width E, because they are added before the projection"),
         Mistake("projection-forgotten", "factor", "no projection", "the projection from E to D is left out",
                 "narrow tables alone do not fit the blocks; count E · D + D"),
         Mistake("projection-bias-forgotten", "factor", "no bias", "the projection's bias is left out",
-                "it is a linear layer like the others, with D numbers more"),
-        Mistake("projection-skipped-where-equal", "factor", "not where equal", "there is no projection where E = D",
-                "the layer is there all the same; it depends on embedding_size being given"),
-        Mistake("output-projection-forgotten", "attention", "three", "the attention has three matrices",
-                "query, key and value, and a fourth after the heads are put together: output"),
-        Mistake("attention-counted-once", "attention", "one", "the attention has one matrix",
-                "there are four: query, key, value and output"),
-        Mistake("feed-forward-counted-once", "feed_forward", "one matrix", "the feed-forward has one matrix",
-                "there are two: D → F and back, F → D"),
-        Mistake("feed-forward-of-4-D", "feed_forward", "four times D", "the feed-forward is taken to be 4 · D wide",
-                "that is so in BERT-base and -large, but the argument says how wide it is"),
+                "it is a linear layer like the others, and its bias has D numbers"),
+        Mistake("projection-skipped-where-equal", "factor", "not where equal", "you count no projection where E = D",
+                "the layer is there too; it depends only on whether embedding_size is given"),
+        Mistake("output-projection-forgotten", "attention", "three", "you count three matrices in the attention",
+                "after query, key and value there is a fourth, the output, where the heads are merged"),
+        Mistake("attention-counted-once", "attention", "one", "you count one matrix in the attention",
+                "there are four, for query, key, value and output"),
+        Mistake("feed-forward-counted-once", "feed_forward", "one matrix", "you count one matrix in the feed-forward",
+                "there are two, D → F and F → D"),
+        Mistake("feed-forward-of-4-D", "feed_forward", "four times D",
+                "the feed-forward is assumed to have width 4 · D",
+                "that is true of BERT-base and -large, but the argument says how wide it is"),
         Mistake("feed-forward-biases-of-D", "feed_forward", "two of D", "both biases of the feed-forward have size D",
-                "a bias is as wide as what comes out: F and then D"),
+                "a bias is as wide as the output of its layer, which is F and then D"),
         Mistake("feed-forward-biases-of-F", "feed_forward", "two of F", "both biases of the feed-forward have size F",
-                "a bias is as wide as what comes out: F and then D"),
+                "a bias is as wide as the output of its layer, which is F and then D"),
         Mistake("biases-forgotten", "biases", "none", "the biases of the linear layers are left out",
                 "each has one number for each of its outputs"),
         Mistake("feed-forward-biases-forgotten", "biases", "attention only",
-                "the biases of the feed-forward are left out", "F for the first layer and D for the second"),
-        # Both are 4 D numbers: from the total alone, nobody can tell.
-        Mistake("norms-or-attention-biases-forgotten", "norms", "none",
-                "4 D numbers are missing from each block",
-                "that is as much as its two norms have, 2 D each, and as much as the four biases of the attention"),
-        Mistake("one-norm-a-block", "norms", "one", "each block has one norm",
-                "there are two: after the attention and after the feed-forward"),
-        Mistake("norm-weight-only", "scale_and_shift", "weight only", "a norm has a weight only",
-                "it has a weight and a bias for each feature"),
+                "the biases of the feed-forward are left out",
+                "they have F numbers in the first layer and D in the second"),
+        # Both are 4 D numbers: the total alone does not tell which are missing.
+        Mistake("norms-or-attention-biases-forgotten", "norms", "none", "4 D numbers are missing from each block",
+                "its two norms have that many, 2 D each, and so do the four biases of the attention"),
+        Mistake("one-norm-a-block", "norms", "one", "you count one norm for each block",
+                "there are two, after the attention and after the feed-forward"),
+        Mistake("norm-weight-only", "scale_and_shift", "weight only", "you count only a weight for each norm",
+                "a norm has a weight and a bias for each feature"),
         Mistake("pooler-always", "pooling", "always", "the pooler counts whether there is one or not",
                 "look at `pooler`"),
         Mistake("pooler-never", "pooling", "never", "the pooler is never counted",
-                "where there is one, it is a linear layer: D · D + D"),
+                "where there is one, it is a linear layer with D · D + D parameters"),
         Mistake("pooler-bias-forgotten", "pooling", "no bias", "the pooler's bias is left out",
-                "it is a linear layer: D · D + D"),
+                "it is a linear layer with D · D + D parameters"),
         Mistake("pooler-in-every-layer", "pooling", "a layer", "the pooler is counted in every layer",
                 "there is one for the whole model, after the last block"),
-        Mistake("sharing-ignored", "sharing", "never", "the blocks count L times although they are one",
-                "with `shared` there is one block to be stored, however often it runs"),
+        Mistake("sharing-ignored", "sharing", "never", "the blocks count L times although they are one block",
+                "with `shared` only one block is stored, however often it is used"),
         Mistake("always-shared", "sharing", "always", "the block counts only once",
-                "without `shared` there are num_layers of them"),
-        Mistake("decoder-counted", "decoder", "counted", "the words are counted twice",
-                "the output layer for words uses the same table, and is not asked for here"),
+                "without `shared` there are num_layers blocks"),
+        Mistake("decoder-counted", "decoder", "counted", "the word table is counted twice",
+                "the output layer for words uses the same table, and does not count here"),
     ),
     hints=Hints(
-        "Begin with one linear layer: how many numbers does it take to go from 3 features to 4?",
-        "Four groups: the tables and their norm; E → D if there is one; the blocks; the pooler. A linear layer from m "
-        "to n has m · n + n parameters, a norm of n features 2 n.",
+        "Begin with one linear layer: how many numbers does it need to go from 3 features to 4?",
+        "There are four groups: the tables and their norm; E → D if there is one; the blocks; the pooler. A linear "
+        "layer from m to n has m · n + n parameters, and a norm of n features has 2 n.",
         "E (V + positions + types + 2) + [E D + D] + (1 or L) · (4 (D² + D) + 2 D F + F + D + 4 D) + [D² + D].",
         "width = ...\ntotal = (vocab_size + ... + ...) * width + 2 * ...\n"
         "if embedding_size is not None: total += ...\n"

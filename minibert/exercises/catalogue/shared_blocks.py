@@ -1,4 +1,4 @@
-"""One block for all steps."""
+"""ALBERT's parameter sharing: one block for all steps."""
 
 from __future__ import annotations
 
@@ -97,13 +97,13 @@ EXERCISE = Exercise(
     function="shared_blocks",
     signature="make_block, num_layers",
     task=(
-        "ALBERT goes L times through one and the same block. Build the stack.\n\n"
-        "- `make_block`: a function without arguments that makes a fresh block, a module with the parts `attention` "
-        "and `feed_forward` and with weights of its own\n"
+        "ALBERT uses the same block L times. Build the stack.\n\n"
+        "- `make_block`: a function without arguments that makes a new block, a module with the parts `attention` and "
+        "`feed_forward` and with its own weights\n"
         "- `num_layers`: L, 1 or more\n"
-        "- returns a list (or an nn.ModuleList) of L steps, of which every weight and every bias is shared: training "
-        "one step trains them all, and there is no more to be stored than one block. The weights are those of the "
-        "first block that `make_block` makes."
+        "- returns a list (or an nn.ModuleList) of L steps that share every weight and every bias: training one step "
+        "trains them all, and only one block has to be stored. The weights are those of the first block that "
+        "`make_block` makes."
     ),
     source="Lan et al. 2020, section 3.1, \"Cross-layer parameter sharing\"",
     reference=sharing_reference,
@@ -111,38 +111,39 @@ EXERCISE = Exercise(
     library=shared_by_library,
     probes=sharing_probes,
     mistakes=(
-        Mistake("fresh-blocks", "sharing", "none", "each step has a block of its own",
-                "that is BERT: nothing is shared; call make_block once and use what it made at every step"),
-        Mistake("equal-but-not-shared", "sharing", "equal", "the blocks begin with equal values but are not one",
-                "after the first training step they differ; a copy (deepcopy, load_state_dict) shares nothing, so put "
-                "the same object into the list again and again",
+        Mistake("fresh-blocks", "sharing", "none", "each step has its own block",
+                "that is BERT, where nothing is shared; call make_block once and use that block at every step"),
+        Mistake("equal-but-not-shared", "sharing", "equal",
+                "the blocks begin with equal values but are not the same block",
+                "after the first training step they differ; a copy (deepcopy, load_state_dict) shares nothing, so "
+                "put the same object into the list L times",
                 "If you change one number in the first block, does the last block see it?"),
         Mistake("only-attention-shared", "sharing", "attention", "only the attention is shared",
-                "the paper tries that too, but ALBERT shares all: attention and feed-forward"),
+                "the paper tries that too, but ALBERT shares everything: attention and feed-forward"),
         Mistake("only-feed-forward-shared", "sharing", "feed-forward", "only the feed-forward is shared",
-                "the paper tries that too, but ALBERT shares all: attention and feed-forward"),
+                "the paper tries that too, but ALBERT shares everything: attention and feed-forward"),
         Mistake("biases-not-shared", "sharing", "weights", "the weights are shared, but each step has its own biases",
-                "all parameters are to be shared"),
-        Mistake("first-block-apart", "sharing", "all but the first", "the first step has a block of its own",
-                "there are two blocks then; the first is to be the same as the others"),
-        Mistake("two-blocks-in-turn", "sharing", "two in turn", "two blocks take turns",
-                "there is to be one only"),
-        Mistake("two-halves", "sharing", "two halves", "the lower and the upper half have a block each",
-                "that is ALBERT with two groups; there is to be one"),
+                "all parameters should be shared"),
+        Mistake("first-block-apart", "sharing", "all but the first", "the first step has its own block",
+                "that makes two blocks; the first step should use the same block as the others"),
+        Mistake("two-blocks-in-turn", "sharing", "two in turn", "two blocks take turns", "there should be only one"),
+        Mistake("two-halves", "sharing", "two halves", "the lower and the upper half have one block each",
+                "that is ALBERT with two groups; there should be only one block"),
         Mistake("one-too-many", "count", "one more", "there is one step too many",
                 "num_layers counts the first step as well"),
         Mistake("one-too-few", "count", "one fewer", "there is one step too few",
                 "num_layers counts the first step as well"),
-        Mistake("one-step-only", "sharing", "one step", "the list has a single entry",
-                "one block is stored, but it runs L times: it stands in the list L times"),
+        Mistake("one-step-only", "sharing", "one step", "the list has only one entry",
+                "one block is stored, but it is used L times; put it into the list L times"),
         Mistake("block-instead-of-list", "sharing", "no list", "you return the block itself",
-                "it is to be a list, with that block for each of the L steps"),
-        Mistake("block-not-made", "sharing", "the function", "the list holds make_block, and not what it makes",
-                "call it: make_block(), once"),
+                "it should be a list with that block for each of the L steps"),
+        Mistake("block-not-made", "sharing", "the function",
+                "the list holds make_block itself, and not the block that it makes",
+                "call it once, as make_block()"),
     ),
     hints=Hints(
-        "How many blocks have to exist?",
-        "A Python list can hold the same object several times. A copy is another object, with weights of its own.",
+        "How many blocks need to exist?",
+        "A Python list can hold the same object several times. A copy is another object, with its own weights.",
         "f₁ = f₂ = … = f_L: one call of make_block, L entries.",
         "block = ...\nreturn [... for _ in range(...)]",
     ),

@@ -1,4 +1,4 @@
-"""What is said about these models, in numbers: how many times as fast, and how much time that saves."""
+"""Claims about speed in numbers: how many times as fast, and how much time that saves."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
 
 Seconds = Sequence[float]
 
-# Of an even number of values: which stands for the middle.
+# What counts as the middle of an even number of values.
 MIDDLES: Mapping[str, Callable[[Sequence[float]], float]] = {
     "mean of two": statistics.median,
     "lower": statistics.median_low,
@@ -37,7 +37,7 @@ def times_reference(
     median = MIDDLES[middle]
 
     def times(above: Seconds, below: Seconds) -> float:
-        """How many times as large the numbers above are."""
+        """How many times as large the numbers above are as those below."""
         if over in ("medians", "means", "best"):
             one = {"medians": median, "means": statistics.fmean, "best": min}[over]
             return one(above) / one(below)
@@ -111,7 +111,7 @@ def times_by_statistics(reference_seconds: list[float], challenger_seconds: list
 
 
 def times_by_logarithms(reference_seconds: list[float], challenger_seconds: list[float]) -> tuple[float, float]:
-    """The order of the rounds is that of their logarithms, and both ends are taken off until two or one are left."""
+    """The ratios are sorted by their logarithms, and both ends are removed until one or two are left."""
     both = zip(reference_seconds, challenger_seconds, strict=True)
     left = sorted((math.log(a) - math.log(b) for a, b in both), reverse=True)
     while len(left) > 2:
@@ -128,94 +128,91 @@ EXERCISE = Exercise(
     signature="reference_seconds, challenger_seconds",
     task=(
         "A small model, the challenger, is said to be faster than another, the reference. Both were timed in rounds: "
-        "in each round both ran once, one straight after the other. What disturbs a machine comes and goes, and meets "
-        "both runs of a round alike; so they are compared within the round.\n\n"
+        "in each round both were timed once, one directly after the other. Disturbances on a machine come and go, and "
+        "affect both times of a round alike, so the two are compared within the round.\n\n"
         "- `reference_seconds`, `challenger_seconds`: lists of R numbers, in seconds, R at least 1. Entry i of both is "
-        "from round i. They belong to the caller: leave them as they are\n"
+        "from round i. They belong to the caller: do not change them\n"
         "- returns two plain numbers, `times` and `saved`\n"
-        "- `times`: how many times as fast the challenger is, above 1 where it is the faster one. It is the median, "
-        "over the rounds, of that number in each round. The median of an odd number of values is the one in the "
-        "middle of their order, and of an even number the mean of the two in the middle\n"
-        "- `saved`: the share of the time that a challenger so many times as fast does not need, reckoned from "
-        "`times`: 0.5 is half of the time, 0 none, and below 0 it takes longer"
+        "- `times`: how many times as fast the challenger is, above 1 if it is the faster one. It is the median, over "
+        "the rounds, of that number in each round. The median of an odd number of values is the middle one in sorted "
+        "order, and of an even number it is the mean of the middle two\n"
+        "- `saved`: the share of the time that is saved by a challenger that is so many times as fast, computed from "
+        "`times`: 0.5 is half of the time, 0 is none, and below 0 the challenger takes longer"
     ),
-    source="Sanh et al. 2019, Table 3: 668 s against 410 s, told as \"60% faster\"",
+    source="Sanh et al. 2019, Table 3: 668 s against 410 s, reported as \"60% faster\"",
     reference=times_reference,
     solution=times_as_fast,
     library=times_by_library,
     probes=times_probes,
     mistakes=(
         Mistake("inverted", "direction", "inverted", "you divide the challenger's seconds by the reference's",
-                "that is how many times as long it takes: below 1 where it is faster, and the time saved comes out "
-                "below 0; the reference's seconds stand above the line",
-                "Who needs 10 seconds where another needs 20: how many times as fast is that?"),
+                "that is how many times as long it takes, which is below 1 where it is faster, and the time saved "
+                "comes out below 0; divide the reference's seconds by the challenger's",
+                "One model needs 10 seconds and another needs 20: how many times as fast is the first one?"),
         Mistake("times-as-long", "direction", "times as long", "you return how many times as long the challenger takes",
-                "it is below 1 where the challenger is faster; what is saved is right, but `times` is to be the "
+                "that is below 1 where the challenger is faster; the time saved is right, but `times` should be the "
                 "reference's seconds divided by the challenger's",
-                "Who needs 10 seconds where another needs 20: how many times as fast is that?"),
+                "One model needs 10 seconds and another needs 20: how many times as fast is the first one?"),
         Mistake("ratio-of-medians", "over", "medians", "you divide one median by the other",
-                "the two may come from different rounds, one disturbed and one not; take the ratio inside each round, "
+                "the two may come from different rounds, one disturbed and one not; take the ratio in each round, "
                 "and then the median of the ratios",
                 "From which rounds are the two numbers that you divide?"),
-        Mistake("ratio-of-means", "over", "means", "you divide the totals, or the means, of all the rounds",
-                "one disturbed round weighs more than all the others; take the ratio inside each round, and then the "
+        Mistake("ratio-of-means", "over", "means", "you divide the totals, or the means, of all rounds",
+                "one disturbed round counts more than all the others; take the ratio in each round, and then the "
                 "median of the ratios",
-                "What becomes of your result if the machine stops for a minute in one round?"),
-        Mistake("best-of-each", "over", "best", "you divide the reference's best time by the challenger's best",
-                "the two may come from different rounds, and two numbers decide on all; take the ratio inside each "
+                "What happens to your result if the machine stops for a minute in one round?"),
+        Mistake("best-of-each", "over", "best", "you divide the reference's best time by the challenger's best time",
+                "the two may come from different rounds, and two numbers decide everything; take the ratio in each "
                 "round, and then the median of the ratios",
                 "From which rounds are the two numbers that you divide?"),
         Mistake("mean-of-ratios", "over", "mean", "you take the mean of the rounds' ratios",
-                "one disturbed round moves it as far as it likes; the median does not mind"),
+                "one disturbed round can change it by any amount; the median hardly changes"),
         Mistake("sorted-before-pairing", "over", "sorted", "you sort the seconds before you divide them",
-                "entry i of both is then from different rounds; divide first, and sort the ratios"),
+                "then entry i of both is from different rounds; divide first, and sort the ratios"),
         Mistake("ratios-not-sorted", "over", "middle round", "you take the ratio of the round in the middle",
-                "that is the middle of the time and not of the order; sort the ratios first"),
+                "that is the middle in time and not in sorted order; sort the ratios first"),
         Mistake("best-round", "over", "fastest", "you take the round in which the challenger does best",
                 "the more rounds there are, the better it looks; take the median"),
         Mistake("last-round", "over", "last", "only the last round counts",
                 "the others were timed for nothing; take the ratio in each round, and then the median"),
         Mistake("first-round-left-out", "over", "first left out", "the first round is left out",
-                "warming up is done before these are counted; all that you are given is to count"),
-        Mistake("lower-of-two", "middle", "lower", "of an even number of rounds you take the lower of the two in the "
-                "middle",
+                "the warm-up was before these rounds; all rounds that you are given count"),
+        Mistake("lower-of-two", "middle", "lower", "for an even number of rounds you take the lower of the middle two",
                 "it is below the middle, as torch's median is; take the mean of the two"),
-        Mistake("upper-of-two", "middle", "upper", "of an even number of rounds you take the upper of the two in the "
-                "middle",
+        Mistake("upper-of-two", "middle", "upper", "for an even number of rounds you take the upper of the middle two",
                 "it is above the middle; take the mean of the two"),
-        Mistake("faster-by", "said", "more", "`times` is how much faster the challenger is, and not how many times as "
-                "fast",
-                "1.6 times as fast and \"60% faster\" say the same; asked for is the first, 1.6, without - 1"),
-        Mistake("times-in-percent", "said", "percent", "`times` is a percentage",
-                "twice as fast is 2, and not 200"),
-        Mistake("faster-taken-for-saved", "saved", "times - 1", "you take what is gained in speed for the time saved",
-                "twice as fast would save all of the time, and more than twice as fast more than there is; in 1/times "
-                "of the time all is done",
-                "Twice as fast: how much of the time is saved?"),
+        Mistake("faster-by", "said", "more",
+                "`times` is how much faster the challenger is, and not how many times as fast",
+                '1.6 times as fast and "60% faster" mean the same; the task asks for the first, 1.6, without - 1'),
+        Mistake("times-in-percent", "said", "percent", "`times` is a percentage", "twice as fast is 2, and not 200"),
+        Mistake("faster-taken-for-saved", "saved", "times - 1", "you return the gain in speed as the time saved",
+                "then twice as fast would save all of the time, and more than twice as fast would save more than "
+                "there is; the challenger needs 1/times of the time",
+                "If it is twice as fast, how much of the time is saved?"),
         Mistake("saved-below-0", "saved", "1 - times", "the time saved is 1 - times",
-                "that is below 0 where the challenger is faster; in 1/times of the time all is done",
-                "Twice as fast: how much of the time is needed, and how much is saved?"),
+                "that is below 0 where the challenger is faster; the challenger needs 1/times of the time",
+                "If it is twice as fast, how much of the time is needed, and how much is saved?"),
         Mistake("saved-in-percent", "saved", "percent", "the time saved is a percentage",
-                "a share is asked for: 0.5 for half of the time, and not 50"),
+                "the task asks for a share, so 0.5 for half of the time, and not 50"),
         Mistake("share-left", "saved", "left", "you return the share of the time that is needed",
-                "it is the rest that is saved"),
+                "the rest of the time is what is saved"),
         Mistake("saved-in-seconds", "saved", "seconds", "the time saved is in seconds",
-                "a share of the reference's time is asked for, without a unit"),
-        Mistake("saved-of-the-totals", "saved", "of the totals", "the time saved is that of the totals",
-                "one disturbed round decides, and it no longer goes with `times`; reckon it from `times`"),
+                "the task asks for a share of the reference's time, without a unit"),
+        Mistake("saved-of-the-totals", "saved", "of the totals", "the time saved is computed from the totals",
+                "one disturbed round decides it, and it no longer agrees with `times`; compute it from `times`"),
         Mistake("saved-of-each-round", "saved", "of each round",
                 "you take the time saved in each round, and then the median",
-                "of an even number of rounds that is not what belongs to `times`: the mean of two shares is not the "
-                "share of the mean; reckon it from `times`"),
+                "for an even number of rounds that does not agree with `times`, because the mean of two shares is "
+                "not the share of the mean; compute it from `times`"),
         Mistake("sorted-in-place", "in_place", True, "you sort the caller's own lists",
-                "nobody can pair them by round any more; use sorted(...), which makes a new list",
+                "then they can no longer be paired by round; use sorted(...), which makes a new list",
                 "Look at the two lists after the call."),
     ),
     hints=Hints(
-        "One round: the reference takes 3 s and the challenger 2 s. Work out both numbers by hand. And then for "
-        "3 s and 1.5 s.",
-        "R ratios, one for each round; then the middle one of their order. Speed and time are turned round: so many "
-        "times as fast means that part of the time.",
+        "Take one round: the reference takes 3 s and the challenger 2 s. Work out both numbers by hand. Then do the "
+        "same for 3 s and 1.5 s.",
+        "There are R ratios, one for each round; take the middle one in sorted order. Speed and time are reciprocal: "
+        "n times as fast means 1/n of the time.",
         "times = median over i of (reference_i / challenger_i); saved = 1 − 1/times. From 668 s to 410 s that is 1.63 "
         "times as fast, 38.6% of the time saved.",
         "ratios = sorted(... for a, b in zip(reference_seconds, challenger_seconds))\nhalf = len(ratios) // 2\n"
