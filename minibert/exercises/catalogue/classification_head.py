@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from minibert.classroom.worker import Call
 from minibert.encoder import Output
-from minibert.exercises.catalogue.shared import Weights
+from minibert.exercises.catalogue.common_layers import Weights
 from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
 from minibert.exercises.probes import randn
 from minibert.factory import build

@@ -10,7 +10,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from minibert.classroom.worker import Call
-from minibert.exercises.catalogue.shared import NORM_MISTAKES, Weights, normed
+from minibert.exercises.catalogue.common_layers import NORM_MISTAKES, Weights, normed
 from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
 from minibert.exercises.probes import randint, randn
 from minibert.layers import Embeddings

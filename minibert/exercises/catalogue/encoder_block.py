@@ -15,7 +15,7 @@ from minibert.attention import Layout
 from minibert.classroom.worker import Call
 from minibert.encoder import EncoderBlock
 from minibert.exercises.catalogue import feed_forward, layer_norm, multi_head_attention
-from minibert.exercises.catalogue.shared import Weights
+from minibert.exercises.catalogue.common_layers import Weights
 from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
 from minibert.exercises.probes import mask_of, randn
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -11,24 +10,10 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from minibert.classroom.worker import Call
+from minibert.exercises.catalogue.common_layers import Weights, normed
 from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
 from minibert.exercises.probes import randint, randn
 from minibert.models.albert import AlbertConfig, FactorisedEmbeddings
-
-Weights = Mapping[str, Tensor]
-
-
-def normed(x: Tensor, weights: Weights, eps: float, norm: str) -> Tensor:
-    weight, bias = weights["norm.weight"], weights["norm.bias"]
-    if norm in ("right", "eps 1e-5", "eps 1e-12"):
-        eps = {"right": eps, "eps 1e-5": 1e-5, "eps 1e-12": 1e-12}[norm]
-        return F.layer_norm(x, x.shape[-1:], weight, bias, eps)
-    centred = x - x.mean(-1, keepdim=True)
-    spread = {
-        "n - 1": (x.var(-1, correction=1, keepdim=True) + eps).sqrt(),
-        "eps outside": x.std(-1, correction=0, keepdim=True) + eps,
-    }.get(norm, (x.var(-1, correction=0, keepdim=True) + eps).sqrt())
-    return centred / spread if norm == "not affine" else centred / spread * weight + bias
 
 
 def factorised_reference(
@@ -238,9 +223,9 @@ EXERCISE = Exercise(
         Mistake("norm-not-affine", "norm", "not affine", "the norm's weight and bias are left out",
                 "the model can no longer decide how large each feature should be; multiply by norm.weight and add "
                 "norm.bias"),
-        Mistake("eps-of-torch", "norm", "eps 1e-5", "the norm uses torch's default eps, 1e-5",
+        Mistake("eps-of-torch", "norm", "1e-5", "the norm uses torch's default eps, 1e-5",
                 "word vectors are small at the start, and this eps is enough to shrink them; pass on `eps`"),
-        Mistake("eps-always-1e-12", "norm", "eps 1e-12", "the norm's eps is 1e-12, whatever `eps` says",
+        Mistake("eps-always-1e-12", "norm", "1e-12", "the norm's eps is 1e-12, whatever `eps` says",
                 "that is only the default; pass on `eps`"),
     ),
     hints=Hints(

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from minibert import layers
 from minibert.classroom.worker import Call
 from minibert.exercises.catalogue import gelu
-from minibert.exercises.catalogue.shared import Weights, linear
+from minibert.exercises.catalogue.common_layers import Weights, linear
 from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
 from minibert.exercises.probes import randn
 

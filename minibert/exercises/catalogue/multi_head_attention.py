@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from minibert.attention import MultiHeadAttention
 from minibert.classroom.worker import Call
 from minibert.exercises.catalogue import attention, merge_heads, split_heads
-from minibert.exercises.catalogue.shared import Weights, linear
+from minibert.exercises.catalogue.common_layers import Weights, linear
 from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
 from minibert.exercises.probes import mask_of, randn
 

@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from minibert.exercises.catalogue.shared_b import PAIR_MISTAKES, Triple, chance_for, pairs_probes, seen_of_pairs, steps
+from minibert.exercises.catalogue.common_pairs import (
+    PAIR_MISTAKES,
+    Triple,
+    chance_for,
+    pairs_probes,
+    seen_of_pairs,
+    steps,
+)
 from minibert.exercises.engine import Exercise, Hints, Mistake
 from minibert.training.pairs import sop_pairs
 

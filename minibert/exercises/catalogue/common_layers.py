@@ -24,6 +24,7 @@ NORMS: dict[str, dict[str, str]] = {
     "n - 1": {"spread": "n - 1"},
     "eps outside": {"root": "eps outside"},
     "1e-5": {"root": "1e-5"},
+    "1e-12": {"root": "1e-12"},
     "no eps": {"root": "no eps"},
 }
 
