@@ -1,0 +1,24 @@
+"""Parts of sentences that are made from values: lists, counts, and numbers with a sign."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def listed(items: Iterable[object], last: str = "and") -> str:
+    """The items as a sentence lists them: "a", "a and b", "a, b and c"; nothing for no items.
+
+    last: the word before the last item.
+    """
+    *others, final = [str(item) for item in items] or [""]
+    return f"{', '.join(others)} {last} {final}" if others else final
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """A number with its noun: "1 seed", "3,000 seeds". plural: where it is not the noun with an s."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def signed(value: float, digits: int) -> str:
+    """A number with its sign, "+1.5" or "−1.5" (a real minus sign); what rounds to zero is "+0.0"."""
+    return f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", "−")  # + 0.0 turns −0.0 into 0.0
