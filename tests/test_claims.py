@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from minibert import PRESETS, claims, files
-from minibert.claims import LEDGER, VERDICTS, counted, records, timed, tried as run
+from minibert.claims import LEDGER, VERDICTS, counted, records, timed, tried
 from minibert.claims.sizes import size_verdict
 from minibert.claims.tables import fill_markers
 from minibert.errors import MinibertError
+from minibert.experiments import speed, tried as trials
 
 ROOT = Path(__file__).parents[1]
 HOLDS, CONDITION, FAILS, UNMEASURED = VERDICTS
@@ -42,7 +43,7 @@ def test_every_row_has_a_verdict_a_source_and_a_reason():
         assert all(text.strip() for text in (r.ours, r.why, claim.statement, claim.source, claim.paper_value)), r.id
         assert r.why.endswith(".")
         assert claim.statement.endswith(".")
-        assert claim.kind in ("counted", "timed", "trained", "run")
+        assert claim.kind in records.KINDS
         assert set(claim.models) <= set(PRESETS)
 
 
@@ -149,7 +150,7 @@ def test_the_dropout_that_the_ledger_speaks_of_is_that_of_the_presets():
         assert dropouts == (0, 0, 0.1)
 
 
-# ---------------------------------------------------------------------------------------------------- run
+# -------------------------------------------------------------------------------------------------- tried
 
 
 def test_the_students_copy_the_layers_they_say():
@@ -162,8 +163,12 @@ def test_the_students_copy_the_layers_they_say():
 
 def test_the_students_verdict_follows_the_layers():
     figures = result("D4").figures
-    assert run.judge_students(figures | {"released": figures["alternate"]}).verdict == HOLDS
-    assert run.judge_students(figures | {"published_blocks": 4}).verdict == FAILS
+    strict = tried.judge_students(figures | {"released": figures["alternate"]})
+    assert strict.verdict == HOLDS
+    assert "does not alternate" not in strict.why
+    deeper = tried.judge_students(figures | {"published_blocks": 4})
+    assert deeper.verdict == FAILS
+    assert deeper.why.startswith("The depth is not halved.")
 
 
 def test_the_shown_code_fails_and_what_to_write_instead_works():
@@ -171,9 +176,9 @@ def test_the_shown_code_fails_and_what_to_write_instead_works():
     assert figures["error"] == "TypeError: cannot unpack non-iterable Output object"
     assert figures["dict_error"].startswith("ValueError: not enough values to unpack")
     assert figures["dict_binds"] == "hidden_states"  # a string, and no tensor
-    assert figures["first_position_shape"] == [1, run.SMALL["hidden_size"]]
+    assert figures["first_position_shape"] == [1, trials.SMALL["hidden_size"]]
     assert result("D8").verdict == FAILS
-    assert run.judge_unpacking(figures | {"error": None}).verdict == HOLDS
+    assert tried.judge_unpacking(figures | {"error": None}).verdict == HOLDS
 
 
 # -------------------------------------------------------------------------------------------------- timed
@@ -226,11 +231,11 @@ def test_both_ways_of_saying_faster_are_shown():
 
 
 def test_a_comparison_gives_a_figure_a_length_and_leaves_torch_as_it_was(monkeypatch):
-    monkeypatch.setattr(timed, "ROUNDS", 3)
-    monkeypatch.setattr(timed, "THREADS", torch.get_num_threads() + 1)
-    monkeypatch.setattr(timed, "machine", lambda: {"cores": 64})
+    monkeypatch.setattr(speed, "ROUNDS", 3)
+    monkeypatch.setattr(speed, "THREADS", torch.get_num_threads() + 1)
+    monkeypatch.setattr(speed, "machine", lambda: {"cores": 64})
     before, told = torch.get_num_threads(), []
-    figures = timed.compare_speed(
+    figures = speed.compare_speed(
         "tiny-bert", "tiny-distilbert", lengths=(4, 8), progress=lambda done, of: told.append((done, of))
     )
     assert figures["tokens"] == [4, 8]
@@ -249,8 +254,8 @@ def test_a_comparison_says_how_many_times_as_fast_the_challenger_is(monkeypatch)
     def two_and_three_seconds(functions, rounds, progress):
         return dict(zip(functions, ([3.0] * rounds, [2.0] * rounds), strict=True))
 
-    monkeypatch.setattr(timed, "paired", two_and_three_seconds)
-    figures = timed.compare_speed("tiny-bert", "tiny-distilbert", lengths=(4,))
+    monkeypatch.setattr(speed, "paired", two_and_three_seconds)
+    figures = speed.compare_speed("tiny-bert", "tiny-distilbert", lengths=(4,))
     assert figures["ratio"] == [1.5]
     assert figures["time_saved"] == [0.333]
 
@@ -324,7 +329,7 @@ def test_measuring_what_is_counted_counts_it():
 
 
 def test_measuring_what_is_not_trained_here_says_what_it_takes():
-    with pytest.raises(MinibertError, match=r"A7 is not measured here. It takes xxlarge"):
+    with pytest.raises(MinibertError, match=r"A7 is not measured here. It takes training xxlarge"):
         claims.measure("A7")
 
 
@@ -334,7 +339,7 @@ def test_the_records_in_the_package_are_whole_and_name_no_host():
         kept = json.loads((records.RECORDED / f"{id}.json").read_text())
         assert set(kept) == {"id", "date", "commit", "machine", "figures"}
         assert kept["id"] == id
-        assert kept["figures"]["tokens"] == list(timed.TOKENS)
+        assert kept["figures"]["tokens"] == list(speed.TOKENS)
         assert kept["figures"]["seeds"]
         assert "node" not in kept["machine"]
         assert set(kept["figures"]["rounds"]) == set(LEDGER[id].models)
@@ -427,7 +432,7 @@ def test_a_readme_is_changed_between_its_markers_only(tmp_path):
     assert fill_markers(text, dict.fromkeys(BLOCKS, "")) == fill_markers(README, dict.fromkeys(BLOCKS, ""))
     assert not claims.update_readme(path)
     assert path.read_bytes().decode() == text
-    assert path.stat().st_ino == file  # not even written anew
+    assert path.stat().st_ino == file  # not even written again
 
 
 @pytest.mark.parametrize(
@@ -455,7 +460,7 @@ def test_a_missing_readme_is_named(tmp_path):
 
 def test_the_readme_is_in_step_with_the_ledger(tmp_path):
     if not (ROOT / "README.md").exists():
-        pytest.skip("there is no README.md beside the tests")
+        pytest.skip("there is no README.md next to the tests")
     copy = tmp_path / "README.md"
     copy.write_bytes((ROOT / "README.md").read_bytes())
     assert not claims.update_readme(copy), "run: minibert claims --update-readme README.md"

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from random import Random
 
-import numpy as np
 import pytest
+from test_statistics import answered
 
 from minibert import claims
-from minibert.claims import LEDGER, VERDICTS, evidence, records, trained, trained_rules as rules
-from minibert.claims.evidence import Gain, Spread
+from minibert.claims import LEDGER, VERDICTS, records, trained_rules as rules
 from minibert.claims.pictures import PICTURES, draw_recorded
 from minibert.cli.main import main
-from minibert.errors import MinibertError
-from minibert.experiments import grids as experiments
+from minibert.experiments import grid, pretraining, sharing
+from minibert.experiments.statistics import Spread
 from minibert.tokenizers.wordpiece import WordPiece
 
 HOLDS, CONDITION, FAILS, UNMEASURED = VERDICTS
@@ -24,13 +24,6 @@ SIZE = {"texts": 3000, "epochs": 3, "steps": 2000, "test_texts": 2000, "max_leng
 def figures(cells: dict[str, list[dict]]) -> dict:
     seeds = len(next(iter(cells.values())))
     return {"seeds": list(range(seeds)), "size": SIZE, "threads": 1, "by_frequency": 7.0, "cells": cells}
-
-
-def answered(right: int, texts: int = 1000, first: int = 0) -> dict:
-    """A model that is right about `right` of the texts, from the text `first` on, round to the beginning."""
-    answers = np.zeros(texts, dtype=int)
-    answers[(first + np.arange(right)) % texts] = 1
-    return {"accuracy": right / texts, "right": "".join(map(str, answers))}
 
 
 def kept(half: int, seeds: int = 3, **others: int) -> dict:
@@ -53,26 +46,11 @@ def scores(seeds: int = 3, jitter: float = 0.002, **variants: tuple[float, float
     return figures(cells)
 
 
-# ------------------------------------------------------------------------------------------------ evidence
-
-
-def test_the_interval_over_seeds_is_students():
-    spread = evidence.over_seeds([1.0, 2.0, 3.0])
-    assert spread == pytest.approx((2.0, 2 - 4.3027 / 3**0.5, 2 + 4.3027 / 3**0.5), abs=1e-3)
-    assert evidence.over_seeds([1.0] * 30) == (1.0, 1.0, 1.0)
-
-
-def test_one_seed_says_nothing_about_the_spread():
-    assert evidence.over_seeds([0.5]) == (0.5, -math.inf, math.inf)
-
-
-def test_variants_are_compared_seed_by_seed():
-    cells = {"a": [{"x": 0.5}, {"x": 0.9}], "b": [{"x": 0.4}, {"x": 0.8}]}
-    assert evidence.difference(cells, "x", "a", "b") == pytest.approx((0.1, 0.1, 0.1))
+# ------------------------------------------------------------------------------------------------ gains
 
 
 def test_a_gain_is_higher_accuracy_and_lower_loss():
-    found = evidence.gain(scores(jitter=0, good=(0.8, 2.0), bad=(0.7, 2.5))["cells"], "good", "bad")
+    found = rules.gain(scores(jitter=0, good=(0.8, 2.0), bad=(0.7, 2.5))["cells"], "good", "bad")
     assert (found.accuracy.mean, found.loss.mean) == pytest.approx((0.1, 0.5))
 
 
@@ -92,39 +70,8 @@ UP, DOWN, OPEN = Spread(1, 0.5, 1.5), Spread(-1, -1.5, -0.5), Spread(1, -0.5, 2.
     ],
 )
 def test_a_gain_shows_by_one_measure_and_against_none(accuracy, loss, shows, is_cost):
-    assert Gain(accuracy, loss).shows is shows
-    assert Gain(accuracy, loss).is_cost is is_cost
-
-
-def test_texts_are_drawn_for_student_and_teacher_together():
-    """A student that is right where its teacher is, and nowhere else, keeps all in every draw."""
-    alike = {"teacher": [answered(800)] * 3, "student": [answered(800)] * 3}
-    assert evidence.retention(alike, "student", "teacher") == (1.0, 1.0, 1.0)
-    elsewhere = {"teacher": [answered(800)] * 3, "student": [answered(800, first=500)] * 3}
-    assert evidence.retention(elsewhere, "student", "teacher").low < 0.98
-
-
-def test_seeds_are_drawn_too():
-    apart = {"teacher": [answered(800)] * 3, "student": [answered(right) for right in (600, 700, 800)]}
-    spread = evidence.retention(apart, "student", "teacher")
-    assert spread.mean == pytest.approx(0.875)
-    assert spread.low < 0.79
-    assert spread.high > 0.96
-
-
-def test_the_interval_of_retention_is_as_wide_as_theory_says():
-    """One seed, a teacher that is always right: the accuracy of 1000 texts, whose standard error is known."""
-    cells = {"teacher": [answered(1000)], "student": [answered(900)]}
-    spread = evidence.retention(cells, "student", "teacher")
-    half = 1.96 * (0.9 * 0.1 / 1000) ** 0.5
-    assert (spread.mean - spread.low, spread.high - spread.mean) == pytest.approx((half, half), rel=0.1)
-    assert evidence.retention(cells, "student", "teacher") == spread  # the same draws every time
-
-
-def test_answers_about_different_texts_are_refused():
-    cells = {"teacher": [answered(5, 10), answered(5, 10)], "student": [answered(5, 10), answered(5, 9)]}
-    with pytest.raises(MinibertError, match="the same test texts"):
-        evidence.retention(cells, "student", "teacher")
+    assert rules.Gain(accuracy, loss).shows is shows
+    assert rules.Gain(accuracy, loss).is_cost is is_cost
 
 
 # -------------------------------------------------------------------------------------------- D3: what is kept
@@ -140,13 +87,13 @@ def test_ninety_seven_percent_are_judged_by_the_interval(half, verdict):
 def test_what_is_kept_is_told_by_depth_and_treatment():
     found = rules.judge_kept(kept(792))
     assert found.ours.startswith("99.0% (9")
-    assert "79.2% right, the teacher 80.0%" in found.ours
+    assert found.ours.endswith("kept by 3 of 6 layers, distilled: accuracy 79.2%, the teacher's 80.0%")
     assert "3 / 2 / 1 layers: every second layer, distilled 99.0% / 87.5% / 87.5%" in found.why
     assert "random weights 87.5% / 87.5% / 87.5%" in found.why
-    assert "distilling adds +11.5 (+" in found.why
+    assert "distillation adds +11.5 (+" in found.why
     assert "within the spread" not in found.why
     assert "3 seeds, 3,000 film-review sentences" in found.why
-    assert "dropped, as in the released code: 97.5%" in found.why
+    assert "dropped instead, as in the released code, a distilled student of 3 layers keeps 97.5%" in found.why
     assert "1 seed," in rules.judge_kept(kept(792, seeds=1)).why
 
 
@@ -197,18 +144,19 @@ def test_the_losses_that_help_and_the_order_of_the_drops_are_told():
     found = rules.judge_losses(without())
     assert found.ours.startswith("Without the teacher's weights: accuracy −4.0 (")
     assert found.ours.index("soft targets") < found.ours.index("cosine") < found.ours.index("masked words")
-    assert "soft targets, cosine and masked words of the three losses help" in found.why
-    assert "Of the 6 pairs of drops in accuracy 6 stand in the paper's order" in found.why
+    assert "Of the three losses, soft targets, cosine and masked words help beyond the spread" in found.why
+    assert "Of the 6 pairs of drops in accuracy, 6 are in the paper's order" in found.why
     turned = rules.judge_losses(without(soft=(0.69, 5.1), masked=(0.67, 5.2)))
-    assert "Of the 6 pairs of drops in accuracy 3 stand" in turned.why
-    assert "cosine of the three losses helps; " in rules.judge_losses(without(NO_DIFFERENCE, NO_DIFFERENCE)).why
+    assert "Of the 6 pairs of drops in accuracy, 3 are" in turned.why
+    one = rules.judge_losses(without(NO_DIFFERENCE, NO_DIFFERENCE))
+    assert "Of the three losses, cosine helps beyond the spread; " in one.why
 
 
 # --------------------------------------------------------------------------------- A3: what ALBERT's savings cost
 
 
 def savings(all_32, **how):
-    names = [name for name in experiments.E3.variants if name != rules.BOTH_SAVINGS]
+    names = [name for name in sharing.E3.variants if name != rules.BOTH_SAVINGS]
     return scores(**dict.fromkeys(names, (0.70, 5.0)), **{rules.BOTH_SAVINGS: all_32}, **how)
 
 
@@ -238,7 +186,7 @@ def test_what_each_saving_costs_is_told():
     assert "4.0× fewer parameters" in found.ours
     assert "1.50× as fast" in found.why
     assert "worse in accuracy and held-out loss" in found.why
-    assert "only the attention −1.0 and +0.100; only the feed-forward part −3.0 and +0.300" in found.why
+    assert "only the attention −1.0 and +0.100; sharing only the feed-forward part −3.0 and +0.300" in found.why
 
 
 # ---------------------------------------------------------------------------------- A8, R1, R2: masks and pairs
@@ -270,8 +218,8 @@ def test_sop_must_help_more_and_nsp_not_know_the_order(cells, verdict):
 
 def test_the_pair_heads_are_told_on_both_tasks():
     found = rules.judge_order(pairs(none=(0.71, 5.0)))
-    assert "On SOP 52.0% right when trained on NSP" in found.ours
-    assert "trained on SOP itself, 70.0% are right there; trained on NSP, 80.0% on NSP" in found.why
+    assert "Trained on NSP, a model is right on SOP in 52.0% of the cases" in found.ours
+    assert "trained on SOP, a model is right on SOP in 70.0% of the cases; trained on NSP, on NSP in 80.0%" in found.why
     assert "Against no pair task: NSP −1.0 and +0.000; SOP +1.0 and −0.100" in found.why
 
 
@@ -286,7 +234,7 @@ def test_the_pair_heads_are_told_on_both_tasks():
         ((0.72, 4.9), {"seeds": 1}, UNMEASURED),
     ],
 )
-def test_masking_anew_must_not_be_worse(dynamic, how, verdict):
+def test_dynamic_masking_must_not_be_worse(dynamic, how, verdict):
     assert rules.judge_masking(scores(dynamic=dynamic, static=(0.70, 5.0), **how)).verdict == verdict
 
 
@@ -346,20 +294,35 @@ def test_a_row_says_what_it_takes_until_it_is_recorded(id, recorded_folder):
 
 
 @pytest.mark.parametrize("id", MADE_UP)
-def test_a_row_runs_the_variants_that_its_rule_reads(id, monkeypatch):
-    asked = []
+def test_a_row_trains_the_variants_that_its_rule_reads(id, tmp_path, monkeypatch):
+    """The grid is the real one, but its cells take their figures from those made up above."""
+    monkeypatch.chdir(tmp_path)
+    experiment, asked = LEDGER[id].measure.args[0], []
 
-    def run(experiment, folder, quick, variants, progress):
-        asked.append((experiment.id, quick, folder))
-        return figures({name: MADE_UP[id]["cells"][name] for name in variants or experiment.variants})
+    def cell(name):
+        def train(seed, size, work):
+            asked.append((name, seed, size, work))
+            return MADE_UP[id]["cells"][name][seed]
 
-    monkeypatch.setattr(experiments, "run", run)
-    measured = LEDGER[id].measure(quick=True, progress=None)
-    read = MADE_UP[id] | {"cells": {name: MADE_UP[id]["cells"][name] for name in measured["cells"]}}
-    assert LEDGER[id].judge(measured) == LEDGER[id].judge(read)
-    ((experiment, quick, folder),) = asked
-    assert experiment == {"D3": "E1", "D6": "E2", "A3": "E3"}.get(id, "E4")
-    assert (quick, folder) == (True, trained.FOLDER)
+        return train
+
+    for name in experiment.variants:
+        monkeypatch.setitem(experiment.variants, name, cell(name))
+    monkeypatch.setattr(pretraining, "own_tokenizer", lambda work: None)
+    monkeypatch.setattr(pretraining, "loss_by_frequency", lambda tokenizer, size: 7.0)
+    for quick, seeds in ((True, 1), (False, 3)):
+        asked.clear()
+        measured = LEDGER[id].measure(quick=quick, progress=None)
+        expected = MADE_UP[id] | {
+            "seeds": list(range(seeds)),
+            "size": dataclasses.asdict(experiment.quick if quick else experiment.full),
+            "cells": {name: MADE_UP[id]["cells"][name][:seeds] for name in measured["cells"]},
+        }
+        assert LEDGER[id].judge(measured) == LEDGER[id].judge(expected)
+        assert [(name, seed) for name, seed, *_ in asked] == [(n, s) for s in range(seeds) for n in measured["cells"]]
+        work = grid.FOLDER / f"{experiment.id}-{'quick' if quick else 'full'}"
+        assert {(size, work) for *_, size, work in asked} == {(experiment.quick if quick else experiment.full, work)}
+    assert experiment.id == {"D3": "E1", "D6": "E2", "A3": "E3"}.get(id, "E4")
 
 
 def test_a_model_that_only_copies_is_said_not_to_read():
@@ -367,26 +330,26 @@ def test_a_model_that_only_copies_is_said_not_to_read():
     assert copier == pytest.approx(0.9 * 7 + 0.2 * math.log(2))
     for best, reads in ((copier - 0.05, False), (copier - 0.5, True)):
         why = rules.judge_masking(scores(dynamic=(0.72, best), static=(0.7, 6.9))).why
-        assert f"a loss of 7.00, and copying the visible words besides {copier:.2f}" in why
+        assert f"a loss of 7.00; copying the visible words as well gives {copier:.2f}." in why
         assert ("hardly read the sentence" in why) is not reads
 
 
-def test_the_loss_by_frequency_is_a_reckoning_by_hand(monkeypatch):
+def test_the_loss_by_frequency_is_that_computed_by_hand(monkeypatch):
     texts = {False: ("a a a b",), True: ("a c",)}
-    monkeypatch.setattr(experiments, "unlabelled", lambda held_out, count: texts[held_out])
-    monkeypatch.setattr(experiments, "pieces_of", lambda found, tok, size: [
-        experiments.single(tok.ids(text), tok, 64) for text in found
+    monkeypatch.setattr(pretraining, "unlabelled", lambda held_out, count: texts[held_out])
+    monkeypatch.setattr(pretraining, "rows_of", lambda found, tok, size: [
+        pretraining.single(tok.ids(text), tok, 64) for text in found
     ])  # fmt: skip
     tok = WordPiece({token: at for at, token in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abc"])})
     # 4 words seen and 8 in the vocabulary, one more of each: a 4 of 12, c 1 of 12
     expected = (math.log(12 / 4) + math.log(12)) / 2
-    assert experiments.loss_by_frequency(tok, experiments.E2.quick) == pytest.approx(expected)
+    assert pretraining.loss_by_frequency(tok, sharing.E3.quick) == pytest.approx(expected)
 
 
 def test_the_size_that_the_reasons_speak_of_is_that_of_the_experiments():
-    config = experiments.small()
+    config = pretraining.small()
     assert (config.num_hidden_layers, config.hidden_size) == (4, 128)
-    assert "4 layers 128 wide" in rules.judge_masking(MADE_UP["R1"]).why
+    assert "4 layers of width 128" in rules.judge_masking(MADE_UP["R1"]).why
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""E5: a step is timed on tiny models; what the links make of it is reckoned by hand on both sides of each line."""
+"""E5: a step is timed on tiny models; what the links make of it is computed by hand on both sides of each line."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ import math
 import pytest
 import torch
 
-from minibert.claims import LEDGER, VERDICTS, training_speed as speed
+from minibert.claims import LEDGER, VERDICTS
+from minibert.claims.counted import ALBERT, ALBERT_LARGE, BERT, BERT_LARGE
 from minibert.claims.pictures import draw_training_speed
+from minibert.claims.training_speed import judge_training
+from minibert.experiments import training_speed as speed
 from minibert.factory import build, count_parameters
 
 HOLDS, CONDITION, FAILS, _ = VERDICTS
 
 
 def made_up(big: float = 12.0, small: float = 10.0, big_bytes: float = 20e9, small_bytes: float = 1e9) -> dict:
-    """A step takes `big` and `small` seconds, and exchanges so many bytes."""
+    """A step takes `big` and `small` seconds, and exchanges these numbers of bytes."""
     figures = {
         "models": ["big", "small"], "batch": 4, "length": 128, "device": "CPU", "devices": 64,
         "seconds": {"big": big, "small": small}, "bytes": {"big": big_bytes, "small": small_bytes},
@@ -59,18 +62,18 @@ def test_some_factors_need_no_link_and_some_have_none():
         (made_up(big=17.1), HOLDS, "1.7× without any exchange"),
         (made_up(big=16.9), CONDITION, "1.7× where the links carry 1,464 Gbit/s or less"),
         (made_up(), CONDITION, "1.7× where the links carry 29 Gbit/s or less"),
-        (made_up(big_bytes=1.7e9), FAILS, "1.7× over no link"),
+        (made_up(big_bytes=1.7e9), FAILS, "1.7× at no speed of the links"),
     ],
 )
 def test_the_verdict_depends_on_the_link(figures, verdict, said):
-    found = speed.judge_training(figures)
+    found = judge_training(figures)
     assert found.verdict == verdict
     assert said in found.ours
 
 
-def test_what_was_reckoned_and_for_what_is_told():
-    found = speed.judge_training(made_up())
-    assert found.ours.startswith("1.20× (1.20–1.20) on one device; a step exchanges 20.00 GB against 1.00")
+def test_what_was_computed_and_for_what_is_told():
+    found = judge_training(made_up())
+    assert found.ours.startswith("1.20× (1.20–1.20) on one device; a step exchanges 20.00 GB against 1.00 GB")
     assert "64 devices" in found.why
     assert "CPU, 4 texts of 128 tokens" in found.why
     assert f"{(12 + 16) / (10 + 0.8):.2f}× at 10" in found.why
@@ -94,7 +97,7 @@ def test_a_comparison_gives_every_figure():
     assert len(figures["gbits"]) == len(figures["speed_up"])
     assert (figures["device"], figures["batch"], figures["length"]) == ("CPU", 2, 8)
     assert json.loads(json.dumps(figures)) == figures
-    assert speed.judge_training(figures).verdict in VERDICTS
+    assert judge_training(figures).verdict in VERDICTS
 
 
 def test_the_ratio_says_how_many_times_as_fast_the_challenger_computes(monkeypatch):
@@ -117,10 +120,10 @@ def test_quick_takes_the_base_sizes_and_fewer_rounds(monkeypatch):
 
     monkeypatch.setattr(speed, "_training_step", step)
     figures = LEDGER["A2"].measure(quick=True, progress=None)
-    assert asked == [(speed.BERT, speed.BERT), (speed.ALBERT, speed.BERT)]
+    assert asked == [(BERT, BERT), (ALBERT, BERT)]
     assert {len(rounds) for rounds in figures["rounds"].values()} == {speed.QUICK_ROUNDS}
     LEDGER["A2"].measure(quick=False, progress=None)
-    assert asked[2:] == [(speed.BERT_LARGE, speed.BERT_LARGE), (speed.ALBERT_LARGE, speed.BERT_LARGE)]
+    assert asked[2:] == [(BERT_LARGE, BERT_LARGE), (ALBERT_LARGE, BERT_LARGE)]
 
 
 def test_a_step_trains_the_model_with_the_dropout_of_the_other(monkeypatch):
@@ -134,7 +137,7 @@ def test_a_step_trains_the_model_with_the_dropout_of_the_other(monkeypatch):
     moved = [name for name, parameter in model.named_parameters() if not torch.equal(parameter, before[name])]
     assert any("word" in name for name in moved)
     assert len(moved) > len(before) / 2
-    assert all(parameter.grad is None for parameter in model.parameters())  # the next step starts afresh
+    assert all(parameter.grad is None for parameter in model.parameters())  # the next step starts with none
     assert model.config.hidden_dropout_prob == model.config.attention_probs_dropout_prob == 0.1
     assert model.training
 

@@ -22,9 +22,9 @@ from torch.nn import functional as F
 import minibert
 from minibert import claims, plots
 from minibert.claims import trained_rules as rules
-from minibert.claims.evidence import difference, mean_retention
 from minibert.claims.pictures import draw_losses
 from minibert.cli.training import teacher_with_head
+from minibert.experiments.statistics import difference, mean_retention
 from minibert.heads import IGNORE
 from minibert.training.data import load_reviews
 from minibert.training.loop import Settings, batches_of_epoch, train

@@ -1,4 +1,4 @@
-"""Claims about size: counted from the models themselves, built on the meta device, where they cost nothing."""
+"""Claims about size: counted on the models themselves, which are built on the meta device and so cost nothing."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from minibert.encoder import Backbone, EncoderConfig
 from minibert.factory import build, count_parameters, parameters_by_part, preset
 from minibert.models.albert import AlbertConfig
 from minibert.models.bert import BertConfig
+from minibert.words import listed
 
 # The numbers of parameters in the released checkpoints, pooler included where there is one, heads left out.
 PUBLISHED = {
@@ -33,7 +34,7 @@ ALBERT, ALBERT_LARGE = "albert-base-v2", "albert-large-v2"
 
 @cache
 def shape_of(config: EncoderConfig) -> Backbone:
-    """The model without its numbers: enough to count."""
+    """The model with shapes but without weights, which is enough to count."""
     with torch.device("meta"):
         return build(config)
 
@@ -66,9 +67,9 @@ def judge_counts(figures: Figures) -> Judgement:
     return Judgement(
         f"{len(PUBLISHED) - len(wrong)} of {len(PUBLISHED)} equal",
         FAILS if wrong else HOLDS,
-        f"Different: {', '.join(wrong)}."
+        f"These counts differ: {', '.join(wrong)}."
         if wrong
-        else "Every count is equal to the last parameter, so the sizes below are those of the real models.",
+        else "Every count agrees to the last parameter, so the sizes below are those of the real models.",
     )
 
 
@@ -97,8 +98,8 @@ def judge_smaller(figures: Figures) -> Judgement:
     return Judgement(
         f"{saved:.1%} fewer: {distilbert:,} against {bert:,}",
         HOLDS if abs(saved - 0.40) <= 0.01 else FAILS,
-        f"Leaving out six blocks saves {figures['saved_by_blocks'] / bert:.1%}, token types and pooler {rest:.2%}; the "
-        "word embeddings stay, so half the depth is less than half the size.",
+        f"Leaving out six blocks saves {figures['saved_by_blocks'] / bert:.1%}, leaving out token types and pooler "
+        f"{rest:.2%}. The word embeddings stay, so halving the depth does not halve the size.",
     )
 
 
@@ -109,8 +110,8 @@ def judge_left_out(figures: Figures) -> Judgement:
     return Judgement(
         f"{left:,} parameters in the two together; BERT-base has {rest:,}",
         FAILS if left else HOLDS,
-        f"Together they are {rest / figures['bert']:.2%} of BERT-base. Without token types it cannot be told which "
-        "sentence of a pair a word is in, and without a pooler it gives no vector of a whole text (see D8).",
+        f"Together they are {rest / figures['bert']:.2%} of BERT-base. Without token types the model is not told which "
+        "sentence of a pair a word is in, and without a pooler it gives no vector for a whole text (see D8).",
     )
 
 
@@ -126,12 +127,12 @@ def judge_eighteen(figures: Figures) -> Judgement:
     """Holds where there are at least 18 times fewer; the condition is the pair of models."""
     base = figures["bert_base"] / figures["albert_base"]
     large = figures["bert_large"] / figures["albert_large"]
-    reached = [pair for pair, times in (("base", base), ("large", large)) if times >= 18]
+    reached = [pair for pair, times in (("the base pair", base), ("the large pair", large)) if times >= 18]
     return Judgement(
         f"{large:.2f}× fewer (large), {base:.2f}× fewer (base)",
         {0: FAILS, 1: CONDITION, 2: HOLDS}[len(reached)],
-        f"At 18 or more: {' and '.join(reached) or 'neither pair'}. The deeper the model, the more copies of a block "
-        "are saved, and base has half as many blocks as large.",
+        f"18 or more for {listed(reached) or 'neither pair'}. The deeper the model, the more copies of a block are "
+        "saved, and base has half as many blocks as large.",
     )
 
 
@@ -156,7 +157,8 @@ def judge_factorised(figures: Figures) -> Judgement:
     return Judgement(
         f"{plain:,} become {factorised:,} (base): {plain / factorised:.2f}× fewer",
         HOLDS if as_claimed else FAILS,
-        f"With V = {v:,}, E = {e} and H = {h}. That saves {plain - factorised:,}; sharing the blocks (A6) saves more.",
+        f"Here V = {v:,}, E = {e} and H = {h}. This saves {plain - factorised:,} parameters; sharing the blocks (A6) "
+        "saves more.",
     )
 
 
@@ -175,7 +177,7 @@ def count_sharing() -> Figures:
 
 
 def judge_sharing(figures: Figures) -> Judgement:
-    """Holds when the whole model is 12 times smaller, with a condition when only the encoder is."""
+    """Holds when the whole model is 12 times smaller, with a condition where only the encoder is."""
     encoder = figures["encoder_apart"] / figures["encoder_shared"]
     narrow, wide = (figures[f"model_apart_{e}"] / figures[f"model_shared_{e}"] for e in (128, 768))
     verdict = HOLDS if min(narrow, wide) >= 12 else CONDITION if encoder >= 12 else FAILS
@@ -183,8 +185,8 @@ def judge_sharing(figures: Figures) -> Judgement:
         f"encoder {encoder:.1f}×: {figures['encoder_apart']:,} to {figures['encoder_shared']:,}; "
         f"whole model {narrow:.1f}× (E = 128), {wide:.1f}× (E = 768)",
         verdict,
-        "Sharing divides the encoder by its 12 layers, but embeddings and pooler are not shared, so the whole model "
-        "shrinks less; and it still runs all 12 layers (see A2-inference).",
+        "Sharing makes the encoder 12 times smaller, because it has 12 layers. Embeddings and pooler are not "
+        "shared, so the whole model shrinks less; and it still computes all 12 layers (see A2-inference).",
     )
 
 
@@ -211,7 +213,7 @@ COUNTED = (
     ),
     Claim(
         id="D5",
-        statement="DistilBERT does without BERT's token types and without its pooler.",
+        statement="DistilBERT has neither BERT's token types nor its pooler.",
         source="Sanh et al. 2019, section 3",
         models=(BERT, DISTILBERT),
         paper_value="both are removed",
@@ -231,7 +233,7 @@ COUNTED = (
     ),
     Claim(
         id="A5",
-        statement="ALBERT factorises the word embeddings: V×E + E×H parameters in place of V×H.",
+        statement="ALBERT factorises the word embeddings: V×E + E×H parameters instead of V×H.",
         source="Lan et al. 2020, section 3.1",
         models=(BERT, ALBERT),
         paper_value="V×H becomes V×E + E×H, with E = 128",

@@ -8,31 +8,33 @@ from minibert.claims.counted import COUNTED
 from minibert.claims.records import Claim, Result, commit, judged, recorded, today
 from minibert.claims.timed import TIMED
 from minibert.claims.trained import TRAINED
-from minibert.claims.tried import RUN
+from minibert.claims.tried import TRIED
 from minibert.errors import MinibertError
 from minibert.timing import Progress, machine
+from minibert.words import listed
 
 READING_ORDER = (
     "C1", "D1", "D2", "D3", "D4", "D5", "D6", "D8", "A1", "A2", "A2-inference", "A3", "A4", "A5", "A6", "A7", "A8",
     "R1", "R2",
 )  # fmt: skip
 
-_CLAIMS = {claim.id: claim for claim in (*COUNTED, *RUN, *TIMED, *TRAINED)}
+_CLAIMS = {claim.id: claim for claim in (*COUNTED, *TRIED, *TIMED, *TRAINED)}
 LEDGER: dict[str, Claim] = {id: _CLAIMS[id] for id in READING_ORDER}
 
 
 def claim_of(id: str) -> Claim:
-    """The claim of that id. Raises MinibertError, with the ids there are, when there is none."""
+    """The claim with that id, in upper or lower case. Raises MinibertError when there is none."""
     known = {name.lower(): claim for name, claim in LEDGER.items()}
     if id.lower() not in known:
-        raise MinibertError(f"there is no claim {id!r}; there are: {', '.join(LEDGER)}.")
+        raise MinibertError(f"there is no claim {id!r}: choose {listed(LEDGER, last='or')}.")
     return known[id.lower()]
 
 
 def results(ids: Iterable[str] | None = None) -> list[Result]:
-    """What is known of the claims with these ids, by default of all, in reading order. Takes well under a second.
+    """What is known about the claims with these ids, by default about all, in reading order. Takes less than a second.
 
-    Counted and run ones are had afresh; timed and trained ones come from the recorded measurements.
+    Counted claims are counted again, and tried ones tried again; timed and trained ones come from the recorded
+    measurements. Raises MinibertError for an unknown id, or a record that cannot be read.
     """
     claims = LEDGER.values() if ids is None else [claim_of(id) for id in ids]
     return [recorded(claim) if claim.is_recorded else judged(claim, claim.measure()) for claim in claims]
@@ -41,9 +43,9 @@ def results(ids: Iterable[str] | None = None) -> list[Result]:
 def measure(id: str, quick: bool = False, progress: Progress | None = None) -> Result:
     """Measure one claim here and now; nothing is recorded (see records.record).
 
-    quick: fewer runs, for about 20 seconds a timed claim in place of one or two minutes, and less training. What is
-    trained stays in the folder runs/experiments and is not trained again. progress: told how many runs are done, and
-    of how many. Raises MinibertError for an unknown id, or a claim that is not measured here.
+    quick: fewer rounds, for about 20 seconds a timed claim instead of one or two minutes, and less training. What is
+    trained stays in the folder runs/experiments and is not trained again. progress: called with how many steps are
+    done, and of how many. Raises MinibertError for an unknown id, or a claim that is not measured here.
     """
     claim = claim_of(id)
     if claim.measure is None:

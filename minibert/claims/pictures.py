@@ -8,11 +8,11 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from minibert import plots
-from minibert.claims.evidence import Cells
 from minibert.claims.ledger import results
 from minibert.claims.records import Figures
 from minibert.claims.trained_rules import ALL_LOSSES, DEPTHS, LEFT_OUT, NO_SAVINGS, TREATMENTS, student
 from minibert.claims.training_speed import CLAIMED, LINKS, bandwidth_for
+from minibert.experiments.statistics import Cells
 
 
 def draw_recorded(folder: str | Path) -> list[Path]:

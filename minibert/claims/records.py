@@ -1,8 +1,8 @@
 """What a claim is, what a result is, and how a result that took time to measure is kept.
 
-A measurement gives figures, and a rule turns figures into a verdict. Only the figures are kept; the verdict is
-drawn from them again whenever they are read. So another machine's figures can lead to another verdict, and a
-verdict can never disagree with its figures.
+A measurement (minibert.experiments) gives figures, and a rule turns the figures into a verdict. Only the figures are
+kept; the verdict is drawn from them again whenever they are read. So another machine's figures can lead to another
+verdict, and a verdict can never disagree with its figures.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from minibert.errors import MinibertError
-from minibert.files import write_file
+from minibert.files import read_json, write_file
 
 VERDICTS = HOLDS, CONDITION, FAILS, UNMEASURED = (
     "holds",
@@ -25,9 +25,12 @@ VERDICTS = HOLDS, CONDITION, FAILS, UNMEASURED = (
     "does not hold",
     "not measured here",
 )
+# How a claim is checked. counted: from the parameters. tried: by running a few lines of code. timed, trained: measured
+# once and recorded.
+KINDS = ("counted", "tried", "timed", "trained")
 RECORDED = Path(__file__).parent / "recorded"  # one <id>.json a claim
 
-# A name -> a number, a list of numbers or, rarely, a text. What was drawn at random has its "seeds" there.
+# A name -> a number, a list of numbers or, rarely, a text. "seeds" is among them where something is drawn at random.
 Figures = dict[str, Any]
 
 
@@ -42,23 +45,22 @@ NOT_RECORDED = Judgement("–", UNMEASURED, "No measurement is recorded; `minibe
 
 @dataclass(frozen=True)
 class Claim:
-    """Something that is said of a model, and how it is checked."""
+    """Something that is said about a model, and how it is checked."""
 
     id: str
     statement: str
     source: str
     models: tuple[str, ...]
     paper_value: str
-    # counted: from the parameters. run: a few lines of code, tried. timed, trained: measured once and recorded.
-    kind: str
-    # Gives the figures. Timed and trained ones take the keywords quick and progress; None: not measured here.
+    kind: str  # one of KINDS
+    # Returns the figures; where the claim is timed or trained, it takes quick and progress. None: not measured here.
     measure: Callable[..., Figures] | None = None
     judge: Callable[[Figures], Judgement] | None = None  # figures -> what they say
-    unmeasured: Judgement = NOT_RECORDED  # what is said while there are no figures
+    unmeasured: Judgement = NOT_RECORDED  # while there are no figures
 
     @property
     def is_recorded(self) -> bool:
-        """Whether its figures are kept in a file; the others are had afresh in milliseconds."""
+        """Whether its figures are kept in a file; those of other claims are measured again in milliseconds."""
         return self.kind in ("timed", "trained")
 
 
@@ -77,19 +79,21 @@ class Result:
 
 
 def judged(claim: Claim, figures: Figures | None, **where: Any) -> Result:
-    """The result that the figures make; without figures, what the claim says of itself."""
+    """The result that follows from the figures; without figures, what the claim says until it is measured."""
     ours, verdict, why = claim.unmeasured if figures is None else claim.judge(figures)
     return Result(claim.id, ours, verdict, why, figures or {}, **where)
 
 
 def record(result: Result) -> Path:
-    """Keep a measured result's figures in the package, in place of the older ones. Returns the file.
+    """Keep a measured result's figures in the package, replacing older ones. Returns the file.
 
-    Raises MinibertError when the result has no machine and date (it was not measured but counted, or read), or
-    when the file cannot be written; the older one is then untouched.
+    Raises MinibertError when the result has no machine and date (it was counted or read, not measured), or when the
+    file cannot be written; the older one is then untouched.
     """
     if result.machine is None:
-        raise MinibertError(f"{result.id} has nothing to record: only what `measure` has timed or trained is kept.")
+        raise MinibertError(
+            f"{result.id} has nothing to record: only what `measure` has just timed or trained can be recorded."
+        )
     kept = {
         "id": result.id,
         "date": result.date,
@@ -105,15 +109,18 @@ def record(result: Result) -> Path:
 
 
 def recorded(claim: Claim) -> Result:
-    """The result that is kept for a claim, judged now; when none is, the claim's word for that."""
+    """The recorded result of a claim, judged now; while none is recorded, what the claim says until then.
+
+    Raises MinibertError when the record cannot be read.
+    """
     path = RECORDED / f"{claim.id}.json"
     if not path.exists():
         return judged(claim, None)
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
+        kept = read_json(path)
         where = {name: kept[name] for name in ("machine", "date", "commit")}
         return judged(claim, kept["figures"], **where)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise MinibertError(
             f"the recorded result {path.name} cannot be read ({error!r}): measure {claim.id} again and record it."
         ) from error

@@ -1,4 +1,4 @@
-"""How large each published model is, where its parameters sit, and what is said of its size."""
+"""How large each published model is, where its parameters are, and what is said about its size."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ class FamilyRow:
     name: str
     total: int
     parts: dict[str, int]  # see factory.parameters_by_part
-    bert: str  # the BERT that it is compared with: the one of its size, or of which it is a variant
+    bert: str  # the BERT that it is compared with: the one of its size, or the one that it is a variant of
     ratio: float  # total / the BERT's total
-    claim: str  # what is said of its size
-    source: str  # where
-    here: str  # what is counted
+    claim: str  # what is said about its size
+    source: str  # where it is said
+    here: str  # what is counted here
     verdict: str
 
 
 class SizeClaim(NamedTuple):
-    """What is said of a model's size: a number in the unit in which it is said, and the words."""
+    """What is said about a model's size: a number in the unit that the source uses, and its words."""
 
     bert: str
     number: float
@@ -64,7 +64,7 @@ def _row(name: str, claim: SizeClaim) -> FamilyRow:
 
 
 def _in_unit(unit: str, total: int, ratio: float) -> tuple[float, str]:
-    """A counted size in the unit in which something is said of it, and in words."""
+    """A counted size in the unit that the source uses, and in words."""
     millions = f"{total / 1e6:.1f}M"
     return {
         "M": (total / 1e6, millions),
@@ -75,5 +75,5 @@ def _in_unit(unit: str, total: int, ratio: float) -> tuple[float, str]:
 
 
 def size_verdict(said: float, counted: float) -> str:
-    """Sizes are told in round numbers: one within a tenth of what is counted holds."""
+    """Sources give round numbers, so one within a tenth of what is counted holds."""
     return HOLDS if abs(said - counted) <= 0.1 * counted else FAILS

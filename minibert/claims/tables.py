@@ -1,4 +1,4 @@
-"""How the ledger and the family are shown: in a terminal of 100 columns, in Markdown, as JSON, in the README."""
+"""How the ledger and the family are shown: in a terminal, in Markdown, as JSON, in the README."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from minibert.claims.ledger import LEDGER, results as known_results
 from minibert.claims.records import VERDICTS, Result
 from minibert.claims.sizes import FamilyRow, family
 from minibert.errors import MinibertError
-from minibert.files import write_file
+from minibert.files import read_text, write_file
 
 WIDTH = 100  # columns of a terminal
 
-# A part of a model, as factory.parameters_by_part calls it -> the head of its column.
+# A part of a model, as factory.parameters_by_part calls it -> the heading of its column.
 PARTS = {
     "word embeddings": "words",
     "other embeddings": "other",
@@ -30,7 +30,7 @@ PARTS = {
 
 
 def to_text(results: Sequence[Result]) -> str:
-    """The results for a terminal: five lines or so a claim, none longer than 100 columns."""
+    """The results for a terminal: about five lines a claim, none longer than WIDTH."""
     return "\n\n".join([*map(_claim_text, results), *filter(None, (_summary(results), *_machines(results)))])
 
 
@@ -51,7 +51,7 @@ def _labelled(label: str, text: str) -> str:
 
 
 def to_markdown(results: Sequence[Result]) -> str:
-    """The results as a Markdown table, with a line below it that counts the verdicts and says where was timed."""
+    """The results as a Markdown table; lines below it count the verdicts and say on which machine was measured."""
     rows = [
         (
             f"**{result.id}** {LEDGER[result.id].statement}",
@@ -66,7 +66,7 @@ def to_markdown(results: Sequence[Result]) -> str:
 
 
 def to_json(results: Sequence[Result]) -> str:
-    """The results with their claims, as a JSON list: everything that is known, every figure."""
+    """The results with their claims, as a JSON list with every figure."""
     return json.dumps(
         [
             {
@@ -86,7 +86,7 @@ def to_json(results: Sequence[Result]) -> str:
 
 
 def _summary(results: Sequence[Result]) -> str:
-    """How many of each verdict; nothing for a single result."""
+    """How many there are of each verdict; an empty text for a single result."""
     if len(results) < 2:
         return ""
     counts = Counter(result.verdict for result in results)
@@ -94,7 +94,7 @@ def _summary(results: Sequence[Result]) -> str:
 
 
 def _machines(results: Sequence[Result]) -> list[str]:
-    """One line for each occasion on which some of the results were timed or trained."""
+    """One line for each machine and day on which some of the results were timed or trained."""
     occasions: dict[str, list[str]] = {}
     for result in results:
         if result.machine is not None:
@@ -116,14 +116,14 @@ def family_text(rows: Sequence[FamilyRow]) -> str:
     for row in rows:
         parts = "".join(f"{_millions(row.parts.get(part, 0)):>{width}}" for part, _, width in columns)
         lines.append(f"{row.name:<24}{row.total:>12,}{parts}{row.ratio:>7.1%}")
-        said = f"said {row.claim} [{row.source}]; counted {row.here}: {row.verdict}"
+        said = f"said: {row.claim} [{row.source}]; counted: {row.here}; {row.verdict}"
         lines.append(textwrap.fill(said, 78, initial_indent="    ", subsequent_indent="    "))
     return "\n".join(lines)
 
 
 def family_markdown(rows: Sequence[FamilyRow]) -> str:
-    """The family as a Markdown table, with its units and its sources below it."""
-    heads = ("model", "parameters", *PARTS.values(), "of its BERT", "said of its size", "counted")
+    """The family as a Markdown table, with its units and sources below it."""
+    heads = ("model", "parameters", *PARTS.values(), "share of its BERT", "said about its size", "counted")
     cells = [
         (
             row.name,
@@ -136,9 +136,9 @@ def family_markdown(rows: Sequence[FamilyRow]) -> str:
         for row in rows
     ]
     notes = (
-        "Parts in millions of parameters: word embeddings; other embeddings (positions, token types, norm); ALBERT's "
-        "projection from E to H; encoder blocks; pooler. Its BERT is the uncased one of its size. Said by "
-        f"{'; '.join(dict.fromkeys(row.source for row in rows))}."
+        "The parts, in millions of parameters: word embeddings; other embeddings (positions, token types, norm); "
+        "ALBERT's projection from E to H; encoder blocks; pooler. Each model is compared with the uncased BERT of its "
+        f"size. Said about their sizes: {'; '.join(dict.fromkeys(row.source for row in rows))}."
     )
     return f"{_markdown_table(heads, cells, right=range(1, 3 + len(PARTS)))}\n\n{notes}"
 
@@ -148,7 +148,7 @@ def _millions(parameters: int) -> str:
 
 
 def _markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
-    """`right`: the columns whose cells stand to the right."""
+    """right: the columns whose cells are aligned to the right."""
     rules = ["---:" if column in right else "---" for column in range(len(heads))]
     escaped = [[cell.replace("|", "\\|") for cell in row] for row in (heads, rules, *rows)]
     return "\n".join(f"| {' | '.join(row)} |" for row in escaped)
@@ -158,16 +158,13 @@ def _markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]], right: 
 
 
 def update_readme(path: str | Path) -> bool:
-    """Write the family's and the ledger's tables into a README between its markers; all else stays as it is.
+    """Write the family's and the ledger's tables into a README between its markers; the rest stays as it is.
 
     The markers are the lines ``<!-- family:begin -->`` and ``<!-- family:end -->``, and the same with ``claims``.
     Returns whether anything changed. Raises MinibertError when the file cannot be read, or lacks a marker.
     """
     path = Path(path)
-    try:
-        before = path.read_bytes().decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise MinibertError(f"{path} cannot be read as UTF-8 text ({error}): give the path of a README.") from error
+    before = read_text(path)
     after = fill_markers(before, {"family": family_markdown(family()), "claims": to_markdown(known_results())})
     if after != before:
         write_file(path, after)
@@ -175,11 +172,11 @@ def update_readme(path: str | Path) -> bool:
 
 
 def fill_markers(text: str, blocks: dict[str, str]) -> str:
-    """`text` with each block between its markers. Raises MinibertError when a pair of markers is not there once."""
+    """`text` with each block between its markers. Raises MinibertError unless each pair of markers is there once."""
     for name, block in blocks.items():
         begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
         if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
-            raise MinibertError(f"the text must have the line {begin} and below it the line {end}, each once.")
+            raise MinibertError(f"the text must have the line {begin} and below it the line {end}, each of them once.")
         above, _, rest = text.partition(begin)
         _, _, below = rest.partition(end)
         text = f"{above}{begin}\n\n{block}\n\n{end}{below}"

@@ -22,7 +22,9 @@ from minibert import claims, plots
 from minibert.claims import Result
 from minibert.cli.training import retention
 from minibert.errors import MinibertError
-from minibert.experiments.grids import MeanPooled, Size, as_examples
+from minibert.experiments.finetuning import as_examples
+from minibert.experiments.grid import Size
+from minibert.experiments.retention import MeanPooled
 from minibert.lessons.explorer import READABLE, look
 from minibert.timing import progress_bar
 from minibert.tokenizers import Tokenizer

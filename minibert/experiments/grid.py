@@ -1,0 +1,93 @@
+"""A resumable experiment: a grid of variants and seeds, behind a trained row of the ledger.
+
+Each cell is trained by itself and leaves a small JSON file in the work folder. So a long experiment can be stopped at
+any time, and several processes can share one: a cell whose file is there is not trained again. The sizes are those of a
+laptop; the ledger says what such results can tell.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from minibert.errors import MinibertError
+from minibert.files import read_json, write_json
+from minibert.timing import Progress
+from minibert.training.loop import has_bf16
+from minibert.words import listed
+
+FOLDER = Path("runs/experiments")  # the work folder, in the current folder
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large an experiment is. texts: to fine-tune on. steps: of pre-training or distilling."""
+
+    texts: int
+    epochs: int
+    steps: int = 0
+    test_texts: int = 1600
+    max_length: int = 64
+    batch_size: int = 32
+
+
+# Trains one cell and returns its figures: (seed, size, work folder) -> a name -> a figure.
+Cell = Callable[[int, Size, Path], dict[str, Any]]
+
+
+def no_more(size: Size, work: Path) -> dict[str, Any]:
+    """The further figures of an experiment that has none."""
+    return {}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is trained and measured, by variant."""
+
+    id: str
+    variants: dict[str, Cell]
+    full: Size
+    quick: Size
+    seeds: tuple[int, ...] = (0, 1, 2)
+    more: Callable[[Size, Path], dict[str, Any]] = no_more  # figures of the whole experiment
+
+
+def run(
+    experiment: Experiment,
+    folder: Path = FOLDER,
+    quick: bool = False,
+    seeds: Sequence[int] | None = None,
+    variants: Sequence[str] | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Train the cells that are not there yet, and return the figures of all.
+
+    folder: the work folder; quick and full runs have folders of their own in it. Figures: "seeds", "size", "threads",
+    "bf16", what `experiment.more` adds, and "cells", a variant -> one dict a seed. Raises MinibertError for a variant
+    that the experiment does not have.
+    """
+    size = experiment.quick if quick else experiment.full
+    seeds = list(seeds if seeds is not None else experiment.seeds[:1] if quick else experiment.seeds)
+    names = list(variants or experiment.variants)
+    for name in names:
+        if name not in experiment.variants:
+            known = listed(map(repr, experiment.variants), last="or")
+            raise MinibertError(f"{experiment.id} has no variant {name!r}: choose {known}.")
+    work = folder / f"{experiment.id}-{'quick' if quick else 'full'}"
+    cells: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    for at, (seed, name) in enumerate((seed, name) for seed in seeds for name in names):
+        path = work / "cells" / f"{name}-{seed}.json"
+        if not path.exists():
+            began = time.perf_counter()
+            found = experiment.variants[name](seed, size, work)
+            write_json(path, found | {"seconds": round(time.perf_counter() - began, 1)})
+        cells[name].append(read_json(path))
+        if progress is not None:
+            progress(at + 1, len(seeds) * len(names))
+    how = {"threads": torch.get_num_threads(), "bf16": has_bf16("cpu")}
+    return {"seeds": seeds, "size": asdict(size), **how, **experiment.more(size, work), "cells": cells}

@@ -1,0 +1,122 @@
+"""Pre-training from random weights, as E2, E3 and E4 do it: a vocabulary, texts, a small shape, the training itself."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from minibert.experiments.finetuning import classify
+from minibert.experiments.grid import Size
+from minibert.experiments.retention import MeanPooled
+from minibert.heads import WithHead
+from minibert.models.bert import BertConfig
+from minibert.tokenizers.base import Tokenizer
+from minibert.tokenizers.wordpiece import WordPiece
+from minibert.training.data import load_reviews
+from minibert.training.loop import Settings, has_bf16, train
+from minibert.training.tasks import Example, MaskedWords, single
+
+VOCABULARY_SIZE = 8000
+LAYERS, WIDTH = 4, 128
+PRETRAIN_RATE, TUNE_RATE = 1e-3, 5e-4
+TEXTS, HELD_OUT = 6000, 200  # reviews
+FEWEST_TOKENS = 8  # of a row, special tokens included; a shorter rest of a text is left out
+
+# ------------------------------------------------------------------------------------------- what is read
+
+
+def own_tokenizer(work: Path) -> WordPiece:
+    """A small WordPiece vocabulary learned from the reviews, kept in the work folder."""
+    folder = work / "vocabulary"
+    if not (folder / "vocab.txt").exists():
+        texts = [review.text for review in load_reviews("rotten-tomatoes").train]
+        texts += [review.text for review in load_reviews("imdb").train[:4000]]
+        folder.mkdir(parents=True, exist_ok=True)
+        WordPiece.train(texts, VOCABULARY_SIZE).save(folder)
+    return WordPiece.from_folder(folder)
+
+
+@cache
+def unlabelled(held_out: bool, count: int) -> tuple[str, ...]:
+    """Whole IMDB reviews to pre-train on, or to hold out."""
+    reviews = load_reviews("imdb")
+    return tuple(review.text for review in (reviews.validation if held_out else reviews.train)[:count])
+
+
+def rows_of(texts: Sequence[str], tokenizer: Tokenizer, size: Size) -> list[Example]:
+    """Texts cut into rows of max_length tokens, one after another."""
+    room = size.max_length - 2
+    rows = []
+    for text in texts:
+        ids = tokenizer.ids(text)
+        rows += [single(ids[i : i + room], tokenizer, size.max_length) for i in range(0, len(ids), room)]
+    return [row for row in rows if len(row.ids) > FEWEST_TOKENS]
+
+
+def masked_words(tokenizer: Tokenizer, size: Size) -> tuple[MaskedWords, MaskedWords]:
+    """The task on the texts to train on, and on those held out."""
+    return MaskedWords(rows_of(unlabelled(False, TEXTS), tokenizer, size), tokenizer), held_out_words(tokenizer, size)
+
+
+def held_out_words(tokenizer: Tokenizer, size: Size) -> MaskedWords:
+    return MaskedWords(rows_of(unlabelled(True, HELD_OUT), tokenizer, size), tokenizer)
+
+
+def loss_by_frequency(tokenizer: Tokenizer, size: Size) -> float:
+    """The held-out loss of a model that knows how often each word occurs and never looks at the sentence; nats."""
+    seen, asked = (
+        Counter(i for row in rows_of(unlabelled(*which), tokenizer, size) for i in row.ids[1:-1])
+        for which in ((False, TEXTS), (True, HELD_OUT))
+    )
+    total = seen.total() + tokenizer.vocab_size  # one more of each, or a word not seen would be impossible
+    return sum(n * math.log(total / (seen[i] + 1)) for i, n in asked.items()) / asked.total()
+
+
+def by_frequency(size: Size, work: Path) -> dict[str, float]:
+    """The figure that all experiments with pre-training add: what their losses are to be compared with."""
+    return {"by_frequency": round(loss_by_frequency(own_tokenizer(work), size), 4)}
+
+
+# ------------------------------------------------------------------------------------------- what learns
+
+
+def small(config: type[BertConfig] = BertConfig, **changes: Any) -> BertConfig:
+    """The shape of all models that are pre-trained here."""
+    shape = {
+        "vocab_size": VOCABULARY_SIZE,
+        "hidden_size": WIDTH,
+        "num_hidden_layers": LAYERS,
+        "num_attention_heads": 4,
+        "intermediate_size": 512,
+        "max_position_embeddings": 128,
+    }
+    return config(**(shape | changes))
+
+
+def pretrain(
+    model: nn.Module, task: MaskedWords, size: Size, seed: int, folder: Path, steps: int | None = None
+) -> list[dict[str, Any]]:
+    """Train on the task, by default for size.steps steps; returns the log."""
+    settings = Settings(
+        steps=steps or size.steps,
+        batch_size=size.batch_size,
+        learning_rate=PRETRAIN_RATE,
+        betas=(0.9, 0.98),
+        seed=seed,
+        bf16=has_bf16("cpu"),
+    )
+    return train(model, task, [len(e.ids) for e in task.examples], settings, folder, title=folder.name)
+
+
+def fine_tuned(model: WithHead, tokenizer: Tokenizer, size: Size, seed: int, folder: Path) -> dict[str, Any]:
+    """The accuracy of a pre-trained model's backbone after fine-tuning it; the model itself is changed by that."""
+    torch.manual_seed(seed)
+    classifier = MeanPooled(model.backbone)
+    return {"accuracy": classify(classifier, tokenizer, size, seed, folder, TUNE_RATE)["accuracy"]}

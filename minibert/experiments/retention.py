@@ -1,0 +1,125 @@
+"""E1: what does a student keep of its teacher? MiniLM-L6, fine-tuned, and students cut from it.
+
+The students differ in depth, in the teacher's layers that they start from, and in whether their teacher helps them to
+learn the task.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from minibert.checkpoints import from_pretrained
+from minibert.cli.training import chosen_layers, make_student
+from minibert.encoder import Backbone, Output, initialise
+from minibert.experiments.finetuning import classify
+from minibert.experiments.grid import Cell, Experiment, Size
+from minibert.factory import count_parameters
+from minibert.files import read_json, write_files
+from minibert.tokenizers import load_tokenizer
+
+
+class MeanPooled(nn.Module):
+    """Two classes, from the mean of a backbone's last hidden states over the real tokens.
+
+    The classifier of BERT's paper reads the first position. Here nobody has taught that position to speak for its
+    text: MiniLM-L6 was trained to be read by the mean (Reimers & Gurevych 2019), and most of the models that are
+    pre-trained below learn from masked words alone.
+    """
+
+    def __init__(self, backbone: Backbone):
+        super().__init__()
+        backbone.pooler = None
+        self.backbone = backbone
+        self.dropout = nn.Dropout(backbone.config.head_dropout)
+        self.classifier = nn.Linear(backbone.config.hidden_size, 2)
+        initialise(self.classifier, backbone.config.initializer_range)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Output:
+        """All (B, S). Fills in logits, (B, 2)."""
+        output = self.backbone(input_ids, attention_mask, token_type_ids)
+        real = attention_mask[..., None]  # (B, S, 1)
+        mean = (output.last_hidden_state * real).sum(1) / real.sum(1)  # (B, D)
+        output.logits = self.classifier(self.dropout(mean))
+        return output
+
+
+MODEL, TEACHER_LAYERS = "minilm-l6", 6
+LEARNING_RATE = 1e-4
+
+# The variants, as the records name them.
+TEACHER = "teacher"
+DISTILLED, ALONE, FIRST, RANDOM = "alternate + distillation", "alternate", "first", "random"
+DEPTHS, HALF = (3, 2, 1), 3  # layers of a student
+DROPPED = "types dropped, 3 layers"  # distilled like DISTILLED, but started as in the released code
+
+
+def student(treatment: str, depth: int) -> str:
+    """The variant that is a student of `depth` layers, made in this way."""
+    return f"{treatment}, {depth} layers"
+
+
+def fine_tuned_teacher(seed: int, size: Size, work: Path) -> MeanPooled:
+    """MiniLM-L6 fine-tuned with this seed; trained when it is first asked for."""
+    folder = work / f"teacher-{seed}"
+    path = folder / "classifier.safetensors"
+    torch.manual_seed(seed)
+    model = MeanPooled(from_pretrained(MODEL))
+    if not path.exists():
+        found = classify(model, load_tokenizer(MODEL), size, seed, folder, LEARNING_RATE)
+        weights = model.state_dict()
+        write_files(folder, {"found.json": json.dumps(found), path.name: lambda file: save_file(weights, file)})
+    model.load_state_dict(load_file(path))
+    return model.eval()
+
+
+def teacher(seed: int, size: Size, work: Path) -> dict[str, Any]:
+    model = fine_tuned_teacher(seed, size, work)
+    return read_json(work / f"teacher-{seed}" / "found.json") | {"parameters": count_parameters(model)}
+
+
+def kept(init: str, depth: int, distilled: bool, fold_types: bool = True) -> Cell:
+    """A student of `depth` layers of the fine-tuned teacher, chosen as `init` says, with the teacher's classifier.
+
+    distilled: whether the teacher also helps to train it. fold_types: see `student_from_teacher`.
+    """
+
+    def cell(seed: int, size: Size, work: Path) -> dict[str, Any]:
+        teacher = fine_tuned_teacher(seed, size, work)
+        layers = chosen_layers(init, len(teacher.backbone.encoder.order), depth)
+        torch.manual_seed(seed)
+        student = MeanPooled(make_student(teacher.backbone, init, layers, seed, fold_types))
+        if init != "random":
+            student.classifier.load_state_dict(teacher.classifier.state_dict())
+        name = f"{init}{'+distillation' * distilled}{'' if fold_types else '-dropped'}-{depth}-{seed}"
+        helper = teacher if distilled else None
+        found = classify(student, load_tokenizer(MODEL), size, seed, work / name, LEARNING_RATE, helper)
+        return found | {"parameters": count_parameters(student)}
+
+    return cell
+
+
+E1 = Experiment(
+    "E1",
+    {
+        TEACHER: teacher,
+        DROPPED: kept("alternate", 3, distilled=True, fold_types=False),
+        **{
+            student(treatment, depth): kept(init, depth, distilled)
+            for depth in DEPTHS
+            for treatment, init, distilled in (
+                (DISTILLED, "alternate", True),
+                (ALONE, "alternate", False),
+                (FIRST, "first", False),
+                (RANDOM, "random", False),
+            )
+        },
+    },
+    full=Size(texts=3000, epochs=3),
+    quick=Size(texts=320, epochs=1, test_texts=300),
+)

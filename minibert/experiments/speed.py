@@ -1,0 +1,90 @@
+"""How fast are two models in use? They answer in turn, one text at a time, on the CPU.
+
+The figures of a comparison are lists, one number for each length in "tokens": "ratio" is how many times as fast the
+challenger is (median of the rounds), "ratio_low" and "ratio_high" its quartiles, "time_saved" the share of time that
+the median saves, "seconds" a name -> the median seconds a text, "rounds" the seconds of every single round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from minibert.factory import build
+from minibert.timing import Progress, machine, paired, ratio, summary
+
+TOKENS = (32, 128, 256)  # a usual Rotten Tomatoes sentence, a common limit, a usual IMDB review
+ROUNDS, QUICK_ROUNDS = 25, 7  # a length
+QUICK_LENGTHS = 2  # the shortest ones
+THREADS = 2
+SEED = 0
+
+
+def compare_speed(
+    reference: str,
+    challenger: str,
+    lengths: Sequence[int] = TOKENS,
+    quick: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """How many times as fast one preset is as another at batch 1, in float32, without gradients.
+
+    The weights and the ids are random: dense layers take as long for these as for any others. quick: fewer rounds,
+    at the shortest lengths. Returns the figures that the top of this file describes.
+    """
+    rounds, lengths = (QUICK_ROUNDS, lengths[:QUICK_LENGTHS]) if quick else (ROUNDS, lengths)
+    figures: dict[str, Any] = {
+        "tokens": list(lengths), "ratio": [], "ratio_low": [], "ratio_high": [], "time_saved": [],
+        "seconds": {reference: [], challenger: []}, "rounds": {reference: [], challenger: []},
+    }  # fmt: skip
+    with torch.inference_mode(), _threads(min(THREADS, machine()["cores"])) as threads:
+        generator = torch.Generator().manual_seed(SEED)
+        models = {name: _random_model(name, generator) for name in (reference, challenger)}
+        for step, length in enumerate(lengths):
+            ids = torch.randint(min(model.config.vocab_size for model in models.values()), (1, length),
+                                generator=generator)  # fmt: skip
+            seconds = paired(
+                {name: partial(model, ids) for name, model in models.items()},
+                rounds,
+                progress=_part(progress, step, len(lengths)),
+            )
+            times = ratio(seconds[reference], seconds[challenger])
+            figures["ratio"].append(round(times.median, 3))
+            figures["ratio_low"].append(round(times.low, 3))
+            figures["ratio_high"].append(round(times.high, 3))
+            figures["time_saved"].append(round(1 - 1 / times.median, 3))
+            for name, taken in seconds.items():
+                figures["seconds"][name].append(round(summary(taken).median, 4))
+                figures["rounds"][name].append([round(second, 4) for second in taken])
+    return figures | {"batch": 1, "threads": threads, "seeds": [SEED]}
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[int]:
+    """Let torch use this many threads, and as many as before afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield count
+    finally:
+        torch.set_num_threads(before)
+
+
+def _random_model(name: str, generator: torch.Generator) -> nn.Module:
+    """A preset with weights from a plain normal distribution: made sooner than by `build`, and as fast in use."""
+    with torch.device("meta"):
+        model = build(name)
+    model = model.to_empty(device="cpu").eval()
+    for parameter in model.parameters():
+        parameter.normal_(std=0.02, generator=generator)
+    return model
+
+
+def _part(progress: Progress | None, step: int, steps: int) -> Progress | None:
+    """What one of several equal steps tells the progress of them all."""
+    return progress and (lambda done, of: progress(step * of + done, steps * of))

@@ -1,0 +1,127 @@
+"""Means and intervals: against theory, against worked examples, and paired as they should be."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from minibert.errors import MinibertError
+from minibert.experiments import statistics
+from minibert.experiments.statistics import Spread
+
+
+def answers(right: int, texts: int = 1000, first: int = 0) -> np.ndarray:
+    """Right about `right` of the texts, from the text `first` on, round to the beginning; (texts,) booleans."""
+    found = np.zeros(texts, dtype=bool)
+    found[(first + np.arange(right)) % texts] = True
+    return found
+
+
+def answered(right: int, texts: int = 1000, first: int = 0) -> dict:
+    """The same as a cell of an experiment."""
+    return {"accuracy": right / texts, "right": "".join(str(int(one)) for one in answers(right, texts, first))}
+
+
+# ------------------------------------------------------------------------------------------------ over the seeds
+
+
+def test_the_interval_over_seeds_is_students():
+    spread = statistics.over_seeds([1.0, 2.0, 3.0])
+    assert spread == pytest.approx((2.0, 2 - 4.3027 / 3**0.5, 2 + 4.3027 / 3**0.5), abs=1e-3)
+    assert statistics.over_seeds([1.0] * 30) == (1.0, 1.0, 1.0)
+
+
+def test_one_seed_says_nothing_about_the_spread():
+    assert statistics.over_seeds([0.5]) == (0.5, -math.inf, math.inf)
+
+
+def test_variants_are_compared_seed_by_seed():
+    cells = {"a": [{"x": 0.5}, {"x": 0.9}], "b": [{"x": 0.4}, {"x": 0.8}]}
+    assert statistics.values(cells, "a", "x") == [0.5, 0.9]
+    assert statistics.mean(cells, "a", "x") == pytest.approx(0.7)
+    assert statistics.differences(cells, "x", "a", "b") == pytest.approx([0.1, 0.1])
+    assert statistics.difference(cells, "x", "a", "b") == pytest.approx((0.1, 0.1, 0.1))
+
+
+def test_a_variant_with_fewer_seeds_is_not_compared():
+    with pytest.raises(ValueError, match="shorter"):
+        statistics.differences({"a": [{"x": 1}] * 2, "b": [{"x": 1}]}, "x", "a", "b")
+
+
+def test_a_spread_is_above_or_below_zero_only_with_both_its_ends():
+    spreads = (Spread(1, 0.5, 1.5), Spread(1, -0.5, 2.5), Spread(-1, -1.5, -0.5))
+    assert [(spread.is_above, spread.is_below) for spread in spreads] == [(True, False), (False, False), (False, True)]
+
+
+def test_a_spread_in_another_unit_keeps_its_ends_in_order():
+    assert Spread(1.0, -2.0, 3.0).times(100) == (100, -200, 300)
+    assert Spread(1.0, -2.0, 3.0).times(-1) == (-1, -3, 2)
+    assert Spread(0.5, 0.25, 0.75).named("share") == {"share": 0.5, "low": 0.25, "high": 0.75}
+
+
+# ------------------------------------------------------------------------------------------------ over the test texts
+
+
+def test_the_interval_of_a_share_is_wilsons():
+    assert statistics.share_right(torch.arange(100) < 80) == pytest.approx((0.8, 0.7112, 0.8666), abs=1e-4)
+    assert statistics.share_right([True] * 10).high == pytest.approx(1)
+
+
+def test_what_one_student_keeps_is_drawn_text_by_text():
+    """A student that is right where its teacher is, and nowhere else, keeps all in every draw."""
+    assert statistics.share_kept(answers(80, 100), answers(80, 100)) == (1, 1, 1)
+    moved = statistics.share_kept(torch.from_numpy(answers(80, 100, first=10)), answers(80, 100))
+    assert moved.mean == 1
+    assert 0.8 < moved.low < 0.95 < 1.05 < moved.high < 1.25
+
+
+def test_one_student_has_the_interval_of_an_experiment_with_one_seed():
+    cells = {"teacher": [answered(800)], "student": [answered(700, first=200)]}
+    alone = statistics.share_kept(answers(700, first=200), answers(800))
+    assert alone == pytest.approx(statistics.retention(cells, "student", "teacher"))
+
+
+def test_a_teacher_that_is_seldom_right_is_left_out_of_the_draws_without_it():
+    kept = statistics.share_kept(answers(1, 4), answers(1, 4))
+    assert kept == (1, 1, 1)
+
+
+def test_there_must_be_something_to_keep():
+    with pytest.raises(MinibertError, match="the same test texts"):
+        statistics.share_kept(answers(5, 10), answers(5, 9))
+    with pytest.raises(MinibertError, match="right about no text"):
+        statistics.share_kept(answers(5, 10), answers(0, 10))
+
+
+def test_texts_are_drawn_for_student_and_teacher_together():
+    """As above, with three seeds."""
+    alike = {"teacher": [answered(800)] * 3, "student": [answered(800)] * 3}
+    assert statistics.retention(alike, "student", "teacher") == (1.0, 1.0, 1.0)
+    elsewhere = {"teacher": [answered(800)] * 3, "student": [answered(800, first=500)] * 3}
+    assert statistics.retention(elsewhere, "student", "teacher").low < 0.98
+
+
+def test_seeds_are_drawn_too():
+    apart = {"teacher": [answered(800)] * 3, "student": [answered(right) for right in (600, 700, 800)]}
+    spread = statistics.retention(apart, "student", "teacher")
+    assert spread.mean == pytest.approx(0.875)
+    assert spread.low < 0.79
+    assert spread.high > 0.96
+
+
+def test_the_interval_of_retention_is_as_wide_as_theory_says():
+    """One seed, a teacher that is always right: the accuracy of 1000 texts, whose standard error is known."""
+    cells = {"teacher": [answered(1000)], "student": [answered(900)]}
+    spread = statistics.retention(cells, "student", "teacher")
+    half = 1.96 * (0.9 * 0.1 / 1000) ** 0.5
+    assert (spread.mean - spread.low, spread.high - spread.mean) == pytest.approx((half, half), rel=0.1)
+    assert statistics.retention(cells, "student", "teacher") == spread  # the same draws every time
+
+
+def test_answers_about_different_texts_are_refused():
+    cells = {"teacher": [answered(5, 10), answered(5, 10)], "student": [answered(5, 10), answered(5, 9)]}
+    with pytest.raises(MinibertError, match="the same test texts"):
+        statistics.retention(cells, "student", "teacher")
