@@ -1,3 +1,69 @@
-"""Figures: plain data in, a figure out. Nothing here knows a model or a claim."""
+"""Figures: plain data in, a matplotlib Figure out. Nothing here knows a model or a claim."""
 
-from minibert.plots.charts import *  # noqa: F403
+from minibert.plots.charts import ablation, attention, distributions, family, parameters_by_part, shares, speed
+from minibert.plots.curves import flow, lines, retention, speed_up_by_bandwidth, vectors
+from minibert.plots.diagrams import (
+    HEAD_COLOURS,
+    course_map,
+    encoder_block,
+    head_split,
+    layer_map,
+    masked_text,
+    masks,
+    padded_batch,
+    pieces,
+    stacks,
+)
+from minibert.plots.sheets import grid, grids, similarity
+from minibert.plots.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    WHITE_TO_BLUE,
+    Picture,
+    save,
+)
+
+__all__ = [
+    "BLUE",
+    "GREEN",
+    "GREY",
+    "HEAD_COLOURS",
+    "INK",
+    "ORANGE",
+    "PURPLE",
+    "SKY",
+    "VERMILION",
+    "WHITE_TO_BLUE",
+    "Picture",
+    "ablation",
+    "attention",
+    "course_map",
+    "distributions",
+    "encoder_block",
+    "family",
+    "flow",
+    "grid",
+    "grids",
+    "head_split",
+    "layer_map",
+    "lines",
+    "masked_text",
+    "masks",
+    "padded_batch",
+    "parameters_by_part",
+    "pieces",
+    "retention",
+    "save",
+    "shares",
+    "similarity",
+    "speed",
+    "speed_up_by_bandwidth",
+    "stacks",
+    "vectors",
+]

@@ -1,0 +1,282 @@
+"""Charts of numbers that change along an axis: curves, and arrows from the origin."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
+
+from minibert.errors import MinibertError
+from minibert.plots.style import (
+    BLUE,
+    GREY,
+    INK,
+    LINE_COLOURS,
+    VERMILION,
+    Picture,
+    check_lengths,
+    deviation,
+    read_numbers,
+    styled,
+    title_panels,
+)
+
+
+@styled
+def retention(
+    lines: Mapping[str, Mapping[int, Sequence[float]]],
+    teacher: Sequence[float],
+    title: str = "What a student keeps of its teacher",
+    share: float = 0.97,
+) -> Picture:
+    """Accuracy against the student's depth, one line a treatment; the teacher is a band across.
+
+    lines: treatment -> number of layers -> accuracy of each seed, between 0 and 1. teacher: its accuracy for each
+    seed. Points are means of the seeds, error bars and the band one standard deviation; a dashed line marks `share`
+    of the teacher's mean.
+    Raises MinibertError when there is nothing to draw, or a number is not between 0 and 1.
+    """
+    accuracies = [*teacher, *(value for line in lines.values() for seeds in line.values() for value in seeds)]
+    if not lines or not len(teacher) or not all(line and all(map(len, line.values())) for line in lines.values()):
+        raise MinibertError("a figure of retention needs a teacher and lines, each with seeds at every depth.")
+    if not all(0 <= value <= 1 for value in accuracies):
+        raise MinibertError("an accuracy is not between 0 and 1: give shares of right answers.")
+
+    figure = Picture(figsize=(9, 5.2), layout="constrained")
+    axes = figure.add_subplot()
+    mean, spread = 100 * np.mean(teacher), 100 * deviation(teacher)
+    axes.axhspan(mean - spread, mean + spread, color=GREY, alpha=0.5, linewidth=0)
+    axes.axhline(mean, color=INK, linewidth=1)
+    axes.axhline(share * mean, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+    ends = []
+    deepest = max(max(line) for line in lines.values())
+    for at, (label, line) in enumerate(lines.items()):
+        colour = LINE_COLOURS[at % len(LINE_COLOURS)]
+        depths = sorted(line)
+        means = [100 * np.mean(line[depth]) for depth in depths]
+        spreads = [100 * deviation(line[depth]) for depth in depths]
+        shifted = np.array(depths) + 0.02 * (at - (len(lines) - 1) / 2)  # so that bars at one depth do not hide others
+        axes.errorbar(shifted, means, yerr=spreads, color=colour, marker="o", linewidth=2, capsize=4)
+        ends.append((means[-1], label, colour))
+    ends += [(mean, "the teacher", INK), (share * mean, f"{share:.0%} of it", INK)]
+    _label_ends(axes, ends, deepest + 0.08)
+    axes.set_xticks(range(1, deepest + 1))
+    axes.set_xlim(0.85, deepest + 0.06)
+    axes.set_xlabel("layers of the student")
+    axes.set_ylabel("right answers, in %")
+    axes.set_title(title)
+    figure.supxlabel("mean of the seeds; the bars and the band: one standard deviation", fontsize=10, x=0.01, ha="left")
+    return figure
+
+
+@styled
+def speed_up_by_bandwidth(
+    gbits: Sequence[float],
+    speed_up: Sequence[float],
+    links: Mapping[str, float],
+    claimed: float,
+    reached: float | None = None,
+    title: str = "How many times as fast, over faster and faster links",
+) -> Picture:
+    """How many times as fast several devices train, as a curve over the bandwidth of the links between them.
+
+    gbits, speed_up: the curve, bandwidths in Gbit/s, growing. links: common links -> Gbit/s, marked on the axis.
+    claimed: a speed-up, drawn across. reached: the bandwidth at which the curve meets it, marked if it is finite.
+    Raises MinibertError when the two lists are not equally long, a number is not above 0, or bandwidths do not grow.
+    """
+    check_lengths(bandwidths=gbits, ratios=speed_up)
+    if min(*gbits, *speed_up) <= 0 or (np.diff(gbits) <= 0).any():
+        raise MinibertError("bandwidths must grow from above 0, and speed-ups be above 0: give them in order.")
+
+    figure = Picture(figsize=(9, 5.2), layout="constrained")
+    axes = figure.add_subplot()
+    axes.loglog(gbits, speed_up, color=BLUE, linewidth=2.5)
+    axes.set_xlim(gbits[0], gbits[-1])
+    low, high = 0.8 * min(1, *speed_up), 1.2 * max(*speed_up, claimed)
+    axes.set_ylim(low, high)
+    ticks = [factor for factor in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if low <= factor <= high]
+    axes.set_yticks(ticks, [f"{factor:g}×" for factor in ticks])
+    axes.set_yticks([], minor=True)
+    for name, gbit in links.items():
+        axes.axvline(gbit, color=GREY, linewidth=1, zorder=0)
+        axes.annotate(name, (gbit, 1), (0, 3), xycoords=("data", "axes fraction"), textcoords="offset points",
+                      ha="center", va="bottom", fontsize=10)  # fmt: skip
+    axes.axhline(1, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+    axes.annotate("equally fast", (1, 1), (-4, -4), xycoords=("axes fraction", "data"), textcoords="offset points",
+                  ha="right", va="top", fontsize=10)  # fmt: skip
+    axes.axhline(claimed, color=VERMILION, linewidth=1.5)
+    axes.annotate(f"the paper: {claimed}×", (1, claimed), (-4, 4), xycoords=("axes fraction", "data"),
+                  textcoords="offset points", ha="right", va="bottom", color=VERMILION)  # fmt: skip
+    if reached is not None and np.isfinite(reached):
+        axes.plot([reached], [claimed], "o", color=VERMILION, markersize=9, zorder=3)
+        axes.annotate(f"{reached:.2g} Gbit/s", (reached, claimed), (8, 10), textcoords="offset points", weight="bold")
+    axes.xaxis.set_major_formatter(lambda gbit, _: f"{gbit:,.10g}")
+    axes.set_xlabel("bandwidth of the links between devices, in Gbit/s")
+    axes.set_ylabel("times as fast")
+    axes.set_title(title, pad=26)
+    return figure
+
+
+@styled
+def lines(
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    xlabel: str,
+    ylabel: str,
+    title: str = "",
+    levels: Mapping[str, float] | None = None,
+) -> Picture:
+    """Curves with their names at their right ends; levels are dashed lines across, with their names.
+
+    curves: name -> (all x, all y). levels: name -> y.
+    Raises MinibertError when there is no curve, or one's x and y are not finite numbers, equally many.
+    """
+    if not curves:
+        raise MinibertError("a figure of lines needs a curve at least: give a name with its x and its y.")
+    drawn = {name: _curve(name, *points) for name, points in curves.items()}
+    figure = Picture(figsize=(9, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    _draw_curves(axes, drawn, levels or {})
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    axes.set_title(title)
+    return figure
+
+
+@styled
+def flow(
+    panels: Mapping[str, Mapping[str, Sequence[float]]],
+    xlabel: str = "layer",
+    title: str = "How much each layer changes what passes through it",
+) -> Picture:
+    """Panels side by side, one a measure, each with one line a model over its layers, which are counted from 1.
+
+    panels: the measure, with its unit -> the line's name -> its value at each layer.
+    Raises MinibertError when there is no panel or no line, or values are not finite numbers.
+    """
+    if not panels or not all(panels.values()):
+        raise MinibertError("a figure over layers needs panels, each with a line: give a measure with its lines.")
+    figure = Picture(figsize=(9, 3.6), layout="constrained")
+    for axes, (measure, by_name) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        drawn = {name: _curve(name, np.arange(1, len(values) + 1), values) for name, values in by_name.items()}
+        _draw_curves(axes, drawn, marker="o")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_ylim(min(0, axes.get_ylim()[0]))
+        axes.set_xlabel(xlabel)
+        axes.set_title(measure, fontsize=11, pad=6)
+    title_panels(figure, title)
+    return figure
+
+
+@styled
+def vectors(
+    arrows: Mapping[str, tuple[float, float]],
+    title: str = "Vectors, and how alike their directions are",
+    angles: Sequence[tuple[str, str]] = (),
+) -> Picture:
+    """Arrows from the origin, each with its name at its tip, on axes of one scale.
+
+    arrows: name -> (x, y). angles: pairs of names whose angle is drawn and written in degrees.
+    Raises MinibertError when there is no arrow, one is not two finite numbers or has no length, or an angle is asked
+    for between names that are not there.
+    """
+    tips = read_numbers(list(arrows.values()), "arrows", 2)
+    lengths = np.linalg.norm(tips, axis=1)
+    if tips.shape[1] != 2 or not np.isfinite(lengths).all() or not lengths.all():
+        raise MinibertError("an arrow is not two finite numbers, or both are 0: give x and y of vectors with a length.")
+    if not {name for pair in angles for name in pair} <= arrows.keys():
+        raise MinibertError(f"an angle lies between arrows that are not there: name two of {', '.join(arrows)}.")
+
+    low, high = np.minimum(tips.min(axis=0), 0), np.maximum(tips.max(axis=0), 0)
+    margin = 0.14 * (high - low).max()
+    low, high = low - margin, high + margin
+    inch = min(7.0 / (high - low)[0], 3.6 / (high - low)[1])
+    width, height = inch * (high - low)
+    figure = Picture(figsize=(max(width, 3.4) + 0.7, height + 0.8), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_aspect("equal")
+    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+    axes.grid(color="#E6E6E6", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.axhline(0, color=GREY, linewidth=1)
+    axes.axvline(0, color=GREY, linewidth=1)
+    for (name, tip), length, colour in zip(arrows.items(), lengths, itertools.cycle(LINE_COLOURS), strict=False):
+        axes.annotate("", tip, (0, 0), arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 2.2,
+                                                   "shrinkA": 0, "shrinkB": 0, "mutation_scale": 16})  # fmt: skip
+        across, up = np.divide(tip, length)
+        axes.annotate(
+            name, tip, (9 * across, 9 * up), textcoords="offset points", color=colour, weight="bold",
+            ha="left" if across > 0.35 else "right" if across < -0.35 else "center",
+            va="bottom" if up > 0.35 else "top" if up < -0.35 else "center",
+        )  # fmt: skip
+    for step, (one, other) in enumerate(angles):
+        start, end = sorted(np.degrees(np.arctan2(y, x)) for x, y in (arrows[one], arrows[other]))
+        if end - start > 180:
+            start, end = end, start + 360
+        turn = np.radians(np.linspace(start, end, 60))
+        # The narrower the angle, the further out there is room for its number.
+        share = np.clip(0.25 + 5 / max(end - start, 1), 0.28, 0.68) + 0.1 * step
+        radius = share * min(np.hypot(*arrows[one]), np.hypot(*arrows[other]))
+        axes.plot(radius * np.cos(turn), radius * np.sin(turn), color=INK, linewidth=1)
+        middle = np.radians((start + end) / 2)
+        axes.annotate(
+            f"{end - start:.0f}°", radius * np.array([np.cos(middle), np.sin(middle)]),
+            (12 * np.cos(middle), 12 * np.sin(middle)), textcoords="offset points", ha="center", va="center",
+            fontsize=10, bbox={"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.8},
+        )  # fmt: skip
+    axes.set_title(title)
+    return figure
+
+
+def _curve(name: str, x: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    y, x = read_numbers(y, f"the y of {name}", 1), read_numbers(x, f"the x of {name}", 1)
+    if len(x) != len(y) or not np.isfinite([x, y]).all():
+        raise MinibertError(f"{name} has {len(x)} x and {len(y)} y, or one is not finite: give a finite y for each x.")
+    return x, y
+
+
+def _draw_curves(
+    axes: Axes,
+    curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    levels: Mapping[str, float] | None = None,
+    marker: str = "",
+) -> None:
+    """Curves and dashed levels, all named at the right edge, over a light grid."""
+    ends = []
+    for (name, (x, y)), colour in zip(curves.items(), itertools.cycle(LINE_COLOURS), strict=False):
+        axes.plot(x, y, color=colour, linewidth=2, marker=marker, markersize=4)
+        ends.append((y[-1], name, colour))
+    for name, y in (levels or {}).items():
+        axes.axhline(y, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+        ends.append((y, name, INK))
+    axes.grid(color="#E6E6E6", linewidth=0.8)
+    axes.set_axisbelow(True)
+    start, end = min(x.min() for x, _ in curves.values()), max(x.max() for x, _ in curves.values())
+    span = (end - start) or 1.0
+    axes.set_xlim(start - 0.02 * span, end + 0.02 * span)
+    axes.set_ylim(axes.get_ylim())  # the names at the ends move nothing
+    _label_ends(axes, ends, end + 0.03 * span, span / 2.2)
+
+
+def _label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]], x: float, step: float = 1.0) -> None:
+    """Write each line's name to the right of where it ends: (y, name, colour), moved apart where they would overlap.
+
+    x: where the names begin, about; step: half of the x axis's length, about.
+    """
+    low, high = axes.get_ylim()
+    apart = 0.062 * (high - low)
+    ordered = sorted(ends)
+    places = [y for y, _, _ in ordered]
+    for _ in range(50):  # neighbours push each other away, a little at a time
+        for i in range(len(places) - 1):
+            lacking = apart - (places[i + 1] - places[i])
+            if lacking > 0:
+                places[i], places[i + 1] = places[i] - lacking / 2, places[i + 1] + lacking / 2
+    for (y, name, colour), place in zip(ordered, places, strict=True):
+        axes.annotate(
+            name, (x - 0.02 * step, y), (x + 0.08 * step, place), va="center", color=colour, annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.8, "shrinkA": 0, "shrinkB": 0},
+        )  # fmt: skip

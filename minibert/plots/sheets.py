@@ -1,0 +1,264 @@
+"""A sheet to draw on in inches, and small matrices drawn on it with their numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.colors import Normalize
+from matplotlib.patches import BoxStyle, FancyArrowPatch, FancyBboxPatch, Rectangle
+from matplotlib.path import Path as PlotPath
+from matplotlib.typing import ColorType
+from numpy.typing import ArrayLike
+
+from minibert.errors import MinibertError
+from minibert.plots.style import (
+    GREY,
+    INK,
+    VERMILION_TO_BLUE,
+    WHITE_TO_BLUE,
+    Picture,
+    check_lengths,
+    format_number,
+    ink_on,
+    read_matrix,
+    styled,
+    text_width,
+)
+
+LARGEST = 14  # inches
+HATCHED = {"corner": 0, "hatch": "////", "edge": "#C8C8C8"}  # how a box for "nothing here" looks
+
+
+class Sheet:
+    """Paper to draw on in inches, x to the right and y downwards; `finish` cuts it to what is on it."""
+
+    def __init__(self) -> None:
+        self.picture = Picture()
+        self.axes = self.picture.add_axes((0, 0, 1, 1))
+        self.axes.set_axis_off()
+        self.corners: list[tuple[float, float]] = []  # of everything drawn
+
+    def box(
+        self, x: float, y: float, width: float, height: float, text: str = "", colour: ColorType = "white",
+        size: float = 10, corner: float = 0.06, edge: ColorType = INK, ink: str | None = None,
+        weight: str = "normal", **look: object,
+    ) -> None:  # fmt: skip
+        """A box from its upper left corner, with a text in its middle; corner 0 makes a cell with sharp corners."""
+        look = {"facecolor": colour, "edgecolor": edge, "linewidth": 0.9, **look}
+        style = BoxStyle("Round", pad=0, rounding_size=corner)
+        sharp = Rectangle((x, y), width, height, **look)
+        self.axes.add_patch(FancyBboxPatch((x, y), width, height, boxstyle=style, **look) if corner else sharp)
+        self.corners += [(x, y), (x + width, y + height)]
+        if text:
+            self.text(x + width / 2, y + height / 2, text, size, color=ink or ink_on(colour), weight=weight)
+
+    def text(
+        self, x: float, y: float, text: str, size: float = 10, ha: str = "center", va: str = "center",
+        turned: float = 0, **look: object,
+    ) -> None:  # fmt: skip
+        """A text beside, above or around a point; a turned one is anchored before it is turned."""
+        self.axes.text(x, y, text, fontsize=size, ha=ha, va=va, rotation=turned, rotation_mode="anchor", **look)
+        width, height = text_width(text, size, look.get("weight", "normal")), size / 60 * (1 + text.count("\n"))
+        left, bottom = (
+            -width * {"left": 0, "center": 0.5, "right": 1}[ha],
+            -height * {"bottom": 0, "center": 0.5, "top": 1}[va],
+        )
+        turn = np.exp(1j * np.radians(turned))
+        for right in (left, left + width):
+            for up in (bottom, bottom + height):
+                at = (right + 1j * up) * turn
+                self.corners.append((x + at.real, y - at.imag))
+
+    def arrow(self, *points: tuple[float, float], colour: str = INK, head: bool = True, **look: object) -> None:
+        """A line through the points, with a head at the last one."""
+        look = {"linewidth": 1.3, "joinstyle": "miter", "capstyle": "butt", **look}
+        style = "-|>,head_length=0.45,head_width=0.22" if head else "-"
+        self.axes.add_patch(
+            FancyArrowPatch(path=PlotPath(points), arrowstyle=style, mutation_scale=14, color=colour, **look)
+        )
+        self.corners += points
+
+    def matrix(
+        self, x: float, y: float, faces: Sequence[Sequence[ColorType | None]],
+        texts: Sequence[Sequence[str]] | None = None, rows: Sequence[str] = (), columns: Sequence[str] = (),
+        cell: tuple[float, float] = (0.32, 0.32), size: float = 10, row_label: str = "", column_label: str = "",
+    ) -> float:  # fmt: skip
+        """Cells from their upper left corner, with labels left and above; a face of None is hatched: nothing here.
+
+        Returns the y of the highest thing, above the labels.
+        """
+        width, height = cell
+        for r, row in enumerate(faces):
+            for c, face in enumerate(row):
+                look = HATCHED | {"zorder": 0.9}
+                if face is not None:
+                    look = {"colour": face, "edge": "white", "corner": 0}
+                line = min(0.6 if face is None else 1, 6 * width)
+                text = texts[r][c] if texts else ""
+                self.box(x + c * width, y + r * height, width, height, text, size=size, linewidth=line, **look)
+        down, across = len(faces) * height, len(faces[0]) * width
+        self.box(x, y, across, down, fill=False, corner=0, edge=GREY, linewidth=0.8)
+        for r, label in enumerate(rows):
+            self.text(x - 0.08, y + (r + 0.5) * height, label, ha="right")
+        aside = max([text_width(label, 10) for label in rows], default=0)
+        if row_label:
+            self.text(x - aside - 0.25, y + down / 2, row_label, turned=90, color="#606060")
+        widest = max([text_width(label, 10) for label in columns], default=0)
+        turned = 60 if widest > width - 0.04 else 0  # degrees
+        top = y - (0 if not columns else 0.12 + widest * np.sin(np.radians(60)) if turned else 0.26)
+        for c, label in enumerate(columns):
+            self.text(x + (c + 0.5) * width, y - 0.07, label, ha="left" if turned else "center",
+                      va="center" if turned else "bottom", turned=turned)  # fmt: skip
+        if column_label:
+            self.text(x + across / 2, top - 0.04, column_label, va="bottom", color="#606060")
+            top -= 0.24
+        return top
+
+    def legend(self, x: float, y: float, entries: Mapping[str, Mapping[str, object]]) -> None:
+        """Small boxes in a row, each with what it means behind it: text -> how its box looks."""
+        for text, look in entries.items():
+            self.box(x, y, 0.26, 0.18, **{"corner": 0.03, **look})
+            self.text(x + 0.34, y + 0.09, text, ha="left")
+            x += 0.34 + text_width(text, 10) + 0.3
+
+    def finish(self, title: str) -> Picture:
+        """The picture, as large as what was drawn and a margin, the title above.
+
+        Raises MinibertError when it is larger than a page.
+        """
+        corners = np.array(self.corners)
+        (left, top), (right, bottom) = corners.min(axis=0) - 0.12, corners.max(axis=0) + 0.12
+        above = 0.36 if title else 0.0
+        right = max(right, left + text_width(title, 13) + 0.24)
+        width, height = np.round([right - left, bottom - top + above], 2)
+        if max(width, height) > LARGEST:
+            raise MinibertError(
+                f"this figure would be {width:.0f} by {height:.0f} inches, and {LARGEST} is the most: give it less."
+            )
+        self.picture.set_size_inches(width, height)
+        self.axes.set_position((0, 0, 1, 1 - above / height))
+        self.axes.set(xlim=(left, right), ylim=(bottom, top))
+        self.axes.set_title(title, x=0.12 / width, pad=4)
+        return self.picture
+
+
+@styled
+def grid(
+    values: ArrayLike,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    title: str = "",
+    digits: int = 2,
+    colour: bool = True,
+    low: float | None = None,
+    high: float | None = None,
+    row_label: str = "",
+    column_label: str = "",
+) -> Picture:
+    """A small matrix, its numbers written in its cells.
+
+    values: (R, C). rows, columns: their R and C labels, or nothing for none. colour: tint the cells from white at 0 to
+    blue, and to vermilion below 0; low, high: the numbers at the ends of the tints, by default those of the values.
+    −∞, which a mask leaves behind, is hatched.
+    Raises MinibertError when the values are not a matrix, or the labels not one a row and column.
+    """
+    return grids({"": values}, rows, columns, digits, title, colour, low, high, row_label, column_label, arrows=False)
+
+
+@styled
+def grids(
+    panels: Mapping[str, ArrayLike],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    digits: int | Sequence[int] = 1,
+    title: str = "One step after another",
+    colour: bool = True,
+    low: float | None = None,
+    high: float | None = None,
+    row_label: str = "",
+    column_label: str = "",
+    arrows: bool = True,
+) -> Picture:
+    """Small matrices side by side as in `grid`, with their headings and an arrow from each to the next.
+
+    panels: heading -> (R, C), all with the same labels. digits: behind the point, one number for all or one a panel.
+    arrows: False where the panels are alternatives, and none follows from another.
+    Raises MinibertError as `grid` does, and when there is no panel.
+    """
+    digits = [digits] * len(panels) if isinstance(digits, int) else digits
+    check_lengths(panels=panels, digits=digits)
+    sheet, x, height = Sheet(), 0.0, 0.34
+    for at, ((heading, given), places) in enumerate(zip(panels.items(), digits, strict=True)):
+        values = read_matrix(given, rows, columns, heading or "the matrix")
+        texts = [[format_number(value, places) for value in row] for row in values]
+        width = max(0.5, 0.16 + max(text_width(text, 10) for row in texts for text in row))
+        faces = (
+            _tints(values, low, high) if colour else [["white" if v > -np.inf else None for v in row] for row in values]
+        )
+        first = at == 0
+        if arrows and not first:
+            middle = len(values) * height / 2
+            sheet.arrow((x - 0.48, middle), (x - 0.12, middle), linewidth=2)
+        top = sheet.matrix(x, 0, faces, texts, rows if first else (), columns, (width, height),
+                           row_label=row_label if first else "", column_label=column_label)  # fmt: skip
+        if heading:
+            sheet.text(x, top - 0.08, heading, 11, ha="left", va="bottom", weight="bold")
+        x += max(values.shape[1] * width, text_width(heading, 11, "bold") - 0.3) + 0.6
+    return sheet.finish(title)
+
+
+def _tints(values: np.ndarray, low: float | None, high: float | None) -> list[list[ColorType | None]]:
+    """A colour for each number: white at 0, blue above, vermilion below; None for −∞."""
+    finite = values[np.isfinite(values)]
+    low = min(0.0, finite.min(initial=0)) if low is None else low
+    high = max(low, finite.max(initial=low)) if high is None else high
+    if low > high:
+        raise MinibertError(f"the tints cannot run from {low} to {high}: give a low end below the high end.")
+    if low < 0:
+        low, high = min(low, -high), max(high, -low)
+    colours = (VERMILION_TO_BLUE if low < 0 else WHITE_TO_BLUE)(Normalize(low, high if high > low else low + 1)(values))
+    return [
+        [None if v == -np.inf else c for v, c in zip(*row, strict=True)] for row in zip(values, colours, strict=True)
+    ]
+
+
+@styled
+def similarity(
+    matrix: ArrayLike,
+    labels: Sequence[str],
+    title: str = "How alike the layers are",
+    low: float = 0.0,
+    high: float = 1.0,
+    unit: str = "cosine similarity",
+) -> Picture:
+    """A symmetric heat map with a colour bar; up to 14 labels the numbers stand in the cells.
+
+    matrix: (n, n), symmetric. low, high: the numbers at the ends of the colours, which those outside have too.
+    Raises MinibertError when the matrix is not symmetric, not one row a label, or low is not below high.
+    """
+    values = read_matrix(matrix, labels, labels, "the similarities")
+    if not labels or not np.allclose(values, values.T, atol=1e-4):
+        raise MinibertError("the similarities are not symmetric with a label each: give (n, n), the same both ways.")
+    if not low < high:
+        raise MinibertError(f"the colours cannot run from {low} to {high}: give a low end below the high end.")
+    written = len(labels) <= 14
+    side = 0.44 if written else 0.26
+    texts = (
+        [[re.sub(r"^(−?)0\.", r"\1.", format_number(value, 2)) for value in row] for row in values] if written else None
+    )
+    sheet = Sheet()
+    sheet.matrix(0, 0, WHITE_TO_BLUE(Normalize(low, high, clip=True)(values)), texts, labels, labels, (side, side), 9)
+    x, down = len(labels) * side + 0.4, len(labels) * side
+    tall = min(down, 3.0)
+    start = (down - tall) / 2
+    for step in range(100):
+        sheet.box(x, start + step * tall / 100, 0.16, tall / 99, colour=WHITE_TO_BLUE(1 - step / 99), corner=0,
+                  edge="none", linewidth=0)  # fmt: skip
+    sheet.box(x, start, 0.16, tall, fill=False, corner=0, edge=GREY)
+    for share in (0, 0.25, 0.5, 0.75, 1):
+        number = format_number(low + share * (high - low), 2)
+        sheet.text(x + 0.24, start + (1 - share) * tall, number, ha="left")
+    sheet.text(x + 0.82, down / 2, unit, turned=90)
+    return sheet.finish(title)

@@ -1,0 +1,150 @@
+"""The one look of all figures, and what every figure needs: a Picture, its file, and the checks of its data.
+
+Colours that colour-blind readers can tell apart (Okabe & Ito 2008), labels next to the thing they name, units on
+every axis, and the same bytes for the same data.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
+from matplotlib.typing import ColorType
+from numpy.typing import ArrayLike
+
+from minibert.errors import MinibertError
+from minibert.files import write_file
+
+BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
+GREY, INK = "#B4B4B4", "#222222"
+LINE_COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+PART_COLOURS = (ORANGE, BLUE, GREY, GREEN, PURPLE, SKY, VERMILION)
+WHITE_TO_BLUE = LinearSegmentedColormap.from_list("white to blue", ["#FFFFFF", SKY, BLUE, "#00314D"])
+VERMILION_TO_BLUE = LinearSegmentedColormap.from_list("vermilion to blue", [VERMILION, "#F3BE97", "#FFFFFF", SKY, BLUE])
+
+STYLE = {
+    # First matplotlib's own defaults: what a user has set for other figures must not change these.
+    **{key: value for key, value in matplotlib.rcParamsDefault.items() if not key.startswith("backend")},
+    "font.size": 11,
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 13,
+    "axes.titlepad": 12,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "text.parse_math": False,  # a dollar in a review is a dollar
+    "hatch.linewidth": 0.6,
+}
+styled = matplotlib.rc_context(STYLE)
+FILE_DPI, NOTEBOOK_DPI = 150, 120  # pixels drawn for an inch
+CSS_DPI = 96  # pixels that an inch takes on a page: nine inches are 864
+
+
+class Picture(Figure):
+    """A matplotlib Figure that shows itself where a notebook's cell ends with it, its title read out as alt text."""
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, int | str]]:
+        png = _png(self, NOTEBOOK_DPI, pil_kwargs={"optimize": True})
+        width, height = (round(side * CSS_DPI) for side in self.get_size_inches())
+        return png, {"width": width, "height": height, "alt": self.title}
+
+    @property
+    def title(self) -> str:
+        """What stands above the whole figure, or above the first of its panels; "" without a title."""
+        return self.get_suptitle() or next((axes.get_title(loc="left") for axes in self.axes), "")
+
+
+def _png(figure: Figure, dpi: int, **options: object) -> bytes:
+    """The figure as PNG in the one style, whatever the user has set, and without a version or a date."""
+    picture = io.BytesIO()
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(picture, format="png", dpi=dpi, metadata={"Software": None}, **options)
+    return picture.getvalue()
+
+
+def save(figure: Figure, path: str | Path) -> Path:
+    """Write a figure as PNG, 150 dots an inch, in full or not at all; returns the path.
+
+    Raises MinibertError when the file cannot be written.
+    """
+    return write_file(path, _png(figure, FILE_DPI))
+
+
+def check_lengths(**lists: Sequence[object] | Mapping[str, object]) -> None:
+    lengths = {name: len(values) for name, values in lists.items()}
+    if len(set(lengths.values())) > 1 or not all(lengths.values()):
+        told = ", ".join(f"{length} {name}" for name, length in lengths.items())
+        raise MinibertError(f"a figure needs lists of one length, at least 1: {told}.")
+
+
+def read_numbers(values: ArrayLike, name: str, axes: int) -> np.ndarray:
+    """Numbers as an array of so many axes, none of them empty, nor any number NaN; or a MinibertError."""
+    try:
+        array = np.asarray(values, dtype=float)
+    except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: a tensor with a gradient
+        raise MinibertError(f"{name} cannot be read as numbers ({error}): give lists or arrays of numbers.") from error
+    if array.ndim != axes or not array.size or np.isnan(array).any():
+        raise MinibertError(
+            f"{name} have shape {array.shape} or a number is missing: give {axes} axes, not empty, without NaN."
+        )
+    return array
+
+
+def read_matrix(values: ArrayLike, rows: Sequence[str], columns: Sequence[str], name: str) -> np.ndarray:
+    """Numbers (R, C) with R and C labels, or none; no +∞."""
+    array = read_numbers(values, name, 2)
+    if len(rows) not in (0, len(array)) or len(columns) not in (0, array.shape[1]) or (array == np.inf).any():
+        raise MinibertError(
+            f"{name} has shape {array.shape} for {len(rows)} row and {len(columns)} column labels, or a number is +∞: "
+            "give a label for each row and each column, and finite numbers."
+        )
+    return array
+
+
+def format_number(value: float, digits: int) -> str:
+    """A number with so many digits behind the point, a real minus, and no minus before a 0."""
+    if value == -np.inf:
+        return "−∞"
+    return f"{round(float(value), digits) + 0.0:.{digits}f}".replace("-", "−")
+
+
+def deviation(values: ArrayLike) -> float:
+    """The standard deviation of a few seeds; 0 for one."""
+    return float(np.std(values, ddof=1)) if np.size(values) > 1 else 0.0
+
+
+def text_width(text: str, size: float, weight: str = "normal") -> float:
+    """How wide a text is, in inches; its longest line."""
+    font = FontProperties(size=size, weight=weight)
+    return max(text_to_path.get_text_width_height_descent(line, font, False)[0] for line in text.split("\n")) / 72
+
+
+def ink_on(colour: ColorType) -> str:
+    """White or dark, whichever is easier to read on a colour, by the light that it gives."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    return "white" if np.dot((0.2126, 0.7152, 0.0722), linear) < 0.25 else INK
+
+
+def pale(colour: ColorType, share: float = 0.35) -> ColorType:
+    """A share of a colour, and the rest white."""
+    return tuple(1 - share * (1 - np.array(to_rgb(colour))))
+
+
+def title_panels(figure: Picture, title: str) -> None:
+    """A title above all panels, with some air below it."""
+    figure.suptitle(title, x=0.01, ha="left", fontsize=13)
+    figure.get_layout_engine().set(h_pad=0.1, wspace=0.06)
