@@ -220,7 +220,8 @@ def test_the_module_is_the_command():
 
 def test_a_package_that_is_not_installed_is_one_sentence(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "jupytext", None)  # as if it were not there
-    monkeypatch.delitem(sys.modules, "minibert.lessons.building", raising=False)
-    monkeypatch.delattr(minibert.lessons, "building", raising=False)
+    for name in ("building", "lesson"):
+        monkeypatch.delitem(sys.modules, f"minibert.lessons.{name}", raising=False)
+        monkeypatch.delattr(minibert.lessons, name, raising=False)
     assert main(["lessons"]) == 2
     assert "takes the package jupytext, which is not installed" in capsys.readouterr().err

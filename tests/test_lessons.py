@@ -1,4 +1,4 @@
-"""The lessons: every one runs from its source, says in numbers what it computed, and is stored as it comes out."""
+"""The lessons: each one runs from its source, shows the numbers that it computed, and is stored with these outputs."""
 
 from __future__ import annotations
 
@@ -24,27 +24,24 @@ from minibert.errors import MinibertError
 from minibert.exercises.catalogue import exercises
 from minibert.lessons import COURSE
 from minibert.lessons.building import (
-    Lesson,
     alike,
     assembled,
     build,
     differences,
     executed,
     filled,
-    folder,
-    lessons,
     pictures_alike,
     readme_block,
-    stored_notebook,
     values_cell,
 )
+from minibert.lessons.lesson import Lesson, folder, lessons, stored_notebook
 from minibert.lessons.site import relinked, render
 
 LESSONS = lessons()
 by_lesson = pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.name)
 
-# What a lesson must have worked out, as it stands in its stored notebook. Known from elsewhere: the papers, the
-# published checkpoints, or a reckoning by hand.
+# What a lesson must have computed, as its stored notebook shows it. Known from other sources: the papers, the
+# published checkpoints, or a calculation by hand.
 KEY_NUMBERS = {
     "00": ("22,713,216", "0 of 29 passed"),
     "01": ("same output:  True",),
@@ -61,7 +58,7 @@ KEY_NUMBERS = {
 
 
 def texts_of(notebook: nbformat.NotebookNode) -> str:
-    """All that a reader sees of a notebook, but for pictures."""
+    """All that a reader sees of a notebook, except pictures."""
     parts = []
     for cell in notebook.cells:
         parts.append(cell.source)
@@ -72,7 +69,7 @@ def texts_of(notebook: nbformat.NotebookNode) -> str:
 
 
 def with_text(lesson_text: str, tmp_path: Path) -> Lesson:
-    """A lesson of that source, in a folder of its own."""
+    """A lesson with that source, in its own folder."""
     (tmp_path / "source").mkdir(exist_ok=True)
     source = tmp_path / "source" / "42_trial.py"
     source.write_text(lesson_text)
@@ -91,7 +88,7 @@ def test_the_map_shows_every_lesson():
     assert [number for row in COURSE for number, _ in row] == [lesson.number for lesson in LESSONS[1:]]
 
 
-def test_every_exercise_stands_in_one_lesson():
+def test_each_exercise_is_in_one_lesson():
     counted = Counter(name for lesson in LESSONS for name in lesson.exercises)
     assert counted == dict.fromkeys(exercises(), 1)
 
@@ -120,8 +117,8 @@ NAMES = re.compile(r"80/10/10|MiniLM-L6|\blessons?\s+\d\d(?:(?:,| and)\s+\d\d)*"
 
 
 @by_lesson
-def test_no_number_in_the_text_stands_there_by_itself(lesson):
-    """Each digit comes out of the lesson ({{...}}) or belongs to a formula, to code, to a citation or to a name."""
+def test_each_number_in_the_text_comes_from_somewhere(lesson):
+    """Each digit is computed in the lesson ({{...}}) or belongs to a formula, to code, to a citation or to a name."""
     for cell in lesson.cells:
         if cell.cell_type != "markdown":
             continue
@@ -132,7 +129,7 @@ def test_no_number_in_the_text_stands_there_by_itself(lesson):
         text = re.sub(r"^\d+\. ", "", text, flags=re.MULTILINE)  # a list
         text = NAMES.sub("", CITATIONS.sub("", text))
         found = re.search(r".{0,40}\d.{0,40}", text)
-        assert not found, f"{lesson.name}: {found[0]!r} has a number that nothing holds"
+        assert not found, f"{lesson.name}: {found[0]!r} has a number that no code gives"
 
 
 @by_lesson
@@ -154,8 +151,8 @@ def test_the_stored_notebook_has_the_cells_of_the_source(lesson):
         if new.cell_type == "code":
             assert old.source == new.source
         else:
-            pieces = re.split(r"\{\{.+?\}\}", new.source, flags=re.DOTALL)
-            assert re.fullmatch(".+?".join(map(re.escape, pieces)), old.source, flags=re.DOTALL), new.source
+            parts = re.split(r"\{\{.+?\}\}", new.source, flags=re.DOTALL)
+            assert re.fullmatch(".+?".join(map(re.escape, parts)), old.source, flags=re.DOTALL), new.source
 
 
 @by_lesson
@@ -185,14 +182,14 @@ def test_the_readme_shows_the_path():
 
 @pytest.mark.slow
 @by_lesson
-def test_a_lesson_runs_and_is_stored_as_it_comes_out(lesson):
+def test_a_lesson_runs_and_its_stored_notebook_agrees(lesson):
     assert differences(stored_notebook(lesson), build(lesson)) == []
 
 
 @pytest.mark.slow
 @by_lesson
 def test_with_the_solutions_put_in_every_check_passes(lesson):
-    """With the lesson's first cell, which imports, and nothing else of it."""
+    """With only the lesson's first cell, which imports."""
     cells = [next(cell for cell in lesson.cells if cell.cell_type == "code")]
     for name in lesson.exercises:
         cells += exercise_cells(exercises()[name], solved(exercises()[name]))
@@ -246,7 +243,7 @@ def test_a_lesson_is_assembled_and_run(tmp_path):
         ("1 / 0", "ZeroDivisionError"),
         ("import sys\nprint('!', file=sys.stderr)", "shows a warning"),
         ("object()", "address in memory"),
-        ("import os\nos._exit(1)", "did not come to its end"),
+        ("import os\nos._exit(1)", "did not finish"),
     ],
 )
 def test_a_lesson_that_fails_warns_or_varies_is_refused(tmp_path, code, message):
@@ -256,7 +253,7 @@ def test_a_lesson_that_fails_warns_or_varies_is_refused(tmp_path, code, message)
 
 @pytest.mark.parametrize("value", ["{{print(x)}}", "{{display(x)}}"])
 def test_a_value_that_shows_something_by_itself_is_refused(tmp_path, value):
-    with pytest.raises(MinibertError, match="prints or shows something by itself"):
+    with pytest.raises(MinibertError, match="prints or shows something itself, and it may only return it"):
         build(with_text(TRIAL.replace("{{2 * x}}", value), tmp_path))
 
 
@@ -275,16 +272,17 @@ def test_a_raw_cell_stays_as_it_is(tmp_path):
 
 
 @pytest.mark.parametrize("stored", ["", "x", "{}", "[]", '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}}'])
-def test_a_stored_file_that_is_no_notebook_is_one_sentence(tmp_path, stored):
+def test_a_stored_file_that_is_not_a_notebook_is_one_sentence(tmp_path, stored):
     lesson = with_text(TRIAL, tmp_path)
     lesson.notebook.write_text(stored)
-    with pytest.raises(MinibertError, match=r"^.*42_trial\.ipynb cannot be read \(.*\): `minibert lessons --build`.*$"):
+    sentence = r"^.*42_trial\.ipynb cannot be read as a notebook \(.*\): build it again with `minibert lessons --build`"
+    with pytest.raises(MinibertError, match=sentence):
         stored_notebook(lesson)
 
 
 def test_a_source_without_a_question_is_refused(tmp_path):
     with pytest.raises(MinibertError, match="quoted question"):
-        _ = with_text(TRIAL.replace("# > ", "# "), tmp_path).head
+        _ = with_text(TRIAL.replace("# > ", "# "), tmp_path).heading
 
 
 def test_values_are_filled_in_order():
@@ -301,16 +299,16 @@ def test_values_are_filled_in_order():
         ("loss 6.71", "loss 6.73", 0.0, False),
         ("loss 6.7", "loss 6.1", 0.15, True),  # trained
         ("loss 6.7", "loss 3.1", 0.15, False),
-        ("109,482,240", "109,482,241", 0.0, False),  # whole numbers are counted
+        ("109,482,240", "109,482,241", 0.0, False),  # integers must be exact
         ("to 1e-07", "to 2e-07", 0.0, True),
         ("to 1e-07", "to 3e-05", 0.0, False),
         ("(2, 10, 384)", "(2, 10, 385)", 0.0, False),
         ("loss 6.71", "cost 6.71", 0.0, False),
         ("-0.01", "0.01", 0.0, False),
         ("to 1e-11", "to 1e-12", 0.0, False),
-        ("(2, 10)", "(2 10)", 0.0, False),  # a comma is part of a number before three digits only
+        ("(2, 10)", "(2 10)", 0.0, False),  # a comma is part of a number only before three digits
         ("[1,2]", "[12]", 0.0, False),
-        ("tensor([1., 1.])", "tensor([1.0000, 1.0001])", 0.0, True),  # so torch writes them
+        ("tensor([1., 1.])", "tensor([1.0000, 1.0001])", 0.0, True),  # as torch writes them
         ("tensor([1., 1.])", "tensor([1., 2.])", 0.0, False),
     ],
 )
@@ -320,7 +318,7 @@ def test_how_alike_two_texts_must_be(before, now, spread, same):
 
 
 def drawn(curve: np.ndarray, moved: int = 0, height: int = 300) -> str:
-    """A line and, `moved` dots to the right, what stands for letters, as a PNG in base64."""
+    """A curve, and a text that is `moved` pixels to the right, as a PNG in base64."""
     figure = plots.Picture(figsize=(6, height / 100))
     figure.add_axes((0.1, 0.2, 0.8, 0.7)).plot(curve)
     figure.text(0.3 + moved / 600, 0.05, "the position in the text")
@@ -344,7 +342,7 @@ def test_how_alike_two_pictures_must_be():
     assert not pictures_alike(picture, drawn(rising, height=330), size_only=True)
 
 
-def test_differences_are_seen():
+def test_differences_are_found():
     stored = stored_notebook(LESSONS[1])
     assert differences(stored, stored) == []
     for change in (change_text, change_code, change_output, change_picture, drop_cell, drop_output, fail):
@@ -391,9 +389,9 @@ def fail(notebook):
     first(notebook, lambda output: True)[0].outputs = [nbformat.v4.new_output("error", ename="E", evalue="e")]
 
 
-def test_a_place_for_pages_without_pages_is_one_sentence(tmp_path, capsys):
+def test_a_folder_for_pages_without_pages_is_one_sentence(tmp_path, capsys):
     assert main(["lessons", "--out", str(tmp_path)]) == 2
-    assert "--html is not there" in capsys.readouterr().err
+    assert "--html was not given" in capsys.readouterr().err
 
 
 def test_unknown_lessons_are_one_sentence(capsys):
@@ -411,7 +409,7 @@ def test_the_command_lists_the_lessons(capsys):
 
 
 class Links(HTMLParser):
-    """What a page loads, and where its links lead."""
+    """What a page loads, and the targets of its links."""
 
     def __init__(self):
         super().__init__()
@@ -472,7 +470,7 @@ def test_the_index_leads_to_every_lesson(pages):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [390, 1200])
-def test_a_browser_has_nothing_to_complain_about(pages, width):
+def test_a_browser_reports_no_error(pages, width):
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if browser is None:
         pytest.skip("there is no Chromium on this machine")
@@ -485,5 +483,5 @@ def test_a_browser_has_nothing_to_complain_about(pages, width):
                 capture_output=True, text=True, timeout=60,
             )  # fmt: skip
         assert done.returncode == 0
-        complaints = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-        assert not complaints, (path.name, complaints)
+        errors = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+        assert not errors, (path.name, errors)

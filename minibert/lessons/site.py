@@ -1,6 +1,6 @@
 """The lessons as pages: static HTML that opens from disk, without a network.
 
-nbconvert makes the cells; formulas become MathML, which browsers draw by themselves.
+nbconvert writes the cells; formulas become MathML, which browsers draw without a script.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from pygments.formatters import HtmlFormatter
 
-from minibert.files import write_file
-from minibert.lessons.building import Lesson, stored_notebook
+from minibert.files import read_text, write_file
+from minibert.lessons.lesson import Lesson, stored_notebook
 
 PAGE = Path(__file__).with_name("site.html")  # the frame of every page, and its style
 INTRODUCTION = (
-    "From one dot product to a distilled BERT, and to what is true of what is said about it. Each lesson is a notebook "
-    "as well: <code>jupyter lab lessons/</code> opens them, and there the exercises can be done."
+    "From one dot product to a distilled BERT, and to which of the claims about it are true. Each lesson is also a "
+    "notebook: <code>jupyter lab lessons/</code> opens the notebooks, where you can do the exercises."
 )
 
 
@@ -31,7 +31,7 @@ def render(lessons: list[Lesson], out: Path) -> Path:
 
     Raises MinibertError when a notebook cannot be read or a file cannot be written.
     """
-    frame = PAGE.read_text(encoding="utf-8").replace("{{code style}}", HtmlFormatter().get_style_defs(".highlight"))
+    frame = read_text(PAGE).replace("{{code style}}", HtmlFormatter().get_style_defs(".highlight"))
     for at, lesson in enumerate(lessons):
         links = [("index.html", "All lessons")]
         links += [(f"{lessons[at - 1].name}.html", f"← {lessons[at - 1].title}")] if at else []
@@ -46,11 +46,11 @@ def render(lessons: list[Lesson], out: Path) -> Path:
 def page(frame: str, title: str, links: list[tuple[str, str]], body: str) -> str:
     nav = "\n".join(f'<a href="{target}">{html.escape(words)}</a>' for target, words in links)
     parts = {"title": html.escape(title), "nav": nav, "body": body}
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], frame)  # in one go: a lesson may hold {{nav}}
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], frame)  # in one pass: a lesson may contain {{nav}}
 
 
 def contents(lessons: list[Lesson]) -> str:
-    """The index: one entry a lesson, with its question."""
+    """The index: one entry for each lesson, with its question."""
     entries = "\n".join(
         f'<li><span class="number">{lesson.number}</span> <a href="{lesson.name}.html">{inline(lesson.title)}</a>'
         f"<br>{inline(lesson.question)}</li>"
@@ -81,7 +81,7 @@ def body_of(lesson: Lesson, out: Path) -> str:
 
 
 def relinked(text: str, here: Path, out: Path) -> str:
-    """Markdown whose links lead to the pages, and to the same files as before, from the folder `out`."""
+    """Markdown with its links rewritten for the folder `out`: to the pages, and to the same files as before."""
 
     def link(found: re.Match[str]) -> str:
         if found["target"] is None or re.match(r"[a-z]+:|#", found["target"]):
@@ -93,7 +93,7 @@ def relinked(text: str, here: Path, out: Path) -> str:
             target = Path(os.path.relpath(here / target, out)).as_posix()
         return f"]({target}{mark}{place})"
 
-    # Code comes first, and stays as it is: layers[0](x) is no link.
+    # Code is matched first and left unchanged: layers[0](x) is not a link.
     return re.sub(r"```.*?```|`[^`]*`|\]\((?P<target>[^)\s]+)\)", link, text, flags=re.DOTALL)
 
 
@@ -107,9 +107,9 @@ class Renderer(IPythonRenderer):
         return to_mathml(body)
 
 
-def to_html(source: str | Any, *_: Any) -> str:
-    """Markdown to HTML. nbconvert hands over its context too, in one order or the other."""
-    text = source if isinstance(source, str) else _[0]
+def to_html(source: str | Any, *context: Any) -> str:
+    """Markdown to HTML. nbconvert also passes its context, before or after the text."""
+    text = source if isinstance(source, str) else context[0]
     written = MarkdownWithMath(renderer=Renderer(escape=False, exclude_anchor_links=True)).render(text)
-    # A wide table scrolls in a box of its own on a narrow screen.
+    # On a narrow screen a wide table scrolls in its own box.
     return written.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")
