@@ -1,4 +1,4 @@
-"""The attention explorer: its page holds the model's own weights, any text, nothing from outside; and it reacts."""
+"""The attention explorer: its page holds the model's own weights, takes any text, loads nothing, and reacts."""
 
 from __future__ import annotations
 
@@ -24,19 +24,21 @@ from minibert.cli.main import main
 from minibert.lessons import explorer
 from minibert.lessons.explorer import LEVELS, LONGEST, explore, page
 from minibert.tokenizers import WordPiece
+from minibert.tokenizers.wordpiece import BERT_SPECIAL, CONTINUATION
 
 ROOT = Path(__file__).parents[1]
 TOKENS = ["[CLS]", "the", "film", "was", "##n", "[SEP]"]
 LAYERS, HEADS, SIZE = 2, 3, len(TOKENS)
 WEIGHTS = np.random.default_rng(0).dirichlet(np.full(SIZE, 0.5), (LAYERS, HEADS, SIZE))
 TITLE = "What it looks at"
-# A word piece may be anything: a script's end, a place of the template, half a character, letters from the right.
+TEXTS = [None, 0, 0, 0, 0, None]
+# A token may be anything: a script's end, a placeholder of the template, half a character, letters read from the right.
 HALF = "\ud83c"
 ODD = ["[CLS]", "</script>", "<b>", '"', "'", "&amp;", "{{data}}", "{{title}}", "\\", "\n", "🎬", HALF, "שלום", "[SEP]"]
 
 
 class Reader(HTMLParser):
-    """A page as a browser reads it: what stands in its title, and in its scripts; the attributes of each tag."""
+    """A page as a browser reads it: the text of its title and of its scripts; the attributes of each tag."""
 
     def __init__(self, document: str):
         super().__init__()
@@ -82,8 +84,9 @@ def tok() -> WordPiece:
 
 
 def test_a_page_holds_the_tokens_and_the_weights():
-    data, weights = data_in(page(TOKENS, WEIGHTS, TITLE, (2, 3)))
+    data, weights = data_in(page(TOKENS, WEIGHTS, TITLE, (2, 3), TEXTS))
     assert data["tokens"] == TOKENS
+    assert data["texts"] == TEXTS
     assert data["start"] == [2, 3]
     assert weights.shape == (LAYERS, HEADS, SIZE, SIZE)
     assert abs(weights - WEIGHTS).max() <= 0.005 + 1e-9
@@ -92,7 +95,7 @@ def test_a_page_holds_the_tokens_and_the_weights():
 
 def test_weights_keep_the_two_digits_that_are_shown_and_are_finer_below():
     true = np.linspace(0, 1, 20_001)
-    row = np.stack([true, 1 - true], axis=-1)  # two tokens: each of these weights, and what it leaves
+    row = np.stack([true, 1 - true], axis=-1)  # two tokens: each of these weights, and the rest
     _, weights = data_in(page(["a", "b"], np.stack([row, row[:, ::-1]], axis=-2)[:, None], TITLE))
     kept = weights[:, 0, 0, 0]
     numbered = kept >= 0.05
@@ -100,12 +103,12 @@ def test_weights_keep_the_two_digits_that_are_shown_and_are_finer_below():
     assert off[numbered].max() <= 0.005 + 1e-9
     assert np.allclose(kept[numbered] * 100, np.rint(kept[numbered] * 100))
     assert off[~numbered].max() <= 1 / 6400 + 1e-9
-    assert true[numbered].min() < 0.05  # whatever is .05 to a reader who rounds up carries a number
+    assert true[numbered].min() < 0.05  # what a reader would round up to .05 has a number
     assert len(LEVELS) == 256
     assert (np.diff(LEVELS) > 0).all()
 
 
-def test_one_page_for_one_input():
+def test_one_input_gives_one_page():
     assert page(TOKENS, WEIGHTS, TITLE) == page(list(TOKENS), torch.tensor(WEIGHTS), TITLE)
     assert page(TOKENS, WEIGHTS, TITLE) != page(TOKENS, WEIGHTS[::-1], TITLE)
 
@@ -123,13 +126,19 @@ def test_any_token_and_any_title_come_through_whole(tmp_path):
     assert written.read_text(encoding="utf-8") == document
 
 
-def test_a_page_asks_nothing_of_a_network_and_has_no_inline_handlers():
+def test_a_page_needs_no_network_and_has_no_inline_handlers():
     document = page(TOKENS, WEIGHTS, TITLE)
     assert not re.search(r"https?:|@import|url\(|fetch\(|XMLHttpRequest|import\(", document)
     for tag, attributes in Reader(document).tags:
         assert not {name for name in attributes if name == "src" or name.startswith("on")}
         assert attributes.get("href", "data:,") == "data:,"
         assert tag != "iframe"
+
+
+def test_the_template_knows_no_tokenizer():
+    template = explorer.TEMPLATE.read_text(encoding="utf-8")
+    for mark in (*BERT_SPECIAL.all(), CONTINUATION):
+        assert mark not in template
 
 
 def test_its_colours_are_those_of_the_figures():
@@ -152,15 +161,20 @@ def test_the_template_is_a_file_of_the_package():
         (TOKENS, WEIGHTS.swapaxes(2, 3), (1, 1), ("does not sum to 1",)),
         (TOKENS, WEIGHTS * np.nan, (1, 1), ("does not sum to 1",)),
         (["a", "b"], [[[[1.5, -0.5], [0, 1]]]], (1, 1), ("does not sum to 1",)),
-        (TOKENS, WEIGHTS, (3, 1), ("no layer 3", "1 to 2")),
-        (TOKENS, WEIGHTS, (0, 1), ("no layer 0", "1 to 2")),
-        (TOKENS, WEIGHTS, (1, 4), ("no head 4", "1 to 3")),
+        (TOKENS, WEIGHTS, (3, 1), ("no layer 3", "from 1 to 2")),
+        (TOKENS, WEIGHTS, (0, 1), ("no layer 0", "from 1 to 2")),
+        (TOKENS, WEIGHTS, (1, 4), ("no head 4", "from 1 to 3")),
         (TOKENS, WEIGHTS, (1, 1.5), ("no head 1.5",)),
     ],
 )
 def test_what_cannot_be_a_page_is_refused(tokens, weights, start, parts):
     with expect_refusal(*parts):
         page(tokens, weights, TITLE, start)
+
+
+def test_each_token_needs_its_text():
+    with expect_refusal("5 sequence ids for 6 tokens"):
+        page(TOKENS, WEIGHTS, TITLE, sequence_ids=TEXTS[:-1])
 
 
 # ------------------------------------------------------------------------------------------ any model, any text
@@ -173,11 +187,12 @@ def test_every_model_shows_its_own_weights(family, head, tok):
         data, weights = data_in(explore(text, pair, model, tok).html())
         own = torch.cat(model(**tok(text, pair), return_attention=True).attentions).detach().numpy()
         assert data["tokens"] == tok.encode(text, pair).tokens
+        assert data["texts"] == tok.encode(text, pair).sequence_ids
         assert weights.shape == own.shape
         assert abs(weights - own).max() <= 0.005 + 1e-6
 
 
-def test_a_model_in_training_is_shown_without_dropout_and_goes_on_training(tok):
+def test_a_model_in_training_is_shown_without_dropout_and_stays_in_training(tok):
     model = tiny(head="masked-lm", vocab_size=tok.vocab_size)
     calm = explore("a b c", None, model, tok).html()
     model.train()
@@ -214,7 +229,7 @@ def test_a_fresh_model_takes_a_real_tokenizer(minilm_folder):
     assert data["start"] == [1, 1]
 
 
-def test_the_longest_text_is_taken_and_no_longer(tok):
+def test_the_longest_text_is_taken_and_no_longer_one(tok):
     model = tiny(vocab_size=tok.vocab_size, max_position_embeddings=LONGEST + 5)
     data, _ = data_in(explore("a " * (LONGEST - 2), None, model, tok).html())
     assert len(data["tokens"]) == LONGEST
@@ -225,20 +240,20 @@ def test_the_longest_text_is_taken_and_no_longer(tok):
 def test_what_cannot_be_explored_is_refused(tok):
     model = tiny(vocab_size=tok.vocab_size)
     for text, pair in (("", None), (" \n", None), ("a", ""), ("", "a")):
-        with expect_refusal("not one word"):
+        with expect_refusal("no word in the text"):
             explore(text, pair, model, tok)
     with expect_refusal("should be a str"):
         explore(["a"], None, model, tok)
     for missing in (None, "minilm-l6"):
         with expect_refusal("give its tokenizer too"):
             explore("a", None, model, missing)
-    with expect_refusal("a Linear is no model of this package"):
+    with expect_refusal("a Linear is not a model of this package"):
         explore("a", None, torch.nn.Linear(2, 2), tok)
     with expect_refusal("not by a int"):
         explore("a", None, 3, tok)
     with expect_refusal("no layer 0"):
         explore("a", None, model, tok, layer=0)
-    with expect_refusal("no head 4", "1 to 3"):
+    with expect_refusal("no head 4", "from 1 to 3"):
         explore("a", None, model, tok, head=4)
 
 
@@ -248,7 +263,7 @@ def test_what_cannot_be_explored_is_refused(tok):
 def test_a_notebook_shows_the_page_in_a_frame_of_its_own():
     found = explorer.Explorer('a "title"', page(ODD, uniform(len(ODD)), "<b>"), 700)
     shown = found._repr_html_()
-    assert shown.startswith("<p>Attention explorer: if nothing shows below, run this cell.</p>")
+    assert shown.startswith("<p>Attention explorer: if nothing appears below, run this cell.</p>")
     frame = dict(Reader(shown).tags)["iframe"]
     assert [tag for tag, _ in Reader(shown).tags] == ["p", "iframe"]
     assert frame["srcdoc"] == found.html()
@@ -273,9 +288,9 @@ def test_the_command_writes_the_page_and_prints_its_path(minilm_folder, tmp_path
     ("arguments", "sentence"),
     [
         ([], "the following arguments are required: TEXT"),
-        ([" "], "not one word"),
-        (["a film", "--layer", "7"], "there is no layer 7 here: the layers are 1 to 6."),
-        (["a film", "--head", "0"], "there is no head 0 here: the heads are 1 to 12."),
+        ([" "], "no word in the text"),
+        (["a film", "--layer", "7"], "there is no layer 7: give a layer from 1 to 6."),
+        (["a film", "--head", "0"], "there is no head 0: give a head from 1 to 12."),
         (["a film", "--model", "no/such/model/here"], "is neither a folder"),
         (["a film", "--out", "."], "cannot be written"),
     ],
@@ -293,7 +308,7 @@ def test_the_command_says_in_one_sentence_what_is_wrong(arguments, sentence, tmp
 
 # ------------------------------------------------------------------------------------------ in a browser
 
-# Each step is something a reader does; after it, the sentence below the words and the chosen cell are noted down.
+# Each step is what a reader does; after it, the sentence below the words and the chosen cell are recorded.
 PROBE = """
 <pre id="probe"></pre>
 <script>
@@ -326,7 +341,7 @@ document.getElementById("probe").textContent = JSON.stringify(steps.map((step) =
 
 
 def sentence(layer: int, head: int, word: int, looks: bool = True, places: range = range(SIZE)) -> str:
-    """What the page has to say; all numbers from 0."""
+    """What the page must say; all numbers count from 0."""
     weights = WEIGHTS[layer, head, word] if looks else WEIGHTS[layer, head, :, word]
     first, second = sorted(places, key=lambda i: -weights[i])[:2]
 
@@ -342,22 +357,28 @@ def numbers(weight: float) -> str:
     return f"{weight:.2f}".removeprefix("0")
 
 
-@pytest.mark.slow
-def test_in_a_browser_it_follows_the_pointer_and_the_keys(tmp_path):
+def in_browser(document: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    """What a browser makes of the page (stdout), and what its console says (stderr)."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("there is no Chromium on this machine")
     file = tmp_path / "page.html"
-    file.write_text(page(TOKENS, WEIGHTS, TITLE, (1, 2)).replace("</body>", PROBE + "</body>"), encoding="utf-8")
-    done = subprocess.run(
+    file.write_text(document, encoding="utf-8")
+    return subprocess.run(
         [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync",
          f"--user-data-dir={tmp_path / 'profile'}", "--window-size=600,900", "--virtual-time-budget=2000",
          "--enable-logging=stderr", "--v=0", "--dump-dom", file.as_uri()],
         capture_output=True, encoding="utf-8", timeout=120,
     )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_in_a_browser_it_follows_the_pointer_and_the_keys(tmp_path):
+    document = page(TOKENS, WEIGHTS, TITLE, (1, 2), TEXTS)
+    done = in_browser(document.replace("</body>", PROBE + "</body>"), tmp_path)
     assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
-    found = Reader(done.stdout)  # the page as it has become
+    found = Reader(done.stdout)  # the page after its script
     (probe,) = re.findall(r'<pre id="probe">(.*?)</pre>', done.stdout, re.DOTALL)
     said, word_stops, head_stops, shown, fits = zip(*json.loads(html.unescape(probe)), strict=True)
 
@@ -382,3 +403,22 @@ def test_in_a_browser_it_follows_the_pointer_and_the_keys(tmp_path):
     roles = [attributes.get("role") for _, attributes in found.tags]
     assert roles.count("radio") == SIZE
     assert roles.count("gridcell") == LAYERS * HEADS
+
+
+@pytest.mark.slow
+def test_in_a_browser_the_tokenizer_says_which_tokens_are_special_and_where_the_second_text_begins(tmp_path):
+    tokens, texts = ["<s>", "a", "</s>", "</s>", "b", "[SEP]", "</s>"], [None, 0, None, None, 1, 1, None]
+    document = page(tokens, uniform(len(tokens)), TITLE, sequence_ids=texts)
+    probe = """<pre id="probe"></pre><script>
+        const tags = [...document.querySelectorAll("#words > *")].map((one) => one.tagName);
+        document.getElementById("without").click();
+        const left = [...document.querySelectorAll(".word:not([hidden]) b")].map((one) => one.textContent);
+        const label = document.getElementById("without").parentElement.textContent.trim();
+        document.getElementById("probe").textContent = JSON.stringify([label, tags, left]);
+    </script>"""
+    done = in_browser(document.replace("</body>", probe + "</body>"), tmp_path)
+    (found,) = re.findall(r'<pre id="probe">(.*?)</pre>', done.stdout, re.DOTALL)
+    label, tags, left = json.loads(html.unescape(found))
+    assert label == "leave out <s> and </s>"
+    assert [at for at, tag in enumerate(tags) if tag == "I"] == [4]  # a line break before b
+    assert left == ["a", "b", "[SEP]"]  # a [SEP] that is written in a text is one of its words

@@ -1,7 +1,7 @@
-"""The attention explorer: every head of a model on one page, to be walked through word by word.
+"""The attention explorer: all heads of a model on one page, to be explored word by word.
 
-``explore`` runs a model on a text. ``page`` knows no model: it puts word pieces and weights into explorer.html, which
-draws them by itself, in any browser and without a network. Layers and heads are counted from 1 here, as people do.
+``explore`` runs a model on a text. ``page`` knows no model: it puts tokens and weights into explorer.html, which draws
+them in any browser, without a network. Layers and heads are counted from 1 here, as readers count them.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from torch import Tensor, nn
 from minibert.checkpoints import from_pretrained
 from minibert.encoder import Backbone
 from minibert.errors import MinibertError
-from minibert.files import write_file
-from minibert.tokenizers import Tokenizer, load_tokenizer
+from minibert.files import read_text, write_file
+from minibert.tokenizers import Encoding, Tokenizer, load_tokenizer
 
 TEMPLATE = Path(__file__).with_name("explorer.html")
-LONGEST = 128  # tokens; the page grows with their square, and with twelve layers of twelve heads has 3 MB then
-READABLE = {"minilm-l6": (4, 2)}  # a layer and a head to begin with: the ones that the tour shows
-# A weight is kept in a byte, as the nearest of these: from .05 on, where the page shows two digits, these digits;
-# below, where only the colour shows it, in finer steps.
+LONGEST = 128  # tokens; the page grows with their square: with twelve layers of twelve heads it is then 3 MB
+READABLE = {"minilm-l6": (4, 2)}  # a layer and a head to begin with: those that the tour shows
+# A weight is stored in one byte, as the nearest of these: from .05 on, where the page shows two digits, in steps of
+# .01; below, where only the colour shows it, in smaller steps.
 LEVELS = np.concatenate([np.arange(160) / 3200, np.arange(5, 101) / 100])
 
 
 @dataclass(frozen=True, repr=False)
 class Explorer:
-    """A page that shows itself where a notebook's cell ends with it. height: pixels that it takes there."""
+    """A page that a notebook shows when a cell ends with it. height: in pixels, in the notebook."""
 
     title: str
     document: str
     height: int
 
     def html(self) -> str:
-        """The whole page; it needs nothing else."""
+        """The whole page, in one file that needs no other."""
         return self.document
 
     def save(self, path: str | Path) -> Path:
@@ -54,9 +54,9 @@ class Explorer:
         return f"<Explorer: {self.title}>"
 
     def _repr_html_(self) -> str:
-        """In a frame of its own, where page and notebook cannot disturb each other."""
+        """In its own frame, where page and notebook cannot disturb each other."""
         return (
-            "<p>Attention explorer: if nothing shows below, run this cell.</p>\n"
+            "<p>Attention explorer: if nothing appears below, run this cell.</p>\n"
             f'<iframe title="{html.escape(self.title)}" sandbox="allow-scripts" width="100%" height="{self.height}" '
             f'style="border: 1px solid #dcdfe4" srcdoc="{html.escape(self.document)}"></iframe>'
         )
@@ -70,14 +70,13 @@ def explore(
     layer: int | None = None,
     head: int | None = None,
 ) -> Explorer:
-    """Show what every head of a model looks at in a text, or in a pair of texts.
+    """Show what each head of a model looks at in a text, or in a pair of texts.
 
-    model: a source as for from_pretrained, or a model, with or without a head; with a model goes its tokenizer.
-    layer, head: the ones to begin with, counted from 1.
+    model: a source as for from_pretrained, or a model, with or without a head; a model needs its tokenizer, too.
+    layer, head: those to begin with, counted from 1.
 
-    Raises MinibertError for a text without a word or of more than LONGEST tokens, for a model without its tokenizer
-    or of another package, for a layer or head that is not there, and for what from_pretrained and load_tokenizer
-    refuse.
+    Raises MinibertError for a text without words or of more than LONGEST tokens, for a model without its tokenizer or
+    of another package, for a layer or head that does not exist, and for what from_pretrained and load_tokenizer refuse.
     """
     if isinstance(model, nn.Module):
         source, name = "", f"this {type(getattr(model, 'backbone', model)).__name__}"
@@ -88,31 +87,42 @@ def explore(
         name = Path(source).name
     if not isinstance(tokenizer, Tokenizer):
         raise MinibertError("a model reads ids, not text: give its tokenizer too, as load_tokenizer returns it.")
-    weights, tokens = look(model, tokenizer, text, pair)
+    encoding = _encode(tokenizer, text, pair)
+    weights, tokens = _attend(model, encoding), encoding.tokens
     first = READABLE.get(source, (1, 1)) if layer is None and head is None else (1, 1)
     start = (first[0] if layer is None else layer, first[1] if head is None else head)
     title = f"What the heads of {name} look at"
-    height = min(1000, 620 + max(17 * len(tokens), 20 * len(weights)))  # measured at 780 pixels across, about
-    return Explorer(title, page(tokens, weights, title, start), height)
+    height = min(1000, 620 + max(17 * len(tokens), 20 * len(weights)))  # enough at a width of 780 pixels
+    return Explorer(title, page(tokens, weights, title, start, encoding.sequence_ids), height)
 
 
 def look(model: nn.Module, tokenizer: Tokenizer, text: str, pair: str | None = None) -> tuple[Tensor, list[str]]:
-    """All attention weights for a text or a pair, (L, H, S, S), and the S tokens; the model is left as it was.
+    """All attention weights for a text or a pair, (L, H, S, S), and the S tokens; the model is not changed.
 
     Raises MinibertError for what cannot be shown; see ``explore``.
     """
-    backbone = getattr(model, "backbone", model)
-    if not isinstance(backbone, Backbone):
-        raise MinibertError(f"a {type(model).__name__} is no model of this package: make one with build.")
+    encoding = _encode(tokenizer, text, pair)
+    return _attend(model, encoding), encoding.tokens
+
+
+def _encode(tokenizer: Tokenizer, text: str, pair: str | None) -> Encoding:
     encoding = tokenizer.encode(text, pair)
     read = set(encoding.sequence_ids) - {None}
     if len(read) < (1 if pair is None else 2):
-        raise MinibertError("there is not one word in the text, or in one of the pair: give a sentence.")
+        raise MinibertError("there is no word in the text, or in one text of the pair: give a sentence.")
     if len(encoding.tokens) > LONGEST:
         raise MinibertError(
-            f"the text has {len(encoding.tokens)} tokens, and the page, which grows with their square, takes {LONGEST} "
-            "at most: give a shorter text."
+            f"the text has {len(encoding.tokens)} tokens, and the page, which grows with their square, shows "
+            f"{LONGEST} at most: give a shorter text."
         )
+    return encoding
+
+
+def _attend(model: nn.Module, encoding: Encoding) -> Tensor:
+    """All attention weights, (L, H, S, S); the parts of the model keep their training modes."""
+    backbone = getattr(model, "backbone", model)
+    if not isinstance(backbone, Backbone):
+        raise MinibertError(f"a {type(model).__name__} is not a model of this package: make one with build.")
     device = next(backbone.parameters()).device
     ids, types = (torch.tensor([row], device=device) for row in (encoding.ids, encoding.type_ids))
     modes = {part: part.training for part in backbone.modules()}
@@ -122,18 +132,29 @@ def look(model: nn.Module, tokenizer: Tokenizer, text: str, pair: str | None = N
     finally:
         for part, mode in modes.items():
             part.training = mode
-    return torch.cat(attentions).float().cpu(), encoding.tokens
+    return torch.cat(attentions).float().cpu()
 
 
-def page(tokens: Sequence[str], weights: ArrayLike, title: str, start: tuple[int, int] = (1, 1)) -> str:
+def page(
+    tokens: Sequence[str],
+    weights: ArrayLike,
+    title: str,
+    start: tuple[int, int] = (1, 1),
+    sequence_ids: Sequence[int | None] | None = None,
+) -> str:
     """The explorer as one HTML page; the same input gives the same page.
 
-    tokens: the S word pieces. weights: (L, H, S, S); row s says how token s spreads its attention, and sums to 1.
-    start: the layer and the head to begin with, counted from 1.
-    Raises MinibertError when the weights have another shape, or a row does not sum to 1, or there is no such head.
+    tokens: S of them. weights: (L, H, S, S); row s says how token s spreads its attention, and sums to 1.
+    start: the layer and the head to begin with, counted from 1. sequence_ids: the text that each token comes from, as
+    an Encoding has it: 0 or 1, and None for the special tokens around the texts; by default all come from text 0.
+    Raises MinibertError when the weights have another shape, a row does not sum to 1, there is no such head, or the
+    sequence ids are not one for each token.
     """
     weights = np.asarray(weights, dtype=float)
     size = len(tokens)
+    sequence_ids = [0] * size if sequence_ids is None else list(sequence_ids)
+    if len(sequence_ids) != size:
+        raise MinibertError(f"there are {len(sequence_ids)} sequence ids for {size} tokens: give one for each token.")
     if weights.ndim != 4 or not weights.size or weights.shape[2:] != (size, size):
         raise MinibertError(
             f"the weights have shape {weights.shape} but there are {size} tokens: give all heads of one text, "
@@ -143,21 +164,23 @@ def page(tokens: Sequence[str], weights: ArrayLike, title: str, start: tuple[int
         raise MinibertError("a row of the weights does not sum to 1: give them after the softmax, padding cut off.")
     for place, chosen, count in zip(("layer", "head"), start, weights.shape[:2], strict=True):
         if type(chosen) is not int or not 1 <= chosen <= count:
-            raise MinibertError(f"there is no {place} {chosen!r} here: the {place}s are 1 to {count}.")
+            raise MinibertError(f"there is no {place} {chosen!r}: give a {place} from 1 to {count}.")
     nearest = np.searchsorted((LEVELS[1:] + LEVELS[:-1]) / 2, weights).astype(np.uint8)
     data = {
         "tokens": list(tokens),
+        "texts": sequence_ids,
         "layers": weights.shape[0],
         "heads": weights.shape[1],
         "start": start,
         "levels": LEVELS.tolist(),
         "weights": base64.b64encode(nearest.tobytes()).decode(),
     }
-    # ASCII throughout, so that no character, not even half of one, can harm the file; and no "<", which could end
-    # the script that the data stands in.
+    # Only ASCII, so that no character, not even half of a surrogate pair, can harm the file; and no "<", which could
+    # end the script element that holds the data.
     parts = {
         "title": html.escape(title).encode("ascii", "xmlcharrefreplace").decode(),
         "data": json.dumps(data).replace("<", "\\u003c"),
     }
-    template = TEMPLATE.read_text(encoding="utf-8")
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], template)  # in one go: a title may hold {{data}}
+    template = read_text(TEMPLATE)
+    # In one pass: a title may contain {{data}}.
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], template)
