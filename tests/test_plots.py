@@ -1,4 +1,4 @@
-"""Figures show the numbers that they were given, refuse what cannot be drawn, and come out the same every time."""
+"""Figures show the numbers they are given, refuse what cannot be drawn, and are the same each time."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def padded_batch() -> Figure:
 
 
 def pieces() -> Figure:
-    return plots.pieces(WORDS)
+    return plots.pieces(WORDS, continues=lambda piece: piece.startswith("##"))
 
 
 def masked_text() -> Figure:
@@ -171,12 +171,12 @@ def every_text(axes: Axes) -> list[str]:
 
 
 def shapes(figure: Figure) -> list[Patch]:
-    """Boxes and cells, and no arrows."""
+    """Boxes and cells, but no arrows."""
     return [patch for patch in figure.axes[0].patches if patch.get_fill() and not isinstance(patch, FancyArrowPatch)]
 
 
 def arrows(figure: Figure) -> list[tuple[tuple[float, float], tuple[float, float]]]:
-    """Where the arrows with a head start and end."""
+    """Start and end of each arrow that has a head."""
     found = [patch for patch in figure.axes[0].patches if isinstance(patch, FancyArrowPatch)]
     paths = [arrow._path_original.vertices for arrow in found if type(arrow.get_arrowstyle()).__name__ != "Curve"]
     return [(tuple(path[0]), tuple(path[-1])) for path in paths]
@@ -188,13 +188,13 @@ def middle(patch: Patch) -> tuple[float, float]:
 
 
 def boxes(figure: Figure) -> list[tuple[str, tuple[float, float], Patch]]:
-    """The boxes with a text in their middle: the text, where, and the box."""
+    """The boxes with a text in their middle: the text, its place, and the box."""
     at = {tuple(np.round(text.get_position(), 3)): text.get_text() for text in figure.axes[0].texts}
     return [(at[middle(patch)], middle(patch), patch) for patch in shapes(figure) if middle(patch) in at]
 
 
 def faces(figure: Figure) -> dict[str, str]:
-    """The last colour of each text's box."""
+    """Text -> colour of its box (the last one, if there are several)."""
     return {text: to_hex(patch.get_facecolor()).upper() for text, _, patch in boxes(figure)}
 
 
@@ -286,7 +286,7 @@ def test_retention_shows_the_teacher_as_a_band_and_the_share_of_it():
     assert levels == pytest.approx([88, 0.97 * 88])
 
 
-def test_the_names_of_lines_stand_beside_their_ends_in_the_same_order():
+def test_the_names_of_lines_are_next_to_their_ends_in_the_same_order():
     axes = retention().axes[0]
     heights = {text.get_text(): (text.xy[1], text.xyann[1]) for text in axes.texts}
     by_end, by_name = (sorted(heights, key=lambda name, at=at: heights[name][at]) for at in (0, 1))
@@ -341,7 +341,7 @@ def test_vectors_point_where_they_should_and_say_their_angles():
     assert "90°" in tips
     assert axes.get_aspect() == 1
     across = plots.vectors({"a": (-1, 0.01), "b": (-1, -0.01)}, angles=[("a", "b")])
-    assert "1°" in texts(across)  # the short way round
+    assert "1°" in texts(across)  # the smaller of the two angles
 
 
 def test_lines_are_drawn_and_named_at_their_ends_with_their_levels():
@@ -385,7 +385,7 @@ def test_a_bar_below_zero_has_its_number_on_its_left():
     assert axes.get_xlim()[0] < -1
 
 
-def test_shares_stand_beside_what_was_expected():
+def test_shares_are_shown_with_what_was_expected():
     axes = shares().axes[0]
     assert bars(axes) == [79.62, 12, 3]
     marks = [
@@ -396,7 +396,7 @@ def test_shares_stand_beside_what_was_expected():
     assert axes.get_xlabel() == "share in %"
 
 
-def test_family_has_a_panel_a_measure_one_colour_a_model_and_says_what_is_missing():
+def test_family_has_a_panel_for_each_measure_a_colour_for_each_model_and_says_what_is_missing():
     size, speed = family().axes
     assert [bars(size), bars(speed)] == [[110, 11.7], [12.5, 0]]
     assert every_text(size) == ["110.0", "11.7"]
@@ -419,7 +419,7 @@ def test_a_grid_writes_its_numbers_and_tints_them_by_sign():
     assert [middle(patch) for patch in hatched(figure)] == [at for text, at, _ in boxes(figure) if text == "−∞"]
 
 
-def test_tints_run_from_white_at_zero_to_the_ends_that_were_asked_for():
+def test_tints_go_from_white_at_zero_to_the_ends_that_were_given():
     def face(text: str, **options) -> str:
         return faces(plots.grid([[0.0, 1.0, 2.0]], ["a"], "xyz", digits=0, **options))[text]
 
@@ -432,13 +432,13 @@ def test_tints_run_from_white_at_zero_to_the_ends_that_were_asked_for():
     assert faces(plots.grid([[-0.001]], "a", "x"))["0.00"]  # no minus before a 0
 
 
-def test_white_text_stands_on_dark_and_dark_text_on_light_cells():
+def test_text_is_white_on_dark_cells_and_dark_on_light_cells():
     ink = {text.get_text(): text.get_color() for text in plots.grid([[0.0, 1.0]], "a", "xy").axes[0].texts}
     assert ink["0.00"] == plots.INK
     assert ink["1.00"] == "white"
 
 
-def test_grids_stand_side_by_side_with_arrows_between():
+def test_grids_are_side_by_side_with_arrows_between():
     figure = grids()
     assert rows_of(figure)[0] == ["1.0", "−2.0", "0.5", "0.50", "0.50", "0.00"]
     assert Counter(texts(figure)) >= Counter(["scores", "weights", "a", "b", *"xyz", *"xyz"])
@@ -516,7 +516,7 @@ def test_a_padded_batch_counts_its_padding():
     assert {"real: 9", "padding: 6 of 15 places, 40%", "text 1", "5 tokens"} <= {*texts(figure)}
 
 
-def test_pieces_stand_below_their_words_in_the_colours_of_what_they_are():
+def test_pieces_are_below_their_words_in_the_colours_of_their_kinds():
     figure = pieces()
     assert rows_of(figure) == [["a", "master", "##piece", "for", "$", "9", "[UNK]"]]
     tint = faces(figure)
@@ -527,12 +527,18 @@ def test_pieces_stand_below_their_words_in_the_colours_of_what_they_are():
     centre = {text: at for text, at, _ in boxes(figure)}
     assert centre["master"][0] < where["masterpiece"][0] < centre["##piece"][0]
     assert where["masterpiece"][1] < centre["master"][1]  # y runs downwards
-    assert not any(text.get_parse_math() for text in figure.axes[0].texts)  # a dollar is a dollar
+    assert not any(text.get_parse_math() for text in figure.axes[0].texts)  # a dollar sign is shown as such
     assert "not in the vocabulary" in where
     assert "not in the vocabulary" not in texts(plots.pieces(WORDS[:1]))
 
 
-def test_long_texts_go_on_in_the_next_line():
+def test_without_a_tokenizer_all_pieces_but_the_first_continue_their_word():
+    tint = faces(plots.pieces([("masterpiece", ["master", "piece"]), ("9", ["9"]), ("☃", ["☃", "[UNK]"])]))
+    assert tint["master"] == tint["9"] == tint["☃"] != tint["piece"]
+    assert tint["[UNK]"] == plots.VERMILION
+
+
+def test_long_texts_continue_on_the_next_line():
     figure = plots.pieces(WORDS * 6)
     lines = rows_of(figure)
     assert len(lines) > 1
@@ -551,7 +557,7 @@ def test_masked_text_shows_what_was_done_to_each_token():
     fills = {word: to_hex(patch.get_facecolor()).upper() for word, patch in changed.items()}
     assert (fills["[MASK]"], fills["tree"], edges["me"]) == (plots.BLUE, plots.ORANGE, plots.GREEN)
     assert (fills["a"], edges["a"]) == (fills["on"], edges["on"]) == ("#F2F2F2", plots.GREY)
-    assert {"hidden: [MASK]", "exchanged for a random piece", "kept, but must be guessed too"} <= {*texts(figure)}
+    assert {"hidden: [MASK]", "replaced by a random token", "kept, but must be guessed too"} <= {*texts(figure)}
     columns = {word: at[0] for word, at, _ in boxes(figure)}
     assert columns["film"] == columns["[MASK]"]
 
@@ -649,13 +655,13 @@ def test_no_text_covers_another_or_is_cut_off(draw):
         (lambda: plots.retention({"a": {1: [85.0]}}, TEACHER), "not between 0 and 1"),
         (lambda: plots.ablation({}), "a panel with variants"),
         (lambda: plots.ablation({"loss": {}}), "a panel with variants"),
-        (lambda: plots.ablation({"loss": {"a": []}}), "each with a seed"),
+        (lambda: plots.ablation({"loss": {"a": []}}), "at least one seed"),
         (lambda: plots.ablation({"loss": {"a": [1]}, "accuracy": {"b": [1]}}), "do not list the same variants"),
         (lambda: plots.speed_up_by_bandwidth([], [], LINKS, 1.7), "at least 1"),
         (lambda: plots.speed_up_by_bandwidth([1, 2], [1], LINKS, 1.7), "2 bandwidths, 1 ratios"),
-        (lambda: plots.speed_up_by_bandwidth([1, 1], [1, 1], LINKS, 1.7), "must grow"),
-        (lambda: plots.speed_up_by_bandwidth([0, 1], [1, 1], LINKS, 1.7), "must grow from above 0"),
-        (lambda: plots.speed_up_by_bandwidth([1, 2], [1, 0], LINKS, 1.7), "above 0"),
+        (lambda: plots.speed_up_by_bandwidth([1, 1], [1, 1], LINKS, 1.7), "must be above 0 and increase"),
+        (lambda: plots.speed_up_by_bandwidth([0, 1], [1, 1], LINKS, 1.7), "must be above 0 and increase"),
+        (lambda: plots.speed_up_by_bandwidth([1, 2], [1, 0], LINKS, 1.7), "speed-ups be above 0"),
         (lambda: plots.attention(WEIGHTS, TOKENS[:2]), r"\(3, 3\) but there are 2 tokens"),
         (lambda: plots.attention(WEIGHTS[:2], TOKENS), r"\(2, 3\) but there are 3 tokens"),
         (lambda: plots.attention(WEIGHTS.T, TOKENS), "sum to 1"),
@@ -669,7 +675,7 @@ def test_no_text_covers_another_or_is_cut_off(draw):
         (lambda: plots.lines({}, "x", "y"), "needs a curve"),
         (lambda: plots.lines({"a": ([1, 2], [1])}, "x", "y"), "a has 2 x and 1 y"),
         (lambda: plots.lines({"a": ([1, 2], [1, np.inf])}, "x", "y"), "not finite"),
-        (lambda: plots.lines({"a": ([1, 2], [1, np.nan])}, "x", "y"), "without NaN"),
+        (lambda: plots.lines({"a": ([1, 2], [1, np.nan])}, "x", "y"), "there is a NaN in the y of a"),
         (lambda: plots.flow({}), "needs panels"),
         (lambda: plots.flow({"angle": {}}), "needs panels"),
         (lambda: plots.flow({"angle": {"a": []}}), "the y of a"),
@@ -684,11 +690,11 @@ def test_no_text_covers_another_or_is_cut_off(draw):
         (lambda: plots.family(MEASURED, {}), "models and panels"),
         (lambda: plots.family(MEASURED, {"depth": "layers"}), "has no value"),
         (lambda: plots.family({"a": {"size": -1}}, {"size": "size"}), "negative"),
-        (lambda: plots.grid([1, 2], "a", "xy"), r"shape \(2,\)"),
+        (lambda: plots.grid([1, 2], "a", "xy"), r"the shape of the matrix is \(2,\)"),
         (lambda: plots.grid([[1, 2]], "ab", "xy"), r"shape \(1, 2\) for 2 row and 2 column labels"),
         (lambda: plots.grid([[1, 2]], "a", "x"), "1 column labels"),
         (lambda: plots.grid([[1, np.inf]], "a", "xy"), "\\+∞"),
-        (lambda: plots.grid([[1, np.nan]], "a", "xy"), "without NaN"),
+        (lambda: plots.grid([[1, np.nan]], "a", "xy"), "there is a NaN in the matrix"),
         (lambda: plots.grid([[1, 2]], "a", "xy", low=2, high=1), "from 2 to 1"),
         (lambda: plots.grid(torch.ones(1, 1, requires_grad=True), "a", "x"), "requires grad"),
         (lambda: plots.grid(np.ones((1, 40)), "a", ["x"] * 40), "inches"),
@@ -697,18 +703,18 @@ def test_no_text_covers_another_or_is_cut_off(draw):
         (lambda: plots.grids({"a": [[1]], "b": [[1, 2]]}, "a", "x"), "b has shape"),
         (lambda: plots.similarity(SCORES, "ab"), "2 column labels"),
         (lambda: plots.similarity([[1, 0.5], [0.4, 1]], "ab"), "not symmetric"),
-        (lambda: plots.similarity(ALIKE, []), "not symmetric with a label each"),
+        (lambda: plots.similarity(ALIKE, []), "not symmetric, or have no labels"),
         (lambda: plots.similarity(ALIKE, "abc", low=1), "from 1 to 1"),
         (lambda: plots.head_split(np.zeros((2, 4)), 2, "a"), "2 rows for 1 tokens"),
-        (lambda: plots.head_split(np.zeros((1, 4)), 3, "a"), "4 features do not divide into 3 heads"),
+        (lambda: plots.head_split(np.zeros((1, 4)), 3, "a"), "4 features cannot be divided into 3 heads"),
         (lambda: plots.head_split(np.zeros((1, 4)), 0, "a"), "into 0 heads"),
         (lambda: plots.head_split(np.zeros(4), 2, "a"), "2 axes"),
         (lambda: plots.masks({}, "a"), "0 panels"),
         (lambda: plots.masks({"causal": [[0.5]]}, "a"), "causal is not a mask"),
         (lambda: plots.masks({"causal": [[True]]}, "ab"), "causal has shape"),
         (lambda: plots.padded_batch([]), "0 lengths"),
-        (lambda: plots.padded_batch([3, 0]), "whole number"),
-        (lambda: plots.padded_batch([2.5]), "whole number"),
+        (lambda: plots.padded_batch([3, 0]), "must be an integer of 1 or more"),
+        (lambda: plots.padded_batch([2.5]), "must be an integer of 1 or more"),
         (lambda: plots.padded_batch([2], names=["a", "b"]), "1 lengths, 2 names"),
         (lambda: plots.pieces([]), "at least one piece"),
         (lambda: plots.pieces([("a", [])]), "at least one piece"),
@@ -723,7 +729,7 @@ def test_no_text_covers_another_or_is_cut_off(draw):
         (lambda: plots.stacks({"a": []}), "at least one part"),
         (lambda: plots.course_map([]), "rows of lessons"),
         (lambda: plots.course_map([[]]), "rows of lessons"),
-        (lambda: plots.course_map(LESSONS, row_titles=["one"]), "as many row titles"),
+        (lambda: plots.course_map(LESSONS, row_titles=["one"]), "give all rows a title, or none"),
         (lambda: plots.course_map(LESSONS, here="9"), "number 9"),
     ],
 )
@@ -762,9 +768,9 @@ def test_what_a_notebook_shows_is_the_same_whatever_the_user_has_set():
         assert masks()._repr_png_() == shown
 
 
-def test_the_title_of_a_figure_is_read_out_in_its_place():
+def test_the_title_of_a_figure_is_its_alt_text():
     assert speed()._repr_png_()[1]["alt"] == "How many times as fast"  # above its axes
-    assert flow()._repr_png_()[1]["alt"] == "How much each layer changes what passes through it"  # above its panels
+    assert flow()._repr_png_()[1]["alt"] == "How much each layer changes its input"  # above its panels
     assert course_map()._repr_png_()[1]["alt"] == "Lessons"
     assert plots.Picture()._repr_png_()[1]["alt"] == ""
 

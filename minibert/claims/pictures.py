@@ -1,4 +1,4 @@
-"""The figures of what is recorded: which numbers of the ledger go into which picture."""
+"""The figures of the recorded measurements: which numbers of the ledger go into which picture."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from minibert.experiments.statistics import Cells
 
 
 def draw_recorded(folder: str | Path) -> list[Path]:
-    """Draw the pictures of the trained rows whose measurements are recorded; returns the files.
+    """Draw the pictures of the claims whose measurements are all recorded; returns the files.
 
     Raises MinibertError when a record cannot be read or a file cannot be written.
     """
@@ -29,7 +29,7 @@ def draw_recorded(folder: str | Path) -> list[Path]:
 
 
 def draw_retention(figures: Figures) -> Figure:
-    """E1."""
+    """Accuracy against depth, with each way of training the student, from the records of D3."""
     cells = figures["cells"]
     lines = {
         words: {depth: _values(cells, student(treatment, depth), "accuracy") for depth in DEPTHS}
@@ -39,30 +39,30 @@ def draw_retention(figures: Figures) -> Figure:
 
 
 def draw_losses(figures: Figures) -> Figure:
-    """E2."""
+    """What each loss and the initialisation contribute, from the records of D6."""
     compared = {f"without {name}": (variant, ALL_LOSSES) for name, (variant, _) in LEFT_OUT.items()}
     return _draw_changes(figures["cells"], compared, "What changes when a part of the distillation is left out")
 
 
 def draw_sharing(figures: Figures) -> Figure:
-    """E3."""
+    """What factorising and sharing change, from the records of A3."""
     cells = figures["cells"]
     compared = {variant: (variant, NO_SAVINGS) for variant in cells if variant != NO_SAVINGS}
     return _draw_changes(cells, compared, f"What ALBERT's savings cost, against “{NO_SAVINGS}”")
 
 
 def draw_masking(masking: Figures, pairs: Figures) -> Figure:
-    """E4."""
+    """What dynamic masks and sentence-pair losses change, from the records of R1 and A8."""
     compared = {
         "dynamic masks, against static": ("dynamic", "static"),
         "NSP, against no pairs": ("NSP", "no pairs"),
         "SOP, against no pairs": ("SOP", "no pairs"),
     }
-    return _draw_changes(masking["cells"] | pairs["cells"], compared, "What masking anew and sentence pairs change")
+    return _draw_changes(masking["cells"] | pairs["cells"], compared, "What dynamic masking and sentence pairs change")
 
 
 def draw_training_speed(figures: Figures) -> Figure:
-    """E5."""
+    """The speed-up over the bandwidth of the links between devices, from the records of A2."""
     reference, challenger = figures["models"]
     title = f"How many times as fast as {reference} does {challenger} train?"
     reached = bandwidth_for(figures, CLAIMED)
@@ -70,7 +70,7 @@ def draw_training_speed(figures: Figures) -> Figure:
 
 
 def _draw_changes(cells: Cells, compared: dict[str, tuple[str, str]], title: str) -> Figure:
-    """Both measures of each variant less those of another, seed by seed."""
+    """Draw how much both measures of each variant differ from those of its baseline, seed by seed."""
     measures = {"accuracy, change in points": ("accuracy", 100), "held-out loss, change in nats": ("masked_lm", 1)}
     panels = {
         heading: {
@@ -86,11 +86,11 @@ def _draw_changes(cells: Cells, compared: dict[str, tuple[str, str]], title: str
 
 
 def _values(cells: Cells, variant: str, measure: str) -> Sequence[float]:
-    """One a seed."""
+    """The measure of each seed."""
     return [seed[measure] for seed in cells[variant]]
 
 
-# A file -> the claims whose records it takes, and how it is drawn.
+# File -> the claims whose records it needs, and the function that draws it.
 PICTURES: dict[str, tuple[tuple[str, ...], Callable[..., Figure]]] = {
     "retention.png": (("D3",), draw_retention),
     "losses.png": (("D6",), draw_losses),

@@ -1,4 +1,4 @@
-"""Charts of numbers that are compared: bars, and a heat map."""
+"""Charts that compare numbers: bars, and the heat map of an attention head."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from minibert.plots.style import (
 def parameters_by_part(
     counts: Mapping[str, Mapping[str, int]],
     notes: Sequence[str] = (),
-    title: str = "Where the parameters sit",
+    title: str = "Where the parameters are",
 ) -> Picture:
-    """One horizontal bar a model, from top to bottom, made of its parts, in millions of parameters.
+    """One horizontal bar for each model, from top to bottom, made of its parts, in millions of parameters.
 
-    counts: model -> part -> number of parameters. notes: a few words behind each bar's total, one a model.
-    Raises MinibertError when there is no model, a number is negative, or the notes are not one a model.
+    counts: model -> part -> number of parameters. notes: a few words after the total of each bar, one for each model.
+    Raises MinibertError when there is no model, a number is negative, or there is not one note for each model.
     """
     notes = notes or [""] * len(counts)
     check_lengths(models=counts, notes=notes)
@@ -88,20 +88,25 @@ def speed(
     published: Mapping[str, float] | None = None,
     title: str = "How many times as fast",
 ) -> Picture:
-    """One horizontal bar a comparison: the median ratio of two speeds, a line for its spread, groups under a heading.
+    """One horizontal bar for each comparison: the median ratio of two speeds, with its spread; groups have headings.
 
-    groups: heading -> label -> (median, low, high) of the paired runs' ratios; 1 means equally fast. published: the
-    ratio that a paper gives for a whole group, drawn across its bars.
-    Raises MinibertError when there is nothing to draw, a median lies outside its spread, or a published ratio
-    belongs to no group.
+    groups: heading -> label -> (median, low, high) of the ratios of paired timings; 1 means equally fast. published:
+    the ratio that a paper gives for a whole group, drawn across its bars.
+    Raises MinibertError when there is nothing to draw, a median is outside its spread, or a published ratio belongs to
+    no group.
     """
     published = published or {}
     bars = [(heading, label, *ratio) for heading, group in groups.items() for label, ratio in group.items()]
     if not bars or not all(groups.values()) or not published.keys() <= groups.keys():
-        raise MinibertError("a figure of speeds needs groups that are not empty, and published ratios of these only.")
+        raise MinibertError(
+            "a figure of speeds needs groups that are not empty, and published ratios of these only: give each heading "
+            "at least one bar."
+        )
     for heading, label, median, low, high in bars:
         if not low <= median <= high:
-            raise MinibertError(f"{heading}, {label}: the median {median} is not between {low} and {high}.")
+            raise MinibertError(
+                f"{heading}, {label}: the median {median} is not between {low} and {high}: give (median, low, high)."
+            )
 
     rows, headings, at = [], [], 0.0
     for group in groups.values():
@@ -130,24 +135,24 @@ def speed(
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(at - 0.8, -0.6)
     axes.set_xlim(0, 1.08 * max(1.0, *highs, *published.values()))
-    axes.set_xlabel("times as fast: median of paired runs, with the quartiles around it")
+    axes.set_xlabel("times as fast: median of paired timings, with the quartiles around it")
     axes.set_title(title, pad=24)
     return figure
 
 
 @styled
 def ablation(panels: Mapping[str, Mapping[str, Sequence[float]]], title: str = "What each part changes") -> Picture:
-    """One horizontal bar a variant, largest first, in one panel a measure; the seeds are dots upon the bars.
+    """One horizontal bar for each variant, largest first, in one panel for each measure; dots on the bars are seeds.
 
     panels: a measure, with its unit -> variant -> its value for each seed. Bars are means, their lines one standard
-    deviation. All panels list the variants in one order, by their mean in the first.
+    deviation. All panels list the variants in one order, by their mean in the first panel.
     Raises MinibertError when there is nothing to draw, or the panels do not list the same variants.
     """
     first = next(iter(panels.values()), {})
     if not first or not all(map(len, first.values())):
-        raise MinibertError("a figure of variants needs a panel with variants, each with a seed.")
+        raise MinibertError("a figure of variants needs a panel with variants: give each variant at least one seed.")
     if any(values.keys() != first.keys() or not all(map(len, values.values())) for values in panels.values()):
-        raise MinibertError("the panels do not list the same variants, each with a seed: give every measure of each.")
+        raise MinibertError("the panels do not list the same variants, each with a seed: give all measures of each.")
     labels = sorted(first, key=lambda label: -np.mean(first[label]))
 
     figure = Picture(figsize=(9, 1.9 + 0.5 * len(labels)), layout="constrained")
@@ -176,21 +181,21 @@ def ablation(panels: Mapping[str, Mapping[str, Sequence[float]]], title: str = "
 def distributions(
     panels: Mapping[str, Sequence[float]],
     labels: Sequence[str],
-    title: str = "How the probability is spread",
+    title: str = "How the probability is distributed",
     unit: str = "probability",
     digits: int = 2,
 ) -> Picture:
-    """One panel a distribution: a horizontal bar for each label, its number at the end, all panels on one scale.
+    """One panel for each distribution: a bar for each label, its number at the end, all panels on one scale.
 
-    panels: heading -> a value for each label, in the labels' order. unit: what the x axis says.
-    Raises MinibertError when there is no panel, or its values are not one finite number a label.
+    panels: heading -> a value for each label, in the order of the labels. unit: the label of the x axis.
+    Raises MinibertError when there is no panel, or its values are not one finite number for each label.
     """
     check_lengths(panels=panels)
     every = {heading: read_numbers(values, heading, 1) for heading, values in panels.items()}
     for heading, values in every.items():
         if len(values) != len(labels) or not np.isfinite(values).all():
             raise MinibertError(
-                f"{heading} has {len(values)} values for {len(labels)} labels: give one finite value each."
+                f"{heading} has {len(values)} values for {len(labels)} labels: give one finite value for each."
             )
     figure = Picture(figsize=(9, 1.6 + 0.32 * len(labels)), layout="constrained")
     every_axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
@@ -208,31 +213,31 @@ def distributions(
 def shares(
     measured: Mapping[str, float],
     expected: Mapping[str, float],
-    title: str = "Measured, and expected",
+    title: str = "Measured and expected",
     unit: str = "share in %",
     digits: int = 1,
 ) -> Picture:
-    """One horizontal bar a share that was measured, and a mark across it where it was expected.
+    """One horizontal bar for each measured share, and a mark across it where it was expected.
 
-    measured, expected: name -> share in the axis's unit, so 80 for 80%. A share may have no expectation.
-    Raises MinibertError when there is nothing to draw, a share is negative, or one is expected that is not measured.
+    measured, expected: name -> share in the unit of the axis, so 80 for 80%. A share need not have an expectation.
+    Raises MinibertError when there is nothing to draw, a share is negative, or one is expected but not measured.
     """
     values = read_numbers(list(measured.values()), "shares", 1)
     if not expected.keys() <= measured.keys():
-        raise MinibertError("a share is expected that was not measured: give both the same names.")
-    wanted = [expected.get(name) for name in measured]
-    furthest = np.maximum(values, [value or 0 for value in wanted])
+        raise MinibertError("a share is expected but was not measured: give both the same names.")
+    marks = [expected.get(name) for name in measured]
+    furthest = np.maximum(values, [mark or 0 for mark in marks])
     if not np.isfinite(furthest).all() or min([*values, *expected.values()]) < 0:
         raise MinibertError("a share is negative or not finite: give shares of 0 or more, in the unit of the axis.")
     figure = Picture(figsize=(9, 1.2 + 0.45 * len(measured)), layout="constrained")
     axes = figure.add_subplot()
     axes.barh(range(len(values)), values, height=0.6, color=SKY)
-    for row, (value, want, end) in enumerate(zip(values, wanted, furthest, strict=True)):
+    for row, (value, mark, end) in enumerate(zip(values, marks, furthest, strict=True)):
         said = axes.annotate(format_number(value, digits), (end, row), (8, 0), textcoords="offset points", va="center",
                              weight="bold")  # fmt: skip
-        if want is not None:
-            axes.plot([want, want], [row - 0.4, row + 0.4], color=VERMILION, linewidth=3, solid_capstyle="butt")
-            axes.annotate(f"expected {want:g}", (1, 0), (8, 0), xycoords=said, textcoords="offset points", va="bottom",
+        if mark is not None:
+            axes.plot([mark, mark], [row - 0.4, row + 0.4], color=VERMILION, linewidth=3, solid_capstyle="butt")
+            axes.annotate(f"expected {mark:g}", (1, 0), (8, 0), xycoords=said, textcoords="offset points", va="bottom",
                           color=VERMILION)  # fmt: skip
     _scale_bars(axes, furthest, 0.22)
     _name_bars([axes], list(measured))
@@ -247,9 +252,9 @@ def family(
     panels: Mapping[str, str],
     title: str = "The family, measured",
 ) -> Picture:
-    """Models as rows, one panel of horizontal bars a measure; what was not measured is said and left blank.
+    """Models as rows, one panel of horizontal bars for each measure; a missing value is marked "not measured".
 
-    rows: model -> measure -> value. panels: measure -> what its axis says, with the unit. A model keeps its colour.
+    rows: model -> measure -> value. panels: measure -> label of its axis, with the unit. A model has one colour.
     Raises MinibertError when there is no model or panel, a value is negative or not finite, or a panel has no values.
     """
     if not rows or not panels:
@@ -257,7 +262,7 @@ def family(
     table = np.array([[by_measure.get(measure, np.nan) for by_measure in rows.values()] for measure in panels], float)
     if (table < 0).any() or np.isinf(table).any() or np.isnan(table).all(axis=1).any():
         raise MinibertError(
-            "a measure has no value, or one is negative or not finite: give finite values of 0 or more."
+            "a measure has no value, or a value is negative or not finite: give finite values of 0 or more."
         )
     colours = list(itertools.islice(itertools.cycle(LINE_COLOURS), len(rows)))
     figure = Picture(figsize=(9, 1.4 + 0.42 * len(rows)), layout="constrained")
@@ -276,7 +281,7 @@ def family(
 
 
 def _brief(value: float) -> str:
-    """A number from 0 up with about three digits, and all of those before the point."""
+    """A number from 0 up with about three digits, but all of those before the point."""
     return f"{value:,.0f}" if value >= 1000 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
@@ -289,14 +294,14 @@ def _bars(axes: Axes, values: np.ndarray, texts: Sequence[str], colour: str | Se
 
 
 def _scale_bars(axes: Axes, values: np.ndarray, room: float) -> None:
-    """The x axis from 0, or the lowest bar, to the highest, and a share of room for the text at its end."""
+    """Set the x axis from 0, or the lowest value, to the highest; room: for the texts at the ends, as a share."""
     low, high = min(0.0, values.min()), max(0.0, values.max())
     span = (high - low) or 1.0
     axes.set_xlim(low - (room * span if low < 0 else 0), high + room * span)
 
 
 def _name_bars(every_axes: Sequence[Axes], labels: Sequence[str]) -> None:
-    """The labels down the first panel, row 0 on top; a line at 0 in each."""
+    """Set the labels at the left of the first panel, row 0 on top, and draw a line at 0 in each panel."""
     every_axes[0].set_yticks(range(len(labels)), labels)
     every_axes[0].set_ylim(len(labels) - 0.4, -0.6)
     for axes in every_axes:
@@ -312,10 +317,10 @@ def attention(
     outlined: Sequence[tuple[int, int]] = (),
     title: str = "Who looks at whom",
 ) -> Picture:
-    """A heat map of one head's attention over the word pieces of one text.
+    """A heat map of one head's attention between the tokens of one text.
 
-    weights: (S, S), row s says how token s spreads its attention, and sums to 1. tokens: the S pieces. outlined: the
-    (row, column) of cells to draw a frame around. Cells of 0.2 and more carry their number.
+    weights: (S, S), row s says how token s spreads its attention, and sums to 1. tokens: S of them. outlined: the
+    (row, column) of cells to draw a frame around. Numbers are written into cells of 0.2 and more.
     Raises MinibertError when the weights are not (S, S), or a row does not sum to 1.
     """
     weights = np.asarray(weights, dtype=float)
@@ -347,7 +352,7 @@ def attention(
 
 
 def _label_tokens(axes: Axes, tokens: Sequence[str]) -> None:
-    """Word pieces along both sides of a heat map, a thin grid between its cells."""
+    """Write tokens along both sides of a heat map, and draw a thin grid between its cells."""
     places = np.arange(len(tokens))
     axes.set_xticks(places, tokens, rotation=60, ha="left", rotation_mode="anchor")
     axes.set_yticks(places, tokens)
@@ -358,6 +363,6 @@ def _label_tokens(axes: Axes, tokens: Sequence[str]) -> None:
     axes.grid(which="minor", color="#E6E6E6", linewidth=0.8)
     axes.tick_params(which="minor", length=0)
     axes.spines[:].set_visible(False)
-    axes.set_ylabel("this word piece …")
+    axes.set_ylabel("this token …")
     axes.set_xlabel("… looks at")
     axes.xaxis.set_label_position("top")

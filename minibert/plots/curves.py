@@ -1,4 +1,4 @@
-"""Charts of numbers that change along an axis: curves, and arrows from the origin."""
+"""Curves, named at their ends, and vectors as arrows from the origin."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def retention(
     title: str = "What a student keeps of its teacher",
     share: float = 0.97,
 ) -> Picture:
-    """Accuracy against the student's depth, one line a treatment; the teacher is a band across.
+    """Accuracy against the student's depth, one line for each treatment; the teacher is a horizontal band.
 
     lines: treatment -> number of layers -> accuracy of each seed, between 0 and 1. teacher: its accuracy for each
     seed. Points are means of the seeds, error bars and the band one standard deviation; a dashed line marks `share`
@@ -42,9 +42,9 @@ def retention(
     """
     accuracies = [*teacher, *(value for line in lines.values() for seeds in line.values() for value in seeds)]
     if not lines or not len(teacher) or not all(line and all(map(len, line.values())) for line in lines.values()):
-        raise MinibertError("a figure of retention needs a teacher and lines, each with seeds at every depth.")
+        raise MinibertError("a figure of retention needs a teacher and lines: give seeds at each depth of each line.")
     if not all(0 <= value <= 1 for value in accuracies):
-        raise MinibertError("an accuracy is not between 0 and 1: give shares of right answers.")
+        raise MinibertError("an accuracy is not between 0 and 1: give shares of correct answers.")
 
     figure = Picture(figsize=(9, 5.2), layout="constrained")
     axes = figure.add_subplot()
@@ -59,7 +59,7 @@ def retention(
         depths = sorted(line)
         means = [100 * np.mean(line[depth]) for depth in depths]
         spreads = [100 * deviation(line[depth]) for depth in depths]
-        shifted = np.array(depths) + 0.02 * (at - (len(lines) - 1) / 2)  # so that bars at one depth do not hide others
+        shifted = np.array(depths) + 0.02 * (at - (len(lines) - 1) / 2)  # error bars must not hide each other
         axes.errorbar(shifted, means, yerr=spreads, color=colour, marker="o", linewidth=2, capsize=4)
         ends.append((means[-1], label, colour))
     ends += [(mean, "the teacher", INK), (share * mean, f"{share:.0%} of it", INK)]
@@ -67,7 +67,7 @@ def retention(
     axes.set_xticks(range(1, deepest + 1))
     axes.set_xlim(0.85, deepest + 0.06)
     axes.set_xlabel("layers of the student")
-    axes.set_ylabel("right answers, in %")
+    axes.set_ylabel("correct answers, in %")
     axes.set_title(title)
     figure.supxlabel("mean of the seeds; the bars and the band: one standard deviation", fontsize=10, x=0.01, ha="left")
     return figure
@@ -80,17 +80,17 @@ def speed_up_by_bandwidth(
     links: Mapping[str, float],
     claimed: float,
     reached: float | None = None,
-    title: str = "How many times as fast, over faster and faster links",
+    title: str = "How many times as fast, for links of different bandwidth",
 ) -> Picture:
     """How many times as fast several devices train, as a curve over the bandwidth of the links between them.
 
-    gbits, speed_up: the curve, bandwidths in Gbit/s, growing. links: common links -> Gbit/s, marked on the axis.
+    gbits, speed_up: the curve, bandwidths in Gbit/s, increasing. links: common links -> Gbit/s, marked on the axis.
     claimed: a speed-up, drawn across. reached: the bandwidth at which the curve meets it, marked if it is finite.
-    Raises MinibertError when the two lists are not equally long, a number is not above 0, or bandwidths do not grow.
+    Raises MinibertError when the lists are not equally long, a number is not above 0, or bandwidths do not increase.
     """
     check_lengths(bandwidths=gbits, ratios=speed_up)
     if min(*gbits, *speed_up) <= 0 or (np.diff(gbits) <= 0).any():
-        raise MinibertError("bandwidths must grow from above 0, and speed-ups be above 0: give them in order.")
+        raise MinibertError("bandwidths must be above 0 and increase, and speed-ups be above 0: give them in order.")
 
     figure = Picture(figsize=(9, 5.2), layout="constrained")
     axes = figure.add_subplot()
@@ -129,13 +129,13 @@ def lines(
     title: str = "",
     levels: Mapping[str, float] | None = None,
 ) -> Picture:
-    """Curves with their names at their right ends; levels are dashed lines across, with their names.
+    """Curves, named at their right ends; levels are dashed horizontal lines with names.
 
     curves: name -> (all x, all y). levels: name -> y.
-    Raises MinibertError when there is no curve, or one's x and y are not finite numbers, equally many.
+    Raises MinibertError when there is no curve, or a curve does not have one finite y for each finite x.
     """
     if not curves:
-        raise MinibertError("a figure of lines needs a curve at least: give a name with its x and its y.")
+        raise MinibertError("a figure of lines needs a curve: give at least one name with its x and its y.")
     drawn = {name: _curve(name, *points) for name, points in curves.items()}
     figure = Picture(figsize=(9, 4.2), layout="constrained")
     axes = figure.add_subplot()
@@ -150,15 +150,17 @@ def lines(
 def flow(
     panels: Mapping[str, Mapping[str, Sequence[float]]],
     xlabel: str = "layer",
-    title: str = "How much each layer changes what passes through it",
+    title: str = "How much each layer changes its input",
 ) -> Picture:
-    """Panels side by side, one a measure, each with one line a model over its layers, which are counted from 1.
+    """Panels side by side, one for each measure, each with lines over the layers, which are counted from 1.
 
-    panels: the measure, with its unit -> the line's name -> its value at each layer.
+    panels: the measure, with its unit -> name of the line -> its value at each layer.
     Raises MinibertError when there is no panel or no line, or values are not finite numbers.
     """
     if not panels or not all(panels.values()):
-        raise MinibertError("a figure over layers needs panels, each with a line: give a measure with its lines.")
+        raise MinibertError(
+            "a figure over layers needs panels, each with a line: give at least one measure with its lines."
+        )
     figure = Picture(figsize=(9, 3.6), layout="constrained")
     for axes, (measure, by_name) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         drawn = {name: _curve(name, np.arange(1, len(values) + 1), values) for name, values in by_name.items()}
@@ -174,21 +176,21 @@ def flow(
 @styled
 def vectors(
     arrows: Mapping[str, tuple[float, float]],
-    title: str = "Vectors, and how alike their directions are",
+    title: str = "Vectors and the angles between them",
     angles: Sequence[tuple[str, str]] = (),
 ) -> Picture:
-    """Arrows from the origin, each with its name at its tip, on axes of one scale.
+    """Arrows from the origin, each with its name at its tip, both axes on one scale.
 
     arrows: name -> (x, y). angles: pairs of names whose angle is drawn and written in degrees.
-    Raises MinibertError when there is no arrow, one is not two finite numbers or has no length, or an angle is asked
-    for between names that are not there.
+    Raises MinibertError when there is no arrow, an arrow is not two finite numbers or has no length, or an angle names
+    an arrow that does not exist.
     """
     tips = read_numbers(list(arrows.values()), "arrows", 2)
     lengths = np.linalg.norm(tips, axis=1)
     if tips.shape[1] != 2 or not np.isfinite(lengths).all() or not lengths.all():
         raise MinibertError("an arrow is not two finite numbers, or both are 0: give x and y of vectors with a length.")
     if not {name for pair in angles for name in pair} <= arrows.keys():
-        raise MinibertError(f"an angle lies between arrows that are not there: name two of {', '.join(arrows)}.")
+        raise MinibertError(f"an angle names an arrow that does not exist: name two of {', '.join(arrows)}.")
 
     low, high = np.minimum(tips.min(axis=0), 0), np.maximum(tips.max(axis=0), 0)
     margin = 0.14 * (high - low).max()
@@ -217,7 +219,7 @@ def vectors(
         if end - start > 180:
             start, end = end, start + 360
         turn = np.radians(np.linspace(start, end, 60))
-        # The narrower the angle, the further out there is room for its number.
+        # The narrower the angle, the further out its number fits.
         share = np.clip(0.25 + 5 / max(end - start, 1), 0.28, 0.68) + 0.1 * step
         radius = share * min(np.hypot(*arrows[one]), np.hypot(*arrows[other]))
         axes.plot(radius * np.cos(turn), radius * np.sin(turn), color=INK, linewidth=1)
@@ -244,7 +246,7 @@ def _draw_curves(
     levels: Mapping[str, float] | None = None,
     marker: str = "",
 ) -> None:
-    """Curves and dashed levels, all named at the right edge, over a light grid."""
+    """Draw curves and dashed levels, all named at the right edge, over a light grid."""
     ends = []
     for (name, (x, y)), colour in zip(curves.items(), itertools.cycle(LINE_COLOURS), strict=False):
         axes.plot(x, y, color=colour, linewidth=2, marker=marker, markersize=4)
@@ -257,14 +259,14 @@ def _draw_curves(
     start, end = min(x.min() for x, _ in curves.values()), max(x.max() for x, _ in curves.values())
     span = (end - start) or 1.0
     axes.set_xlim(start - 0.02 * span, end + 0.02 * span)
-    axes.set_ylim(axes.get_ylim())  # the names at the ends move nothing
+    axes.set_ylim(axes.get_ylim())  # the names at the ends must not change the axis
     _label_ends(axes, ends, end + 0.03 * span, span / 2.2)
 
 
 def _label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]], x: float, step: float = 1.0) -> None:
-    """Write each line's name to the right of where it ends: (y, name, colour), moved apart where they would overlap.
+    """Write the name of each line to the right of its end; names that would overlap are moved apart.
 
-    x: where the names begin, about; step: half of the x axis's length, about.
+    ends: (y, name, colour) of each line. x: about where the names begin. step: about half the length of the x axis.
     """
     low, high = axes.get_ylim()
     apart = 0.062 * (high - low)

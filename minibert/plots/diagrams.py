@@ -1,11 +1,11 @@
-"""Drawings: how tensors are cut and masked, what a model sees of a text, and how models are built."""
+"""Drawings: how tensors are split and masked, what a model sees of a text, and how models are built."""
 
 from __future__ import annotations
 
 import itertools
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -30,7 +30,7 @@ from minibert.plots.style import (
     text_width,
 )
 
-HEAD_COLOURS = (BLUE, ORANGE, GREEN, GREY, PURPLE, VERMILION)  # the first ones differ in grey, too
+HEAD_COLOURS = (BLUE, ORANGE, GREEN, GREY, PURPLE, VERMILION)  # the first ones also differ in grey
 STACK_COLOURS = (ORANGE, GREY, PURPLE, SKY, GREEN, VERMILION, BLUE)
 ROW_COLOURS = (SKY, GREEN, PURPLE, GREY)
 
@@ -39,19 +39,19 @@ ROW_COLOURS = (SKY, GREEN, PURPLE, GREY)
 def head_split(
     x: ArrayLike, num_heads: int, tokens: Sequence[str], wrong: bool = False, title: str | None = None
 ) -> Picture:
-    """The features of each token, shared out among the heads: one matrix becomes one small matrix a head.
+    """How the features of each token are divided among the heads: one matrix becomes one small matrix for each head.
 
-    x: (S, D), of which only the shape matters. num_heads: H, into which D must divide. Cells say token·feature, up to
-    5 tokens of 12 features, and have the colour of the head that they belong to. wrong: what `x.view(H, S, K)` makes
-    of them, without a transpose.
-    Raises MinibertError when x is not (S, D) with a token each, or D is not H times something.
+    x: (S, D), only its shape is used. num_heads: H, which must divide D. Cells are labelled token·feature, up to 5
+    tokens of 12 features, and have the colour of the head that they belong to. wrong: show what `x.view(H, S, K)`
+    gives, without a transpose.
+    Raises MinibertError when x is not (S, D) with one row for each token, or H does not divide D.
     """
     values = read_numbers(x, "the features", 2)
     size, features = values.shape
     if size != len(tokens):
-        raise MinibertError(f"x has {size} rows for {len(tokens)} tokens: give one row a token, (S, D).")
+        raise MinibertError(f"x has {size} rows for {len(tokens)} tokens: give one row for each token, (S, D).")
     if num_heads < 1 or features % num_heads:
-        raise MinibertError(f"{features} features do not divide into {num_heads} heads: give H that divides D.")
+        raise MinibertError(f"{features} features cannot be divided into {num_heads} heads: give an H that divides D.")
     width = features // num_heads
     places = np.arange(size * features).reshape(size, features)
     by_head = places.reshape(num_heads, size, width) if wrong else places.reshape(size, num_heads, width).swapaxes(0, 1)
@@ -80,11 +80,11 @@ def head_split(
         sheet.text(
             start, at - 0.06, f"head {head}: (S, K) = ({size}, {width})", 10, ha="left", va="bottom", weight="bold"
         )
-    code = "x.view(H, S, K), and no transpose" if wrong else "x.view(S, H, K).transpose(0, 1)"
-    note = "t·f: feature f of token t; the colour says to which head it belongs"
-    taken = "\nThe names at the heads' rows are the tokens that they are taken for."
+    code = "x.view(H, S, K), without a transpose" if wrong else "x.view(S, H, K).transpose(0, 1)"
+    note = "t·f: feature f of token t; its colour shows the head that it belongs to"
+    taken = "\nEach row of a head is labelled with the token that the head takes it for."
     sheet.text(0, tall + 0.2, f"{code}\n{note}{taken if wrong else ''}", ha="left", va="top", color="#606060")
-    right = "Each head gets its own features of every token"
+    right = "Each head gets its own features of each token"
     mixed = "Without the transpose, a head gets whole tokens"
     return sheet.finish(title if title is not None else mixed if wrong else right)
 
@@ -98,8 +98,8 @@ def masks(
 ) -> Picture:
     """Boolean masks side by side: blue where a token (row) may look at another (column), hatched where it may not.
 
-    panels: heading -> (S, T) of booleans. tokens: the S rows; keys: the T columns, by default the same.
-    Raises MinibertError when there is no panel, or one is not boolean (or 0 and 1) with a row and column a token.
+    panels: heading -> (S, T) of booleans, or of 0 and 1. tokens: the S rows. keys: the T columns, by default tokens.
+    Raises MinibertError when there is no panel, or a panel is not boolean with one row and one column for each token.
     """
     keys = tokens if keys is None else keys
     check_lengths(panels=panels)
@@ -107,7 +107,7 @@ def masks(
     for at, (heading, given) in enumerate(panels.items()):
         mask = read_matrix(given, tokens, keys, heading)
         if not np.isin(mask, (0, 1)).all():
-            raise MinibertError(f"{heading} is not a mask of True and False: give one boolean a pair of tokens.")
+            raise MinibertError(f"{heading} is not a mask of True and False: give one boolean for each pair of tokens.")
         faces = [[BLUE if seen else None for seen in row] for row in mask]
         top = sheet.matrix(x, 0, faces, None, () if at else tokens, keys, (side, side))
         sheet.text(x, top - 0.1, heading, 11, ha="left", va="bottom", weight="bold")
@@ -121,15 +121,15 @@ def masks(
 def padded_batch(
     lengths: Sequence[int], title: str = "A padded batch", names: Sequence[str] | None = None, unit: str = "tokens"
 ) -> Picture:
-    """Texts of different lengths as one rectangle, B rows of the longest: real tokens, padding, and padding's share.
+    """Texts of different lengths as one rectangle, B rows of the longest: real tokens, padding, and its share.
 
-    lengths: of each text. names: of the rows, by default counted from 1.
-    Raises MinibertError when there is no text, or a length is not a whole number from 1.
+    lengths: B of them. names: of the rows, by default "text 1", "text 2" and so on. unit: of the lengths.
+    Raises MinibertError when there is no text, or a length is not an integer of 1 or more.
     """
     names = [f"text {at}" for at in range(1, len(lengths) + 1)] if names is None else names
     check_lengths(lengths=lengths, names=names)
     if not all(float(length).is_integer() and length >= 1 for length in lengths):
-        raise MinibertError("a text's length is not a whole number from 1: give the numbers of its tokens.")
+        raise MinibertError("the length of a text must be an integer of 1 or more: give its number of tokens.")
     longest, places = int(max(lengths)), int(max(lengths)) * len(lengths)
     padding = places - int(sum(lengths))
     cell = (min(0.3, 6.6 / longest), 0.26)
@@ -149,26 +149,31 @@ def padded_batch(
 @styled
 def pieces(
     words: Sequence[tuple[str, Sequence[str]]],
-    title: str = "Words, and the pieces they are made of",
+    title: str = "Words and the pieces they are made of",
     unknown: str = "[UNK]",
+    continues: Callable[[str], bool] | None = None,
 ) -> Picture:
-    """A text's words, and below each of them its word pieces in boxes; long texts go on in the next line.
+    """The words of a text with their word pieces in boxes below; long texts continue on the next line.
 
-    words: (word, its pieces). Pieces that begin with ## continue a word; `unknown` stands for what cannot be written.
-    Raises MinibertError when there is no word, or one has no pieces.
+    words: (word, its pieces). unknown: the piece for what is not in the vocabulary. continues: whether a piece carries
+    on the word of the piece before it, as the tokenizer says; by default all pieces of a word but its first do.
+    Raises MinibertError when there is no word, or a word has no pieces.
     """
     if not words or not all(len(parts) for _, parts in words):
-        raise MinibertError("a figure of pieces needs words, each with at least one piece.")
+        raise MinibertError("a figure of pieces needs words: give each word at least one piece.")
     looks = {
         "begins a word": {"colour": pale(SKY)},
-        "goes on in it (##)": {"colour": pale(ORANGE, 0.7)},
+        "continues it": {"colour": pale(ORANGE, 0.7)},
         "not in the vocabulary": {"colour": VERMILION, "ink": "white", "weight": "bold"},
     }
-    begins, goes_on, missing = looks
+    begins, carries_on, missing = looks
 
-    def kind(piece: str) -> str:
-        return missing if piece == unknown else goes_on if piece.startswith("##") else begins
+    def meaning(at: int, piece: str) -> str:
+        if piece == unknown:
+            return missing
+        return carries_on if (continues(piece) if continues else at > 0) else begins
 
+    meanings = [[meaning(at, piece) for at, piece in enumerate(parts)] for _, parts in words]
     sizes = [[text_width(piece, 11) + 0.18 for piece in parts] for _, parts in words]
     widths = [
         max(sum(size) + 0.05 * (len(size) - 1), text_width(word, 11))
@@ -181,11 +186,11 @@ def pieces(
             (word, parts), middle = words[at], x + widths[at] / 2
             sheet.text(middle, y, word, 11, va="bottom")
             start = middle - (sum(sizes[at]) + 0.05 * (len(parts) - 1)) / 2
-            for piece, width in zip(parts, sizes[at], strict=True):
+            for piece, width, meant in zip(parts, sizes[at], meanings[at], strict=True):
                 sheet.arrow((middle, y + 0.07), (start + width / 2, y + 0.25), colour=GREY, head=False, linewidth=0.9)
-                sheet.box(start, y + 0.27, width, 0.3, piece, size=11, **looks[kind(piece)])
+                sheet.box(start, y + 0.27, width, 0.3, piece, size=11, **looks[meant])
                 start += width + 0.05
-    used = {kind(piece) for _, parts in words for piece in parts}
+    used = set(itertools.chain(*meanings))
     sheet.legend(0, y + 0.78, {text: look for text, look in looks.items() if text in used})
     return sheet.finish(title)
 
@@ -195,35 +200,35 @@ def masked_text(
     tokens: Sequence[str],
     seen: Sequence[str],
     labels: Sequence[str | None],
-    title: str = "What the model sees, and what it must guess",
+    title: str = "What the model sees and what it must guess",
     mask: str = "[MASK]",
 ) -> Picture:
     """Three rows of boxes, token by token: the text, what the model sees of it, and what it must guess.
 
-    seen: the tokens after masking. labels: what must be guessed, "" or None where nothing is. A token that must be
-    guessed was hidden (it became `mask`), exchanged (another stands there) or kept.
-    Raises MinibertError when the rows are not equally long, a label is not the token of its place, or a token has
+    seen: the tokens after masking. labels: what must be guessed, and "" or None where nothing must. A token that must
+    be guessed was hidden (it became `mask`), replaced by another token, or kept.
+    Raises MinibertError when the rows are not equally long, a label is not the token at its place, or a token has
     changed that need not be guessed.
     """
     check_lengths(tokens=tokens, seen=seen, labels=labels)
     for token, shown, label in zip(tokens, seen, labels, strict=True):
         if token != (label or shown):
             raise MinibertError(
-                f"“{token}” is seen as “{shown}” with the label “{label or ''}”: give the token itself as the label of "
-                "each place that was chosen, and leave the other places as they are."
+                f"“{token}” is seen as “{shown}” with the label “{label or ''}”: give the token itself as the label "
+                "where it was chosen, and do not change it elsewhere."
             )
     looks = {
         f"hidden: {mask}": {"colour": BLUE, "ink": "white", "weight": "bold"},
-        "exchanged for a random piece": {"colour": ORANGE, "weight": "bold"},
+        "replaced by a random token": {"colour": ORANGE, "weight": "bold"},
         "kept, but must be guessed too": {"colour": "white", "weight": "bold", "edge": GREEN, "linewidth": 2.4},
     }
-    hidden, exchanged, kept = looks
+    hidden, replaced, kept = looks
     plain, nothing = (
         {"colour": "#F2F2F2", "edge": GREY},
         {"colour": "white", "edge": "#DDDDDD", "linestyle": (0, (2, 2))},
     )
     fates = [
-        None if not label else hidden if shown == mask else exchanged if shown != token else kept
+        None if not label else hidden if shown == mask else replaced if shown != token else kept
         for token, shown, label in zip(tokens, seen, labels, strict=True)
     ]
     widths = [max(text_width(text, 10, "bold") for text in (a, b)) + 0.14 for a, b in zip(tokens, seen, strict=True)]
@@ -247,33 +252,33 @@ def masked_text(
 
 
 def _wrapped(widths: Sequence[float], gap: float, limit: float) -> list[dict[int, float]]:
-    """Things set in lines like words: for each line, the number of each thing on it -> its x."""
-    set_lines: list[dict[int, float]] = [{}]
+    """Items of these widths set in lines, as words are: for each line, the index of each item on it -> its x."""
+    wrapped: list[dict[int, float]] = [{}]
     x = 0.0
     for at, width in enumerate(widths):
-        if set_lines[-1] and x + width > limit:
-            set_lines.append({})
+        if wrapped[-1] and x + width > limit:
+            wrapped.append({})
             x = 0.0
-        set_lines[-1][at] = x
+        wrapped[-1][at] = x
         x += width + gap
-    return set_lines
+    return wrapped
 
 
 @styled
 def layer_map(
     choices: Mapping[str, Sequence[int]],
     depth: int,
-    title: str = "Which of the teacher's layers the student starts from",
+    title: str = "Which layers of the teacher the student starts from",
 ) -> Picture:
-    """For each choice, the teacher's layers, the student's, and lines from those that are copied; layer 0 is lowest.
+    """For each choice, the layers of teacher and student, and arrows from those that are copied; layer 0 is lowest.
 
-    choices: name -> the teacher's layer that each layer of the student is copied from. depth: of the teacher.
-    Raises MinibertError when there is no choice, or a layer is not one of the teacher's.
+    choices: name -> for each layer of the student, the layer of the teacher it is copied from. depth: of the teacher.
+    Raises MinibertError when there is no choice, or the teacher has no such layer.
     """
     if not choices or not all(len(layers) for layers in choices.values()):
         raise MinibertError("a map of layers needs choices, each with at least one layer: give lists of layer numbers.")
     if not all(layer in range(depth) for layers in choices.values() for layer in layers):
-        raise MinibertError(f"a layer is not one of the teacher's {depth}: count them from 0 to {depth - 1}.")
+        raise MinibertError(f"the teacher has no such layer: count its {depth} layers from 0 to {depth - 1}.")
     sheet, step, width, between = Sheet(), 0.3, 0.62, 0.62
     every = max(2 * width + between, *(text_width(name, 11, "bold") for name in choices)) + 0.35
     for at, (name, layers) in enumerate(choices.items()):
@@ -285,7 +290,7 @@ def layer_map(
         for layer in range(depth):
             look = {"colour": SKY} if layer in layers else {"edge": GREY, "ink": "#808080"}
             sheet.box(left, (depth - 1 - layer) * step, width, step - 0.06, str(layer), **look)
-        lowest = (depth + len(layers)) / 2 * step - step  # the student stands half way up
+        lowest = (depth + len(layers)) / 2 * step - step  # the student is at half height
         for own, layer in enumerate(layers):
             y = lowest - own * step
             sheet.box(right, y, width, step - 0.06, str(own), SKY)
@@ -295,15 +300,15 @@ def layer_map(
 
 
 @styled
-def stacks(models: Mapping[str, Sequence[str]], title: str = "What each model is built of") -> Picture:
+def stacks(models: Mapping[str, Sequence[str]], title: str = "The parts of each model") -> Picture:
     """Models side by side as columns of named parts, the first part lowest.
 
     models: name -> its parts from the bottom to the top. Parts whose names begin alike, up to a number, a bracket or a
-    colon, have one colour. Equal names one after the other are one thing that is run again: outlined, with a loop.
-    Raises MinibertError when there is no model, or one has no parts.
+    colon, have one colour. Consecutive equal names are one part that is applied again: outlined, with a loop.
+    Raises MinibertError when there is no model, or a model has no parts.
     """
     if not models or not all(len(parts) for parts in models.values()):
-        raise MinibertError("a figure of stacks needs models, each with at least one part.")
+        raise MinibertError("a figure of stacks needs models: give each model at least one part.")
     kinds = list(dict.fromkeys(_kind(part) for parts in models.values() for part in parts))
     colours = {kind: pale(colour, 0.7) for kind, colour in zip(kinds, itertools.cycle(STACK_COLOURS), strict=False)}
     sheet, step, x = Sheet(), 0.3, 0.0
@@ -311,8 +316,8 @@ def stacks(models: Mapping[str, Sequence[str]], title: str = "What each model is
         width = max(1.3, *(text_width(part, 10) + 0.24 for part in parts))
         y = 0.0
         again = 0.0
-        for part, run in itertools.groupby(parts):
-            times, colour = len(list(run)), colours[_kind(part)]
+        for part, equal in itertools.groupby(parts):
+            times, colour = len(list(equal)), colours[_kind(part)]
             sheet.box(x, y - step, width, step - 0.06, part, colour)
             for copy in range(1, times):
                 sheet.box(x, y - (copy + 1) * step, width, step - 0.06, part, "white", edge=colour, linewidth=1.4,
@@ -330,7 +335,7 @@ def stacks(models: Mapping[str, Sequence[str]], title: str = "What each model is
 
 
 def _kind(part: str) -> str:
-    """What a part's name begins with: "block" of "block 3", "embeddings" of "embeddings (V × E)"."""
+    """The beginning of a part's name: "block" of "block 3", "embeddings" of "embeddings (V × E)"."""
     return re.split(r"[\d(:]", part)[0].strip() or part
 
 
@@ -341,15 +346,15 @@ def course_map(
     row_titles: Sequence[str] = (),
     here: str | None = None,
 ) -> Picture:
-    """The way through a course: a box for each lesson, row by row, and an arrow from each to the next.
+    """The path through a course: a box for each lesson, row by row, and an arrow from each to the next.
 
-    rows: lessons as (number, title). row_titles: what each row is about. here: the number of a lesson to mark.
-    Raises MinibertError when a row is empty, row titles are not one a row, or no lesson has the number to mark.
+    rows: lessons as (number, title). row_titles: the subject of each row. here: the number of a lesson to mark.
+    Raises MinibertError when a row is empty, there is not one title for each row, or no lesson has the number to mark.
     """
     if not rows or not all(len(row) for row in rows) or len(row_titles) not in (0, len(rows)):
-        raise MinibertError("a map needs rows of lessons, none empty, and as many row titles as rows, or none.")
+        raise MinibertError("a map needs rows of lessons, none of them empty: give all rows a title, or none.")
     if here is not None and here not in {number for row in rows for number, _ in row}:
-        raise MinibertError(f"no lesson of the map has the number {here}: give one that is on it.")
+        raise MinibertError(f"no lesson on the map has the number {here}: give a number of the map.")
     set_titles = {name: textwrap.fill(name, 16) for row in rows for _, name in row}
     sheet, width, gap, below = Sheet(), 1.6, 0.34, 0.42
     height = max(0.66, 0.2 + 0.16 * max(1 + name.count("\n") for name in set_titles.values()))
@@ -362,8 +367,8 @@ def course_map(
             look = {"colour": pale(ROW_COLOURS[r % len(ROW_COLOURS)])}
             sheet.box(x, y, width, height, **({"colour": ORANGE, "linewidth": 2.5} if number == here else look))
             sheet.text(x + 0.08, y + height / 2, number, 13, ha="left", weight="bold")
-            beside = 0.14 + text_width(number, 13, "bold")
-            sheet.text(x + beside, y + height / 2, set_titles[name], 9.5, ha="left")
+            after = 0.14 + text_width(number, 13, "bold")
+            sheet.text(x + after, y + height / 2, set_titles[name], 9.5, ha="left")
             if c:
                 sheet.arrow((x - gap, y + height / 2), (x, y + height / 2))
         if r + 1 < len(rows):  # from the end of this row to the start of the next
@@ -374,10 +379,10 @@ def course_map(
 
 @styled
 def encoder_block(title: str = "One encoder block", share: bool = False) -> Picture:
-    """BERT's block: attention, then feed-forward, each added to what came in and normalised after that (post-norm).
+    """BERT's block: attention, then feed-forward, each added to its input and then normalised (post-norm).
 
-    Left the block from the bottom to the top, right what is in its two parts, with the letters of minibert's shapes.
-    share: with a loop around, as ALBERT runs one block again and again. Vaswani et al. 2017, section 3.1.
+    On the left the block from the bottom to the top, on the right its two parts with minibert's letters for shapes.
+    share: with a loop around it, as ALBERT applies one block repeatedly. Vaswani et al. 2017, section 3.1.
     """
     sheet = Sheet()
     x, width, middle = 0.45, 1.75, 0.45 + 1.75 / 2
@@ -413,7 +418,7 @@ def encoder_block(title: str = "One encoder block", share: bool = False) -> Pict
         for edge, corner in ((y, top), (y + height, bottom)):
             sheet.arrow((x + width, edge), (left, corner), colour=GREY, head=False, linestyle=(0, (3, 2)))
         sheet.box(left, top, right - left, bottom - top, colour=pale(colour, 0.18), edge=GREY)
-    sheet.text(left + 0.12, 0.73, "feed-forward: each token by itself", ha="left", weight="bold")
+    sheet.text(left + 0.12, 0.73, "feed-forward: each token on its own", ha="left", weight="bold")
     sheet.text(left + 0.12, 2.48, "attention: the tokens look at each other", ha="left", weight="bold")
 
     def way(y: float, start: float, end: float, shape: str = "") -> None:

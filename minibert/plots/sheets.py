@@ -1,4 +1,4 @@
-"""A sheet to draw on in inches, and small matrices drawn on it with their numbers."""
+"""A sheet to draw on in inches, and the charts that draw matrices on it, with the numbers in the cells."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from minibert.plots.style import (
 )
 
 LARGEST = 14  # inches
-HATCHED = {"corner": 0, "hatch": "////", "edge": "#C8C8C8"}  # how a box for "nothing here" looks
+HATCHED = {"corner": 0, "hatch": "////", "edge": "#C8C8C8"}  # the look of a box for "nothing here"
 
 
 class Sheet:
-    """Paper to draw on in inches, x to the right and y downwards; `finish` cuts it to what is on it."""
+    """Paper to draw on in inches, x to the right and y downwards; `finish` cuts it to the size of the drawing."""
 
     def __init__(self) -> None:
         self.picture = Picture()
@@ -45,7 +45,10 @@ class Sheet:
         size: float = 10, corner: float = 0.06, edge: ColorType = INK, ink: str | None = None,
         weight: str = "normal", **look: object,
     ) -> None:  # fmt: skip
-        """A box from its upper left corner, with a text in its middle; corner 0 makes a cell with sharp corners."""
+        """Draw a box with a text in its middle.
+
+        x, y: its upper left corner. corner: the radius of its corners, 0 for sharp ones. look: as matplotlib names it.
+        """
         look = {"facecolor": colour, "edgecolor": edge, "linewidth": 0.9, **look}
         style = BoxStyle("Round", pad=0, rounding_size=corner)
         sharp = Rectangle((x, y), width, height, **look)
@@ -58,7 +61,7 @@ class Sheet:
         self, x: float, y: float, text: str, size: float = 10, ha: str = "center", va: str = "center",
         turned: float = 0, **look: object,
     ) -> None:  # fmt: skip
-        """A text beside, above or around a point; a turned one is anchored before it is turned."""
+        """Write a text at a point; turned: by so many degrees around this point. ha, va: alignment before turning."""
         self.axes.text(x, y, text, fontsize=size, ha=ha, va=va, rotation=turned, rotation_mode="anchor", **look)
         width, height = text_width(text, size, look.get("weight", "normal")), size / 60 * (1 + text.count("\n"))
         left, bottom = (
@@ -72,7 +75,7 @@ class Sheet:
                 self.corners.append((x + at.real, y - at.imag))
 
     def arrow(self, *points: tuple[float, float], colour: str = INK, head: bool = True, **look: object) -> None:
-        """A line through the points, with a head at the last one."""
+        """Draw a line through the points, with an arrowhead at the last one."""
         look = {"linewidth": 1.3, "joinstyle": "miter", "capstyle": "butt", **look}
         style = "-|>,head_length=0.45,head_width=0.22" if head else "-"
         self.axes.add_patch(
@@ -85,9 +88,9 @@ class Sheet:
         texts: Sequence[Sequence[str]] | None = None, rows: Sequence[str] = (), columns: Sequence[str] = (),
         cell: tuple[float, float] = (0.32, 0.32), size: float = 10, row_label: str = "", column_label: str = "",
     ) -> float:  # fmt: skip
-        """Cells from their upper left corner, with labels left and above; a face of None is hatched: nothing here.
+        """Draw cells with labels left and above. Returns the y of the upper edge, labels included.
 
-        Returns the y of the highest thing, above the labels.
+        x, y: the upper left corner. faces: the colours of the cells; None is hatched. cell: (width, height).
         """
         width, height = cell
         for r, row in enumerate(faces):
@@ -117,16 +120,16 @@ class Sheet:
         return top
 
     def legend(self, x: float, y: float, entries: Mapping[str, Mapping[str, object]]) -> None:
-        """Small boxes in a row, each with what it means behind it: text -> how its box looks."""
+        """Draw small boxes in a row, each followed by its meaning. entries: meaning -> look of the box."""
         for text, look in entries.items():
             self.box(x, y, 0.26, 0.18, **{"corner": 0.03, **look})
             self.text(x + 0.34, y + 0.09, text, ha="left")
             x += 0.34 + text_width(text, 10) + 0.3
 
     def finish(self, title: str) -> Picture:
-        """The picture, as large as what was drawn and a margin, the title above.
+        """The picture, as large as the drawing and a margin, with the title above.
 
-        Raises MinibertError when it is larger than a page.
+        Raises MinibertError when it is larger than LARGEST.
         """
         corners = np.array(self.corners)
         (left, top), (right, bottom) = corners.min(axis=0) - 0.12, corners.max(axis=0) + 0.12
@@ -135,7 +138,7 @@ class Sheet:
         width, height = np.round([right - left, bottom - top + above], 2)
         if max(width, height) > LARGEST:
             raise MinibertError(
-                f"this figure would be {width:.0f} by {height:.0f} inches, and {LARGEST} is the most: give it less."
+                f"this figure would be {width:.0f} by {height:.0f} inches, and {LARGEST} is the limit: give less data."
             )
         self.picture.set_size_inches(width, height)
         self.axes.set_position((0, 0, 1, 1 - above / height))
@@ -157,12 +160,12 @@ def grid(
     row_label: str = "",
     column_label: str = "",
 ) -> Picture:
-    """A small matrix, its numbers written in its cells.
+    """A small matrix with its numbers in its cells.
 
-    values: (R, C). rows, columns: their R and C labels, or nothing for none. colour: tint the cells from white at 0 to
-    blue, and to vermilion below 0; low, high: the numbers at the ends of the tints, by default those of the values.
-    −∞, which a mask leaves behind, is hatched.
-    Raises MinibertError when the values are not a matrix, or the labels not one a row and column.
+    values: (R, C). rows, columns: R and C labels, or empty for none. colour: tint the cells from white at 0 to blue,
+    and to vermilion below 0. low, high: the numbers at the ends of the tints, by default those of the values. Cells
+    with −∞, as a mask gives, are hatched.
+    Raises MinibertError when the values are not a matrix, or there is not one label for each row and column.
     """
     return grids({"": values}, rows, columns, digits, title, colour, low, high, row_label, column_label, arrows=False)
 
@@ -181,10 +184,10 @@ def grids(
     column_label: str = "",
     arrows: bool = True,
 ) -> Picture:
-    """Small matrices side by side as in `grid`, with their headings and an arrow from each to the next.
+    """Small matrices side by side as in `grid`, with headings, and an arrow from each to the next.
 
-    panels: heading -> (R, C), all with the same labels. digits: behind the point, one number for all or one a panel.
-    arrows: False where the panels are alternatives, and none follows from another.
+    panels: heading -> (R, C), all with the same labels. digits: after the point, one number for all or one for each
+    panel. arrows: False for panels that are alternatives, not steps.
     Raises MinibertError as `grid` does, and when there is no panel.
     """
     digits = [digits] * len(panels) if isinstance(digits, int) else digits
@@ -215,7 +218,7 @@ def _tints(values: np.ndarray, low: float | None, high: float | None) -> list[li
     low = min(0.0, finite.min(initial=0)) if low is None else low
     high = max(low, finite.max(initial=low)) if high is None else high
     if low > high:
-        raise MinibertError(f"the tints cannot run from {low} to {high}: give a low end below the high end.")
+        raise MinibertError(f"the tints cannot go from {low} to {high}: give a low end below the high end.")
     if low < 0:
         low, high = min(low, -high), max(high, -low)
     colours = (VERMILION_TO_BLUE if low < 0 else WHITE_TO_BLUE)(Normalize(low, high if high > low else low + 1)(values))
@@ -228,21 +231,23 @@ def _tints(values: np.ndarray, low: float | None, high: float | None) -> list[li
 def similarity(
     matrix: ArrayLike,
     labels: Sequence[str],
-    title: str = "How alike the layers are",
+    title: str = "How similar the layers are",
     low: float = 0.0,
     high: float = 1.0,
     unit: str = "cosine similarity",
 ) -> Picture:
-    """A symmetric heat map with a colour bar; up to 14 labels the numbers stand in the cells.
+    """A symmetric heat map with a colour bar; with up to 14 labels, the numbers are written into the cells.
 
-    matrix: (n, n), symmetric. low, high: the numbers at the ends of the colours, which those outside have too.
-    Raises MinibertError when the matrix is not symmetric, not one row a label, or low is not below high.
+    matrix: (n, n), symmetric. low, high: the numbers at the ends of the colours; numbers outside get the end's colour.
+    Raises MinibertError when the matrix is not symmetric, has not one row for each label, or low is not below high.
     """
     values = read_matrix(matrix, labels, labels, "the similarities")
     if not labels or not np.allclose(values, values.T, atol=1e-4):
-        raise MinibertError("the similarities are not symmetric with a label each: give (n, n), the same both ways.")
+        raise MinibertError(
+            "the similarities are not symmetric, or have no labels: give (n, n), equal to its transpose, and n labels."
+        )
     if not low < high:
-        raise MinibertError(f"the colours cannot run from {low} to {high}: give a low end below the high end.")
+        raise MinibertError(f"the colours cannot go from {low} to {high}: give a low end below the high end.")
     written = len(labels) <= 14
     side = 0.44 if written else 0.26
     texts = (

@@ -30,7 +30,7 @@ WHITE_TO_BLUE = LinearSegmentedColormap.from_list("white to blue", ["#FFFFFF", S
 VERMILION_TO_BLUE = LinearSegmentedColormap.from_list("vermilion to blue", [VERMILION, "#F3BE97", "#FFFFFF", SKY, BLUE])
 
 STYLE = {
-    # First matplotlib's own defaults: what a user has set for other figures must not change these.
+    # Matplotlib's defaults first: what a user has set for other figures must not change these.
     **{key: value for key, value in matplotlib.rcParamsDefault.items() if not key.startswith("backend")},
     "font.size": 11,
     "text.color": INK,
@@ -46,16 +46,16 @@ STYLE = {
     "legend.frameon": False,
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
-    "text.parse_math": False,  # a dollar in a review is a dollar
+    "text.parse_math": False,  # a dollar sign in a review is shown as such
     "hatch.linewidth": 0.6,
 }
 styled = matplotlib.rc_context(STYLE)
 FILE_DPI, NOTEBOOK_DPI = 150, 120  # pixels drawn for an inch
-CSS_DPI = 96  # pixels that an inch takes on a page: nine inches are 864
+CSS_DPI = 96  # pixels of a page for an inch: nine inches are 864
 
 
 class Picture(Figure):
-    """A matplotlib Figure that shows itself where a notebook's cell ends with it, its title read out as alt text."""
+    """A matplotlib Figure that a notebook shows when a cell ends with it, with its title as alt text."""
 
     def _repr_png_(self) -> tuple[bytes, dict[str, int | str]]:
         png = _png(self, NOTEBOOK_DPI, pil_kwargs={"optimize": True})
@@ -64,12 +64,12 @@ class Picture(Figure):
 
     @property
     def title(self) -> str:
-        """What stands above the whole figure, or above the first of its panels; "" without a title."""
+        """The title of the whole figure, or else of its first panel; "" when there is none."""
         return self.get_suptitle() or next((axes.get_title(loc="left") for axes in self.axes), "")
 
 
 def _png(figure: Figure, dpi: int, **options: object) -> bytes:
-    """The figure as PNG in the one style, whatever the user has set, and without a version or a date."""
+    """The figure as PNG in this style, whatever the user has set, and without a version or a date."""
     picture = io.BytesIO()
     with matplotlib.rc_context(STYLE):
         figure.savefig(picture, format="png", dpi=dpi, metadata={"Software": None}, **options)
@@ -77,7 +77,7 @@ def _png(figure: Figure, dpi: int, **options: object) -> bytes:
 
 
 def save(figure: Figure, path: str | Path) -> Path:
-    """Write a figure as PNG, 150 dots an inch, in full or not at all; returns the path.
+    """Write a figure as PNG, 150 pixels per inch, in full or not at all; returns the path.
 
     Raises MinibertError when the file cannot be written.
     """
@@ -88,24 +88,26 @@ def check_lengths(**lists: Sequence[object] | Mapping[str, object]) -> None:
     lengths = {name: len(values) for name, values in lists.items()}
     if len(set(lengths.values())) > 1 or not all(lengths.values()):
         told = ", ".join(f"{length} {name}" for name, length in lengths.items())
-        raise MinibertError(f"a figure needs lists of one length, at least 1: {told}.")
+        raise MinibertError(
+            f"the lists of a figure must be equally long, but there are {told}: give as many of each, at least 1."
+        )
 
 
 def read_numbers(values: ArrayLike, name: str, axes: int) -> np.ndarray:
-    """Numbers as an array of so many axes, none of them empty, nor any number NaN; or a MinibertError."""
+    """Numbers as an array with `axes` axes. Raises MinibertError when it is not, is empty, or has a NaN."""
     try:
         array = np.asarray(values, dtype=float)
     except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: a tensor with a gradient
         raise MinibertError(f"{name} cannot be read as numbers ({error}): give lists or arrays of numbers.") from error
-    if array.ndim != axes or not array.size or np.isnan(array).any():
-        raise MinibertError(
-            f"{name} have shape {array.shape} or a number is missing: give {axes} axes, not empty, without NaN."
-        )
+    if array.ndim != axes or not array.size:
+        raise MinibertError(f"the shape of {name} is {array.shape}: give {axes} axes, none of them empty.")
+    if np.isnan(array).any():
+        raise MinibertError(f"there is a NaN in {name}: give a number in each place.")
     return array
 
 
 def read_matrix(values: ArrayLike, rows: Sequence[str], columns: Sequence[str], name: str) -> np.ndarray:
-    """Numbers (R, C) with R and C labels, or none; no +∞."""
+    """Numbers, (R, C), with R and C labels or none. Raises MinibertError otherwise, and for +∞."""
     array = read_numbers(values, name, 2)
     if len(rows) not in (0, len(array)) or len(columns) not in (0, array.shape[1]) or (array == np.inf).any():
         raise MinibertError(
@@ -116,35 +118,35 @@ def read_matrix(values: ArrayLike, rows: Sequence[str], columns: Sequence[str], 
 
 
 def format_number(value: float, digits: int) -> str:
-    """A number with so many digits behind the point, a real minus, and no minus before a 0."""
+    """A number with `digits` digits after the point, a real minus sign, and no minus sign before a 0."""
     if value == -np.inf:
         return "−∞"
     return f"{round(float(value), digits) + 0.0:.{digits}f}".replace("-", "−")
 
 
 def deviation(values: ArrayLike) -> float:
-    """The standard deviation of a few seeds; 0 for one."""
+    """The standard deviation of the values of a few seeds; 0 for one seed."""
     return float(np.std(values, ddof=1)) if np.size(values) > 1 else 0.0
 
 
 def text_width(text: str, size: float, weight: str = "normal") -> float:
-    """How wide a text is, in inches; its longest line."""
+    """The width of a text's longest line, in inches."""
     font = FontProperties(size=size, weight=weight)
     return max(text_to_path.get_text_width_height_descent(line, font, False)[0] for line in text.split("\n")) / 72
 
 
 def ink_on(colour: ColorType) -> str:
-    """White or dark, whichever is easier to read on a colour, by the light that it gives."""
+    """White or dark, whichever is easier to read on a colour: by its relative luminance (sRGB)."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
     return "white" if np.dot((0.2126, 0.7152, 0.0722), linear) < 0.25 else INK
 
 
 def pale(colour: ColorType, share: float = 0.35) -> ColorType:
-    """A share of a colour, and the rest white."""
+    """A colour mixed with white; share: of the colour."""
     return tuple(1 - share * (1 - np.array(to_rgb(colour))))
 
 
 def title_panels(figure: Picture, title: str) -> None:
-    """A title above all panels, with some air below it."""
+    """Set a title above all panels, with some space below it."""
     figure.suptitle(title, x=0.01, ha="left", fontsize=13)
     figure.get_layout_engine().set(h_pad=0.1, wspace=0.06)
