@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, fields
 
 import pytest
 import torch
 from tiny import CONFIGS, IDS, MASK, REAL, B, D, S, V, assert_close, expect_refusal, gradcheck, randn, tiny
 from torch import Tensor, nn
 
+from minibert.encoder import EncoderConfig
 from minibert.factory import build
-from minibert.models.distilbert import DistilBert
+from minibert.models.bert import BertConfig
+from minibert.models.distilbert import DistilBert, DistilBertConfig
+from minibert.training.choices import INITS
 from minibert.training.distillation import (
     RELEASED_LAYERS,
+    STUDENTS_OWN,
     alternate_layers,
+    chosen_layers,
     cosine_hidden_loss,
     distillation_loss,
+    make_student,
+    student_config,
     student_from_teacher,
     triple_loss,
 )
@@ -188,6 +196,10 @@ def test_the_triple_loss_never_moves_the_teacher():
         (lambda: cosine_hidden_loss(randn(2, 3, D), randn(2, 3, D), torch.ones(2)), ("mask", "(2,)", "(2, 3)")),
         (lambda: triple_loss(**{**TRIPLE, "labels": IDS[:, 1:]}), ("labels has shape (5, 6)", "(5, 7)")),
         (lambda: triple_loss(**{**TRIPLE, "labels": IDS + V}), ("labels holds", "0 to 30")),
+        (lambda: triple_loss(**TRIPLE, weights=(1, 2)), ("weights is (1, 2)", "three numbers")),
+        (lambda: triple_loss(**TRIPLE, weights=(1, 2, 3, 4)), ("weights is (1, 2, 3, 4)", "three numbers")),
+        (lambda: triple_loss(**TRIPLE, weights=5.0), ("weights is 5.0", "three numbers")),
+        (lambda: triple_loss(**TRIPLE, weights="521"), ("weights is '521'", "three numbers")),
     ],
 )
 def test_shapes_and_numbers_that_cannot_be_are_refused(call, parts):
@@ -211,6 +223,45 @@ def test_which_layers_a_student_takes():
     assert alternate_layers(5) == (0, 2, 4)
     assert alternate_layers(1) == (0,)
     assert RELEASED_LAYERS == (0, 2, 4, 7, 9, 11)
+
+
+def test_layers_of_each_init():
+    assert chosen_layers("alternate", 6) == [0, 2, 4]
+    assert chosen_layers("alternate", 5) == [0, 1, 3]
+    assert chosen_layers("alternate", 12, 4) == [0, 3, 6, 9]
+    assert chosen_layers("released", 12, None) == [0, 2, 4, 7, 9, 11]
+    assert chosen_layers("first", 6, 2) == chosen_layers("random", 6, 2) == [0, 1]
+    assert chosen_layers("last", 6, 2) == [4, 5]
+    for init in INITS:
+        assert len(chosen_layers(init, 12)) == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (("middle", 6), ("no init 'middle'", "alternate, released, first, last, random")),
+        (("first", 6, 7), ("a student of 7 layers", "a teacher of 6", "1 to 6")),
+        (("first", 6, 0), ("a student of 0 layers",)),
+        (("released", 6), ("released choice is 6 of 12", "3 of 6")),
+    ],
+)
+def test_choices_that_cannot_be_are_refused(arguments, parts):
+    with expect_refusal(*parts):
+        chosen_layers(*arguments)
+
+
+@pytest.mark.parametrize("head", [None, "masked-lm"])
+def test_a_random_student_has_the_shape_and_nothing_else(head):
+    master = teacher(head, 4)
+    copied, random = (make_student(master, init, [0, 2], seed=3) for init in ("alternate", "random"))
+    assert random.config == copied.config
+    assert {name: p.shape for name, p in random.named_parameters()} == {
+        name: p.shape for name, p in copied.named_parameters()
+    }
+    again = make_student(master, "random", [0, 2], seed=3)
+    ours, copies, same = (body_of(one).encoder.blocks[1].attention.query.weight for one in (random, copied, again))
+    assert torch.equal(ours, same)
+    assert not torch.equal(ours, copies)
 
 
 @pytest.mark.parametrize("head", [None, "masked-lm", "pretraining"])
@@ -287,6 +338,49 @@ def test_a_student_keeps_the_numbers_of_its_teachers_config():
     assert {part.eps for part in student.modules() if isinstance(part, nn.LayerNorm)} == {0.25}
 
 
+def other_values(config: EncoderConfig) -> dict[str, object]:
+    """For each field a value that differs from the config's, and that a config accepts."""
+    chosen = {"hidden_act": "relu", "labels": ("a", "b", "c"), "classifier_dropout": 0.7}
+    chosen |= {"hidden_size": 24, "num_attention_heads": 4}
+    others = {f.name: getattr(config, f.name) for f in fields(config) if f.name not in chosen}
+    return chosen | {name: value + (1 if isinstance(value, int) else 0.05) for name, value in others.items()}
+
+
+def test_a_student_takes_every_field_from_its_teacher_but_its_own():
+    master = BertConfig(**other_values(CONFIGS["bert"]))
+    config = student_config(master, 3)
+    for field in fields(DistilBertConfig):
+        if field.name not in STUDENTS_OWN:
+            assert getattr(config, field.name) == getattr(master, field.name) != getattr(CONFIGS["bert"], field.name)
+    assert (config.num_hidden_layers, config.type_vocab_size) == (3, 0)
+
+
+@pytest.mark.parametrize("dropout", [None, 0.7])
+def test_a_students_dropout_before_a_classifier_is_distilberts(dropout):
+    config = student_from_teacher(tiny("bert", classifier_dropout=dropout)).config
+    assert config.classifier_dropout == DistilBertConfig().classifier_dropout == 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaterBert(BertConfig):
+    rotary_base: float = 0.5
+    only_the_teachers: int = 7
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaterDistilBert(DistilBertConfig):
+    rotary_base: float = 0.25
+    only_the_students: int = 8
+
+
+def test_a_field_that_is_added_later_is_not_lost():
+    config = student_config(LaterBert(rotary_base=0.75), 2, LaterDistilBert)
+    assert isinstance(config, LaterDistilBert)
+    assert (config.rotary_base, config.only_the_students) == (0.75, 8)
+    # a teacher without the field leaves the student's own default
+    assert student_config(BertConfig(), 2, LaterDistilBert).rotary_base == 0.25
+
+
 def test_a_published_student_has_the_published_size():
     with torch.device("meta"):
         master = build("bert-base-uncased", "masked-lm")
@@ -301,6 +395,10 @@ def test_a_published_student_has_the_published_size():
         (("bert", None), [-1], ("layers [-1]", "0 to 1")),
         (("bert", None), [], ("layers []",)),
         (("bert", None), [0.5], ("layers [0.5]",)),
+        (("bert", None), [1.0], ("layers [1.0]", "0 to 1")),
+        (("bert", None), ["a"], ("layers ['a']", "0 to 1")),
+        (("bert", None), 2, ("layers is 2", "list the teacher's layers", "[0]", "0 to 1")),
+        (("bert", "masked-lm"), 0, ("layers is 0", "list the teacher's layers")),
         (("albert", None), None, ("teacher must be a BERT",)),
         (("distilbert", "masked-lm"), None, ("teacher must be a BERT",)),
         (("bert", "token-classification"), None, ("masked-lm or pretraining", "teacher.backbone")),
@@ -311,6 +409,6 @@ def test_teachers_and_layers_that_cannot_be_are_refused(master, layers, parts):
         student_from_teacher(tiny(*master), layers)
 
 
-def test_a_teacher_that_is_no_model_is_refused():
+def test_a_teacher_that_is_not_a_model_is_refused():
     with expect_refusal("teacher must be a BERT"):
         student_from_teacher(nn.Linear(2, 2))

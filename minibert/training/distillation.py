@@ -1,25 +1,31 @@
 """Distillation: a small student learns from a large teacher.
 
-Three losses (soft targets, masked words, direction of the hidden states) and a start from the teacher's own
-layers. Source: Sanh et al. 2019, "DistilBERT", sections 2 and 3, and its released code; Hinton, Vinyals & Dean
+Three losses (soft targets, masked words, direction of the hidden states), and students that start from the teacher's
+own layers. Sources: Sanh et al. 2019, "DistilBERT", sections 2 and 3, and its released code; Hinton, Vinyals & Dean
 2015, "Distilling the Knowledge in a Neural Network", for the soft targets.
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
+from dataclasses import fields
+from numbers import Real
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from minibert.encoder import Backbone
+from minibert.encoder import Backbone, EncoderConfig
 from minibert.errors import MinibertError
 from minibert.factory import build
 from minibert.heads import MaskedLM, WithHead, check_shape, cross_entropy
 from minibert.models.bert import BertConfig
 from minibert.models.distilbert import DistilBertConfig
+from minibert.training.choices import INITS
+
+# ------------------------------------------------------------------------------------------- the three losses
 
 
 def distillation_loss(
@@ -27,13 +33,13 @@ def distillation_loss(
 ) -> Tensor:
     """How far the student's word probabilities are from the teacher's: T² · KL(teacher ‖ student), in nats.
 
-    student_logits, teacher_logits: (..., V), one shape. temperature: T; both sides are divided by it, which
-    lifts the small probabilities where the teacher's knowledge hides. mask: (...), 1 where a token counts
-    (leave the padding out), by default all.
+    student_logits, teacher_logits: (..., V), of the same shape. temperature: T; both sides are divided by it, which
+    raises the small probabilities, where much of the teacher's knowledge is. mask: (...), 1 where a token counts
+    and 0 where it does not (padding), by default all count.
 
     Returns the mean over the tokens that count, a scalar; 0 when none does. The teacher gets no gradient. The
-    gradients of soft targets shrink as 1/T²; the factor T² gives them back (Hinton et al. 2015, section 2).
-    Raises MinibertError for shapes that do not fit together, or a temperature that is not above 0.
+    gradients of soft targets shrink as 1/T²; the factor T² makes up for it (Hinton et al. 2015, section 2).
+    Raises MinibertError for shapes that do not match, or a temperature that is not above 0.
     """
     if temperature <= 0:
         raise MinibertError(f"temperature is {temperature}; it must be above 0.")
@@ -53,18 +59,18 @@ def cosine_hidden_loss(student_hidden: Tensor, teacher_hidden: Tensor, mask: Ten
     student_hidden, teacher_hidden: (..., D), the last hidden states. mask: (...), 1 where a token counts.
     Returns a scalar between 0 (same direction) and 2; 0 when no token counts. The teacher gets no gradient.
 
-    Raises MinibertError for shapes that do not fit together. Source: Sanh et al. 2019, section 2 (L_cos).
+    Raises MinibertError for shapes that do not match. Source: Sanh et al. 2019, section 2 (L_cos).
     """
     student, teacher = counted_tokens(student_hidden, teacher_hidden, mask)
     return (1.0 - F.cosine_similarity(student, teacher, dim=-1)).sum() / max(len(student), 1)
 
 
 def counted_tokens(student: Tensor, teacher: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The tokens that count, one a row, the teacher's without gradient: twice (..., D) -> twice (N, D)."""
+    """The tokens that count, one per row, the teacher's without gradient: two of (..., D) -> two of (N, D)."""
     if student.shape != teacher.shape:
         raise MinibertError(
             f"the student's {tuple(student.shape)} and the teacher's {tuple(teacher.shape)} differ in shape: both "
-            "must see the same tokens, and have one vocabulary (for logits) or one width D (for hidden states)."
+            "must read the same tokens, and have the same vocabulary (for logits) or width D (for hidden states)."
         )
     if mask is not None:
         check_shape(mask, student.shape[:-1], "mask")
@@ -74,8 +80,8 @@ def counted_tokens(student: Tensor, teacher: Tensor, mask: Tensor | None) -> tup
 
 
 class TripleLoss(NamedTuple):
-    """The weighted sum, which is what to minimise, and its three parts before weighting; scalars, in nats
-    except the cosine."""
+    """The weighted sum, which is minimised, and its three terms before weighting: scalars, in nats except the
+    cosine."""
 
     total: Tensor
     distillation: Tensor
@@ -98,20 +104,34 @@ def triple_loss(
 
     student_logits, teacher_logits: (B, S, V), or (M, V) for M chosen tokens, all of which count.
     labels: (B, S) or (M,), the true id of each masked word, -100 elsewhere. student_hidden, teacher_hidden:
-    (B, S, D), last layer, of all tokens (a model that is given labels or positions fills in only those, unless it is
-    called with return_hidden=True). attention_mask: (B, S), 1 real and 0 padding; it applies to whatever is (B, S).
+    (B, S, D), last layer, of all tokens (a model that is told which tokens are wanted computes only those, unless it
+    is called with return_hidden=True). attention_mask: (B, S), 1 real and 0 padding; it applies to each input that is
+    (B, S).
 
-    The weights 5, 2, 1 and temperature 2 are those of the released code.
+    The weights 5, 2, 1 and temperature 2 are those of the released code. Raises MinibertError for shapes that do not
+    match, and for weights that are not three numbers. Source: Sanh et al. 2019, section 2.
     """
+    soft_weight, masked_weight, cosine_weight = _three_weights(weights)
     per_slot = attention_mask is not None and student_logits.shape[:-1] == attention_mask.shape
     distillation = distillation_loss(
         student_logits, teacher_logits, temperature, mask=attention_mask if per_slot else None
     )
     masked_lm = cross_entropy(student_logits, labels)
     cosine = cosine_hidden_loss(student_hidden, teacher_hidden, mask=attention_mask)
-    total = weights[0] * distillation + weights[1] * masked_lm + weights[2] * cosine
+    total = soft_weight * distillation + masked_weight * masked_lm + cosine_weight * cosine
     return TripleLoss(total, distillation, masked_lm, cosine)
 
+
+def _three_weights(weights: Sequence[float]) -> list[float]:
+    found = list(weights) if isinstance(weights, (Sequence, Tensor)) else []
+    if len(found) != 3 or not all(isinstance(weight, (Real, Tensor)) for weight in found):
+        raise MinibertError(
+            f"weights is {weights!r}, but must be three numbers: of the soft targets, the masked words and the cosine."
+        )
+    return found
+
+
+# ------------------------------------------------------------------------------------- which layers are taken
 
 RELEASED_LAYERS = (0, 2, 4, 7, 9, 11)  # of 12: the choice in DistilBERT's released code
 
@@ -121,22 +141,51 @@ def alternate_layers(depth: int) -> tuple[int, ...]:
     return tuple(range(0, depth, 2))
 
 
+def chosen_layers(init: str, depth: int, count: int | None = None) -> list[int]:
+    """The layers of a teacher of this depth that a student starts from: numbers from 0, the lowest, upwards.
+
+    init: a name of INITS. count: how many layers, by default half of them. "random" stands for a student of `count`
+    layers that copies none of them; the first ones then give its shape.
+
+    Raises MinibertError for an unknown init, or a count that the teacher or the init does not have.
+    """
+    if init not in INITS:
+        raise MinibertError(f"there is no init {init!r}: choose one of {', '.join(INITS)}.")
+    count = len(alternate_layers(depth)) if count is None else count
+    if not 1 <= count <= depth:
+        raise MinibertError(
+            f"a student of {count} layers cannot be made from a teacher of {depth}: choose 1 to {depth} layers."
+        )
+    if init == "released":
+        if (depth, count) != (12, 6):
+            raise MinibertError(f"the released choice is 6 of 12 layers; this is {count} of {depth}: use alternate.")
+        return list(RELEASED_LAYERS)
+    if init == "last":
+        return list(range(depth - count, depth))
+    if init == "alternate":
+        return [depth * i // count for i in range(count)]
+    return list(range(count))
+
+
+# ------------------------------------------------------------------------------------------------ the student
+
+
 def student_from_teacher(
     teacher: nn.Module, layers: Sequence[int] | None = None, *, fold_types: bool = False
 ) -> nn.Module:
-    """A DistilBERT that starts from chosen layers of a BERT, copied: training one never touches the other.
+    """A DistilBERT that starts from chosen layers of a BERT. They are copied: training one never changes the other.
 
-    teacher: a Bert, bare or with a masked-lm or pretraining head; in the latter cases the student has a masked-lm
-    head, copied too. layers: which of the teacher's layers (0 is the lowest), in the student's order, any number
-    of them; by default every second one, as the paper says. RELEASED_LAYERS is what the released code took of
-    12, which is no strict alternation.
+    teacher: a Bert, bare or with a masked-lm or pretraining head; with such a head the student has a masked-lm head,
+    copied too. layers: which of the teacher's layers (0 is the lowest), in the student's order, any number of them;
+    by default every second one, as the paper says. RELEASED_LAYERS is what the released code took of 12, which is
+    not strictly every second one.
 
     The words, positions and embedding norm are copied; token types and pooler are dropped. But in a teacher the
     vector of type 0 is part of every token of a single text, and without it the student's first block reads something
     that it has never seen. fold_types adds that vector to the student's positions, so that both read a single text
     from the same embeddings; neither the paper nor the released code does so.
 
-    Raises MinibertError for a teacher of another family or a layer that it does not have.
+    Raises MinibertError for a teacher of another family, or layers that it does not have.
 
     Source: Sanh et al. 2019, section 3, "Student initialization".
     """
@@ -145,35 +194,16 @@ def student_from_teacher(
         raise MinibertError("the teacher must be a BERT, bare or with a masked-lm or pretraining head.")
     if backbone is not teacher and not isinstance(teacher, MaskedLM):
         raise MinibertError(
-            "only a masked-lm or pretraining head can be handed on to the student: pass teacher.backbone and add a "
-            "head of its own to the student."
+            "only a masked-lm or pretraining head can be copied to the student: pass teacher.backbone, and give the "
+            "student a head of its own."
         )
-    depth = len(backbone.encoder.order)
-    layers = tuple(alternate_layers(depth) if layers is None else layers)
-    if not layers or not all(layer in range(depth) for layer in layers):
-        raise MinibertError(f"layers {list(layers)}: choose some of the teacher's layers 0 to {depth - 1}.")
-
-    c = backbone.config
-    config = DistilBertConfig(
-        vocab_size=c.vocab_size,
-        hidden_size=c.hidden_size,
-        num_hidden_layers=len(layers),
-        num_attention_heads=c.num_attention_heads,
-        intermediate_size=c.intermediate_size,
-        hidden_act=c.hidden_act,
-        max_position_embeddings=c.max_position_embeddings,
-        layer_norm_eps=c.layer_norm_eps,
-        hidden_dropout_prob=c.hidden_dropout_prob,
-        attention_probs_dropout_prob=c.attention_probs_dropout_prob,
-        initializer_range=c.initializer_range,
-        pad_token_id=c.pad_token_id,
-        labels=c.labels,
-    )
+    layers = _checked_layers(layers, len(backbone.encoder.order))
+    config = student_config(backbone.config, len(layers))
     with torch.device("meta"):
         student = build(config, None if backbone is teacher else "masked-lm")
     student.to_empty(device=next(teacher.parameters()).device)
     body = student if backbone is teacher else student.backbone
-    # strict=False where the teacher has a part that the student lacks: the token types.
+    # strict=False: the teacher has a part that the student lacks, the token types.
     body.embeddings.load_state_dict(backbone.embeddings.state_dict(), strict=False)
     if fold_types and backbone.embeddings.token_type is not None:
         with torch.no_grad():
@@ -183,3 +213,49 @@ def student_from_teacher(
     if backbone is not teacher:
         student.lm.load_state_dict(teacher.lm.state_dict())
     return student
+
+
+# What a student does not take from its teacher: depth, token types (it has none), and dropout before a classifier.
+STUDENTS_OWN = frozenset({"num_hidden_layers", "type_vocab_size", "classifier_dropout"})
+
+
+def student_config(
+    teacher: EncoderConfig, num_hidden_layers: int, kind: type[EncoderConfig] = DistilBertConfig
+) -> EncoderConfig:
+    """The config of a student: the teacher's value of every field that both have, except those of STUDENTS_OWN."""
+    shared = {field.name for field in fields(kind)} & {field.name for field in fields(teacher)}
+    taken = {name: getattr(teacher, name) for name in shared - STUDENTS_OWN}
+    return kind(**taken, num_hidden_layers=num_hidden_layers)
+
+
+def _checked_layers(layers: Sequence[int] | None, depth: int) -> list[int]:
+    """The teacher's layers as a list of int, by default every second one."""
+    if layers is None:
+        return list(alternate_layers(depth))
+    try:
+        wanted = list(layers)
+    except TypeError:
+        raise MinibertError(
+            f"layers is {layers!r}, but must list the teacher's layers to copy, such as "
+            f"{list(alternate_layers(depth))}; 0 to {depth - 1} exist."
+        ) from None
+    try:
+        found = [operator.index(layer) for layer in wanted]
+    except TypeError:
+        found = []
+    if not found or not all(layer in range(depth) for layer in found):
+        raise MinibertError(f"layers {wanted}: choose some of the teacher's layers 0 to {depth - 1}.")
+    return found
+
+
+def make_student(
+    teacher: nn.Module, init: str, layers: Sequence[int], seed: int, fold_types: bool = False
+) -> nn.Module:
+    """A student of the teacher's chosen layers, or, with the init "random", of the same shape with random weights.
+
+    layers: as `chosen_layers` gives them. seed: of the random weights. Raises MinibertError as `student_from_teacher`.
+    """
+    student = student_from_teacher(teacher, layers, fold_types=fold_types)
+    if init != "random":
+        return student
+    return build(student.config, "masked-lm" if isinstance(student, MaskedLM) else None, seed)

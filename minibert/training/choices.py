@@ -1,0 +1,8 @@
+"""The names that one can choose from: of reviews, objectives, ways to mask, students. Imports nothing, so that the
+command line's --help can list them at once."""
+
+SOURCES = ("imdb", "rotten-tomatoes", "both")  # of reviews: see data.py
+OBJECTIVES = ("mlm", "mlm+nsp", "mlm+sop", "full-sentences")  # of pre-training: see recipes.py
+MASKINGS = ("tokens", "whole-words", "ngrams", "rarity")  # how the words to guess are chosen: see tasks.py
+SOFT_TARGETS = ("masked", "all")  # where the teacher's probabilities are compared: see tasks.py
+INITS = ("alternate", "released", "first", "last", "random")  # what a student starts from: see distillation.py
