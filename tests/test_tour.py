@@ -1,4 +1,4 @@
-"""The main job: its arithmetic by hand, the whole of it with tiny parts, and what it says of the real weights."""
+"""The main job: its arithmetic by hand, all of it with tiny parts, and what it says about the real weights."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import minibert
 from minibert import claims
 from minibert.cli import tour
 from minibert.errors import MinibertError
+from minibert.experiments import similarity
 from minibert.models.bert import BertConfig
 from minibert.tokenizers import WordPiece
 from minibert.training.data import Review
@@ -40,7 +41,7 @@ def model(tok):
 
 @pytest.fixture
 def fakes(monkeypatch, model, tok):
-    """The tour without a download and without waiting: tiny weights, three reviews, a timing made up."""
+    """The tour without a download and without waiting: tiny weights, three reviews, a made-up timing."""
 
     def measure(id, quick, progress):
         assert quick
@@ -60,26 +61,26 @@ def fakes(monkeypatch, model, tok):
 
 
 def test_nearest_gives_places_and_cosines_nearest_first():
-    places, cosines = tour.nearest(unit(0, 100), unit(90, 60, 180), 2)
+    places, cosines = similarity.nearest(unit(0, 100), unit(90, 60, 180), 2)
     assert places.tolist() == [[1, 0], [0, 1]]
     torch.testing.assert_close(cosines, torch.tensor([[60.0, 90.0], [10.0, 40.0]]).deg2rad().cos())
 
 
 def test_nearest_of_few_gives_all_there_are():
-    assert tour.nearest(unit(0), unit(10, 20), 3)[0].tolist() == [[0, 1]]
+    assert similarity.nearest(unit(0), unit(10, 20), 3)[0].tolist() == [[0, 1]]
 
 
 def test_agreement_asks_the_nearest_other_text():
     # 0° and 10° agree; 50° is nearest to 40° and agrees, 40° to 50°; 200° is nearest to 50° and does not.
     vectors, labels = unit(0, 10, 40, 50, 200), torch.tensor([1, 1, 0, 0, 1])
-    agreeing, by_chance = tour.agreement(vectors, labels)
+    agreeing, by_chance = similarity.agreement(vectors, labels)
     assert agreeing == pytest.approx(4 / 5)
     assert by_chance == pytest.approx(0.6**2 + 0.4**2)
 
 
 def test_embed_is_the_mean_of_the_real_tokens_scaled_to_one(model, tok):
     texts = ["good .", "the film was too long for my sister .", "bad"]
-    vectors = tour.embed(model, tok, texts)
+    vectors = similarity.embed(model, tok, texts)
     for text, vector in zip(texts, vectors, strict=True):
         with torch.no_grad():
             mean = model(**tok(text)).last_hidden_state[0].mean(dim=0)
@@ -87,16 +88,17 @@ def test_embed_is_the_mean_of_the_real_tokens_scaled_to_one(model, tok):
 
 
 def test_embed_reads_all_texts_in_order_and_tells_how_far_it_is(model, tok, monkeypatch):
-    monkeypatch.setattr(tour, "BATCH", 2)
+    monkeypatch.setattr(similarity, "BATCH", 2)
     told = []
-    vectors = tour.embed(model, tok, ["good", "bad", "film"], lambda done, of: told.append((done, of)))
-    torch.testing.assert_close(vectors[2:], tour.embed(model, tok, ["film"]))
+    vectors = similarity.embed(model, tok, ["good", "bad", "film"], lambda done, of: told.append((done, of)))
+    torch.testing.assert_close(vectors[2:], similarity.embed(model, tok, ["film"]))
     assert told == [(2, 3), (3, 3)]
 
 
 def test_embed_cuts_a_text_that_is_longer_than_the_model_reads(model, tok):
     torch.testing.assert_close(
-        tour.embed(model, tok, ["film " * 40]), tour.embed(model, tok, ["film " * (model.config.max_length - 2)])
+        similarity.embed(model, tok, ["film " * 40]),
+        similarity.embed(model, tok, ["film " * (model.config.max_length - 2)]),
     )
 
 
@@ -130,7 +132,7 @@ def test_without_the_weights_the_rest_is_shown_and_the_error_comes_last(fakes, t
         tour.tour(tmp_path)
     said = capsys.readouterr().out
     assert "1.50×" in said
-    assert "could not be had" in said
+    assert "could not be fetched" in said
     assert "Where to go from here" in said
     assert sorted(file.name for file in tmp_path.iterdir()) == ["parameters.png", "speed-here.png"]
     assert "attention.png" not in said
@@ -150,7 +152,7 @@ def test_a_folder_that_takes_no_files_is_refused_before_anything_is_done(fakes, 
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(tour.tempfile, "TemporaryFile", refuse)
-    with pytest.raises(MinibertError, match=r"takes no pictures \(Permission denied\)"):
+    with pytest.raises(MinibertError, match=r"no pictures can be written to .* \(Permission denied\)"):
         tour.tour(tmp_path)
     assert capsys.readouterr().out == ""
 
@@ -205,5 +207,5 @@ def test_the_nearest_text_is_the_one_that_means_it_in_other_words(real):
         "kids will love its fantasy and adventure , and grownups should appreciate its whimsical humor .",
         "a deviant topical comedy which is funny from start to finish .",  # near "not funny", for all that
     ]
-    places, _ = tour.nearest(tour.embed(model, tok, tour.SENTENCES), tour.embed(model, tok, texts), 1)
+    places, _ = similarity.nearest(similarity.embed(model, tok, tour.SENTENCES), similarity.embed(model, tok, texts), 1)
     assert places.flatten().tolist() == [0, 1, 2, 3]

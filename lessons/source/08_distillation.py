@@ -23,13 +23,13 @@ import minibert
 from minibert import claims, plots
 from minibert.claims import trained_rules as rules
 from minibert.claims.pictures import draw_losses
-from minibert.cli.training import teacher_with_head
 from minibert.experiments.statistics import difference, mean_retention
 from minibert.heads import IGNORE
 from minibert.training.data import load_reviews
 from minibert.training.loop import Settings, batches_of_epoch, train
 from minibert.training.objectives import Masked
 from minibert.training.pairs import split_sentences
+from minibert.training.recipes import teacher_with_head
 from minibert.training.tasks import Distillation, held_out_losses, inputs, single
 
 d3, d6 = claims.results(["D3", "D6"])  # recorded experiments, for later

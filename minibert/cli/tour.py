@@ -1,6 +1,6 @@
 """The main job: a guided tour in a terminal, from the sizes of the family to real weights that read real reviews.
 
-Every number that it prints or draws is worked out while it runs.
+It prints and draws; what it shows is computed by the floors below. Every number is computed while it runs.
 """
 
 from __future__ import annotations
@@ -8,32 +8,27 @@ from __future__ import annotations
 import shutil
 import tempfile
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from time import perf_counter
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 import minibert
 from minibert import claims, plots
 from minibert.claims import Result
-from minibert.cli.training import retention
 from minibert.errors import MinibertError
-from minibert.experiments.finetuning import as_examples
-from minibert.experiments.grid import Size
-from minibert.experiments.retention import MeanPooled
+from minibert.experiments.halving import halve
+from minibert.experiments.similarity import agreement, embed, nearest
 from minibert.lessons.explorer import READABLE, look
 from minibert.timing import progress_bar
 from minibert.tokenizers import Tokenizer
 from minibert.training.data import Review, Reviews, load_reviews
-from minibert.training.distillation import student_from_teacher
-from minibert.training.loop import Settings, train
-from minibert.training.tasks import Labels, predict
+from minibert.training.recipes import retention
 
-# The models of the picture of sizes, under the names that people call them by.
+# The models in the picture of sizes, and the names that people use for them.
 NAMES = {
     "bert-base-uncased": "BERT-base",
     "distilbert-base-uncased": "DistilBERT",
@@ -48,7 +43,7 @@ PUBLISHED_SPEED = {"D2": 668 / 410}  # Sanh et al. 2019, Table 3: seconds of BER
 
 WEIGHTS = "minilm-l6"
 # One of its 72 heads, found by looking through them: it links words to the noun that they belong to. Layers and heads
-# are counted from 0 here and from 1 where a person reads them.
+# are counted from 0 here, and from 1 in what is printed.
 LAYER, HEAD = (number - 1 for number in READABLE[WEIGHTS])
 PICTURED = "My sister chose the film, but she slept through it."
 TURNED = "The film was too long for my sister, so she left before it ended."
@@ -61,24 +56,24 @@ SENTENCES = (
     "a comedy that is not funny",
 )
 NEAREST = 3  # reviews shown for each sentence
-BATCH = 32  # reviews read at a time
-DISTILLED_TEXTS, TESTED_TEXTS = 1600, 600  # sentences to learn from in the short distillation, and to test on
+DISTILLED_TEXTS, TESTED_TEXTS = 1600, 600  # sentences to learn from in the distillation, and to test on
+STAGES = ("teacher, 6 layers", "student, 3 layers, as cut out", "student, after distilling")  # as `halve` yields them
 
 
 def tour(figures: str | Path = "figures", seed: int = 0) -> None:
-    """Count the family, time it on this machine, let real weights read real reviews, and distil them; some minutes.
+    """Count the family, time it on this machine, let real weights read real reviews, and distil them; a few minutes.
 
     figures: the folder for parameters.png, speed-here.png and attention.png. seed: decides which reviews the test
     split holds, and so which are searched.
 
-    Raises MinibertError when the folder cannot be written to (before anything is done), or when the weights or the
-    reviews cannot be had (after all else is done).
+    Raises MinibertError when the folder cannot be written to (before anything else), or when the weights or the
+    reviews cannot be fetched (after everything else).
     """
     folder = writable_folder(figures)
     say(
         "minibert is the BERT family, written from scratch to be read. In the next few minutes it counts the models, "
-        "times them on this machine, and lets a real one read film reviews and teach a smaller one. What is measured "
-        "is measured now."
+        "times them on this machine, and lets a real one read film reviews and teach a smaller one. Every measurement "
+        "is made now."
     )
     pictures = [show_sizes(folder), show_speeds(folder)]
     missing = None
@@ -91,7 +86,7 @@ def tour(figures: str | Path = "figures", seed: int = 0) -> None:
         show_distillation(tok, reviews, seed)
     except MinibertError as error:
         missing = error
-        say("From here on it takes real weights and real reviews, and they could not be had: see the last line.")
+        say("The rest needs real weights and real reviews, which could not be fetched: see the last line.")
     show_ending(pictures)
     if missing:
         raise missing
@@ -101,18 +96,18 @@ def tour(figures: str | Path = "figures", seed: int = 0) -> None:
 
 
 def show_sizes(folder: Path) -> Path:
-    """The family table, and its picture."""
-    heading("1. How large are they, and where does it sit?")
+    """Print the family table, and draw it."""
+    heading("1. How large are they, and where are their parameters?")
     family = claims.family()
     by_name = {row.name: row for row in family}
     bert, distilbert, albert = (by_name[name] for name in list(NAMES)[:3])
     table, blocks = bert.parts["word embeddings"] / bert.total, bert.parts["encoder"] / bert.total
     say(
-        "A BERT turns a text into vectors: a table has one for every piece of a word, and a stack of encoder blocks "
+        "A BERT turns a text into vectors: a table has one for every word piece, and a stack of encoder blocks "
         f"lets them look at each other. Of BERT-base's {bert.total:,} parameters {table:.0%} are the table, "
         f"{blocks:.0%} the blocks. DistilBERT keeps half of the blocks ({distilbert.ratio:.1%} of the size); ALBERT "
-        f"has one, runs it again and again, and makes the table narrow ({albert.ratio:.1%}). Here the models are built "
-        "without memory for their weights, and counted:"
+        f"has one block, which it runs again and again, and a narrow table ({albert.ratio:.1%}). Here the models are "
+        "built without memory for their weights, and counted:"
     )
     print()
     print(claims.family_text(family))
@@ -120,13 +115,13 @@ def show_sizes(folder: Path) -> Path:
 
 
 def draw_sizes(path: Path) -> Path:
-    """The picture of the family's sizes by part."""
+    """Draw the family's sizes by part."""
     rows = {row.name: row for row in claims.family()}
     counts, notes = {}, []
     for name, shown in NAMES.items():
         row = rows[name]
         large = {"word embeddings": row.parts["word embeddings"], "encoder blocks": row.parts["encoder"]}
-        rest = "all else (positions, pooler, projection)"
+        rest = "the rest (positions, pooler, projection)"
         counts[shown] = large | {rest: row.total - sum(large.values())}
         notes.append("" if row.bert == name else f"{row.ratio:.0%} of {NAMES[row.bert]}")
     return plots.save(plots.parameters_by_part(counts, notes), path)
@@ -136,12 +131,12 @@ def draw_sizes(path: Path) -> Path:
 
 
 def show_speeds(folder: Path) -> Path:
-    """The timed claims, measured now, and their picture."""
+    """Measure the timed claims now, print the results and draw them."""
     heading("2. How fast are they, on this machine?")
     say(
         "Two models take turns on the same text, round after round, so that whatever else this machine does disturbs "
-        "both alike; the ratio is taken inside a round, and its median counts (in brackets its quartiles). These are "
-        "few rounds: `minibert claims` shows longer runs."
+        "both equally. The ratio is computed within each round; you see its median and, in brackets, its quartiles. "
+        "Here there are few rounds: `minibert claims` shows longer measurements."
     )
     measured = []
     for id in TIMED:
@@ -158,7 +153,7 @@ def show_speeds(folder: Path) -> Path:
 
 
 def draw_speeds(measured: Sequence[Result], path: Path) -> Path:
-    """The picture of timed claims, measured now or read from the record."""
+    """Draw timed claims, measured now or read from the record."""
     groups, published = {}, {}
     for result in measured:
         reference, challenger = (NAMES[name] for name in claims.LEDGER[result.id].models)
@@ -176,7 +171,7 @@ def draw_speeds(measured: Sequence[Result], path: Path) -> Path:
 
 
 def show_attention(model: nn.Module, tok: Tokenizer, folder: Path) -> Path:
-    """Where one head looks in two sentences, and the picture of the first."""
+    """Print where one head looks in two sentences, and draw the first."""
     attentions, tokens = look(model, tok, PICTURED)
     weights = attentions[LAYER, HEAD]
     layers, heads = attentions.shape[:2]
@@ -193,9 +188,10 @@ def show_attention(model: nn.Module, tok: Tokenizer, folder: Path) -> Path:
     print()
     say(
         "Film and sister have changed places, so it is not position alone; and nobody labelled pronouns to train this "
-        f"model. But this head was picked from {layers * heads} because it can be read, and most cannot. Over all "
-        f"heads, {attentions[..., 1:-1, 0].mean():.0%} of the attention goes to [CLS], a mark before every text, where "
-        "there is nothing to see. And weights tell where a head looks, not why the model decides as it does."
+        f"model. But this head was chosen from {layers * heads} because it is easy to interpret, and most are not. "
+        f"Over all heads, {attentions[..., 1:-1, 0].mean():.0%} of the attention goes to [CLS], a mark at the start of "
+        "every text that means nothing by itself. And weights tell where a head looks, not why the model decides as "
+        "it does."
     )
     title = f"Head {HEAD + 1} of layer {LAYER + 1}: pronouns look at their nouns"
     outlined = [(tokens.index(pronoun), tokens.index(noun)) for pronoun, noun in PRONOUNS.items()]
@@ -203,7 +199,7 @@ def show_attention(model: nn.Module, tok: Tokenizer, folder: Path) -> Path:
 
 
 def show_glances(weights: Tensor, tokens: Sequence[str], most: int = 2) -> None:
-    """Where the pronouns look most, as bars; weights: (S, S)."""
+    """Print where the pronouns look most, as bars. weights: (S, S)."""
     for pronoun in PRONOUNS:
         row = weights[tokens.index(pronoun)]
         for rank, place in enumerate(row.topk(most).indices.tolist()):
@@ -212,116 +208,58 @@ def show_glances(weights: Tensor, tokens: Sequence[str], most: int = 2) -> None:
 
 
 def show_nearest(model: nn.Module, tok: Tokenizer, reviews: Sequence[Review]) -> None:
-    """The reviews that mean most nearly what a few plain sentences say, and how far to trust that."""
+    """Print the reviews that are nearest in meaning to a few plain sentences, and how far to trust that."""
     print()
     say(
         "The same weights turn a text into one vector: the mean of its last hidden states, scaled to length 1. Texts "
-        f"that mean alike should point the same way (cosine 1; unrelated: about 0). It now reads {len(reviews)} "
-        "sentences from reviews on Rotten Tomatoes (+ likes the film, − does not); these are the nearest to some "
-        "sentences of ours:"
+        "that mean nearly the same should point the same way (cosine 1; unrelated: about 0). It now reads "
+        f"{len(reviews)} sentences from reviews on Rotten Tomatoes (+ likes the film, − does not); these are the "
+        "nearest to some sentences of ours:"
     )
     start = perf_counter()
     with progress_bar("reading reviews", unit="review") as progress:
         vectors = embed(model, tok, [review.text for review in reviews], progress)
     seconds = perf_counter() - start
     asked = embed(model, tok, SENTENCES)
-    for sentence, places, cosines in zip(SENTENCES, *nearest(asked, vectors, NEAREST), strict=True):
+    for sentence, numbers, cosines in zip(SENTENCES, *nearest(asked, vectors, NEAREST), strict=True):
         print(f"\n  “{sentence}”")
-        for place, cosine in zip(places.tolist(), cosines.tolist(), strict=True):
-            review = reviews[place]
+        for number, cosine in zip(numbers.tolist(), cosines.tolist(), strict=True):
+            review = reviews[number]
             say(review.text, indent=f"    {cosine:.2f} {'+' if review.label else '−'} ", lines=2)
     agreeing, by_chance = agreement(vectors, torch.tensor([review.label for review in reviews]))
     print()
     say(
-        f"({len(reviews)} reviews in {seconds:.0f} s.) It finds what a text is about, even in other words. Whether the "
-        f"text is praise, or says “not”, it tells less well: {agreeing:.0%} of these reviews agree on the film with "
-        f"their nearest neighbour, where chance gives {by_chance:.0%}. To learn that takes training with labels."
+        f"({len(reviews)} reviews in {seconds:.0f} s.) It finds what a text is about, even in other words. It is worse "
+        f"at telling whether the text is praise, or says “not”: {agreeing:.0%} of these reviews have the same label as "
+        f"their nearest neighbour, and by chance it would be {by_chance:.0%}. To learn that, it must be trained with "
+        "labels."
     )
-
-
-def embed(
-    model: nn.Module, tok: Tokenizer, texts: Sequence[str], progress: Callable[[int, int], None] | None = None
-) -> Tensor:
-    """One vector of length 1 for each text, (texts, D): the mean over its real tokens (Reimers & Gurevych 2019)."""
-    vectors = []
-    for start in range(0, len(texts), BATCH):
-        batch = tok(texts[start : start + BATCH], max_length=model.config.max_length)
-        with torch.inference_mode():
-            hidden = model(**batch).last_hidden_state  # (B, S, D), zeros at the padding
-        vectors.append(hidden.sum(dim=1) / batch["attention_mask"].sum(dim=1, keepdim=True))
-        if progress is not None:
-            progress(min(start + BATCH, len(texts)), len(texts))
-    return F.normalize(torch.cat(vectors), dim=1)
-
-
-def nearest(asked: Tensor, vectors: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The nearest of some vectors to each that is asked about, nearest first.
-
-    asked: (Q, D), vectors: (N, D), all of length 1. Returns places among the N and cosines, both (Q, count).
-    """
-    cosines, places = (asked @ vectors.T).topk(min(count, len(vectors)), dim=1)
-    return places, cosines
-
-
-def agreement(vectors: Tensor, labels: Tensor) -> tuple[float, float]:
-    """The share of texts whose nearest other text has the same label, and the share that drawing lots would give.
-
-    vectors: (N, D) of length 1. labels: (N,), 0 or 1.
-    """
-    cosines = (vectors @ vectors.T).fill_diagonal_(-2)  # nobody is their own neighbour
-    same = labels[cosines.argmax(dim=1)] == labels
-    positive = labels.float().mean().item()
-    return same.float().mean().item(), positive**2 + (1 - positive) ** 2
 
 
 # ------------------------------------------------------------------------------------------ 4. distillation
 
 
 def show_distillation(tok: Tokenizer, reviews: Reviews, seed: int) -> None:
-    """A student of half the depth learns from its teacher to tell praise from blame; about a minute."""
-    heading("4. Half of the layers, taught by the whole")
-    size = Size(texts=DISTILLED_TEXTS, epochs=1, test_texts=TESTED_TEXTS)
-    learned, tested = (
-        as_examples(some, tok, size)
-        for some in (Random(seed).sample(reviews.train, size.texts), reviews.test[: size.test_texts])
-    )
+    """Print what a student of half the depth learns from its teacher; about a minute."""
+    heading("4. Half of the layers, taught by all of them")
+    texts, tested = Random(seed).sample(reviews.train, DISTILLED_TEXTS), reviews.test[:TESTED_TEXTS]
     say(
-        f"Now the model learns to tell praise from blame, from {size.texts:,} sentences. Then a student is cut out of "
+        f"Now the model learns to tell praise from blame, from {len(texts):,} sentences. Then a student is cut out of "
         "it, every second layer, and learns from the same sentences, their labels, and its teacher: from how sure the "
         "teacher is of each, and from where its vectors point."
     )
     print()
-    torch.manual_seed(seed)
-    teacher = MeanPooled(minibert.from_pretrained(WEIGHTS))
-    student = None
-    right = {}
-    with tempfile.TemporaryDirectory() as work:
-
-        def learn(model: MeanPooled, name: str, helper: MeanPooled | None) -> None:
-            settings = Settings(steps=max(1, size.texts // size.batch_size), learning_rate=2e-4, seed=seed)
-            train(model, Labels(learned, tok, helper), [len(one.ids) for one in learned], settings,
-                  Path(work) / name, title=name)  # fmt: skip
-
-        def test(model: MeanPooled, name: str) -> None:
-            answers = predict(model.eval(), tested, tok.pad_id).argmax(-1)
-            right[name] = answers == torch.tensor([one.label for one in tested])
-            share = right[name].double().mean().item()
-            size_in_millions = minibert.count_parameters(model) / 1e6
-            print(f"  {name:<30} {size_in_millions:4.1f}M  {share:6.1%}  {'█' * round(30 * share)}")
-
-        learn(teacher, "teacher", None)
-        test(teacher, "teacher, 6 layers")
-        student = MeanPooled(student_from_teacher(teacher.backbone, fold_types=True))
-        student.classifier.load_state_dict(teacher.classifier.state_dict())
-        test(student, "student, 3 layers, as cut out")
-        learn(student, "student", teacher)
-        test(student, "student, after distilling")
-    kept = retention(right["student, after distilling"], right["teacher, 6 layers"], seed)
+    right = []
+    for name, found in zip(STAGES, halve(minibert.from_pretrained(WEIGHTS), tok, texts, tested, seed), strict=True):
+        share = found.right.double().mean().item()
+        print(f"  {name:<30} {found.parameters / 1e6:4.1f}M  {share:6.1%}  {'█' * round(30 * share)}")
+        right.append(found.right)
+    kept = retention(right[-1], right[0], seed)
     print()
     say(
-        f"So it keeps {kept['retention']:.1%} of what its teacher gets right, with half of the layers; drawing the "
-        f"{len(tested)} test sentences again would give between {kept['low']:.0%} and {kept['high']:.0%}. `minibert "
-        "claims D3` shows this with several seeds, and what the start and the distilling have each done for it."
+        f"So it keeps {kept['retention']:.1%} of what its teacher gets right, with half of the layers; other samples "
+        f"of {len(tested)} test sentences would give between {kept['low']:.0%} and {kept['high']:.0%}. `minibert "
+        "claims D3` shows this with several seeds, and what the start and the distilling each contribute."
     )
 
 
@@ -335,28 +273,28 @@ def show_ending(pictures: Sequence[Path]) -> None:
     print()
     say(
         "Look at the pictures; read minibert/attention.py, the one place where tokens meet, from top to bottom; then "
-        "break something in it and run this again. `minibert claims` goes through all that is said of these models, "
-        "`minibert bench` says how fast this code is, and `minibert --help` what else there is."
+        "break something in it and run this again. `minibert claims` checks what is said about these models, "
+        "`minibert bench` shows how fast this code is, and `minibert --help` lists all commands."
     )
 
 
 def writable_folder(path: str | Path) -> Path:
-    """Make the folder for the pictures, and see that it takes files, before the work that fills it."""
+    """Make the folder for the pictures, and check that files can be written there, before the long work begins."""
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             return Path(path)
     except FileExistsError:
-        raise MinibertError(f"{path} is a file, and the pictures need a folder: name another one.") from None
+        raise MinibertError(f"{path} is a file, but the pictures need a folder: name another one.") from None
     except OSError as error:
-        raise MinibertError(f"{path} takes no pictures ({error.strerror}): name another folder.") from error
+        raise MinibertError(f"no pictures can be written to {path} ({error.strerror}): name another folder.") from error
 
 
 # ------------------------------------------------------------------------------------------ on a terminal
 
 
 def columns() -> int:
-    """Columns to write in: those of the terminal, 100 at most."""
+    """The width of the text in columns: that of the terminal, at most 100."""
     return min(100, shutil.get_terminal_size().columns)
 
 
@@ -365,6 +303,6 @@ def heading(text: str) -> None:
 
 
 def say(text: str, indent: str = "", lines: int | None = None) -> None:
-    """Print a paragraph; indent: what its first line begins with. lines: cut it after so many."""
+    """Print a paragraph. indent: what its first line begins with. lines: how many to print at most."""
     print(textwrap.fill(text, columns(), initial_indent=indent, subsequent_indent=" " * len(indent), max_lines=lines,
                         placeholder=" …", break_on_hyphens=False))  # fmt: skip

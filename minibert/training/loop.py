@@ -1,8 +1,8 @@
-"""The training loop: AdamW, warm-up and linear decay, clipping, checkpoints that a killed run goes on from.
+"""The training loop: AdamW, warm-up and linear decay, clipping, and checkpoints from which a killed run continues.
 
 Everything random in a step is drawn from (seed, step): the order of the texts, the masks, the dropout. So a run that
-was stopped, at whatever moment, goes on exactly as if it had not been, and two processes that share a batch draw the
-same masks as one.
+was stopped, at any moment, continues exactly as if it had not been stopped, and two processes that share a batch draw
+the same masks as one.
 
 Source of the recipe: Devlin et al. 2019, appendix A.2; Loshchilov & Hutter 2019 for the decoupled weight decay.
 """
@@ -39,10 +39,10 @@ class Objective(Protocol):
     weights: dict[str, float]
 
     def batch(self, examples: Sequence[int], seed: int) -> Batch:
-        """The examples of these numbers as one padded batch; all that is random in it comes from the seed."""
+        """The examples with these numbers as one padded batch; everything random in it comes from the seed."""
 
     def counts(self, batch: Batch) -> dict[str, int]:
-        """For each term, how many things of this batch it is the mean over."""
+        """For each term, the number of things in this batch that it is the mean over."""
 
     def losses(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Each term, a scalar: the mean over this batch."""
@@ -53,18 +53,18 @@ class Settings:
     """How to train. The defaults suit fine-tuning (Devlin et al. 2019, appendix A.3)."""
 
     steps: int
-    batch_size: int = 32  # texts a step, over all processes
-    accumulation: int = 1  # pieces that a process cuts its share of the batch into, to save memory
+    batch_size: int = 32  # texts per step, over all processes
+    accumulation: int = 1  # micro-batches per step in each process (gradient accumulation), to save memory
     learning_rate: float = 5e-5  # at the peak
-    warmup: float = 0.1  # share of the steps
-    weight_decay: float = 0.01  # not for biases and norms
+    warmup: float = 0.1  # as a share of the steps
+    weight_decay: float = 0.01  # of matrices; biases and norms have none
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-6
-    clip: float = 1.0  # largest norm of the gradient
+    clip: float = 1.0  # the largest norm of the gradient
     seed: int = 0
     save_every: int = 200  # steps
-    validate_every: int = 0  # steps; 0: at the end only
-    bf16: bool | None = None  # forward passes in bfloat16; None: on a GPU that has it
+    validate_every: int = 0  # steps; 0: only at the end
+    bf16: bool | None = None  # whether forward passes run in bfloat16; None: on a GPU that supports it
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "accumulation", "save_every"):
@@ -75,7 +75,7 @@ class Settings:
 
 
 def rate_at(step: int, settings: Settings) -> float:
-    """The learning rate of a step (from 0): up in a straight line over the warm-up, then down to 0 at the end."""
+    """The learning rate of a step (counted from 0): linearly up during the warm-up, then linearly down to 0."""
     warm = round(settings.warmup * settings.steps)
     if step < warm:
         return settings.learning_rate * (step + 1) / warm
@@ -83,7 +83,7 @@ def rate_at(step: int, settings: Settings) -> float:
 
 
 def make_optimiser(model: nn.Module, settings: Settings) -> torch.optim.AdamW:
-    """AdamW with decay on the weight matrices only: vectors (biases, norms) are left to find their own size."""
+    """AdamW with weight decay on the matrices only, not on vectors (biases, norms)."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.dim() > 1], "weight_decay": settings.weight_decay},
@@ -96,28 +96,29 @@ def make_optimiser(model: nn.Module, settings: Settings) -> torch.optim.AdamW:
 
 
 def mixed(*numbers: int) -> int:
-    """One seed from several numbers; other numbers give a seed that has nothing in common with it."""
+    """One seed from several numbers; different numbers give unrelated seeds."""
     return int.from_bytes(hashlib.sha256(repr(numbers).encode()).digest()[:8], "big") >> 1  # torch: below 2^63
 
 
 def batches_of_epoch(lengths: Sequence[int], batch_size: int, seed: int, pool: int = 50) -> list[list[int]]:
-    """Which texts stand together in one pass over the data: shuffled, but texts of like length side by side.
+    """The batches of one pass over the data: shuffled, but with texts of similar length in the same batch.
 
-    The shuffled texts are taken `pool` batches at a time, sorted by length within, cut into batches, and the batches
-    shuffled again. A remainder smaller than a batch is left out; it is another one in each epoch.
+    lengths: of the texts, in tokens. The shuffled texts are taken `pool` batches at a time, sorted by length, and cut
+    into batches, and the batches are shuffled again. A remainder smaller than a batch is left out; it is a different
+    one in each epoch. Returns the numbers of the texts, batch by batch.
     """
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(lengths), generator=generator).tolist()
     order = order[: len(order) // batch_size * batch_size or len(order)]
     batches = []
     for start in range(0, len(order), pool * batch_size):
-        alike = sorted(order[start : start + pool * batch_size], key=lambda text: lengths[text])
-        batches += [alike[i : i + batch_size] for i in range(0, len(alike), batch_size)]
+        similar = sorted(order[start : start + pool * batch_size], key=lambda text: lengths[text])
+        batches += [similar[i : i + batch_size] for i in range(0, len(similar), batch_size)]
     return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
 
 
 def batches_from(lengths: Sequence[int], settings: Settings, step: int) -> Iterator[list[int]]:
-    """The batches from `step` on, epoch after epoch, without end."""
+    """The batches from this step on, epoch after epoch, without end."""
     per_epoch = len(batches_of_epoch(lengths, settings.batch_size, mixed(settings.seed, 0)))
     epoch, place = divmod(step, per_epoch)
     while True:
@@ -126,16 +127,16 @@ def batches_from(lengths: Sequence[int], settings: Settings, step: int) -> Itera
 
 
 def split(batch: Batch, parts: int) -> list[Batch]:
-    """A batch cut into `parts` along B, the first ones one text longer where it does not divide evenly."""
-    pieces = {name: tensor.tensor_split(parts) for name, tensor in batch.items()}
-    return [{name: pieces[name][part] for name in pieces} for part in range(parts)]
+    """A batch split into parts along B; where it does not divide evenly, the first ones have one text more."""
+    split_tensors = {name: tensor.tensor_split(parts) for name, tensor in batch.items()}
+    return [{name: tensors[part] for name, tensors in split_tensors.items()} for part in range(parts)]
 
 
 # --------------------------------------------------------------------------------------------- processes
 
 
 class Processes:
-    """The processes that train together, as `torchrun` starts them; one, when nobody started more."""
+    """The processes that train together, as `torchrun` starts them; without torchrun there is one."""
 
     def __init__(self, device: torch.device):
         self.count = int(os.environ.get("WORLD_SIZE", 1))
@@ -156,7 +157,7 @@ class Processes:
         return nn.parallel.DistributedDataParallel(model) if self.count > 1 else model
 
     def total(self, values: list[float]) -> list[float]:
-        """The sum over the processes, number by number."""
+        """The sum of each number over the processes."""
         if self.count == 1:
             return values
         together = torch.tensor(values, dtype=torch.float64, device=self.device)
@@ -164,7 +165,7 @@ class Processes:
         return together.tolist()
 
     def from_first(self, find: Callable[[], Any]) -> Any:
-        """What `find` returns, or raises as MinibertError, in the first process; the others wait and get the same."""
+        """The result of `find` in the first process, or its MinibertError; the others wait and get the same."""
         found: list[Any] = [None]
         if self.is_first():
             try:
@@ -179,7 +180,7 @@ class Processes:
 
 
 def pick_device(name: str | None = None) -> torch.device:
-    """The device of that name, by default a GPU where there is one. Raises MinibertError when there is no such."""
+    """The device of that name, by default a GPU where there is one. Raises MinibertError for an unknown device."""
     if name is None:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -195,7 +196,7 @@ def pick_device(name: str | None = None) -> torch.device:
 
 
 def has_bf16(device: torch.device | str) -> bool:
-    """Whether the device computes in bfloat16 itself, which is then about twice as fast, on a CPU too."""
+    """Whether the device has instructions for bfloat16, which make training about twice as fast, on a CPU too."""
     if torch.device(device).type == "cuda":
         return torch.cuda.is_bf16_supported()
     can = torch.cpu.get_capabilities()
@@ -218,21 +219,22 @@ def train(
 ) -> list[dict[str, Any]]:
     """Train `model` in place and return the log, one record a step.
 
-    lengths: of the texts, in tokens; as many as the objective knows examples. folder: gets training.pt, from which
-    a stopped run of the same settings goes on, and log.jsonl. validate: called with the model in evaluation mode;
-    what it returns is logged. The forward pass runs in bfloat16 where the settings say so, and on a GPU that has it.
+    lengths: of the texts, in tokens, one for each of the objective's examples. folder: gets training.pt, from which
+    a stopped run with the same settings continues, and log.jsonl. validate: called with the model in evaluation mode;
+    what it returns is logged. The forward pass runs in bfloat16 where the settings say so, by default on a GPU that
+    supports it.
 
-    Raises MinibertError when there is nothing to train on, the folder holds a run of other settings or of another
-    model, it cannot be written, or the loss or its gradient is no longer a number.
+    Raises MinibertError when there is nothing to train on, the folder holds a run with other settings or of another
+    model, the folder cannot be written to, or the loss or its gradient is not finite.
     """
     if len(lengths) < 1:
         raise MinibertError("there is no text to train on.")
     device = torch.device(device)
     processes = Processes(device)
-    texts, pieces = min(settings.batch_size, len(lengths)), processes.count * settings.accumulation
-    if texts < pieces:
+    texts, parts = min(settings.batch_size, len(lengths)), processes.count * settings.accumulation
+    if texts < parts:
         raise MinibertError(
-            f"a batch of {texts} cannot be cut into {pieces} pieces (processes x accumulation): "
+            f"a batch of {texts} texts cannot be split into {parts} micro-batches (processes x accumulation): "
             "lower the accumulation, or give larger batches or more texts."
         )
     folder = Path(folder)
@@ -249,7 +251,7 @@ def train(
         initial=start,
         unit="step",
         dynamic_ncols=True,
-        disable=None if processes.is_first() else True,  # None: only on a terminal, so that no log fills up
+        disable=None if processes.is_first() else True,  # None: only on a terminal, not in a log file
     )
     with bar, interrupt_between_steps() as interrupted:
         for step in range(start, settings.steps):
@@ -261,18 +263,18 @@ def train(
             with autocast:
                 record |= one_step(wrapped, objective, batch, settings, processes, step)
             norm = float(nn.utils.clip_grad_norm_(model.parameters(), settings.clip))
-            for what, value in (("loss", record["loss"]), ("gradient's norm", norm)):
+            for what, value in (("loss", record["loss"]), ("gradient norm", norm)):
                 if not math.isfinite(value):
                     raise MinibertError(
-                        f"the {what} of step {step + 1} is {value}: most often the learning rate "
+                        f"the {what} of step {step + 1} is {value}: usually the learning rate "
                         f"({settings.learning_rate:g}) is too high; start again with a lower one. "
-                        f"What {folder} holds of earlier steps is left as it was."
+                        f"The last save in {folder} is unchanged."
                     )
             optimiser.step()
             optimiser.zero_grad()
             last = step + 1 == settings.steps
             due = last or (settings.validate_every and (step + 1) % settings.validate_every == 0)
-            if validate is not None and due:  # in every process, or the others would wait for it
+            if validate is not None and due:  # in every process, or the others would wait for the first
                 record |= validated(model, validate)
             record["seconds"] = time.perf_counter() - began
             record["tokens"] = int(batch["attention_mask"].sum())
@@ -281,12 +283,12 @@ def train(
             bar.set_postfix_str(
                 f"loss {record['loss']:.3f}, {record['tokens'] / record['seconds']:,.0f} tokens/s", refresh=False
             )
-            stop = processes.total([float(interrupted())])[0] > 0  # all stop after the same step
+            stop = processes.total([float(interrupted())])[0] > 0  # all processes stop after the same step
             if processes.is_first() and (last or stop or (step + 1) % settings.save_every == 0):
                 save(folder, model, optimiser, settings, step + 1, log)
             if stop:
                 if processes.is_first():
-                    bar.write(f"Saved after step {step + 1}: the same command goes on from there.", file=sys.stderr)
+                    bar.write(f"saved after step {step + 1}: the same command continues from there.", file=sys.stderr)
                 raise KeyboardInterrupt
     model.eval()
     return log
@@ -294,7 +296,7 @@ def train(
 
 @contextmanager
 def interrupt_between_steps() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C lets the step end first, so that a whole state can be saved; a second Ctrl-C stops at once."""
+    """Ctrl-C lets the step end first, so that a complete state is saved; a second Ctrl-C stops at once."""
     asked = []
 
     def handler(signum: int, frame: Any) -> None:
@@ -302,7 +304,7 @@ def interrupt_between_steps() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         asked.append(signum)
 
-    main = threading.current_thread() is threading.main_thread()  # only there can a handler be set
+    main = threading.current_thread() is threading.main_thread()  # a handler can only be set there
     before = signal.signal(signal.SIGINT, handler) if main else None
     try:
         yield lambda: bool(asked)
@@ -314,23 +316,24 @@ def interrupt_between_steps() -> Iterator[Callable[[], bool]]:
 def one_step(
     model: nn.Module, objective: Objective, batch: Batch, settings: Settings, processes: Processes, step: int
 ) -> dict[str, float]:
-    """Forward and backward over this process's share of the batch; returns the loss and its terms over all of it.
+    """Forward and backward over this process's share of the batch; returns the loss and its terms over the whole batch.
 
-    Each piece's mean is weighted by how much it is a mean over, so that pieces and processes change nothing.
+    The mean of each micro-batch is weighted by the number of things that it is a mean over. So the result does not
+    depend on how many micro-batches or processes there are.
     """
     totals = objective.counts(batch)
-    pieces = split(batch, processes.count * settings.accumulation)[processes.rank :: processes.count]
+    micro_batches = split(batch, processes.count * settings.accumulation)[processes.rank :: processes.count]
     torch.manual_seed(mixed(settings.seed, 2, step, processes.rank))  # for dropout
     sums = dict.fromkeys(objective.weights, 0.0)
-    for number, piece in enumerate(pieces):
-        counts = objective.counts(piece)
-        piece = {name: tensor.to(processes.device) for name, tensor in piece.items()}
-        more_to_come = number + 1 < len(pieces) and processes.count > 1
+    for number, micro_batch in enumerate(micro_batches):
+        counts = objective.counts(micro_batch)
+        micro_batch = {name: tensor.to(processes.device) for name, tensor in micro_batch.items()}
+        more_to_come = number + 1 < len(micro_batches) and processes.count > 1
         with model.no_sync() if more_to_come else nullcontext():
-            terms = objective.losses(model, piece)
+            terms = objective.losses(model, micro_batch)
             shares = {name: term * (counts[name] / max(totals[name], 1)) for name, term in terms.items()}
             loss = sum(objective.weights[name] * share for name, share in shares.items())
-            # The processes' gradients are averaged, and here it is the sum that is wanted.
+            # The processes' gradients are averaged, but here their sum is needed.
             (loss * processes.count).backward()
         for name, share in shares.items():
             sums[name] += float(share.detach())
@@ -339,7 +342,7 @@ def one_step(
 
 
 def validated(model: nn.Module, validate: Callable[[nn.Module], dict[str, float]]) -> dict[str, float]:
-    """What `validate` says of the model, without dropout and gradients."""
+    """The result of `validate` for the model, without dropout and gradients."""
     model.eval()
     with torch.no_grad():
         found = validate(model)
@@ -347,7 +350,7 @@ def validated(model: nn.Module, validate: Callable[[nn.Module], dict[str, float]
     return found
 
 
-# ------------------------------------------------------------------------------------- stopping and going on
+# --------------------------------------------------------------------------------- stopping and continuing
 
 STATE = "training.pt"
 LOG = "log.jsonl"
@@ -361,7 +364,7 @@ def save(
     step: int,
     log: list[dict[str, Any]],
 ) -> None:
-    """Write all that a run needs to go on, in one rename: a kill leaves the old state or the new one, never half."""
+    """Write everything that a run needs to continue. A kill leaves the old state or the new one, never half of it."""
     state = {
         "step": step,
         "settings": asdict(settings),
@@ -370,7 +373,7 @@ def save(
         "log": json.dumps(log),
     }
     try:
-        # The log first: after the state of the last step is there, nothing may be left to write.
+        # The log first: once the state of the last step is written, nothing else may be missing.
         lines = "".join(json.dumps(record) + "\n" for record in log)
         write_file(folder / LOG, lines)
         write_file(folder / STATE, lambda path: torch.save(state, path))
@@ -381,7 +384,7 @@ def save(
 def resume(
     folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer, settings: Settings
 ) -> tuple[int, list[dict[str, Any]]]:
-    """Put a saved run's state into model and optimiser; returns the steps done and the log."""
+    """Load a saved run's state into model and optimiser; returns the number of steps done and the log."""
     path = folder / STATE
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -395,7 +398,7 @@ def resume(
         name = different[0]
         raise MinibertError(
             f"{folder} holds a run with {name} {saved.get(name)}, not {now[name]}: "
-            "go on with the same settings, or choose another folder."
+            "continue with the same settings, or choose another folder."
         )
     try:
         model.load_state_dict(state["model"])

@@ -1,0 +1,63 @@
+"""`minibert check`, `progress`, `grade` and `export`: the exercises, for a learner and for a class."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from minibert.cli.export_options import export_options
+from minibert.cli.options import Commands, add_command, seed
+
+
+def add_commands(commands: Commands) -> None:
+    add_check(commands)
+    add_command(commands, "progress", "the map of exercises, done and to do", run_progress)
+    add_grade(commands)
+    export_options(add_command(commands, "export", "write the exercises as notebooks or an autograder", run_export))
+
+
+def add_check(commands: Commands) -> None:
+    parser = add_command(commands, "check", "check the exercises that a file answers, and say what is wrong", run_check)
+    parser.add_argument("file", metavar="FILE", help="a .py file or a notebook with your answers")
+    parser.add_argument("--exercise", metavar="NAME", help="check only this one (default: all that FILE defines)")
+    parser.add_argument("--hint", metavar="N", type=int, default=0, help="show N hints for each that fails (up to 4)")
+
+
+def run_check(args: Namespace) -> None:
+    from minibert.cli import marking
+
+    marking.check_file(args.file, args.exercise, args.hint)
+
+
+def run_progress(args: Namespace) -> None:
+    from minibert.exercises.progress import progress
+
+    print(progress())
+
+
+def add_grade(commands: Commands) -> None:
+    parser = add_command(commands, "grade", "mark a folder of submissions", run_grade)
+    parser.add_argument("submissions", metavar="FOLDER", help="with .py files and notebooks, one per submission")
+    parser.add_argument("--out", metavar="FOLDER", default="results", help="default: results")
+    parser.add_argument("--exercises", metavar="NAME", nargs="+", help="those that count (default: all)")
+    parser.add_argument("--jobs", metavar="N", type=int, default=2, help="files marked at a time (default: 2)")
+    parser.add_argument("--seconds", metavar="N", type=float, default=60, help="limit for a whole file (default: 60)")
+    parser.add_argument("--memory", metavar="MB", type=int, help="limit for an answer")
+    parser.add_argument("--seed", metavar="N", type=seed, help="of the hidden probes (default: random)")
+    parser.add_argument("--no-swap", action="store_true", help="do not run answers inside a real model")
+    parser.add_argument("--gradescope", metavar="FILE", help="mark one submission and write its results.json here")
+
+
+def run_grade(args: Namespace) -> None:
+    from minibert.cli import marking
+
+    marking.grade(args)
+
+
+def run_export(args: Namespace) -> None:
+    if args.kind == "student":
+        from minibert.classroom import handout
+
+        return handout.run(args)
+    from minibert.classroom import exports
+
+    exports.run(args)

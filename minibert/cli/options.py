@@ -1,0 +1,65 @@
+"""What the commands have in common: how one is added, and the types of their options. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import math
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import _SubParsersAction as Commands  # what ArgumentParser.add_subparsers returns
+else:
+    Commands = object
+
+
+def add_command(commands: Commands, name: str, help: str, run: Callable[[Namespace], None]) -> ArgumentParser:
+    """Add a command to the command line and return its parser, for its options. run: called with the parsed options."""
+    parser = commands.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def integer(least: int) -> Callable[[str], int]:
+    """The type of an option that takes an integer, at least this one."""
+
+    def convert(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise ArgumentTypeError(f"must be an integer, at least {least}, but is {text!r}")
+        return int(text)
+
+    return convert
+
+
+def seed(text: str) -> int:
+    """The type of --seed: an integer that torch's generators take."""
+    try:
+        number = int(text)
+    except ValueError:
+        raise ArgumentTypeError(f"must be an integer, but is {text!r}") from None
+    if not -(2**63) <= number < 2**63:
+        raise ArgumentTypeError(f"must be an integer of at most 64 bits, but is {text!r}")
+    return number
+
+
+def positive(text: str) -> float:
+    """The type of an option that takes a number above 0."""
+    number = _number(text)
+    if not 0 < number < math.inf:
+        raise ArgumentTypeError(f"must be a number above 0, but is {text!r}")
+    return number
+
+
+def not_negative(text: str) -> float:
+    """The type of an option that takes a number, at least 0."""
+    number = _number(text)
+    if not 0 <= number < math.inf:
+        raise ArgumentTypeError(f"must be a number, at least 0, but is {text!r}")
+    return number
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

@@ -1,0 +1,127 @@
+"""The folder of a training run: how a stopped run continues, and what a finished one keeps.
+
+A run is described by its options, which its folder holds in options.json. The same command with the same --out
+continues the run where it was stopped, or shows its record (run.json) when it is finished. Other options in the same
+folder are refused, so that no two runs are mixed.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from minibert.checkpoints import save_pretrained
+from minibert.errors import MinibertError
+from minibert.files import read_json, write_json
+from minibert.tokenizers.base import Tokenizer
+from minibert.training import loop
+
+OPTIONS, RECORD = "options.json", "run.json"
+
+
+def print_once(text: str) -> None:
+    """Print a line, from the first process only."""
+    if loop.Processes.is_first():
+        print(text, flush=True)
+
+
+class Run:
+    """A training run and its folder.
+
+    options: all that decides what the run computes, "command" included; values as JSON holds them. device: a name, by
+    default a GPU where there is one. restart: forget what the folder holds of an earlier run of this command.
+
+    Under torchrun the first process reads and writes the folder, and the others wait and get the same results.
+    Raises MinibertError when there is no such device.
+    """
+
+    def __init__(self, folder: str | Path, options: dict[str, Any], device: str | None = None, restart: bool = False):
+        self.folder = Path(folder)
+        self.options = options
+        self.device = loop.pick_device(device)
+        self.restart = restart
+        self.processes = loop.Processes(self.device)
+
+    def finished(self) -> dict[str, Any] | None:
+        """The record of this run when it is finished, else None. Writes nothing.
+
+        Raises MinibertError when the folder holds something else.
+        """
+        return self.processes.from_first(self._finished)
+
+    def _finished(self) -> dict[str, Any] | None:
+        folder, options = self.folder, self.options
+        models = [options[name] for name in ("model", "teacher", "compare") if options.get(name)]
+        if folder.resolve() in [Path(model).resolve() for model in models]:
+            raise MinibertError(f"--out is {folder}, which is also read as a model: choose another --out.")
+        try:
+            if not folder.exists() or {path.name for path in folder.iterdir()} <= {OPTIONS}:
+                return None  # nothing has been saved yet, so any run may use the folder
+        except OSError as problem:
+            raise _unusable(folder, problem) from None
+        if not (folder / OPTIONS).exists():
+            raise MinibertError(f"{folder} is not empty and holds no run of this command: choose another --out.")
+        before = read_json(folder / OPTIONS)
+        if before.get("command") != options["command"]:
+            raise MinibertError(f"{folder} holds a run of {before.get('command')}: choose another --out.")
+        if self.restart:
+            return None
+        different = [name for name in {**options, **before} if before.get(name) != options.get(name)]
+        if different:
+            name = different[0]
+            raise MinibertError(
+                f"{folder} holds a run with --{name.replace('_', '-')} {before.get(name)}, not {options.get(name)}: "
+                "choose another --out, or --restart to delete that run."
+            )
+        if (folder / RECORD).exists():
+            print_once(f"already finished; {folder} holds (--restart runs it again):")
+            return read_json(folder / RECORD)
+        return None
+
+    def start(self) -> None:
+        """Make the folder. Call this when everything that could be wrong with the options has been checked."""
+        self.processes.from_first(self._start)
+
+    def _start(self) -> None:
+        try:
+            if self.restart and self.folder.exists():
+                shutil.rmtree(self.folder)
+            if (self.folder / loop.STATE).exists():
+                print_once(f"continuing the run in {self.folder}")
+        except OSError as problem:
+            raise _unusable(self.folder, problem) from None
+        write_json(self.folder / OPTIONS, self.options)
+
+    def finish(self, model: nn.Module, tokenizer: Tokenizer, record: dict[str, Any]) -> dict[str, Any]:
+        """Write the checkpoint and the record, and delete what was only needed to continue. Returns the record."""
+        if self.processes.is_first():
+            save_pretrained(self.folder, model.cpu(), tokenizer)
+            write_json(self.folder / RECORD, record)
+            try:
+                for state in self.folder.rglob(loop.STATE):  # a teacher's too
+                    state.unlink()
+            except OSError as problem:
+                raise _unusable(self.folder, problem) from None
+            print_once(f"{self.folder} now holds the model, its log and this record:")
+        return record
+
+
+def _unusable(folder: Path, problem: OSError) -> MinibertError:
+    return MinibertError(f"{folder} cannot be used for a run ({problem}): choose another --out.")
+
+
+def teacher_of(source: str) -> str | None:
+    """The teacher that the record of a distilled checkpoint names, or None.
+
+    Raises MinibertError when there is a record that cannot be read.
+    """
+    path = Path(source) / RECORD
+    if not path.exists():
+        return None
+    try:
+        return read_json(path).get("teacher")
+    except MinibertError as problem:
+        raise MinibertError(f"{problem} Or delete it and name the teacher with --compare.") from None

@@ -1,0 +1,267 @@
+"""The recipes behind the training commands: what to read, which model to train, how to train it and how to score it.
+
+Nothing here prints or reads the command line: the arguments are plain values, so that lessons and experiments can use
+the same steps. The commands that call these functions are in cli/training.py.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from minibert.checkpoints import from_pretrained
+from minibert.errors import MinibertError
+from minibert.factory import build
+from minibert.models import PRESETS
+from minibert.tokenizers import load_tokenizer
+from minibert.tokenizers.base import Tokenizer
+from minibert.training.choices import OBJECTIVES
+from minibert.training.data import Review, Reviews, load_reviews, split_texts, user_texts
+from minibert.training.loop import Settings, train, validated
+from minibert.training.pairs import full_sentences, nsp_pairs, sop_pairs, split_sentences
+from minibert.training.tasks import (
+    Example,
+    Labels,
+    MaskedWords,
+    accuracy,
+    held_out_losses,
+    pair,
+    predict,
+    single,
+)
+
+VOCABULARY = "minilm-l6"  # BERT's uncased WordPiece vocabulary, for models that have none of their own
+CLASSES = ("negative", "positive")
+PAIRS = {"mlm+nsp": nsp_pairs, "mlm+sop": sop_pairs}  # objectives with a sentence-pair task
+
+# What each kind of training changes in the loop's settings.
+PRETRAINING: dict[str, Any] = {"betas": (0.9, 0.98)}  # Liu et al. 2019, section 3.1
+DISTILLING: dict[str, Any] = {"betas": (0.9, 0.98), "clip": 5.0, "warmup": 0.05}  # DistilBERT's released code
+HEAD_RATE = 1e-3  # learning rate of a masked-lm head on a frozen teacher
+
+
+# ------------------------------------------------------------------------------------------- texts and examples
+
+
+def load_texts(source: str, file: str | Path | None = None) -> Reviews:
+    """The movie reviews of a source (see `load_reviews`), or a user's own texts, split in the same way.
+
+    Raises MinibertError when the texts cannot be read, or a file is so small that a split is empty.
+    """
+    reviews = load_reviews(source) if file is None else split_texts(user_texts(file))
+    for name in ("train", "validation", "test"):
+        if not getattr(reviews, name):
+            raise MinibertError(
+                f"{file} is too small: no different text is left for {name}; give at least a few dozen texts."
+            )
+    return reviews
+
+
+def single_texts(texts: Sequence[Review], tokenizer: Tokenizer, max_length: int) -> list[Example]:
+    """Each text as one row, truncated to max_length tokens, with its label where it has one."""
+    return [single(tokenizer.ids(review.text), tokenizer, max_length, review.label or 0) for review in texts]
+
+
+def examples_for(
+    objective: str, texts: Sequence[Review], tokenizer: Tokenizer, max_length: int, seed: int
+) -> list[Example]:
+    """The rows that an objective (a name of OBJECTIVES) reads: single texts, sentence pairs, or packed sentences.
+
+    max_length: tokens of a row, special tokens included. seed: decides which pairs are made. Raises MinibertError for
+    an unknown objective, or texts with too few sentences for pairs.
+    """
+    if objective == "mlm":
+        return single_texts(texts, tokenizer, max_length)
+    documents = [[tokenizer.ids(sentence) for sentence in split_sentences(review.text)] for review in texts]
+    if objective == "full-sentences":
+        return [single(row, tokenizer, max_length) for row in full_sentences(documents, max_length, tokenizer.sep_id)]
+    if objective not in PAIRS:
+        raise MinibertError(f"there is no objective {objective!r}: choose one of {', '.join(OBJECTIVES)}.")
+    pairs = PAIRS[objective](documents, max_length, random.Random(seed))
+    return [pair(p.first, p.second, tokenizer, p.label) for p in pairs]
+
+
+def steps_of(epochs: float, examples: int, batch_size: int) -> int:
+    """How many steps this many passes over the examples take; at least 1."""
+    return max(1, round(epochs * max(examples // batch_size, 1)))
+
+
+# -------------------------------------------------------------------------------------------------------- models
+
+
+def tokenizer_of(source: str) -> Tokenizer:
+    """The tokenizer of a model: that of a checkpoint, or BERT's uncased vocabulary for a preset."""
+    return load_tokenizer(VOCABULARY if source in PRESETS and source != VOCABULARY else source)
+
+
+def model_for(source: str, head: str, tokenizer: Tokenizer, seed: int) -> nn.Module:
+    """A preset with fresh weights and as many word embeddings as the tokenizer has word pieces, or a checkpoint.
+
+    seed: of the fresh weights, and of a head that the checkpoint lacks. Raises MinibertError when a checkpoint and the
+    tokenizer do not have the same vocabulary size.
+    """
+    if source in PRESETS and source != VOCABULARY:
+        return build(replace(PRESETS[source], vocab_size=tokenizer.vocab_size), head, seed)
+    torch.manual_seed(seed)  # for a head that the checkpoint lacks
+    model = from_pretrained(source, head)
+    if model.config.vocab_size != tokenizer.vocab_size:
+        raise MinibertError(
+            f"{source} has {model.config.vocab_size} word embeddings, but its tokenizer has {tokenizer.vocab_size} "
+            "word pieces: the checkpoint and the tokenizer do not belong together."
+        )
+    return model
+
+
+def classifier_for(source: str, tokenizer: Tokenizer, seed: int) -> nn.Module:
+    """A model that tells CLASSES apart, with the checkpoint's own classifier where it has one, else a fresh one.
+
+    Raises MinibertError for a checkpoint that was trained to tell another number of classes apart.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the classifier is fresh is expected here
+        model = model_for(source, "sequence-classification", tokenizer, seed)
+    if model.config.num_labels != len(CLASSES):
+        raise MinibertError(f"{source} tells {model.config.num_labels} classes apart, but here there are two.")
+    model.config = replace(model.config, labels=CLASSES)
+    return model
+
+
+def teacher_with_head(source: str, tokenizer: Tokenizer, seed: int) -> tuple[nn.Module, bool]:
+    """A teacher with a masked-lm head, and whether that head is fresh (MiniLM's checkpoint has none)."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        teacher = model_for(source, "masked-lm", tokenizer, seed)
+    return teacher, any("has no weights for" in str(warning.message) for warning in caught)
+
+
+# ------------------------------------------------------------------------------------------------------ training
+
+
+def train_and_compare(
+    model: nn.Module,
+    task: MaskedWords,
+    held_out_task: MaskedWords,
+    settings: Settings,
+    folder: str | Path,
+    device: torch.device,
+    title: str,
+) -> dict[str, Any]:
+    """Train on one task, and compute the losses on another before, as often as the settings say, and after.
+
+    folder: of the run, see `train`. Returns "steps", "tokens" (read in all), "held_out_before" and "held_out_after"
+    (each term of the loss, in nats except the cosine).
+    """
+
+    def held_out(model: nn.Module) -> dict[str, float]:
+        return held_out_losses(model, held_out_task)
+
+    before = validated(model.to(device), held_out)
+    log = train(
+        model,
+        task,
+        [len(example.ids) for example in task.examples],
+        settings,
+        folder,
+        device=device,
+        validate=lambda model: {f"held_out_{name}": value for name, value in held_out(model).items()},
+        title=title,
+    )
+    return {
+        "steps": settings.steps,
+        "tokens": sum(entry["tokens"] for entry in log),
+        "held_out_before": before,
+        "held_out_after": {name: log[-1][f"held_out_{name}"] for name in before},
+    }
+
+
+def train_head(
+    teacher: nn.Module,
+    examples: Sequence[Example],
+    tokenizer: Tokenizer,
+    steps: int,
+    batch_size: int,
+    seed: int,
+    folder: str | Path,
+    device: torch.device,
+) -> None:
+    """Train the fresh masked-lm head of a teacher, in place; the rest of the teacher stays as it is."""
+    teacher.backbone.requires_grad_(False)
+    train(
+        teacher,
+        MaskedWords(examples, tokenizer),
+        [len(example.ids) for example in examples],
+        Settings(steps=steps, batch_size=batch_size, learning_rate=HEAD_RATE, seed=seed),
+        folder,
+        device=device,
+        title="teacher's head",
+    )
+
+
+def fine_tune(
+    source: str,
+    examples: Sequence[Example],
+    validation: Sequence[Example],
+    tokenizer: Tokenizer,
+    settings: Settings,
+    folder: str | Path,
+    device: torch.device,
+    teacher: nn.Module | None = None,
+) -> nn.Module:
+    """A model of this source, fine-tuned to tell CLASSES apart; with a fine-tuned teacher, also to agree with it.
+
+    validation: the examples whose accuracy is logged, as often as the settings say. folder: of the run, see `train`.
+    """
+    model = classifier_for(source, tokenizer, settings.seed)
+    train(
+        model,
+        Labels(examples, tokenizer, teacher),
+        [len(example.ids) for example in examples],
+        settings,
+        folder,
+        device=device,
+        validate=lambda model: {"accuracy": accuracy(model, validation, tokenizer.pad_id)},
+        title=f"finetune {Path(source).name}",
+    )
+    return model
+
+
+# ------------------------------------------------------------------------------------------------------- scoring
+
+
+def right_answers(model: nn.Module, examples: Sequence[Example], pad_id: int) -> Tensor:
+    """For each example, whether its best class is the true one: (len(examples),) booleans."""
+    truth = torch.tensor([example.label for example in examples])
+    return predict(model, examples, pad_id).argmax(dim=-1) == truth
+
+
+def interval(right: Tensor) -> dict[str, float]:
+    """The share of right answers ("accuracy") and its 95% interval ("low", "high").
+
+    right: (texts,) booleans. Source: Wilson 1927, "Probable inference, the law of succession, and statistical
+    inference".
+    """
+    n, share, z = len(right), float(right.double().mean()), 1.959964
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return {"accuracy": share, "low": centre - half, "high": centre + half}
+
+
+def retention(student: Tensor, teacher: Tensor, seed: int, draws: int = 2000) -> dict[str, float]:
+    """The student's accuracy divided by the teacher's ("retention") and its 95% interval ("low", "high").
+
+    student, teacher: (texts,) booleans, right or wrong, of the same texts. The interval comes from drawing the texts
+    again with replacement, the same ones for both. Source: Efron 1979, "Bootstrap methods" (the percentile interval).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    texts = torch.randint(len(student), (draws, len(student)), generator=generator)
+    ratios = student.double()[texts].mean(1) / teacher.double()[texts].mean(1)
+    low, high = ratios[ratios.isfinite()].quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+    return {"retention": float(student.double().mean() / teacher.double().mean()), "low": low, "high": high}
