@@ -164,7 +164,7 @@ def resolve(source: str | Path) -> Path:
     Raises MinibertError, and says what was tried, when it is none of these.
     """
     if not isinstance(source, (str, os.PathLike)):
-        raise MinibertError(f"a checkpoint must be given as a path or a name, not as a {type(source).__name__}.")
+        raise MinibertError(f"a checkpoint must be named by a path or a name, not by a {type(source).__name__}.")
     name = str(source)
     path = Path(os.path.expanduser(source))
     if name and path.is_dir():

@@ -70,7 +70,7 @@ def counted_tokens(student: Tensor, teacher: Tensor, mask: Tensor | None) -> tup
     if student.shape != teacher.shape:
         raise MinibertError(
             f"the student's {tuple(student.shape)} and the teacher's {tuple(teacher.shape)} differ in shape: both "
-            "must read the same tokens, and have the same vocabulary (for logits) or width D (for hidden states)."
+            "must read the same tokens, and have one vocabulary (for logits) or one width D (for hidden states)."
         )
     if mask is not None:
         check_shape(mask, student.shape[:-1], "mask")
