@@ -75,12 +75,3 @@ def test_a_classifier_of_other_classes_is_refused(tmp_path):
     save_pretrained(tmp_path, small("sequence-classification"), TOKENIZER)  # six classes
     with expect_refusal("tells 6 classes apart, but here there are two"):
         recipes.classifier_for(str(tmp_path), TOKENIZER, seed=0)
-
-
-def test_intervals_by_hand():
-    right = torch.tensor([True] * 80 + [False] * 20)
-    assert recipes.interval(right) == pytest.approx({"accuracy": 0.8, "low": 0.7112, "high": 0.8666}, abs=1e-4)
-    kept = recipes.retention(right.roll(10), right, seed=0)
-    assert kept["retention"] == 1
-    assert 0.8 < kept["low"] < 1 < kept["high"] < 1.25
-    assert recipes.retention(right, right, seed=0) == {"retention": 1, "low": 1, "high": 1}

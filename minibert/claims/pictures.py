@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -12,7 +12,7 @@ from minibert.claims.ledger import results
 from minibert.claims.records import Figures
 from minibert.claims.trained_rules import ALL_LOSSES, DEPTHS, LEFT_OUT, NO_SAVINGS, TREATMENTS, student
 from minibert.claims.training_speed import CLAIMED, LINKS, bandwidth_for
-from minibert.experiments.statistics import Cells
+from minibert.experiments.statistics import Cells, differences, values
 
 
 def draw_recorded(folder: str | Path) -> list[Path]:
@@ -32,10 +32,10 @@ def draw_retention(figures: Figures) -> Figure:
     """Accuracy against depth, with each way of training the student, from the records of D3."""
     cells = figures["cells"]
     lines = {
-        words: {depth: _values(cells, student(treatment, depth), "accuracy") for depth in DEPTHS}
+        words: {depth: values(cells, student(treatment, depth), "accuracy") for depth in DEPTHS}
         for treatment, words in TREATMENTS.items()
     }
-    return plots.retention(lines, _values(cells, "teacher", "accuracy"), "What a smaller student keeps of its teacher")
+    return plots.retention(lines, values(cells, "teacher", "accuracy"), "What a smaller student keeps of its teacher")
 
 
 def draw_losses(figures: Figures) -> Figure:
@@ -74,20 +74,12 @@ def _draw_changes(cells: Cells, compared: dict[str, tuple[str, str]], title: str
     measures = {"accuracy, change in points": ("accuracy", 100), "held-out loss, change in nats": ("masked_lm", 1)}
     panels = {
         heading: {
-            label: [
-                scale * (a - b)
-                for a, b in zip(_values(cells, variant, measure), _values(cells, baseline, measure), strict=True)
-            ]
+            label: [scale * change for change in differences(cells, measure, variant, baseline)]
             for label, (variant, baseline) in compared.items()
         }
         for heading, (measure, scale) in measures.items()
     }
     return plots.ablation(panels, title)
-
-
-def _values(cells: Cells, variant: str, measure: str) -> Sequence[float]:
-    """The measure of each seed."""
-    return [seed[measure] for seed in cells[variant]]
 
 
 # File -> the claims whose records it needs, and the function that draws it.

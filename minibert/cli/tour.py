@@ -22,11 +22,11 @@ from minibert.claims import Result
 from minibert.errors import MinibertError
 from minibert.experiments.halving import halve
 from minibert.experiments.similarity import agreement, embed, nearest
+from minibert.experiments.statistics import share_kept
 from minibert.lessons.explorer import READABLE, look
 from minibert.timing import progress_bar
 from minibert.tokenizers import Tokenizer
 from minibert.training.data import Review, Reviews, load_reviews
-from minibert.training.recipes import retention
 
 # The models in the picture of sizes, and the names that people use for them.
 NAMES = {
@@ -254,11 +254,11 @@ def show_distillation(tok: Tokenizer, reviews: Reviews, seed: int) -> None:
         share = found.right.double().mean().item()
         print(f"  {name:<30} {found.parameters / 1e6:4.1f}M  {share:6.1%}  {'█' * round(30 * share)}")
         right.append(found.right)
-    kept = retention(right[-1], right[0], seed)
+    kept = share_kept(right[-1], right[0])
     print()
     say(
-        f"So it keeps {kept['retention']:.1%} of what its teacher gets right, with half of the layers; other samples "
-        f"of {len(tested)} test sentences would give between {kept['low']:.0%} and {kept['high']:.0%}. `minibert "
+        f"So it keeps {kept.mean:.1%} of what its teacher gets right, with half of the layers; other samples "
+        f"of {len(tested)} test sentences would give between {kept.low:.0%} and {kept.high:.0%}. `minibert "
         "claims D3` shows this with several seeds, and what the start and the distilling each contribute."
     )
 

@@ -330,6 +330,7 @@ def run_distill(args: Namespace) -> None:
 def run_finetune(args: Namespace) -> None:
     """Train a model to tell positive from negative texts; where it has a teacher, train that too and compare them."""
     from minibert.cli.runs import teacher_of
+    from minibert.experiments import statistics
     from minibert.training import recipes
 
     args = with_defaults(args)
@@ -361,11 +362,14 @@ def run_finetune(args: Namespace) -> None:
         args.model, examples, validation, tokenizer, settings, run.folder, run.device, teacher if args.distill else None
     )
     right["model"] = recipes.right_answers(model, test, tokenizer.pad_id)
-    record["accuracy"] = recipes.interval(right["model"])
+    record["accuracy"] = statistics.share_right(right["model"]).named("accuracy")
     if teacher is not None:
-        record |= {"teacher": teacher_source, "teacher_accuracy": recipes.interval(right["teacher"])}
+        record |= {
+            "teacher": teacher_source,
+            "teacher_accuracy": statistics.share_right(right["teacher"]).named("accuracy"),
+        }
         if right["teacher"].any():
-            record["retention"] = recipes.retention(right["model"], right["teacher"], args.seed)
+            record["retention"] = statistics.share_kept(right["model"], right["teacher"]).named("retention")
     show(run.finish(model, tokenizer, record))
 
 

@@ -1,6 +1,6 @@
 """A distillation in about a minute: a student of half the layers learns from its fine-tuned teacher.
 
-The claim D3 does the same with more texts and several seeds (see grids.py).
+The claim D3 does the same with more texts and several seeds (see retention.py).
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from minibert.encoder import Backbone
-from minibert.experiments.grids import MeanPooled, Size, as_examples
+from minibert.experiments.finetuning import as_examples
+from minibert.experiments.grid import Size
+from minibert.experiments.retention import MeanPooled
 from minibert.factory import count_parameters
 from minibert.tokenizers.base import Tokenizer
 from minibert.training.data import Review

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from minibert.checkpoints import from_pretrained, save_pretrained
-from minibert.cli.training import chosen_layers, make_student
 from minibert.experiments.grid import Cell, Experiment, Size
 from minibert.experiments.pretraining import by_frequency, fine_tuned, masked_words, own_tokenizer, pretrain, small
 from minibert.factory import build
 from minibert.files import read_json, write_json
 from minibert.heads import WithHead
+from minibert.training.distillation import chosen_layers, make_student
 from minibert.training.tasks import Distillation, held_out_losses
 
 # The variants, as the records name them.

@@ -15,13 +15,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from minibert.checkpoints import from_pretrained
-from minibert.cli.training import chosen_layers, make_student
 from minibert.encoder import Backbone, Output, initialise
 from minibert.experiments.finetuning import classify
 from minibert.experiments.grid import Cell, Experiment, Size
 from minibert.factory import count_parameters
 from minibert.files import read_json, write_files
 from minibert.tokenizers import load_tokenizer
+from minibert.training.distillation import chosen_layers, make_student
 
 
 class MeanPooled(nn.Module):

@@ -6,7 +6,6 @@ the same steps. The commands that call these functions are in cli/training.py.
 
 from __future__ import annotations
 
-import math
 import random
 import warnings
 from collections.abc import Sequence
@@ -240,28 +239,3 @@ def right_answers(model: nn.Module, examples: Sequence[Example], pad_id: int) ->
     """For each example, whether its best class is the true one: (len(examples),) booleans."""
     truth = torch.tensor([example.label for example in examples])
     return predict(model, examples, pad_id).argmax(dim=-1) == truth
-
-
-def interval(right: Tensor) -> dict[str, float]:
-    """The share of right answers ("accuracy") and its 95% interval ("low", "high").
-
-    right: (texts,) booleans. Source: Wilson 1927, "Probable inference, the law of succession, and statistical
-    inference".
-    """
-    n, share, z = len(right), float(right.double().mean()), 1.959964
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return {"accuracy": share, "low": centre - half, "high": centre + half}
-
-
-def retention(student: Tensor, teacher: Tensor, seed: int, draws: int = 2000) -> dict[str, float]:
-    """The student's accuracy divided by the teacher's ("retention") and its 95% interval ("low", "high").
-
-    student, teacher: (texts,) booleans, right or wrong, of the same texts. The interval comes from drawing the texts
-    again with replacement, the same ones for both. Source: Efron 1979, "Bootstrap methods" (the percentile interval).
-    """
-    generator = torch.Generator().manual_seed(seed)
-    texts = torch.randint(len(student), (draws, len(student)), generator=generator)
-    ratios = student.double()[texts].mean(1) / teacher.double()[texts].mean(1)
-    low, high = ratios[ratios.isfinite()].quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
-    return {"retention": float(student.double().mean() / teacher.double().mean()), "low": low, "high": high}
