@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 import minibert
-from minibert.classroom.worker import Built, Call, Other, Outcome, make_call, pack, unpack
 from minibert.errors import MinibertError
 from minibert.exercises import catalogue, check as checking, engine, progress, swap
+from minibert.exercises.calls import Built, Call, Other, Outcome, make_call, pack, unpack
 from minibert.exercises.catalogue import exercises
 from minibert.exercises.engine import Exercise, diagnose, distance, evaluate, outcomes, probes_of, turned
 

@@ -13,9 +13,9 @@ import pytest
 
 from minibert.claims.tables import fill_markers
 from minibert.classroom import exports as export, handout as classroom
-from minibert.classroom.worker import make_call
 from minibert.cli.main import main
 from minibert.exercises import progress
+from minibert.exercises.calls import make_call
 from minibert.exercises.catalogue import exercises
 from minibert.exercises.engine import evaluate
 from minibert.lessons.building import folder, lessons, readme_block

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from minibert.classroom import grading, isolation, submissions
-from minibert.classroom.worker import pack
 from minibert.cli.main import main
 from minibert.errors import MinibertError
+from minibert.exercises.calls import pack
 from minibert.exercises.catalogue import exercises
 from minibert.exercises.engine import probes_of
 
@@ -171,6 +171,29 @@ def test_a_class_is_marked(tmp_path, capsys):
     assert gradescope["tests"][0]["status"] == "failed"
     assert gradescope["tests"][0]["tags"] == ["unscaled"]
     assert "5 marked" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_an_answer_can_import_nothing_of_minibert(tmp_path):
+    """Not even the file that makes the calls, which is loaded under its usual name."""
+    source = """
+import sys
+LOADED = [1 / 0 for name in sys.modules if name.startswith("mini" + "bert.")]
+def attention(q, k, v, mask=None):
+    import minibert.exercises.calls
+    return v
+"""
+    found = grading.mark(written(tmp_path, "answer.py", source), ["attention"], QUICK, 5, with_swap=False)
+    assert found.problems == ["uses the library: minibert.exercises.calls"]  # no division by zero: none is loaded
+    assert found.marks[0].status == "reference" or "not a package" in found.marks[0].text
+    assert found.score == 0
+
+
+def test_hidden_folders_hold_no_submissions_but_may_hold_them_all(tmp_path):
+    folder = tmp_path / ".courses" / "class"
+    ada = written(folder, "ada.py", RIGHT)
+    written(folder, ".ipynb_checkpoints/ada.py", RIGHT)
+    assert grading.files_in(folder) == [ada]
 
 
 def test_an_empty_folder_is_one_sentence(tmp_path, capsys):

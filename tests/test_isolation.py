@@ -71,6 +71,14 @@ def test_what_is_printed_is_kept_apart_and_cut(worker):
         assert len(box.output) == 1024
 
 
+def test_modules_are_loaded_before_the_worker_by_their_names(tmp_path):
+    (tmp_path / "helper.py").write_text("VALUE = 3")
+    (tmp_path / "worker.py").write_text("from some.package import VALUE\n" + WORKER)
+    with Box(tmp_path / "worker.py", modules={"some.package": tmp_path / "helper.py"}) as box:
+        assert run(box, "import sys\nanswer = sys.modules['some.package'].VALUE") == 3
+        assert "ModuleNotFoundError" in run(box, "import some.other")
+
+
 def test_the_folder_is_its_own_and_gone_afterwards(worker):
     with Box(worker) as box:
         folder = Path(run(box, "import os\nopen('a', 'w').write('x')\nanswer = os.getcwd()"))
@@ -147,7 +155,7 @@ def test_messages_without_end_do_not_fill_this_process(box):
     run(box, code + "threading.Thread(target=f, daemon=True).start()\nanswer = 1")
     time.sleep(0.5)
     assert box.arrived.qsize() == 1
-    with pytest.raises(Stopped, match="nobody had asked"):
+    with pytest.raises(Stopped, match="nobody had asked for it"):
         run(box, "answer = 1", seconds=5)
 
 

@@ -1,8 +1,8 @@
-"""Marking a class: each file in a process of its own, the marks decided here.
+"""Marking a class: each file runs in a process of its own, and the marks are decided here.
 
-A file's definitions run where isolation.py keeps them in; only arrays and texts come back, and they are compared on
-this side, on probes that nobody has seen (the catalogue's, with other numbers). Points, report and Gradescope's
-results.json are made here and nowhere else, so that nothing an answer prints or writes can change them.
+The definitions of a file run in the box of isolation.py. Only arrays and texts come back, and they are compared on
+this side, with hidden probes (the catalogue's, with other numbers). Points, report and Gradescope's results.json are
+made here and nowhere else, so that nothing that an answer prints or writes can change them.
 """
 
 from __future__ import annotations
@@ -26,22 +26,23 @@ from torch import Tensor
 
 from minibert.classroom import isolation, worker
 from minibert.classroom.submissions import Submission, read
-from minibert.classroom.worker import Built, Call, Outcome, Problem, pack, unpack
 from minibert.errors import MinibertError
-from minibert.exercises import swap
+from minibert.exercises import calls, swap
+from minibert.exercises.calls import Built, Call, Failed, Outcome, Problem, pack, unpack
 from minibert.exercises.catalogue import exercises
 from minibert.exercises.engine import Exercise, Probe, evaluate
 from minibert.files import write_file
 from minibert.timing import Progress
 
 WORKER = Path(worker.__file__)
+MODULES = {calls.__name__: Path(calls.__file__)}  # what the worker imports of minibert
 CALL_SECONDS = 5.0  # for one call; a right answer takes milliseconds
-RESTARTS = 20  # of the process, where an answer has brought it down; the exercises after it still get their chance
+RESTARTS = 20  # of the process after an answer has ended it, so that the exercises after it are still marked
 
 
 @dataclass
 class Mark:
-    """One exercise of one submission. status: as in Result, or "missing" where the file does not define it."""
+    """One exercise of one submission. status: as in Result, or "missing" if the file does not define the function."""
 
     exercise: str
     status: str
@@ -53,7 +54,7 @@ class Mark:
 
 @dataclass
 class Marked:
-    """A submission's marks. problems: what is to be said of the file as a whole."""
+    """The marks of a submission. problems: remarks about the file as a whole. protections: which ones were on."""
 
     name: str
     marks: list[Mark]
@@ -75,13 +76,13 @@ class Marked:
 
 @cache
 def hidden(name: str, seed: int) -> Exercise:
-    """The exercise with the same probes on other numbers, which cannot be known before."""
+    """The exercise with other numbers in its probes, which depend on the seed."""
     exercise = exercises()[name]
     return replace(exercise, probes=lambda: [varied(probe, seed + n) for n, probe in enumerate(exercise.probes())])
 
 
 def varied(probe: Probe, seed: int) -> Probe:
-    """The probe with its numbers moved a little, and its generators on another seed; masks and ids stay."""
+    """The probe with slightly changed numbers and other seeds in its generators; masks and ids stay the same."""
     generator = torch.Generator().manual_seed(seed % 2**63)
 
     def change(value: Any) -> Any:
@@ -106,7 +107,7 @@ def varied(probe: Probe, seed: int) -> Probe:
 
 
 class Learner:
-    """A learner's code in its box, which is started anew when an answer has brought it down."""
+    """A learner's code in its box. The box is started again after an answer has ended it."""
 
     def __init__(self, submission: Submission, limits: isolation.Limits):
         self.submission = submission
@@ -121,14 +122,14 @@ class Learner:
     def start(self) -> None:
         left = self.until - time.monotonic()
         if left <= 0 or self.starts > RESTARTS:
-            raise isolation.Stopped("time", f"the file as a whole took longer than {self.limits.seconds:.0f} s.")
+            raise isolation.Stopped("time", f"the file as a whole took longer than {self.limits.seconds:.0f} s")
         self.starts += 1
-        self.box = isolation.Box(WORKER, limits=replace(self.limits, seconds=left))
+        self.box = isolation.Box(WORKER, limits=replace(self.limits, seconds=left), modules=MODULES)
         answer = unpack(self.box.ask(pack(("define", self.submission.statements))))
         _, self.defined, self.problems, self.protections = answer
 
     def call(self, name: str, call: Call) -> Outcome:
-        """Call one of the learner's functions. Whatever goes wrong on the other side becomes a Problem."""
+        """Call one of the learner's functions. Everything that goes wrong in the box becomes a Problem."""
         try:
             if self.box is None:
                 self.start()
@@ -141,7 +142,7 @@ class Learner:
             return Outcome(problem=Problem("Stopped", str(stopped)))
         except ValueError as error:
             self.close()
-            return Outcome(problem=Problem("Stopped", f"what came back could not be read ({error})"))
+            return Outcome(problem=Problem("Stopped", f"its result could not be read ({error})"))
 
     def close(self) -> None:
         if self.box is not None:
@@ -150,7 +151,7 @@ class Learner:
 
 
 def checked(outcome: Outcome) -> Outcome:
-    """The outcome, if its parts are what they should be. Raises ValueError otherwise: the other side is not trusted."""
+    """The outcome, if its parts have the right types. Raises ValueError otherwise: the box is not trusted."""
     sound = (
         isinstance(outcome.grads, (tuple, list))
         and all(grad is None or isinstance(grad, Tensor) for grad in outcome.grads)
@@ -160,12 +161,12 @@ def checked(outcome: Outcome) -> Outcome:
         and (outcome.problem is None or isinstance(outcome.problem, Problem))
     )
     if not sound:
-        raise ValueError("an outcome that lies about itself")
+        raise ValueError("an outcome with parts of the wrong type")
     return outcome
 
 
 def mark(path: str | Path, names: Sequence[str], limits: isolation.Limits, seed: int, with_swap: bool = True) -> Marked:
-    """Mark one file. names: of the exercises that count. seed: of the hidden probes. Never raises for what is in it."""
+    """Mark one file. names: of the exercises that count. seed: of the hidden probes. Never raises for its content."""
     path = Path(path)
     torch.set_num_threads(1)
     began = time.monotonic()
@@ -181,7 +182,7 @@ def mark(path: str | Path, names: Sequence[str], limits: isolation.Limits, seed:
     problems = [*submission.problems]
     problems += [f"line {p.line}: {p.type}: {p.message}" for p in learner.problems]
     if submission.borrowed:
-        problems.append(f"reaches for the library: {', '.join(sorted(submission.borrowed))}")
+        problems.append(f"uses the library: {', '.join(sorted(submission.borrowed))}")
     return Marked(path.name, marks, time.monotonic() - began, problems, learner.protections)
 
 
@@ -199,26 +200,27 @@ def _mark_one(learner: Learner, exercise: Exercise, with_swap: bool) -> Mark:
         return outcome
 
     def in_model() -> str | None:
-        return swap.trial(exercise, lambda *args, **kwargs: _answer(learner.call(name, Call(args, kwargs)))).trouble
+        return swap.trial(exercise, lambda *args, **kwargs: _returned(learner.call(name, Call(args, kwargs)))).trouble
 
     result = evaluate(exercise, ask, in_model if with_swap and exercise.swap else None)
     borrowed = sorted(learner.submission.borrowed)
     took = next((p for p in reached if p.type in ("UsesReference", "NameError", "KeyError")), None)
     if not result.passed and borrowed and took is not None:
-        text = f"This calls the library's own code ({', '.join(borrowed)}): the exercise is to write it yourself."
+        text = f"This uses the library's own code ({', '.join(borrowed)}): the exercise is to write it yourself."
         return Mark(exercise.name, "reference", 0.0, result.max_score, text)
     text = result.diagnosis or ("" if result.passed else "It does not pass.")
     return Mark(exercise.name, result.status, result.score, result.max_score, text, result.mistakes)
 
 
-def _answer(outcome: Outcome) -> Any:
+def _returned(outcome: Outcome) -> Any:
+    """The output of a call. Raises Failed with its problem."""
     if outcome.problem is not None:
-        raise RuntimeError(f"{outcome.problem.type}: {outcome.problem.message}")
+        raise Failed(outcome.problem)
     return outcome.output
 
 
 def best_of(marked: Sequence[Marked]) -> Marked:
-    """Several files of one student as one: of each exercise the best mark."""
+    """Several files of one student as one: the best mark of each exercise."""
     marks = [max(of_one, key=lambda mark: mark.score) for of_one in zip(*(one.marks for one in marked), strict=True)]
     problems = [f"{one.name}: {problem}" for one in marked for problem in one.problems]
     name = ", ".join(one.name for one in marked)
@@ -227,26 +229,29 @@ def best_of(marked: Sequence[Marked]) -> Marked:
 
 def missing(exercise: Exercise) -> Mark:
     most = sum(exercise.stages.values())
-    return Mark(exercise.name, "missing", 0.0, most, f"No function `{exercise.function}` is defined.")
+    return Mark(exercise.name, "missing", 0.0, most, f"The file defines no function `{exercise.function}`.")
 
 
 # ------------------------------------------------------------------------------------------------- a class
 
 
 def files_in(folder: str | Path) -> list[Path]:
-    """The .py files and notebooks of a folder, or the one file. Raises MinibertError when there are none."""
+    """The .py files and notebooks in a folder, or the single file. Raises MinibertError when there are none."""
     folder = Path(folder)
     if folder.is_file():
         return [folder]
     if not folder.is_dir():
-        raise MinibertError(f"there is no folder {str(folder)!r}: give the one that holds the submissions.")
+        raise MinibertError(f"there is no folder {str(folder)!r}: name the folder with the submissions.")
     found = sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix in (".py", ".ipynb") and path.is_file() and not any(p.startswith(".") for p in path.parts[1:])
+        if path.suffix in (".py", ".ipynb")
+        and path.is_file()
+        # Editors and notebooks keep copies in hidden folders.
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
     if not found:
-        raise MinibertError(f"{folder} holds no .py file and no notebook: one of them makes a submission.")
+        raise MinibertError(f"{folder} holds no .py file and no notebook: name the folder with the submissions.")
     return found
 
 
@@ -260,11 +265,12 @@ def grade(
     with_swap: bool = True,
     progress: Progress | None = None,
 ) -> list[Marked]:
-    """Mark every file of a folder, and write grades.csv, report.md and a results.json for each.
+    """Mark every file in a folder, and write grades.csv, report.md and a results.json for each file into `out`.
 
-    names: the exercises that count, by default all. jobs: files marked at a time. seed: of the hidden probes, by
-    default drawn afresh; report.md tells it, so that marks can be had again. Raises MinibertError for a folder without
-    submissions or an `out` that cannot be written.
+    names: the exercises that count, by default all. jobs: how many files are marked at the same time. seed: of the
+    hidden probes, by default random; report.md names it, so that the marks can be reproduced. with_swap: also run the
+    answers inside a real model. Raises MinibertError for a folder without submissions or an `out` that cannot be
+    written.
     """
     paths = files_in(folder)
     names = list(names or exercises())
@@ -288,7 +294,7 @@ def grade(
 
 
 def table(marked: Iterable[Marked], names: Sequence[str]) -> str:
-    """A CSV: a row a submission, with its points and the score and status of each exercise."""
+    """A CSV with one row for each submission: its points, and the score and status of each exercise."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["submission", "score", "max_score", *(f"{n}{what}" for n in names for what in ("", " status"))])
@@ -299,12 +305,12 @@ def table(marked: Iterable[Marked], names: Sequence[str]) -> str:
 
 
 def _harmless(text: str) -> str:
-    """A name that a spreadsheet does not take for a formula."""
+    """A name that a spreadsheet does not read as a formula."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 def gradescope(marked: Marked) -> str:
-    """The results.json that Gradescope reads, one test an exercise."""
+    """The results.json that Gradescope reads, with one test for each exercise."""
     tests = [
         {
             "name": mark.exercise,
@@ -331,13 +337,13 @@ def gradescope(marked: Marked) -> str:
 
 
 def report(marked: Sequence[Marked], names: Sequence[str], seed: int) -> str:
-    """What a teacher reads: how the class did on each exercise, which mistakes were made how often, and each file."""
+    """The report for the teacher: results by exercise, how often each mistake was made, and each submission."""
     count = len(marked)
     lines = [
         f"# {count} submission{'s' * (count != 1)}",
         "",
         f"Hidden probes: seed {seed} (`--seed {seed}` gives the same marks again).",
-        f"What kept the submissions in: {_protections(marked)}.",
+        f"Protections while the submissions ran: {_protections(marked)}.",
         "",
         "| exercise | passed | failed | not attempted | mean points |",
         "| --- | ---: | ---: | ---: | ---: |",
@@ -351,11 +357,11 @@ def report(marked: Sequence[Marked], names: Sequence[str], seed: int) -> str:
             f"| {name} | {passed} | {count - passed - absent} | {absent} | {mean:.1f} of {marks[0].max_score:g} |"
         )
     counted = Counter((m.exercise, mistake) for one in marked for m in one.marks for mistake in m.mistakes)
-    lines += ["", "## Mistakes, and how many made them", ""]
+    lines += ["", "## Known mistakes, and in how many submissions", ""]
     lines += [
         f"- {times} × **{mistake}** ({exercise}): {_says(exercise, mistake)}"
         for (exercise, mistake), times in counted.most_common()
-    ] or ["None that is known."]
+    ] or ["None was recognised."]
     lines += ["", "## Each submission", ""]
     for one in marked:
         lines += [f"### {one.name}: {one.score:g} of {one.max_score:g} points, {one.seconds:.1f} s", ""]
@@ -370,7 +376,7 @@ def report(marked: Sequence[Marked], names: Sequence[str], seed: int) -> str:
 
 
 def _protections(marked: Sequence[Marked]) -> str:
-    """Which protections were on in every process, and which were not."""
+    """Which protections were on in all processes, and which were not."""
     all_of_them = [one.protections for one in marked if one.protections]
     names = dict.fromkeys(name for one in all_of_them for name in one)
     said = [f"{name} {'yes' if all(one.get(name) for one in all_of_them) else 'NO'}" for name in names]

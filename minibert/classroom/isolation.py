@@ -1,30 +1,32 @@
-"""A process of its own for code that nobody has read, with limits, and a way to talk to it in bytes.
+"""A separate process with limits for code that nobody has read; messages to and from it are bytes.
 
-This file stands alone, for it is both ends: `Box` here starts the process, and the process runs this file, shuts itself
-in (`shut_in`) and then serves `worker.py`. What keeps the code in, and what does not:
+This file imports nothing of minibert, because it is used at both ends: `Box` starts the process, and the process runs
+this file, gives up its rights (`shut_in`) and then serves the worker (`worker.py` when submissions are graded). What
+the code can do, and what it cannot:
 
 Linux (5.13 or newer, x86-64 or 64-bit Arm)
-    Files: Landlock lets it read Python's library and the installed packages except minibert, and write only its own
-    scratch folder, in which it makes files and nothing else. Network, new processes, signals, and calls that reach
-    other processes or change the machine: refused by a seccomp filter. As root it loses every capability first.
-    Memory (the address space, shared memory with it), processor time, file size: resource limits. Time, the size of
-    its folder and the number of its threads: the parent looks, ten times a second for the last two, and kills it.
-    Not covered: it may read the installed packages, system libraries and its own memory; it can ask of any path
-    whether it exists, how large it is and of what time; older kernels (before 6.2) let it cut files short that it
-    could write; between two looks it can overshoot; a bug in the kernel; what is learned from timing.
-Linux without Landlock (older kernels, some containers) or on other processors
-    Without Landlock the seccomp filter still refuses network, processes and signals, but it can read what you can
-    read and write what you can write. On other processors it is the other way round.
-macOS, other Unix systems
-    Resource limits and the parent's clock only. It can read and write what you can (it starts in its scratch folder),
-    and use the network. macOS does not enforce the limit on memory. Where new processes are not refused, one that
-    leaves the process group outlives it.
+    Files: with Landlock it can read Python's library, the installed packages except minibert, and the worker's own
+    files, and it can write only to its scratch folder, where it can create files but no folders, links or pipes.
+    A seccomp filter refuses the network, new processes, signals, and system calls that reach other processes or change
+    the machine. As root it loses all capabilities first. Resource limits hold for memory (the address space, with
+    shared memory), processor time and file size. The parent watches the time, and ten times a second the size of the
+    folder and the number of threads, and kills the process when it exceeds one of them.
+    Not covered: it can read the installed packages, system libraries and its own memory. It can find out for any path
+    whether it exists, its size and its date. On kernels before 6.2 it can truncate files that you could write to.
+    Between two checks it can exceed the limits for a moment. Bugs of the kernel, and conclusions drawn from timing.
+Linux without Landlock (older kernels, some containers), or on other processors
+    Without Landlock the seccomp filter still refuses the network, processes and signals, but the code can read and
+    write every file that you can. On other processors it is the reverse: Landlock works, and the filter does not.
+macOS and other Unix systems
+    Only the resource limits and the parent's clock. The code can read and write every file that you can (it starts in
+    its scratch folder) and use the network. macOS does not enforce the limit on memory. Where new processes are
+    not refused, one that leaves the process group outlives it.
 Windows
-    The parent's clock only.
-Everywhere: what it says about itself may be a lie, so the marks are decided elsewhere, from the values it sends. And
-for a class of strangers, run the marking in a container or a virtual machine besides, as Gradescope does.
+    Only the parent's clock.
+Everywhere: the code can lie about itself, so the marks are decided outside, from the values that it returns. To mark
+the files of strangers, also run the marking in a container or a virtual machine, as Gradescope does.
 
-The worker is told which of these are on, and `minibert grade` writes it into its report.
+The worker is told which protections are on, and `minibert grade` writes them into its report.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ import sysconfig
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -55,8 +57,9 @@ LENGTH = struct.Struct("<Q")
 
 @dataclass(frozen=True)
 class Limits:
-    """seconds: the whole life of the process. memory_mb: beyond what torch itself takes. file_mb: one file; folder_mb:
-    all that it keeps in its folder. output_kb: kept of what it prints. frame_mb: the largest message accepted from it.
+    """seconds: the lifetime of the process. memory_mb: more than what torch itself needs. file_mb: for one file;
+    folder_mb: for all files in its folder. output_kb: how much of its printed output is kept. frame_mb: the largest
+    message that is accepted from it.
     """
 
     seconds: float = 60.0
@@ -70,7 +73,7 @@ class Limits:
 
 
 class Stopped(Exception):
-    """The process is no more. reason: "time", "cpu", "ended" (it ended or was ended by a limit) or "protocol"."""
+    """The process has ended. reason: "time", "cpu", "ended" (by itself or by a limit) or "protocol"."""
 
     def __init__(self, reason: str, message: str):
         super().__init__(message)
@@ -81,9 +84,19 @@ class Stopped(Exception):
 
 
 class Box:
-    """A process in which a worker serves; use it in a `with` block, or call `close`."""
+    """A process in which a worker serves; use it in a `with` block, or call `close`.
 
-    def __init__(self, worker: Path, limits: Limits = Limits(), python: str = sys.executable):
+    worker: a file with a function `serve(receive, send, protections)`. modules: files that are loaded before it, in
+    this order, by the names under which the worker imports them.
+    """
+
+    def __init__(
+        self,
+        worker: Path,
+        limits: Limits = Limits(),
+        python: str = sys.executable,
+        modules: Mapping[str, Path] | None = None,
+    ):
         self.limits = limits
         self.until = time.monotonic() + limits.seconds
         self.scratch = Path(tempfile.mkdtemp(prefix="minibert-box-"))
@@ -91,15 +104,16 @@ class Box:
         self.arrived: queue.Queue[bytes | Stopped] = queue.Queue()
         self.asked = False
         self.closed = threading.Event()
-        options = {"worker": str(worker), "scratch": str(self.scratch), "limits": asdict(limits), "parent": os.getpid()}
-        # Isolated mode leaves out the user's own packages, where torch may lie.
+        options = {"scratch": str(self.scratch), "limits": asdict(limits), "parent": os.getpid()}
+        options["modules"] = {name: str(path) for name, path in {**(modules or {}), "worker": worker}.items()}
+        # Isolated mode leaves out the user's own packages, and torch may be one of them.
         options["packages"] = [folder for folder in sys.path if _holds_packages(folder)]
         self.process = subprocess.Popen(
             [python, "-I", "-B", __file__, json.dumps(options)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            bufsize=0,  # so that no lock of a buffer is held where a thread waits, and closing never waits for it
+            bufsize=0,  # a buffer has a lock, which a waiting thread would hold, and closing would wait for it
             cwd=self.scratch,
             env=_environment(self.scratch),
             start_new_session=True,
@@ -117,14 +131,14 @@ class Box:
 
     @property
     def output(self) -> str:
-        """What it has printed, as much as is kept."""
+        """The part of its printed output that is kept."""
         return self.printed.decode(errors="replace")
 
     def ask(self, message: bytes, seconds: float | None = None) -> bytes:
-        """Send a message and wait for the one that answers it. Raises Stopped, and then the process is gone."""
+        """Send a message and wait for its answer. Raises Stopped when the process has ended or has been killed."""
         allowed = max(0.01, min(self.until - time.monotonic(), self.limits.seconds if seconds is None else seconds))
         self.asked = True
-        # In a thread, for a process that does not read would hold up the writer.
+        # In a thread, because a process that does not read would block the writer.
         threading.Thread(target=self._write, args=(message,), daemon=True).start()
         try:
             answer = self.arrived.get(timeout=allowed)
@@ -139,8 +153,8 @@ class Box:
         raise Stopped(reason, message)
 
     def close(self) -> None:
-        """Kill whatever is left of it and remove its folder. A second call does nothing."""
-        if self.closed.is_set():  # its number may be another process's by now
+        """Kill the process and its group, and remove its folder. A second call does nothing."""
+        if self.closed.is_set():  # its number may belong to another process now
             return
         self.closed.set()
         if hasattr(os, "killpg"):
@@ -149,7 +163,7 @@ class Box:
         with contextlib.suppress(ProcessLookupError):
             self.process.kill()
         self.process.wait()
-        until = time.monotonic() + 1  # longer only where a process of its own that got away holds the pipes
+        until = time.monotonic() + 1  # it takes longer only if a process that escaped still holds the pipes
         for thread in self.threads:
             thread.join(max(0, until - time.monotonic()))
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
@@ -159,13 +173,13 @@ class Box:
 
     def _write(self, message: bytes) -> None:
         left = memoryview(LENGTH.pack(len(message)) + message)
-        with contextlib.suppress(OSError, ValueError):  # it is gone, which the reader tells
+        with contextlib.suppress(OSError, ValueError):  # the process has ended; the reader reports it
             while left:
                 left = left[self.process.stdin.write(left) :]
 
     def _read_messages(self) -> None:
-        """Hand over one message for each that was asked for. One more, and there is no more reading: unasked messages
-        without end would fill this process's memory."""
+        """Hand over one message for each request. Reading stops at a message without a request, because a stream of
+        them would fill this process's memory."""
         try:
             largest = self.limits.frame_mb * 2**20
             while (message := read_message(self.process.stdout, largest, lambda: self.asked)) is not None:
@@ -173,13 +187,13 @@ class Box:
                 self.arrived.put(message)
             self.arrived.put(self._how_it_ended())
         except (OSError, ValueError) as error:
-            self.arrived.put(Stopped("protocol", f"it sent no proper message ({error})"))
+            self.arrived.put(Stopped("protocol", f"it sent a broken message ({error})"))
 
     def _watch(self) -> None:
-        """End it when it goes beyond what no resource limit of the system counts."""
+        """Kill the process when it exceeds a limit that the system does not enforce by itself."""
         while not self.closed.wait(0.1):
             if (threads := _threads(self.process.pid)) > self.limits.threads:
-                beyond = f"it ran {threads} threads, and {self.limits.threads} are allowed"
+                beyond = f"it ran {threads} threads, but {self.limits.threads} are allowed"
             elif _size(self.scratch) > self.limits.folder_mb * 2**20:
                 beyond = f"it wrote more than {self.limits.folder_mb} MB of files"
             else:
@@ -197,36 +211,36 @@ class Box:
             if name == "SIGXCPU":
                 return Stopped("cpu", f"it used more than {self.limits.cpu_seconds} s of processor time")
             if name == "SIGKILL":
-                return Stopped("ended", "the system ended it: it used more processor time or memory than it may")
+                return Stopped("ended", "the system killed it: it used more processor time or memory than is allowed")
             return Stopped("ended", f"the process was ended by {name}")
         return Stopped("ended", f"the process ended by itself (status {code})")
 
     def _read_output(self) -> None:
         with contextlib.suppress(OSError, ValueError):
-            while data := self.process.stderr.read(2**16):  # what is too much is read all the same, and dropped
+            while data := self.process.stderr.read(2**16):  # all of it, so that printing never blocks the process
                 self.printed += data[: max(0, self.limits.output_kb * 1024 - len(self.printed))]
 
 
 def read_message(stream: BinaryIO, largest: int, expected: Callable[[], bool] = lambda: True) -> bytes | None:
-    """The next message, or None at the end. Raises ValueError for one that is cut short, too long or not expected."""
+    """The next message, or None at the end. Raises ValueError for one that is incomplete, too long or not expected."""
     head = _read(stream, LENGTH.size)
     if not head:
         return None
     if not expected():
-        raise ValueError("one that nobody had asked for")
+        raise ValueError("nobody had asked for it")
     if len(head) < LENGTH.size:
-        raise ValueError("half a length")
+        raise ValueError("its length is incomplete")
     (size,) = LENGTH.unpack(head)
     if size > largest:
-        raise ValueError(f"{size} bytes, where {largest} is the most")
+        raise ValueError(f"it has {size} bytes, but {largest} are allowed")
     message = _read(stream, size)
     if len(message) < size:
-        raise ValueError("half a message")
+        raise ValueError("it is incomplete")
     return message
 
 
 def _read(stream: BinaryIO, size: int) -> bytes:
-    """So many bytes, or fewer at the end; memory is taken for what has come, not for what was announced."""
+    """`size` bytes, or fewer at the end. Memory is used for the bytes that arrive, not for the announced size."""
     parts = bytearray()
     while len(parts) < size and (part := stream.read(min(size - len(parts), 2**20))):
         parts += part
@@ -234,7 +248,7 @@ def _read(stream: BinaryIO, size: int) -> bytes:
 
 
 def _threads(process: int) -> int:
-    """How many threads a process has; 0 where there is no telling."""
+    """The number of threads of a process; 0 if it is not known."""
     try:
         return int(Path(f"/proc/{process}/status").read_text(encoding="ascii").split("Threads:")[1].split()[0])
     except (OSError, IndexError, UnicodeDecodeError):
@@ -242,16 +256,16 @@ def _threads(process: int) -> int:
 
 
 def _size(folder: Path) -> int:
-    """The bytes that the files of a folder take, 4 kB at least for each; 0 where there is no telling."""
+    """The total size in bytes of the files in a folder, at least 4 kB each; 0 if it is not known."""
     try:
         with os.scandir(folder) as entries:
             return sum(max(4096, entry.stat(follow_symlinks=False).st_size) for entry in entries)
-    except OSError:  # one was removed meanwhile, or all
+    except OSError:  # a file, or the folder, was removed meanwhile
         return 0
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder, and the folders in it that were closed to their owner."""
+    """Remove a folder, including folders in it that even their owner may not open."""
     for path, names, _ in os.walk(folder):
         for inner in (Path(path, name) for name in names):
             if not inner.is_symlink():
@@ -265,12 +279,12 @@ def _holds_packages(folder: str) -> bool:
 
 
 def _environment(scratch: Path) -> dict[str, str]:
-    """Nothing of the parent's but what Python needs; one thread for whatever computes."""
+    """Of the parent's environment only what Python needs, and one thread for every library that computes."""
     kept = {name: os.environ[name] for name in ("SYSTEMROOT", "LD_LIBRARY_PATH", "LANG") if name in os.environ}
     one_thread = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS", "NUMEXPR")}
-    # One arena: others would set aside address space, which is limited. And no graphics card.
+    # One arena, because more would reserve address space, which is limited. And no GPU.
     fixed = {"MALLOC_ARENA_MAX": "1", "CUDA_VISIBLE_DEVICES": "", "PATH": os.defpath}
-    # The last is torch's, whose optimizers would make a folder, and the process makes none.
+    # The last name is torch's: its optimizers would create a folder, which the process is not allowed to do.
     folders = dict.fromkeys(("HOME", "TMPDIR", "TEMP", "TMP", "TORCHINDUCTOR_CACHE_DIR"), str(scratch))
     return {**kept, **one_thread, **fixed, **folders}
 
@@ -279,22 +293,25 @@ def _environment(scratch: Path) -> dict[str, str]:
 
 
 def main(options: str) -> None:
-    """Serve the worker, shut in. Messages come on what was stdin and leave on what was stdout."""
+    """Give up this process's rights and serve the worker. Messages arrive on its stdin and leave on its stdout."""
     asked = json.loads(options)
     limits, scratch = Limits(**asked["limits"]), Path(asked["scratch"])
     receiving, sending = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(2, 1)  # what is printed goes the way of the errors
-    worker_source = Path(asked["worker"]).read_text(encoding="utf-8")
+    os.dup2(2, 1)  # what is printed goes to stderr
+    paths = {name: Path(path) for name, path in asked["modules"].items()}
+    # Read now: the folders of minibert, in which they lie, cannot be opened later.
+    sources = {name: path.read_text(encoding="utf-8") for name, path in paths.items()}
     sys.path += [folder for folder in asked["packages"] if folder not in sys.path]
     if libc is not None:
-        # It dies with the parent, or rather with the thread of it that made the box. The parent may be gone already.
+        # It is killed when the parent's thread that made the box ends. The parent may have ended already.
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != asked["parent"]:
-            sys.exit("the parent is gone")
-        _drop_capabilities()  # before there are other threads, for each has its own
-    protections = {"files": _landlock(scratch, [Path(asked["worker"])])}
-    worker = _module("worker", asked["worker"], worker_source)  # imports torch
+            sys.exit("the parent has ended")
+        _drop_capabilities()  # before there are other threads, because each thread has its own
+    protections = {"files": _landlock(scratch, [*paths.values()])}
+    for name, path in paths.items():  # this imports torch
+        worker = _module(name, str(path), sources[name])
     protections |= shut_in(limits)
 
     def send(message: bytes) -> None:
@@ -314,10 +331,10 @@ def _module(name: str, path: str, source: str) -> Any:
 
 
 def shut_in(limits: Limits) -> dict[str, bool]:
-    """Take from this process what it will not need. Returns what could be taken: a name -> whether it was."""
+    """Give up the rights that the worker does not need. Returns which protections are on: name -> True or False."""
     found = {"limits": _resource_limits(limits)}
     if libc is not None:
-        libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)  # no picture of its memory for a crash reporter
+        libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)  # no copy of its memory for a crash reporter
     calls = _seccomp()
     return found | {"processes": calls, "network": calls}
 
@@ -331,7 +348,7 @@ def _resource_limits(limits: Limits) -> bool:
     if sys.platform == "linux":
         status = Path("/proc/self/status").read_text(encoding="ascii")
         taken = int(status.split("VmSize:")[1].split()[0]) * 1024
-        sizes["AS"] = taken + limits.memory_mb * 2**20  # and not DATA, which leaves out shared memory
+        sizes["AS"] = taken + limits.memory_mb * 2**20  # AS rather than DATA, which does not count shared memory
     else:
         sizes |= {"AS": 64 * limits.memory_mb * 2**20, "NPROC": 0}
     for name, size in sizes.items():
@@ -340,27 +357,27 @@ def _resource_limits(limits: Limits) -> bool:
     return True
 
 
-# The rest is Linux. Numbers are the kernel's (include/uapi/linux/*.h and its system call tables).
+# The rest is for Linux. The numbers are the kernel's (include/uapi/linux/*.h and its system call tables).
 
 libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
 
 
 def _drop_capabilities() -> None:
-    """Root without capabilities owns its files and no more: it cannot mount, raise limits, or set the clock."""
+    """Without capabilities, root only owns its files: it cannot mount, raise limits, or set the clock."""
     header = struct.pack("<Ii", 0x20080522, 0)
     libc.capset(header, bytes(24))
 
 
-# Landlock's rights: read a file or a folder; and all there are, by the version that brought them.
+# Landlock's rights: those used here, and all that exist, by the version that introduced them.
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR, REMOVE_FILE, MAKE_FILE, TRUNCATE = (1 << n for n in (0, 1, 2, 3, 5, 8, 14))
-OWN_FOLDER = WRITE_FILE | READ_FILE | READ_DIR | REMOVE_FILE | MAKE_FILE | TRUNCATE  # no folders, links, pipes in it
+OWN_FOLDER = WRITE_FILE | READ_FILE | READ_DIR | REMOVE_FILE | MAKE_FILE | TRUNCATE  # no folders, links or pipes
 RIGHTS_BY_VERSION = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1, 5: (1 << 16) - 1}
 LANDLOCK_CREATE, LANDLOCK_ADD, LANDLOCK_RESTRICT = 444, 445, 446  # the same on every architecture
 
 
 def _landlock(scratch: Path, readable: Sequence[Path]) -> bool:
-    """From here on this process opens only what it may; see the head of this file."""
+    """Let this process open only what is allowed; see the top of this file. Returns whether Landlock enforces it."""
     if libc is None:
         return False
     version = libc.syscall(LANDLOCK_CREATE, None, 0, 1)
@@ -392,7 +409,7 @@ def _landlock(scratch: Path, readable: Sequence[Path]) -> bool:
 
 
 def _library() -> Iterator[tuple[Path, int]]:
-    """What Python and the packages need to read: all but minibert, wherever it is installed."""
+    """The paths that Python and the packages read, with their rights: all but minibert, wherever it is installed."""
     packages = {Path(folder).resolve() for folder in sys.path if _holds_packages(folder)}
     hidden = {Path(__file__).resolve().parents[1]}
     for folder in packages:
@@ -408,7 +425,7 @@ def _library() -> Iterator[tuple[Path, int]]:
 
 
 def _without(path: Path, hidden: set[Path]) -> Iterator[tuple[Path, int]]:
-    """A path and the right to read it; or, if something hidden lies in it, to list it and to read the rest of it."""
+    """A path with the right to read it; if something hidden lies in it, only to list it, and to read the rest of it."""
     if path in hidden:
         return
     if not any(path in one.parents for one in hidden):
@@ -434,10 +451,10 @@ REFUSED = {
     "setns": (308, 268), "mount": (165, 40), "open_tree": (428, 428), "fsopen": (430, 430),
     "bpf": (321, 280), "perf_event_open": (298, 241), "io_uring_setup": (425, 425), "userfaultfd": (323, 282),
     "syslog": (103, 116), "keyctl": (250, 219), "add_key": (248, 217), "request_key": (249, 218),
-    # Memory that no limit counts, and that may outlive the process.
+    # Memory that no limit counts and that can outlive the process.
     "shmget": (29, 194), "semget": (64, 190), "msgget": (68, 186), "mq_open": (240, 180),
     "memfd_create": (319, 279), "memfd_secret": (447, 447),
-    # Landlock does not watch over owners, modes, times and attributes, nor over who is told of others' file accesses.
+    # Landlock does not cover owners, modes, times and attributes of files, nor notifications about file accesses.
     "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452),
     "chown": (92, None), "fchown": (93, 55), "lchown": (94, None), "fchownat": (260, 54),
     "utime": (132, None), "utimes": (235, None), "futimesat": (261, None), "utimensat": (280, 88),
@@ -448,10 +465,10 @@ REFUSED = {
 }  # fmt: skip
 # Calls that are allowed with some values of one argument: their numbers, which argument, and the values.
 ONLY_WITH = {
-    "prlimit64": (302, 261, 0, (0,)),  # its own limits, for the parent's are reached by the same call
+    "prlimit64": (302, 261, 0, (0,)),  # its own limits only: the same call reaches the parent's
     "prctl": (157, 167, 0, (15, 16, 0x53564D41)),  # names of threads and of memory
-    "fcntl": (72, 25, 1, (*range(8), 1030)),  # not who gets a file's signals
-    "ioctl": (16, 29, 1, (0x5401, 0x802C542A, 0x5413, 0x541B, 0x5451)),  # is it a terminal, how wide; how much is there
+    "fcntl": (72, 25, 1, (*range(8), 1030)),  # not the receiver of a file's signals
+    "ioctl": (16, 29, 1, (0x5401, 0x802C542A, 0x5413, 0x541B, 0x5451)),  # whether a terminal, its width; bytes to read
 }
 ARCHITECTURES = {"x86_64": (0, 0xC000003E, 56, 317), "aarch64": (1, 0xC00000B7, 220, 277)}  # column, id, clone, seccomp
 CLONE3, CLONE_THREAD, X32 = 435, 0x10000, 0x40000000
@@ -459,7 +476,7 @@ ALLOW, REFUSE, ABSENT = 0x7FFF0000, 0x00050000 | 1, 0x00050000 | 38  # the last 
 
 
 def _program(machine: str) -> list[tuple[int, int, int, int]]:
-    """The filter in the kernel's small language: (what, lines to skip if so, lines to skip if not, number)."""
+    """The filter in the kernel's small language: (instruction, lines to skip if true, to skip if false, number)."""
     column, architecture, clone, _ = ARCHITECTURES[machine]
     load, equal, at_least, has, give = 0x20, 0x15, 0x35, 0x45, 0x06
     program = [(load, 0, 0, 4), (equal, 1, 0, architecture), (give, 0, 0, REFUSE)]
@@ -471,14 +488,14 @@ def _program(machine: str) -> list[tuple[int, int, int, int]]:
         program += [(equal, 0, 2 * len(values) + 2, both[column]), (load, 0, 0, 16 + 8 * argument)]
         program += [line for value in values for line in ((equal, 0, 1, value), (give, 0, 0, ALLOW))]
         program += [(give, 0, 0, REFUSE)]
-    # clone3 hides its flags from a filter; told that there is none, the C library takes clone.
+    # A filter cannot see the flags of clone3. If it seems not to exist, the C library uses clone.
     program += [(equal, 0, 1, CLONE3), (give, 0, 0, ABSENT)]
     program += [(equal, 0, 3, clone), (load, 0, 0, 16), (has, 1, 0, CLONE_THREAD), (give, 0, 0, REFUSE)]
     return [*program, (give, 0, 0, ALLOW)]
 
 
 def _seccomp() -> bool:
-    """Refuse the calls above, and clone except for threads, in all threads of this process."""
+    """Refuse the calls above, and clone except for threads, in all threads. Returns whether they are refused."""
     machine = platform.machine()
     if libc is None or machine not in ARCHITECTURES or struct.calcsize("P") != 8:
         return False

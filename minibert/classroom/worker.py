@@ -1,390 +1,52 @@
-"""Makes calls to a learner's function and tells what came of them, as plain values: tensors, numbers, texts, lists.
+"""The other end of the box: defines a learner's functions in a process of their own, and calls them when asked.
 
-This file stands alone: it imports torch and nothing of minibert. In a notebook the checker uses it as a module; when
-submissions are graded it is a process of its own, in which minibert cannot be found, and only the bytes of plain
-values go in and out (no pickle). What is compared with what is decided elsewhere.
+`isolation.py` starts that process and loads two files into it: exercises/calls.py, under its usual name, and this one.
+Nothing else of minibert can be imported there. `define` then removes calls.py from the list of modules too, so that an
+answer finds only a `Stub` under the name minibert.
 """
 
 from __future__ import annotations
 
-import json
 import linecache
-import random
-import struct
 import sys
-import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
-DEEPEST = 12  # lists within lists; more is no answer to anything here
-ANSWER = "<answer>"  # the file name of a learner's code
-
-
-# ------------------------------------------------------------------------------------------------- values
-
-
-@dataclass(frozen=True)
-class Built:
-    """An argument that cannot travel as bytes and is built where the call is made: a name of BUILDERS and its input."""
-
-    name: str
-    arguments: tuple[Any, ...] = ()
-
-
-@dataclass(frozen=True)
-class Other:
-    """What came back and is none of the plain values: its type's name."""
-
-    type: str
-
-
-@dataclass(frozen=True)
-class Call:
-    """A call to make: the arguments, and what to look at besides the answer.
-
-    grads: numbers of the positional arguments whose gradients are wanted (all their floating tensors). first: of two
-    results only the first counts, as for attention, which may return its weights too. reduce: a name of REDUCERS, for
-    answers that are no plain values. again: the positional arguments of further calls, made straight after the first;
-    the output is then the list of all. So it can be seen whether the same seed gives the same, and another one not.
-    """
-
-    args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
-    grads: tuple[int, ...] = ()
-    first: bool = False
-    reduce: str | None = None
-    again: tuple[tuple[Any, ...], ...] = ()
-
-
-@dataclass(frozen=True)
-class Problem:
-    """An exception: its type's name, its message, and the line of the answer that it came from (0: none)."""
-
-    type: str
-    message: str
-    line: int = 0
-    text: str = ""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a call. grads: one for each tensor asked for, None where nothing flowed back.
-
-    changed: numbers of the positional arguments that the call changed in place. aliased: whether a returned tensor
-    shares its memory with an argument.
-    """
-
-    output: Any = None
-    grads: tuple[Tensor | None, ...] = ()
-    changed: tuple[int, ...] = ()
-    aliased: bool = False
-    problem: Problem | None = None
-
-
-def leaves(value: Any) -> Iterator[Tensor]:
-    """The tensors in nested lists, tuples and dicts, in order."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for one in value.values():
-            yield from leaves(one)
-    elif isinstance(value, (list, tuple)):
-        for one in value:
-            yield from leaves(one)
-
-
-def _mapped(value: Any, change: Callable[[Any], Any]) -> Any:
-    """The same nesting with `change` applied to all that is no list, tuple or dict."""
-    if isinstance(value, Mapping):
-        return {name: _mapped(one, change) for name, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_mapped(one, change) for one in value)
-    return change(value)
-
-
-# ------------------------------------------------------------------------------------------- making a call
-
-
-def make_call(function: Callable[..., Any], call: Call) -> Outcome:
-    """Call the function on copies of the arguments; whatever it raises becomes a Problem."""
-
-    def fresh(value: Any) -> Any:
-        if isinstance(value, Tensor):
-            return value.detach().clone()
-        return BUILDERS[value.name](*value.arguments) if isinstance(value, Built) else value
-
-    args = tuple(_mapped(value, fresh) for value in call.args)
-    kwargs = {name: _mapped(value, fresh) for name, value in call.kwargs.items()}
-    wanted = [leaf for number in call.grads for leaf in leaves(args[number]) if leaf.is_floating_point()]
-    for leaf in wanted:
-        leaf.requires_grad_()
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            returned = function(*args, **kwargs)
-            if returned is None:
-                return Outcome()
-            if call.again:
-                returned = [returned, *(function(*_mapped(more, fresh)) for more in call.again)]
-            if call.first and isinstance(returned, (tuple, list)) and len(returned) == 2:
-                returned = returned[0]
-            reduced = REDUCERS[call.reduce](returned) if call.reduce else returned
-        grads = _gradients(returned, wanted) if wanted else ()
-    except RecursionError:
-        return Outcome(problem=Problem("RecursionError", "the function calls itself without end"))
-    except (Exception, SystemExit) as error:
-        return Outcome(problem=problem_of(error))
-    memory = {leaf.untyped_storage().data_ptr() for leaf in leaves(args) if leaf.numel()}
-    changed = tuple(
-        number for number, (before, after) in enumerate(zip(call.args, args, strict=True)) if not _alike(before, after)
-    )
-    aliased = any(leaf.untyped_storage().data_ptr() in memory for leaf in leaves(returned) if leaf.numel())
-    return Outcome(_plain(reduced), tuple(grads), changed, aliased)
-
-
-def _gradients(returned: Any, wanted: Sequence[Tensor]) -> list[Tensor | None]:
-    """The gradients of a weighted sum of all that was returned; each entry has a weight of its own."""
-    total = None
-    for leaf in leaves(returned):
-        if leaf.requires_grad and leaf.is_floating_point():
-            weights = torch.linspace(0.5, 1.5, max(leaf.numel(), 1), dtype=leaf.dtype)[: leaf.numel()]
-            part = (leaf.reshape(-1) * weights).sum()
-            total = part if total is None else total + part
-    if total is None:
-        return [None] * len(wanted)
-    return list(torch.autograd.grad(total, wanted, allow_unused=True))
-
-
-def _alike(before: Any, after: Any) -> bool:
-    """Whether nested plain values are the same still. What was built on the spot is not looked at."""
-    if isinstance(before, Built):
-        return True
-    if isinstance(before, Tensor):
-        return isinstance(after, Tensor) and before.shape == after.shape and torch.equal(before, after.detach())
-    if isinstance(before, Mapping):
-        return list(before) == list(after) and all(_alike(before[name], after[name]) for name in before)
-    if isinstance(before, (list, tuple)):
-        return len(before) == len(after) and all(map(_alike, before, after))
-    return before == after
-
-
-def _plain(value: Any, depth: int = 0) -> Any:
-    """A returned value with everything that cannot travel replaced by Other."""
-    if depth > DEEPEST:
-        return Other("a nesting without end")
-    if type(value) in (Tensor, nn.Parameter):
-        return value.detach().to_dense() if value.layout is not torch.strided else value.detach()
-    if value is None or type(value) in (bool, int, float, str):
-        return value
-    if isinstance(value, float):
-        return float(value)  # numpy's, which is a float to everybody else
-    if isinstance(value, dict):
-        return {str(name): _plain(one, depth + 1) for name, one in value.items()}
-    if isinstance(value, tuple):
-        return tuple(_plain(one, depth + 1) for one in value)
-    if isinstance(value, list):
-        return [_plain(one, depth + 1) for one in value]
-    if isinstance(value, Mapping):
-        return _plain(dict(value), depth)
-    return Other(f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins."))
-
-
-def problem_of(error: BaseException) -> Problem:
-    """An exception with the last line of the learner's own code that it went through."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
-    own = [frame for frame in frames if frame.filename == ANSWER or "ipykernel" in frame.filename] or frames[:1]
-    line, text = (own[-1].lineno or 0, own[-1].line or "") if own else (0, "")
-    return Problem(type(error).__name__, str(error)[:2000], line, text)
-
-
-# ------------------------------------------------------------------- what is built where the call is made
-
-
-class Block(nn.Module):
-    """A small encoder block, or what looks like one from outside: two parts, attention and feed_forward."""
-
-    def __init__(self, width: int):
-        super().__init__()
-        self.attention = nn.Linear(width, width, dtype=torch.float64)
-        self.feed_forward = nn.Linear(width, width, dtype=torch.float64)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + torch.tanh(self.feed_forward(torch.tanh(self.attention(x))))
-
-
-def block_maker(width: int, seed: int) -> Callable[[], Block]:
-    """A function that makes a fresh block each time; the n-th has its own weights, the same in every process."""
-    made = 0
-
-    def make_block() -> Block:
-        nonlocal made
-        made += 1
-        block = Block(width)
-        generator = torch.Generator().manual_seed(1000 * seed + made)
-        with torch.no_grad():
-            for parameter in block.parameters():
-                parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
-        return block
-
-    return make_block
-
-
-class Counted(nn.Module):
-    """A small language model to be counted. tied: the decoder's weight is the word embeddings' own tensor."""
-
-    def __init__(self, vocabulary: int, width: int, tied: bool, layers: int, shared: bool, frozen: bool, buffer: int):
-        super().__init__()
-        self.word = nn.Embedding(vocabulary, width)
-        blocks = [Block(width)] * layers if shared else [Block(width) for _ in range(layers)]
-        self.blocks = nn.ModuleList(blocks)
-        self.norm = nn.LayerNorm(width)
-        self.last_norm = nn.LayerNorm(width)  # of the same numbers, and yet another tensor
-        self.decoder = nn.Linear(width, vocabulary)
-        if tied:
-            self.decoder.weight = self.word.weight
-        if frozen:
-            self.norm.requires_grad_(False)
-        if buffer:
-            self.register_buffer("position_ids", torch.arange(buffer))
-
-
-BUILDERS: dict[str, Callable[..., Any]] = {
-    "generator": lambda seed: torch.Generator().manual_seed(seed),
-    "random": random.Random,
-    "block_maker": block_maker,
-    "counted": Counted,
-}
-
-
-def which_are_shared(blocks: Any) -> dict[str, Any]:
-    """What a stack of blocks is made of: for each step its tensors, numbered as they first appear."""
-    if not isinstance(blocks, (list, tuple, nn.ModuleList, nn.Sequential)):
-        return {"returned": Other(type(blocks).__name__)}
-    stack = list(blocks)
-    seen: dict[int, int] = {}
-    steps = [
-        {name: seen.setdefault(id(parameter), len(seen)) for name, parameter in sorted(block.named_parameters())}
-        if isinstance(block, nn.Module)
-        else Other(type(block).__name__)
-        for block in stack
-    ]
-    found: dict[str, Any] = {"length": len(stack), "tensors": steps}
-    if stack and all(isinstance(block, nn.Module) for block in stack):
-        # Every block in the stack, so that their values are seen as well as their identity.
-        x = torch.linspace(-1, 1, stack[0].attention.in_features, dtype=torch.float64)[None]
-        found["steps"] = torch.cat([block(x) for block in stack])
-    return found
-
-
-REDUCERS: dict[str, Callable[[Any], Any]] = {"sharing": which_are_shared}
-
-
-# ------------------------------------------------------------------------------------- values as bytes
-
-DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in (
-    torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8,
-    torch.uint8, torch.bool,
-)}  # fmt: skip
-RECORDS = {kind.__name__: kind for kind in (Built, Other, Call, Problem, Outcome)}
-
-
-def pack(value: Any) -> bytes:
-    """Plain values, and the records of this file, as bytes. Raises TypeError for anything else."""
-    arrays: list[bytes] = []
-
-    def encode(one: Any) -> Any:
-        if one is None or isinstance(one, (bool, int, str)):
-            return one
-        if isinstance(one, float):
-            return {"float": one.hex()}
-        if isinstance(one, Tensor):
-            flat = one.detach().cpu().contiguous().reshape(-1)
-            name = str(one.dtype).removeprefix("torch.")
-            if name not in DTYPES:
-                raise TypeError(f"a tensor of {one.dtype}")
-            arrays.append(bytes(flat.view(torch.uint8).numpy()) if flat.numel() else b"")
-            return {"tensor": [name, list(one.shape), len(arrays[-1])]}
-        if isinstance(one, Mapping):
-            return {"dict": [[str(name), encode(item)] for name, item in one.items()]}
-        if isinstance(one, (list, tuple)):
-            return {type(one).__name__ if type(one) in (list, tuple) else "tuple": [encode(item) for item in one]}
-        if type(one).__name__ in RECORDS:
-            return {"record": [type(one).__name__, {name: encode(item) for name, item in vars(one).items()}]}
-        raise TypeError(f"a {type(one).__name__} cannot travel")
-
-    header = json.dumps(encode(value)).encode()
-    return struct.pack("<I", len(header)) + header + b"".join(arrays)
-
-
-def unpack(data: bytes) -> Any:
-    """The reverse of `pack`. Raises ValueError for bytes that it did not make."""
-    at = 0
-
-    def decode(one: Any, depth: int = 0) -> Any:
-        nonlocal at
-        if depth > 4 * DEEPEST:
-            raise ValueError("nested too deeply")
-        if not isinstance(one, dict):
-            return one
-        ((kind, content),) = one.items()
-        if kind == "float":
-            return float.fromhex(content)
-        if kind == "tensor":
-            name, shape, size = content
-            numbers = torch.frombuffer(bytearray(data[at : at + size]), dtype=torch.uint8) if size else torch.empty(0)
-            at += size
-            dtype = DTYPES[name]
-            return (numbers.view(dtype) if size else torch.empty(0, dtype=dtype)).reshape(shape)
-        if kind == "dict":
-            return {str(name): decode(item, depth + 1) for name, item in content}
-        if kind in ("list", "tuple"):
-            return {"list": list, "tuple": tuple}[kind](decode(item, depth + 1) for item in content)
-        name, fields = content
-        return RECORDS[name](**{name: decode(item, depth + 1) for name, item in fields.items()})
-
-    try:
-        (size,) = struct.unpack_from("<I", data)
-        at = 4 + size
-        return decode(json.loads(data[4:at]))
-    except (ValueError, KeyError, TypeError, struct.error, RuntimeError, RecursionError, OverflowError) as error:
-        raise ValueError(f"not a message of the worker ({type(error).__name__})") from None
-
-
-# ------------------------------------------------------------------------------------- a learner's code
+from minibert.exercises.calls import ANSWER, Other, Outcome, Problem, make_call, pack, problem_of, unpack
 
 
 class UsesReference(ImportError):
-    """Raised where an answer reaches for minibert's own code."""
+    """Raised where an answer uses minibert's own code."""
 
 
 class Stub(ModuleType):
-    """Stands where minibert would be: checking does nothing, and nothing else is there to be had."""
+    """Takes minibert's place: `check` and `progress` do nothing, and there is nothing else."""
 
     def __getattr__(self, name: str) -> Any:
         if name in ("check", "progress"):
             return lambda *_, **__: None
         if name.startswith("__"):
             raise AttributeError(name)
-        raise UsesReference(f"minibert.{name} is not to be had here: an answer is written, not called.")
+        raise UsesReference(f"minibert.{name} is not available here: write the answer yourself.")
 
 
 class Deny:
-    """Finds nothing of minibert, before anything else can."""
+    """The first finder of modules: it refuses everything in minibert."""
 
     @staticmethod
     def find_spec(name: str, path: Any = None, target: Any = None) -> None:
         if name.startswith("minibert."):
-            raise UsesReference(f"{name} is not to be had here: an answer is written, not called.")
+            raise UsesReference(f"{name} is not available here: write the answer yourself.")
 
 
 def define(statements: Sequence[tuple[str, int]]) -> tuple[dict[str, Any], list[Problem]]:
-    """Run definitions, each a source text and the line that it begins at; returns the names and what went wrong."""
+    """Run definitions, each a source text and the number of its first line; returns the names and what failed."""
     space: dict[str, Any] = {"__name__": "answer"}
+    for name in [name for name in sys.modules if name.startswith("minibert.")]:
+        del sys.modules[name]
     sys.modules["minibert"] = Stub("minibert")
     sys.meta_path.insert(0, Deny())
     problems = []
@@ -401,7 +63,7 @@ def define(statements: Sequence[tuple[str, int]]) -> tuple[dict[str, Any], list[
 
 
 def serve(receive: Callable[[], bytes | None], send: Callable[[bytes], None], protections: Mapping[str, bool]) -> None:
-    """The process's life: definitions come first, then calls, until there are no more.
+    """The life of the process: definitions come first, then calls, until there are no more messages.
 
     A message is ("define", [[source, line], ...]), answered by ("defined", names that can be called, problems,
     protections), or ("call", name, Call), answered by an Outcome.
@@ -417,7 +79,7 @@ def serve(receive: Callable[[], bytes | None], send: Callable[[bytes], None], pr
         elif message[1] in space:
             answer = make_call(space[message[1]], message[2])
         else:
-            answer = Outcome(problem=Problem("NameError", f"{message[1]} is not defined: see what stopped before it"))
+            answer = Outcome(problem=Problem("NameError", f"{message[1]} is not defined: see the error before it"))
         try:
             send(pack(answer))
         except TypeError as error:

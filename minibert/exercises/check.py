@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from minibert.classroom.worker import Call, Outcome, Problem, make_call
 from minibert.errors import MinibertError
+from minibert.exercises.calls import Call, Outcome, Problem, make_call
 from minibert.exercises.catalogue import exercises
 from minibert.exercises.engine import Exercise, Result, evaluate
 

@@ -4,7 +4,7 @@ A reference is a right solution whose keyword knobs each bring back one known mi
 checker turns the knobs, one and then two at a time, until the reference gives what the answer gave: that is the
 mistake, and not a guess. Where none fits, it says where the answer first differs, and along which axis.
 
-A check goes up in stages (see STAGES). The answer is run by `worker.make_call`, here in a notebook or in a process of
+A check goes up in stages (see STAGES). The answer is run by `calls.make_call`, here in a notebook or in a process of
 its own when submissions are graded; everything below sees plain values only, so both have one engine.
 """
 
@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from minibert.classroom.worker import Call, Other, Outcome, make_call
+from minibert.exercises.calls import Call, Other, Outcome, make_call
 
 Ask = Callable[[Call], Outcome]  # makes a call of the answer
 

@@ -23,9 +23,9 @@ from minibert import attention as attention_module
 from minibert.assets import ASSETS, cache_folder
 from minibert.attention import Layout, MultiHeadAttention
 from minibert.checkpoints import from_pretrained
-from minibert.classroom.worker import problem_of
 from minibert.encoder import Backbone
 from minibert.errors import MinibertError
+from minibert.exercises.calls import problem_of
 from minibert.exercises.engine import Exercise
 from minibert.factory import build
 from minibert.layers import FeedForward
@@ -157,7 +157,7 @@ def trial(exercise: Exercise, answer: Function) -> Trial:
         with swap(**{exercise.swap: answer}):
             found = _run(model, tok)
     except Exception as error:
-        problem = problem_of(error)
+        problem = problem_of(error, answer)
         line = f" (line {problem.line}: `{problem.text.strip()}`)" if problem.text else ""
         return Trial(
             f"Inside {name} your {exercise.function} stopped with {problem.type}: {problem.message}{line}.", None

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from minibert.attention import attention
-from minibert.classroom.worker import Call
+from minibert.exercises.calls import Call
 from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
 from minibert.exercises.probes import mask_of, randn
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from minibert.attention import causal_mask
-from minibert.classroom.worker import Call
+from minibert.exercises.calls import Call
 from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
 
 

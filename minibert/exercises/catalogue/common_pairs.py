@@ -11,7 +11,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from minibert.classroom.worker import Built, Call
+from minibert.exercises.calls import Built, Call
 from minibert.exercises.engine import Mistake, Probe
 
 # Twelve documents of 1 to 60 sentences; "3.7" is sentence 7 of document 3.

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from minibert.classroom.worker import Built, Call
+from minibert.exercises.calls import Built, Call
 from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
 from minibert.factory import count_parameters as library_count
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import count
 
-from minibert.classroom.worker import Call
+from minibert.exercises.calls import Call
 from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
 from minibert.tokenizers import WordPiece
 

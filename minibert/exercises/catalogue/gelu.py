@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from minibert import layers
-from minibert.classroom.worker import Call
+from minibert.exercises.calls import Call
 from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
 from minibert.exercises.probes import randn
 

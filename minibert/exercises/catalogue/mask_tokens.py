@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from minibert.classroom.worker import Built, Call
+from minibert.exercises.calls import Built, Call
 from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
 from minibert.exercises.probes import randint
 from minibert.training.objectives import choose_tokens, corrupt

@@ -7,7 +7,7 @@ from einops import rearrange
 from torch import Tensor
 
 from minibert.attention import MultiHeadAttention
-from minibert.classroom.worker import Call
+from minibert.exercises.calls import Call
 from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
 from minibert.exercises.probes import randn
 

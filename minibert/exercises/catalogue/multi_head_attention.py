@@ -11,7 +11,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from minibert.attention import MultiHeadAttention
-from minibert.classroom.worker import Call
+from minibert.exercises.calls import Call
 from minibert.exercises.catalogue import attention, merge_heads, split_heads
 from minibert.exercises.catalogue.common_layers import Weights, linear
 from minibert.exercises.engine import Exercise, Hints, Mistake, Probe

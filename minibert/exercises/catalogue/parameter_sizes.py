@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from minibert.classroom.worker import Call
+from minibert.exercises.calls import Call
 from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
 from minibert.factory import build, count_parameters as library_count
 from minibert.models.albert import AlbertConfig

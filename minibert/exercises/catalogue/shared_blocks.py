@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from torch import nn
 
-from minibert.classroom.worker import Built, Call
+from minibert.exercises.calls import Built, Call
 from minibert.encoder import Encoder
 from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
 

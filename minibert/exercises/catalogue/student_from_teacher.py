@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from minibert.classroom.worker import Call
+from minibert.exercises.calls import Call
 from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
 from minibert.exercises.probes import randn
 from minibert.factory import build

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from minibert.classroom.worker import Call
+from minibert.exercises.calls import Call
 from minibert.exercises.catalogue.cosine_loss import cosine_reference
 from minibert.exercises.catalogue.distillation_loss import soft_reference
 from minibert.exercises.engine import Exercise, Hints, Mistake, Probe

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minibert.classroom.worker import Call
+from minibert.exercises.calls import Call
 from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
 from minibert.tokenizers import WordPiece
 

@@ -1,0 +1,382 @@
+"""Calls a learner's function and reports the outcome as plain values: tensors, numbers, texts, lists.
+
+This file imports torch and nothing of minibert, because it is used in two places. In a notebook the checker imports
+it as a module. When submissions are graded it is loaded into a separate process in which minibert does not exist (see
+classroom/worker.py); calls and outcomes then travel as bytes (`pack`, `unpack`), without pickle. Nothing is compared
+or judged here.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import struct
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+DEEPEST = 12  # levels of nested lists; no exercise needs more
+ANSWER = "<answer>"  # the file name under which a learner's code is compiled
+
+
+# ------------------------------------------------------------------------------------------------- values
+
+
+@dataclass(frozen=True)
+class Built:
+    """An argument that cannot travel as bytes and is built where the call is made.
+
+    name: a key of BUILDERS. arguments: what the builder is called with.
+    """
+
+    name: str
+    arguments: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class Other:
+    """Stands for a returned value that is not a plain one; type: the name of its type."""
+
+    type: str
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call to make: the arguments, and what to observe besides the returned value.
+
+    grads: the numbers of the positional arguments whose gradients are computed (for all their floating-point tensors).
+    first: when two values are returned, only the first counts, as for attention, which may also return its weights.
+    reduce: a key of REDUCERS, for answers that are not plain values. again: the positional arguments of further
+    calls, made directly after the first; the output is then the list of all results. This shows whether the same seed
+    gives the same result, and another seed a different one.
+    """
+
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    grads: tuple[int, ...] = ()
+    first: bool = False
+    reduce: str | None = None
+    again: tuple[tuple[Any, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Problem:
+    """An exception: the name of its type, its message, and the line of the answer that raised it (0: not known).
+
+    text: the source text of that line.
+    """
+
+    type: str
+    message: str
+    line: int = 0
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The outcome of a call.
+
+    output: what was returned. grads: one for each tensor of `Call.grads`, None where no gradient arrived. changed: the
+    numbers of the positional arguments that the call changed in place. aliased: whether a returned tensor shares
+    memory with an argument. problem: the exception, if there was one; the other fields then mean nothing.
+    """
+
+    output: Any = None
+    grads: tuple[Tensor | None, ...] = ()
+    changed: tuple[int, ...] = ()
+    aliased: bool = False
+    problem: Problem | None = None
+
+
+class Failed(Exception):
+    """Carries the problem of a call that was made in another process, where a function has to raise something."""
+
+    def __init__(self, problem: Problem):
+        super().__init__(f"{problem.type}: {problem.message}")
+        self.problem = problem
+
+
+def leaves(value: Any) -> Iterator[Tensor]:
+    """The tensors in nested lists, tuples and dicts, in order."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for one in value.values():
+            yield from leaves(one)
+    elif isinstance(value, (list, tuple)):
+        for one in value:
+            yield from leaves(one)
+
+
+def _mapped(value: Any, change: Callable[[Any], Any]) -> Any:
+    """The same nesting, with `change` applied to everything that is not a list, tuple or dict."""
+    if isinstance(value, Mapping):
+        return {name: _mapped(one, change) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_mapped(one, change) for one in value)
+    return change(value)
+
+
+# ------------------------------------------------------------------------------------------- making a call
+
+
+def make_call(function: Callable[..., Any], call: Call) -> Outcome:
+    """Call the function with copies of the arguments; an exception becomes a Problem. Torch's seed is 0 during it."""
+
+    def fresh(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return value.detach().clone()
+        return BUILDERS[value.name](*value.arguments) if isinstance(value, Built) else value
+
+    args = tuple(_mapped(value, fresh) for value in call.args)
+    kwargs = {name: _mapped(value, fresh) for name, value in call.kwargs.items()}
+    wanted = [leaf for number in call.grads for leaf in leaves(args[number]) if leaf.is_floating_point()]
+    for leaf in wanted:
+        leaf.requires_grad_()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            returned = function(*args, **kwargs)
+            if returned is None:
+                return Outcome()
+            if call.again:
+                returned = [returned, *(function(*_mapped(more, fresh)) for more in call.again)]
+            if call.first and isinstance(returned, (tuple, list)) and len(returned) == 2:
+                returned = returned[0]
+            reduced = REDUCERS[call.reduce](returned) if call.reduce else returned
+        grads = _gradients(returned, wanted) if wanted else ()
+    except RecursionError:
+        return Outcome(problem=Problem("RecursionError", "the function calls itself without end"))
+    except (Exception, SystemExit) as error:
+        return Outcome(problem=problem_of(error, function))
+    memory = {leaf.untyped_storage().data_ptr() for leaf in leaves(args) if leaf.numel()}
+    changed = tuple(
+        number for number, (before, after) in enumerate(zip(call.args, args, strict=True)) if not _alike(before, after)
+    )
+    aliased = any(leaf.untyped_storage().data_ptr() in memory for leaf in leaves(returned) if leaf.numel())
+    return Outcome(_plain(reduced), tuple(grads), changed, aliased)
+
+
+def _gradients(returned: Any, wanted: Sequence[Tensor]) -> list[Tensor | None]:
+    """The gradients of a weighted sum of all returned entries; the weights differ, so that no error cancels out."""
+    total = None
+    for leaf in leaves(returned):
+        if leaf.requires_grad and leaf.is_floating_point():
+            weights = torch.linspace(0.5, 1.5, max(leaf.numel(), 1), dtype=leaf.dtype)[: leaf.numel()]
+            part = (leaf.reshape(-1) * weights).sum()
+            total = part if total is None else total + part
+    if total is None:
+        return [None] * len(wanted)
+    return list(torch.autograd.grad(total, wanted, allow_unused=True))
+
+
+def _alike(before: Any, after: Any) -> bool:
+    """Whether nested plain values are unchanged. Arguments built for the call, such as generators, are not compared."""
+    if isinstance(before, Built):
+        return True
+    if isinstance(before, Tensor):
+        return isinstance(after, Tensor) and before.shape == after.shape and torch.equal(before, after.detach())
+    if isinstance(before, Mapping):
+        return list(before) == list(after) and all(_alike(before[name], after[name]) for name in before)
+    if isinstance(before, (list, tuple)):
+        return len(before) == len(after) and all(map(_alike, before, after))
+    return before == after
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """A returned value with everything that cannot travel replaced by Other."""
+    if depth > DEEPEST:
+        return Other("value that is nested too deeply")
+    if type(value) in (Tensor, nn.Parameter):
+        return value.detach().to_dense() if value.layout is not torch.strided else value.detach()
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if isinstance(value, float):
+        return float(value)  # a subclass such as numpy's
+    if isinstance(value, dict):
+        return {str(name): _plain(one, depth + 1) for name, one in value.items()}
+    if isinstance(value, tuple):
+        return tuple(_plain(one, depth + 1) for one in value)
+    if isinstance(value, list):
+        return [_plain(one, depth + 1) for one in value]
+    if isinstance(value, Mapping):
+        return _plain(dict(value), depth)
+    return Other(f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins."))
+
+
+def problem_of(error: BaseException, function: Callable[..., Any] | None = None) -> Problem:
+    """An exception as a Problem, with the last line of the learner's own code that it passed through.
+
+    The learner's own code is a graded file, a notebook's cell, or the file in which `function` was written.
+    """
+    if isinstance(error, Failed):
+        return error.problem
+    undecorated = getattr(function, "__wrapped__", function)
+    written_in = getattr(getattr(undecorated, "__code__", None), "co_filename", ANSWER)
+    own = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename in (ANSWER, written_in) or "ipykernel" in frame.filename
+    ]
+    line, text = (own[-1].lineno or 0, own[-1].line or "") if own else (0, "")
+    return Problem(type(error).__name__, str(error)[:2000], line, text)
+
+
+# --------------------------------------------------------------------- arguments that are built for the call
+
+
+class Block(nn.Module):
+    """What looks like a small encoder block from outside: it has the two parts attention and feed_forward."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.attention = nn.Linear(width, width, dtype=torch.float64)
+        self.feed_forward = nn.Linear(width, width, dtype=torch.float64)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + torch.tanh(self.feed_forward(torch.tanh(self.attention(x))))
+
+
+def block_maker(width: int, seed: int) -> Callable[[], Block]:
+    """A function that makes a new block each time; the n-th has its own weights, the same in every process."""
+    made = 0
+
+    def make_block() -> Block:
+        nonlocal made
+        made += 1
+        block = Block(width)
+        generator = torch.Generator().manual_seed(1000 * seed + made)
+        with torch.no_grad():
+            for parameter in block.parameters():
+                parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+        return block
+
+    return make_block
+
+
+class Counted(nn.Module):
+    """A small language model whose parameters are counted. tied: the decoder's weight is the word embeddings' tensor.
+
+    shared: one block is used `layers` times. frozen: one norm does not learn. buffer: the length of a buffer, 0: none.
+    """
+
+    def __init__(self, vocabulary: int, width: int, tied: bool, layers: int, shared: bool, frozen: bool, buffer: int):
+        super().__init__()
+        self.word = nn.Embedding(vocabulary, width)
+        blocks = [Block(width)] * layers if shared else [Block(width) for _ in range(layers)]
+        self.blocks = nn.ModuleList(blocks)
+        self.norm = nn.LayerNorm(width)
+        self.last_norm = nn.LayerNorm(width)  # equal numbers, but a tensor of its own
+        self.decoder = nn.Linear(width, vocabulary)
+        if tied:
+            self.decoder.weight = self.word.weight
+        if frozen:
+            self.norm.requires_grad_(False)
+        if buffer:
+            self.register_buffer("position_ids", torch.arange(buffer))
+
+
+BUILDERS: dict[str, Callable[..., Any]] = {
+    "generator": lambda seed: torch.Generator().manual_seed(seed),
+    "random": random.Random,
+    "block_maker": block_maker,
+    "counted": Counted,
+}
+
+
+def which_are_shared(blocks: Any) -> dict[str, Any]:
+    """What a stack of blocks consists of: the tensors of each step, numbered in the order of first appearance."""
+    if not isinstance(blocks, (list, tuple, nn.ModuleList, nn.Sequential)):
+        return {"returned": Other(type(blocks).__name__)}
+    stack = list(blocks)
+    seen: dict[int, int] = {}
+    steps = [
+        {name: seen.setdefault(id(parameter), len(seen)) for name, parameter in sorted(block.named_parameters())}
+        if isinstance(block, nn.Module)
+        else Other(type(block).__name__)
+        for block in stack
+    ]
+    found: dict[str, Any] = {"length": len(stack), "tensors": steps}
+    if stack and all(isinstance(block, nn.Module) for block in stack):
+        # The output of each block, so that the values are compared as well as the identity of the tensors.
+        x = torch.linspace(-1, 1, stack[0].attention.in_features, dtype=torch.float64)[None]
+        found["steps"] = torch.cat([block(x) for block in stack])
+    return found
+
+
+REDUCERS: dict[str, Callable[[Any], Any]] = {"sharing": which_are_shared}
+
+
+# ------------------------------------------------------------------------------------- values as bytes
+
+DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in (
+    torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8,
+    torch.uint8, torch.bool,
+)}  # fmt: skip
+RECORDS = {kind.__name__: kind for kind in (Built, Other, Call, Problem, Outcome)}
+
+
+def pack(value: Any) -> bytes:
+    """Plain values, and the dataclasses of this file, as bytes. Raises TypeError for anything else."""
+    arrays: list[bytes] = []
+
+    def encode(one: Any) -> Any:
+        if one is None or isinstance(one, (bool, int, str)):
+            return one
+        if isinstance(one, float):
+            return {"float": one.hex()}
+        if isinstance(one, Tensor):
+            flat = one.detach().cpu().contiguous().reshape(-1)
+            name = str(one.dtype).removeprefix("torch.")
+            if name not in DTYPES:
+                raise TypeError(f"tensor of {one.dtype}")
+            arrays.append(bytes(flat.view(torch.uint8).numpy()) if flat.numel() else b"")
+            return {"tensor": [name, list(one.shape), len(arrays[-1])]}
+        if isinstance(one, Mapping):
+            return {"dict": [[str(name), encode(item)] for name, item in one.items()]}
+        if isinstance(one, (list, tuple)):
+            return {type(one).__name__ if type(one) in (list, tuple) else "tuple": [encode(item) for item in one]}
+        if type(one).__name__ in RECORDS:
+            return {"record": [type(one).__name__, {name: encode(item) for name, item in vars(one).items()}]}
+        raise TypeError(type(one).__name__)
+
+    header = json.dumps(encode(value)).encode()
+    return struct.pack("<I", len(header)) + header + b"".join(arrays)
+
+
+def unpack(data: bytes) -> Any:
+    """The reverse of `pack`. Raises ValueError for bytes that `pack` did not make."""
+    at = 0
+
+    def decode(one: Any, depth: int = 0) -> Any:
+        nonlocal at
+        if depth > 4 * DEEPEST:
+            raise ValueError("nested too deeply")
+        if not isinstance(one, dict):
+            return one
+        ((kind, content),) = one.items()
+        if kind == "float":
+            return float.fromhex(content)
+        if kind == "tensor":
+            name, shape, size = content
+            numbers = torch.frombuffer(bytearray(data[at : at + size]), dtype=torch.uint8) if size else torch.empty(0)
+            at += size
+            dtype = DTYPES[name]
+            return (numbers.view(dtype) if size else torch.empty(0, dtype=dtype)).reshape(shape)
+        if kind == "dict":
+            return {str(name): decode(item, depth + 1) for name, item in content}
+        if kind in ("list", "tuple"):
+            return {"list": list, "tuple": tuple}[kind](decode(item, depth + 1) for item in content)
+        name, fields = content
+        return RECORDS[name](**{name: decode(item, depth + 1) for name, item in fields.items()})
+
+    try:
+        (size,) = struct.unpack_from("<I", data)
+        at = 4 + size
+        return decode(json.loads(data[4:at]))
+    except (ValueError, KeyError, TypeError, struct.error, RuntimeError, RecursionError, OverflowError) as error:
+        raise ValueError(f"not a message of packed values ({type(error).__name__})") from None
