@@ -16,10 +16,13 @@ from torch import Tensor
 
 import minibert
 from minibert.errors import MinibertError
-from minibert.exercises import catalogue, check as checking, engine, progress, swap
+from minibert.exercises import catalogue, engine as checking, progress, swap
 from minibert.exercises.calls import Built, Call, Other, Outcome, make_call, pack, unpack
 from minibert.exercises.catalogue import exercises
-from minibert.exercises.engine import Exercise, diagnose, distance, evaluate, outcomes, probes_of, turned
+from minibert.exercises.compare import differences, distance
+from minibert.exercises.declare import Exercise, probes_of
+from minibert.exercises.diagnose import diagnose, outcomes, turned
+from minibert.exercises.engine import evaluate
 
 NAMES = list(exercises())
 SAMPLED = 12  # pairs of mistakes, of each exercise
@@ -37,7 +40,7 @@ def own_record(tmp_path, monkeypatch):
     monkeypatch.setattr(progress, "file", lambda: tmp_path / "progress.json")
 
 
-def run(exercise: Exercise, function) -> engine.Result:
+def run(exercise: Exercise, function) -> checking.Result:
     return evaluate(exercise, lambda call: make_call(function, call))
 
 
@@ -173,7 +176,7 @@ def test_check_names_the_mistake_and_gives_hints_one_after_another():
     result = minibert.check("attention", lambda q, k, v, mask=None: right(q * math.sqrt(q.shape[-1]), k, v, mask))
     assert result.mistakes == ("unscaled",)
     assert "not divided by √K" in result.diagnosis
-    engine._hints_given.clear()
+    checking._hints_given.clear()
     hints = [result.hint() for _ in range(5)]
     assert len(set(hints)) == 4
     assert hints[3] == hints[4] == exercises()["attention"].hints.sketch
@@ -214,20 +217,53 @@ def test_a_wrong_shape_is_read_in_letters():
     assert "[B, S, H, K'] = (2, 4, 3, 7), expected [B, H, S, K'] = (2, 3, 4, 7)" in found.diagnosis
 
 
+@pytest.mark.parametrize(
+    ("actual", "expected", "text"),
+    [
+        ({"a": 1, "c": 2}, {"a": 1, "b": 2}, "the result lacks 'b' and has the unexpected 'c'"),
+        ({"a": [1.0, 2.5]}, {"a": [1.0, 2.0]}, "'a'[1] is 2.5, expected 2"),
+        ([1, 2], [1, 2, 3], "the result has length 2, expected 3"),
+        (["a"], ["b"], "the result is ['a'], expected ['b']"),
+        (None, 1.0, "the result is None (is a `return` missing?), but should be a number"),
+        pytest.param(10**5000, 1, "the result is a very large integer, expected 1", id="large"),
+        (True, 1, "the result is a boolean, but should be a number"),
+        ("a", [1], "the result is a string, but should be a list"),
+        (torch.ones(2), torch.ones(2).bool(), "the result holds numbers (float32), but should hold booleans"),
+    ],
+)
+def test_differences_are_told_in_words(actual, expected, text):
+    (found,) = differences(actual, expected, {})
+    assert found.text == text
+
+
 def test_two_mistakes_and_one_more_are_still_told_apart():
     def answer(q, k, v, mask=None):
         return (q @ k.transpose(-2, -1)).softmax(-2) @ v + (0 if mask is None else 1)
 
     found = minibert.check("attention", answer)
     assert set(found.mistakes) == {"unscaled", "softmax-over-queries"}
-    assert "but not all that is wrong" in found.diagnosis
+    assert "but not everything that is wrong" in found.diagnosis
 
 
 def test_a_wrong_signature_and_a_crash_are_told_apart():
-    assert "is to be `attention(q, k, v, mask=None)`" in minibert.check("attention", lambda q, k: q).diagnosis
+    found = minibert.check("attention", lambda q, k: q)
+    assert "its signature must be `attention(q, k, v, mask=None)`" in found.diagnosis
     crashed = minibert.check("attention", lambda q, k, v, mask=None: q.nonsense)
-    assert "stopped with AttributeError" in crashed.diagnosis
+    assert "it raised AttributeError" in crashed.diagnosis
     assert crashed.score == 0
+
+
+def test_the_line_of_an_exception_is_the_learners_own():
+    """Also where the learner's function runs inside a real model."""
+
+    def answer(q, k, v, mask=None):
+        if q.dtype == torch.float32:
+            raise ValueError("not in a model")
+        return right(q, k, v, mask)
+
+    found = minibert.check("attention", answer).diagnosis
+    line = answer.__code__.co_firstlineno + 2
+    assert found.endswith(f'raised ValueError: not in a model (line {line}: `raise ValueError("not in a model")`).')
 
 
 def test_changing_the_input_in_place_costs_its_own_points():

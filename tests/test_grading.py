@@ -17,7 +17,7 @@ from minibert.cli.main import main
 from minibert.errors import MinibertError
 from minibert.exercises.calls import pack
 from minibert.exercises.catalogue import exercises
-from minibert.exercises.engine import probes_of
+from minibert.exercises.declare import probes_of
 
 RIGHT = """
 import math

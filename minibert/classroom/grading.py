@@ -30,7 +30,8 @@ from minibert.errors import MinibertError
 from minibert.exercises import calls, swap
 from minibert.exercises.calls import Built, Call, Failed, Outcome, Problem, pack, unpack
 from minibert.exercises.catalogue import exercises
-from minibert.exercises.engine import Exercise, Probe, evaluate
+from minibert.exercises.declare import Exercise, Probe
+from minibert.exercises.engine import evaluate
 from minibert.files import write_file
 from minibert.timing import Progress
 
@@ -187,8 +188,7 @@ def mark(path: str | Path, names: Sequence[str], limits: isolation.Limits, seed:
 
 
 def _mark_one(learner: Learner, exercise: Exercise, with_swap: bool) -> Mark:
-    known = (exercise.function, f"my_{exercise.function}")
-    name = next((one for one in known if one in learner.submission.names), None)
+    name = next((one for one in exercise.names if one in learner.submission.names), None)
     if name is None:
         return missing(exercise)
     reached: list[Problem] = []

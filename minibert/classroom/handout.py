@@ -15,7 +15,7 @@ from nbformat import NotebookNode
 import minibert
 from minibert.classroom.exports import asked_for, write_notebooks
 from minibert.errors import MinibertError
-from minibert.exercises.engine import Exercise
+from minibert.exercises.declare import Exercise
 from minibert.files import write_file
 from minibert.lessons.building import assembled, folder, lessons, readme_block, stored_notebook
 

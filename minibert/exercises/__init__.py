@@ -1,7 +1,8 @@
-"""Exercises that say what is wrong: write a part of BERT yourself, and have it checked against known mistakes.
+"""Exercises that say what is wrong: write a part of BERT yourself, and have it checked for known mistakes.
 
     minibert.check("attention", my_attention)
 
-`engine.py` compares and diagnoses, `catalogue/` holds the exercises and their known mistakes, `swap.py` runs an answer
-inside a real model, `isolation.py` and `grading.py` mark a class's files, `export.py` writes notebooks.
+Read `declare.py`, `compare.py`, `diagnose.py` and `engine.py` in this order: what an exercise is, how outcomes are
+compared, how a mistake is recognised, and how an answer is checked. `calls.py` calls the answer, `catalogue/` holds the
+exercises, `swap.py` runs an answer inside a real model, and `progress.py` remembers what was passed.
 """

@@ -75,6 +75,11 @@ class Problem:
     line: int = 0
     text: str = ""
 
+    @property
+    def place(self) -> str:
+        """Where it was raised, in brackets; empty if that is not known."""
+        return f" (line {self.line}: `{self.text.strip()}`)" if self.text else ""
+
 
 @dataclass(frozen=True)
 class Outcome:

@@ -1,4 +1,4 @@
-"""What the catalogue's probes are made of: seeded float64 numbers and masks."""
+"""Seeded float64 numbers, integers and masks, of which the probes in the catalogue are made."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ def randint(low: int, high: int, shape: Sequence[int], seed: int) -> Tensor:
 
 
 def mask_of(rows: Sequence[Sequence[int]]) -> Tensor:
-    """Booleans from rows of 1 and 0."""
+    """A tensor of booleans from rows of 1 and 0."""
     return torch.tensor(rows).bool()

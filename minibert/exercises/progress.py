@@ -1,4 +1,4 @@
-"""What a learner has passed on this machine: one small file beside the downloads."""
+"""What a learner has passed on this machine: one small file in the cache folder."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from pathlib import Path
 
 from minibert.assets import cache_folder
 from minibert.errors import MinibertError
-from minibert.exercises.engine import Result
-from minibert.files import write_file
+from minibert.exercises.catalogue import exercises
+from minibert.files import write_json
 
 
 def file() -> Path:
-    """Where the record is kept: MINIBERT_PROGRESS, if that is set."""
+    """The file of the record: MINIBERT_PROGRESS, if that is set."""
     return Path(os.environ.get("MINIBERT_PROGRESS") or cache_folder() / "progress.json")
 
 
 def recorded() -> dict[str, dict[str, object]]:
-    """An exercise's name -> its best score, whether it was passed and when. Raises MinibertError for a broken file."""
+    """Exercise -> its best score, and whether and when it was passed. Raises MinibertError for a broken file."""
     try:
         found = json.loads(file().read_text(encoding="utf-8"))
         if not isinstance(found, dict) or not all(isinstance(one, dict) for one in found.values()):
-            raise ValueError("not a record")
+            raise ValueError("it is not a record of exercises")
         return found
     except FileNotFoundError:
         return {}
@@ -31,31 +31,27 @@ def recorded() -> dict[str, dict[str, object]]:
         raise MinibertError(f"{file()} cannot be read ({error}): move it away to start a new record.") from None
 
 
-def remember(result: Result) -> None:
-    """Keep a result if it is better than what is there. A record that cannot be kept stops nobody from learning."""
-    if result.status not in ("passed", "failed"):
-        return
+def remember(exercise: str, passed: bool, score: float, max_score: float) -> None:
+    """Keep a score if it is better than the recorded one. If the file cannot be written, nothing is raised."""
     try:
         known = recorded()
-        before = known.get(result.exercise.name, {})
-        if before.get("passed") or float(before.get("score", -1)) > result.score:
+        before = known.get(exercise, {})
+        if before.get("passed") or float(before.get("score", -1)) > score:
             return
-        now = {"passed": result.passed, "score": result.score, "of": result.max_score, "date": str(date.today())}
-        write_file(file(), json.dumps(known | {result.exercise.name: now}, indent=1) + "\n")
+        now = {"passed": passed, "score": score, "of": max_score, "date": str(date.today())}
+        write_json(file(), known | {exercise: now}, indent=1)
     except (MinibertError, TypeError, ValueError):
         return
 
 
 class Progress(str):
-    """Text that a notebook shows with its line breaks."""
+    """A string that a notebook shows with its line breaks."""
 
     __repr__ = str.__str__
 
 
 def progress() -> Progress:
-    """The map of exercises: what is passed, what was tried, what is to do."""
-    from minibert.exercises.catalogue import exercises
-
+    """The list of exercises: which are passed, which were tried, which are still to do."""
     known = recorded()
     lines, topic = [], ""
     for exercise in exercises().values():

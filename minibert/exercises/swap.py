@@ -26,7 +26,7 @@ from minibert.checkpoints import from_pretrained
 from minibert.encoder import Backbone
 from minibert.errors import MinibertError
 from minibert.exercises.calls import problem_of
-from minibert.exercises.engine import Exercise
+from minibert.exercises.declare import Exercise
 from minibert.factory import build
 from minibert.layers import FeedForward
 from minibert.tokenizers import load_tokenizer
@@ -158,10 +158,8 @@ def trial(exercise: Exercise, answer: Function) -> Trial:
             found = _run(model, tok)
     except Exception as error:
         problem = problem_of(error, answer)
-        line = f" (line {problem.line}: `{problem.text.strip()}`)" if problem.text else ""
-        return Trial(
-            f"Inside {name} your {exercise.function} stopped with {problem.type}: {problem.message}{line}.", None
-        )
+        said = f"{problem.type}: {problem.message}{problem.place}"
+        return Trial(f"Inside {name} your {exercise.function} raised {said}.", None)
     return compared(exercise, name, expected, found)
 
 

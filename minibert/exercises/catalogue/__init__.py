@@ -1,6 +1,6 @@
 """The exercises, one file each and named after it, in the order of the lessons.
 
-Each is declared with a reference that has knobs; see `engine.Exercise`. The tests check that every known mistake
+Each is declared with a reference that has knobs; see `declare.Exercise`. The tests check that every known mistake
 fails and is recognised, that no two mistakes give the same results, and that right answers written in other ways pass.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from importlib import import_module
 
-from minibert.exercises.engine import Exercise
+from minibert.exercises.declare import Exercise
 
 # The files, a line or two for each topic: the order in which the exercises are best done.
 ORDER = (

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from minibert.exercises.catalogue import layer_norm
-from minibert.exercises.engine import Mistake
+from minibert.exercises.declare import Mistake
 
 Weights = Mapping[str, Tensor]
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from minibert.exercises.calls import Built, Call
-from minibert.exercises.engine import Mistake, Probe
+from minibert.exercises.declare import Mistake, Probe
 
 # Twelve documents of 1 to 60 sentences; "3.7" is sentence 7 of document 3.
 SIZES = (20, 35, 1, 60, 12, 28, 2, 44, 9, 31, 50, 16)

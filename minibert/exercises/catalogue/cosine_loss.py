@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from minibert.exercises.calls import Call
-from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
+from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
 from minibert.exercises.probes import randn
 from minibert.training import distillation
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from minibert.exercises.calls import Built, Call
-from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
+from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
 from minibert.factory import count_parameters as library_count
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import count
 
 from minibert.exercises.calls import Call
-from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
+from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
 from minibert.tokenizers import WordPiece
 
 Ids = list[int]

@@ -16,7 +16,7 @@ from minibert.exercises.calls import Call
 from minibert.encoder import EncoderBlock
 from minibert.exercises.catalogue import feed_forward, layer_norm, multi_head_attention
 from minibert.exercises.catalogue.common_layers import Weights
-from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
+from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
 from minibert.exercises.probes import mask_of, randn
 
 EPS = 1e-12

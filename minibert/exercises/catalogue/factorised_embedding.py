@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from minibert.exercises.calls import Call
 from minibert.exercises.catalogue.common_layers import Weights, normed
-from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
+from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
 from minibert.exercises.probes import randint, randn
 from minibert.models.albert import AlbertConfig, FactorisedEmbeddings
 

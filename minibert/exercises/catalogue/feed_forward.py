@@ -11,7 +11,7 @@ from minibert import layers
 from minibert.exercises.calls import Call
 from minibert.exercises.catalogue import gelu
 from minibert.exercises.catalogue.common_layers import Weights, linear
-from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
+from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
 from minibert.exercises.probes import randn
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from minibert.exercises.calls import Built, Call
-from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
+from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
 from minibert.exercises.probes import randint
 from minibert.training.objectives import choose_tokens, corrupt
 

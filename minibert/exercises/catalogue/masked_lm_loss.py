@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from minibert import heads
 from minibert.exercises.calls import Call
-from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
+from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
 from minibert.exercises.probes import randint, randn
 
 

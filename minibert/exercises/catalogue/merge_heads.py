@@ -8,7 +8,7 @@ from torch import Tensor
 
 from minibert.attention import MultiHeadAttention
 from minibert.exercises.calls import Call
-from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
+from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
 from minibert.exercises.probes import randn
 
 

@@ -14,7 +14,7 @@ from minibert.attention import MultiHeadAttention
 from minibert.exercises.calls import Call
 from minibert.exercises.catalogue import attention, merge_heads, split_heads
 from minibert.exercises.catalogue.common_layers import Weights, linear
-from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
+from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
 from minibert.exercises.probes import mask_of, randn
 
 PARTS = ("query", "key", "value", "output")

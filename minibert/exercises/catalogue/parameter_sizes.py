@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from minibert.exercises.calls import Call
-from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
+from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
 from minibert.factory import build, count_parameters as library_count
 from minibert.models.albert import AlbertConfig
 from minibert.models.bert import BertConfig

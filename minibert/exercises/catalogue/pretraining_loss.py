@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from minibert import heads
 from minibert.exercises.calls import Call
 from minibert.exercises.catalogue.masked_lm_loss import LABELS, NAN_WITHOUT_LABELS, NO_LABELS, WORD_MISTAKES, word_loss
-from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
+from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
 from minibert.exercises.probes import randn
 
 

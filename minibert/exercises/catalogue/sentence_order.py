@@ -15,7 +15,7 @@ from minibert.exercises.catalogue.common_pairs import (
     seen_of_pairs,
     steps,
 )
-from minibert.exercises.engine import Exercise, Hints, Mistake
+from minibert.exercises.declare import Exercise, Hints, Mistake
 from minibert.training.pairs import sop_pairs
 
 

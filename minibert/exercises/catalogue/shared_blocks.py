@@ -9,7 +9,7 @@ from torch import nn
 
 from minibert.exercises.calls import Built, Call
 from minibert.encoder import Encoder
-from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
+from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
 
 MakeBlock = Callable[[], nn.Module]
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from minibert.exercises.calls import Call
-from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
+from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
 from minibert.exercises.probes import randn
 from minibert.factory import build
 from minibert.models.bert import BertConfig

@@ -10,7 +10,7 @@ import torch
 
 from minibert import timing
 from minibert.exercises.calls import Call
-from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
+from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
 
 Seconds = Sequence[float]
 

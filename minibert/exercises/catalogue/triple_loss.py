@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from minibert.exercises.calls import Call
 from minibert.exercises.catalogue.cosine_loss import cosine_reference
 from minibert.exercises.catalogue.distillation_loss import soft_reference
-from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
+from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
 from minibert.exercises.probes import randn
 from minibert.training import distillation
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from minibert.exercises.calls import Call
-from minibert.exercises.engine import Exercise, Hints, Mistake, Probe
+from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
 from minibert.tokenizers import WordPiece
 
 

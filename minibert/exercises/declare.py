@@ -1,0 +1,130 @@
+"""What an exercise declares: its task, its reference with knobs, its known mistakes, its probes and its hints.
+
+A reference is a right solution with keyword knobs. The defaults are right, and every other value of a knob builds one
+known mistake into it. Read on in `compare.py` (how far two outcomes are apart), `diagnose.py` (which mistake explains
+an answer) and `check.py` (the stages, the points and the words). The exercises themselves are in `catalogue/`.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from minibert.exercises.calls import Call
+
+# The stages of a check and their points. An exercise leaves out the stages that do not apply to it.
+STAGES = {"exists": 0.0, "signature": 1.0, "shape": 2.0, "values": 4.0, "gradients": 1.0, "inputs": 1.0, "swap": 1.0}
+TOLERANCE = 1e-5  # relative to 1 + the size of the value; inputs are float64, so that a right answer is far below it
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A wrong value of a knob.
+
+    says: what the code does instead, in plain words. effect: what follows from it. hint: the first hint for this
+    mistake, by default the exercise's own.
+    """
+
+    name: str
+    knob: str
+    value: Any
+    says: str
+    effect: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One call with which an answer is tested. name: what is special about it, in a few words ("with padding").
+
+    axes: letter -> size. The sizes are all different, so that the letters can be read from a shape.
+    """
+
+    name: str
+    call: Call
+    axes: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Hints:
+    """Four hints, each clearer than the one before: a sentence or two, and last a few lines of code with gaps."""
+
+    nudge: str
+    concept: str
+    formula: str
+    sketch: str
+
+
+@dataclass(frozen=True, eq=False)
+class Exercise:
+    """A function to write, and everything that the checker knows about it.
+
+    name: what `check` is called with. topic: the notebook it belongs to. function: the name of the function.
+    signature: its parameters, as in the stub. task: what to write, in Markdown, with the shapes of all arguments and of
+    the result. source: the paper and section.
+    reference: called like the answer, with the knobs as further keywords. solution: a self-contained function, as a
+    person would write it. library: the same function as minibert implements it. equivalents: other right ways to
+    write it; the tests check that they pass.
+    mistakes: the known ones. probes: makes the probes; it is called once. hints: shown one after another.
+    view: turns a returned value into what is compared, such as the statistics of a random answer; by default the
+    value itself. tolerance: for the differences of views. looks_at_aliases: the result must not share memory with an
+    argument. may_change: the numbers of arguments that the answer may change in place, such as a generator.
+    swap: the seam of swap.py where the answer can run inside a real model.
+    """
+
+    name: str
+    topic: str
+    title: str
+    function: str
+    signature: str
+    task: str
+    source: str
+    reference: Callable[..., Any]
+    solution: Callable[..., Any]
+    library: Callable[..., Any]
+    mistakes: tuple[Mistake, ...]
+    probes: Callable[[], Sequence[Probe]]
+    hints: Hints
+    view: Callable[[Any], Any] = lambda output: output
+    tolerance: float = TOLERANCE
+    looks_at_aliases: bool = False
+    may_change: tuple[int, ...] = ()
+    swap: str | None = None
+    equivalents: tuple[Callable[..., Any], ...] = ()
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """The names by which an answer is found in a file: `attention`, else `my_attention`."""
+        return self.function, f"my_{self.function}"
+
+    @property
+    def stages(self) -> dict[str, float]:
+        """The stages that apply to this exercise, with their points."""
+        kept = dict(STAGES)
+        if not any(probe.call.grads for probe in probes_of(self)):
+            del kept["gradients"]
+        if self.swap is None:
+            del kept["swap"]
+        return kept
+
+    @property
+    def header(self) -> str:
+        """The first line of the function, or its first lines where one would be too long."""
+        line = f"def {self.function}({self.signature}):"
+        if len(line) <= 96:
+            return line
+        return f"def {self.function}(\n{textwrap.indent(textwrap.fill(self.signature, 90), '    ')}\n):"
+
+    @property
+    def stub(self) -> str:
+        """What a learner starts from."""
+        return f"{self.header}\n    raise NotImplementedError()\n"
+
+
+@cache
+def probes_of(exercise: Exercise) -> tuple[Probe, ...]:
+    """The probes of an exercise, made once."""
+    return tuple(exercise.probes())
