@@ -33,7 +33,7 @@ _HOME = {
     "cosine_hidden_loss": "minibert.training.distillation",
     "triple_loss": "minibert.training.distillation",
     "student_from_teacher": "minibert.training.distillation",
-    "check": "minibert.exercises.engine",
+    "check": "minibert.exercises.check",
     "swap": "minibert.exercises.swap",
     "progress": "minibert.exercises.progress",
     "explore": "minibert.lessons.explorer",

@@ -16,13 +16,13 @@ from torch import Tensor
 
 import minibert
 from minibert.errors import MinibertError
-from minibert.exercises import catalogue, engine as checking, progress, swap
+from minibert.exercises import catalogue, check as checking, progress, swap
 from minibert.exercises.calls import Built, Call, Other, Outcome, make_call, pack, unpack
 from minibert.exercises.catalogue import exercises
+from minibert.exercises.check import evaluate
 from minibert.exercises.compare import differences, distance
 from minibert.exercises.declare import Exercise, probes_of
 from minibert.exercises.diagnose import diagnose, outcomes, turned
-from minibert.exercises.engine import evaluate
 
 NAMES = list(exercises())
 SAMPLED = 12  # pairs of mistakes, of each exercise

@@ -17,7 +17,7 @@ from minibert.cli.main import main
 from minibert.exercises import progress
 from minibert.exercises.calls import make_call
 from minibert.exercises.catalogue import exercises
-from minibert.exercises.engine import evaluate
+from minibert.exercises.check import evaluate
 from minibert.lessons.building import folder, lessons, readme_block
 
 

@@ -21,8 +21,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 import minibert
 from minibert.exercises.catalogue import exercises
+from minibert.exercises.check import exercise_named
 from minibert.exercises.declare import Exercise
-from minibert.exercises.engine import exercise_named
 from minibert.files import write_file
 
 IMPORTS = """\

@@ -30,8 +30,8 @@ from minibert.errors import MinibertError
 from minibert.exercises import calls, swap
 from minibert.exercises.calls import Built, Call, Failed, Outcome, Problem, pack, unpack
 from minibert.exercises.catalogue import exercises
+from minibert.exercises.check import evaluate
 from minibert.exercises.declare import Exercise, Probe
-from minibert.exercises.engine import evaluate
 from minibert.files import write_file
 from minibert.timing import Progress
 

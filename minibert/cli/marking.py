@@ -10,7 +10,7 @@ from pathlib import Path
 from minibert.classroom import grading, isolation
 from minibert.errors import MinibertError
 from minibert.exercises.catalogue import exercises
-from minibert.exercises.engine import exercise_named, hints_for
+from minibert.exercises.check import exercise_named, hints_for
 from minibert.files import write_file
 from minibert.timing import progress_bar
 

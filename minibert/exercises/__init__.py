@@ -2,7 +2,7 @@
 
     minibert.check("attention", my_attention)
 
-Read `declare.py`, `compare.py`, `diagnose.py` and `engine.py` in this order: what an exercise is, how outcomes are
+Read `declare.py`, `compare.py`, `diagnose.py` and `check.py` in this order: what an exercise is, how outcomes are
 compared, how a mistake is recognised, and how an answer is checked. `calls.py` calls the answer, `catalogue/` holds the
 exercises, `swap.py` runs an answer inside a real model, and `progress.py` remembers what was passed.
 """
