@@ -6,15 +6,22 @@ import ast
 import io
 import json
 import re
+import subprocess
+import sys
 import zipfile
+from email.message import Message
+from pathlib import Path
+from unittest.mock import Mock
 
 import nbformat
 import pytest
+import torch
 
 from minibert.claims.tables import fill_markers
 from minibert.classroom import exports as export, handout as classroom
 from minibert.cli.main import main
-from minibert.exercises import progress
+from minibert.errors import MinibertError
+from minibert.exercises import notebooks, progress
 from minibert.exercises.calls import make_call
 from minibert.exercises.catalogue import exercises
 from minibert.exercises.check import evaluate
@@ -28,8 +35,8 @@ def own_record(tmp_path, monkeypatch):
 
 def exported(kind: str, folder) -> dict[str, nbformat.NotebookNode]:
     assert main(["export", kind, "--out", str(folder)]) == 0
-    notebooks = folder / "exercises" if kind == "student" else folder
-    return {path.stem: nbformat.read(path, as_version=4) for path in sorted(notebooks.glob("*.ipynb"))}
+    where = folder / "exercises" if kind == "student" else folder
+    return {path.stem: nbformat.read(path, as_version=4) for path in sorted(where.glob("*.ipynb"))}
 
 
 def code_of(notebook: nbformat.NotebookNode) -> list[str]:
@@ -37,9 +44,9 @@ def code_of(notebook: nbformat.NotebookNode) -> list[str]:
 
 
 def test_a_student_gets_a_notebook_a_topic_that_runs_to_its_end(tmp_path):
-    notebooks = exported("student", tmp_path)
-    assert set(notebooks) == {exercise.topic for exercise in exercises().values()}
-    for notebook in notebooks.values():
+    found = exported("student", tmp_path)
+    assert set(found) == {exercise.topic for exercise in exercises().values()}
+    for notebook in found.values():
         nbformat.validate(notebook)
         space: dict = {}
         for cell in code_of(notebook):
@@ -51,8 +58,8 @@ def test_a_student_gets_a_notebook_a_topic_that_runs_to_its_end(tmp_path):
 def test_a_solution_stands_by_itself_and_passes(name):
     exercise = exercises()[name]
     space: dict = {}
-    exec(export.IMPORTS, space)
-    exec(export.solved(exercise), space)
+    exec(notebooks.IMPORTS, space)
+    exec(notebooks.solved(exercise), space)
     result = evaluate(exercise, lambda call: make_call(space[exercise.function], call))
     assert result.passed, result
 
@@ -115,7 +122,7 @@ def test_a_class_is_not_written_into_what_it_is_copied_from(part, monkeypatch, c
     monkeypatch.setattr(classroom, "write_notebooks", lambda *_: pytest.fail("it would fill the checkout"))
     out = folder().parent / part / "no-such-folder"
     assert main(["export", "student", "--out", str(out)]) == 2
-    assert "lies in a folder that is handed out" in capsys.readouterr().err
+    assert "is inside a folder that is handed out" in capsys.readouterr().err
     assert not out.exists()
 
 
@@ -147,8 +154,8 @@ def test_a_graded_cell_raises_or_ends_without_a_value_and_prints_nothing(capsys)
     """A last value that is no number would be full marks, and anything on stderr none."""
     (test,) = [cell for cell in code_of(export.nbgrader("attention", [exercises()["attention"]])) if "require" in cell]
     space: dict = {}
-    exec(export.IMPORTS, space)
-    exec(export.solved(exercises()["attention"]), space)
+    exec(notebooks.IMPORTS, space)
+    exec(notebooks.solved(exercises()["attention"]), space)
     assert eval(test, space) is None
     space["attention"] = lambda q, k, v, mask=None: v
     with pytest.raises(AssertionError, match="attention: failed"):
@@ -168,6 +175,79 @@ def test_the_autograder_zip_has_what_gradescope_runs(tmp_path, capsys):
     assert run.index('> "$results"') < run.index("python3 -m minibert")
     assert export.autograder([exercises()["attention"]]) == export.autograder([exercises()["attention"]])
     assert io.BytesIO(export.autograder([exercises()["attention"]])).getbuffer().nbytes < 5e6
+
+
+ROOT = folder().parent
+
+
+def test_what_the_package_needs_is_written_in_one_place():
+    """pyproject.toml lists it. requirements.txt installs it and pins torch, and nothing else names a version of it."""
+    lines = [line.partition("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines()]
+    assert [line for line in lines if line] == [
+        "-e .[lessons,tests]",
+        next(x for x in lines if x.startswith("torch==")),
+    ]
+    others = [ROOT / "pyproject.toml", ROOT / ".ci" / "run", *(ROOT / "minibert").rglob("*.py")]
+    assert not [path for path in others if re.search(r"torch\s*[=><~]=\s*\d", path.read_text())]
+    with zipfile.ZipFile(io.BytesIO(export.autograder([exercises()["gelu"]]))) as archive:
+        assert archive.read("package/pyproject.toml") == (ROOT / "pyproject.toml").read_bytes()
+        assert f"torch=={torch.__version__.partition('+')[0]} " in archive.read("setup.sh").decode()
+
+
+@pytest.fixture
+def without_checkout(monkeypatch):
+    """The package as if pip had installed it."""
+    recorded = Message()
+    recorded["Version"], recorded["Requires-Python"] = "7.8", ">=3.10"
+    for needed in ("torch", 'numpy>=1.26; python_version >= "3.9"', 'jupytext; extra == "lessons"'):
+        recorded["Requires-Dist"] = needed
+    monkeypatch.setattr(export, "checkout", lambda: None)
+    monkeypatch.setattr(export.metadata, "metadata", lambda name: recorded)
+
+
+def test_an_installed_package_is_exported_with_what_pip_recorded(without_checkout):
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.10 has no reader for TOML")
+    project = tomllib.loads(export.package_files()["pyproject.toml"].decode())["project"]
+    assert project == {
+        "name": "minibert", "version": "7.8", "requires-python": ">=3.10",
+        "dependencies": ["torch", 'numpy>=1.26; python_version >= "3.9"'],
+    }  # fmt: skip
+
+
+def test_a_package_that_nobody_installed_is_one_sentence(monkeypatch):
+    monkeypatch.setattr(export, "checkout", lambda: None)
+    monkeypatch.setattr(export.metadata, "metadata", Mock(side_effect=export.metadata.PackageNotFoundError("minibert")))
+    with pytest.raises(MinibertError, match="install it with pip"):
+        export.package_files()
+
+
+def test_files_that_pyproject_names_are_exported_with_it(tmp_path, monkeypatch):
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "minibert"\nreadme = "README.md"\n')
+    (tmp_path / "README.md").write_text("about it")
+    (tmp_path / "notes.txt").write_text("not named")
+    monkeypatch.setattr(export, "checkout", lambda: tmp_path)
+    outside = {path for path in export.package_files() if not path.startswith("minibert/")}
+    assert outside == {"pyproject.toml", "README.md"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", ["checkout", "installed"])
+def test_the_exported_package_can_be_installed(source, tmp_path, request):
+    """With the data files in it, and without the checkout."""
+    pytest.importorskip("setuptools", reason="it is built here, without a network")
+    if source == "installed":
+        request.getfixturevalue("without_checkout")
+    with zipfile.ZipFile(io.BytesIO(export.autograder([exercises()["gelu"]]))) as archive:
+        archive.extractall(tmp_path)
+    where = tmp_path / "installed"
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*install, "--target", str(where), str(tmp_path / "package")], check=True)
+    found = {path.relative_to(where).as_posix() for path in export.files_under(where / "minibert")}
+    library = Path(export.__file__).parents[1]
+    assert {f"minibert/{path.relative_to(library).as_posix()}" for path in export.files_under(library)} <= found
+    answer = "import minibert; print(minibert.__file__, sorted(minibert.PRESETS)[0])"
+    said = subprocess.run([sys.executable, "-c", answer], cwd=where, check=True, capture_output=True, text=True).stdout
+    assert said.startswith(str(where))
 
 
 def test_an_unknown_exercise_or_folder_is_one_sentence(tmp_path, capsys):

@@ -18,10 +18,10 @@ import pytest
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 
 from minibert import plots
-from minibert.classroom.exports import exercise_cells, finished_notebook, solved
 from minibert.cli.main import main
 from minibert.errors import MinibertError
 from minibert.exercises.catalogue import exercises
+from minibert.exercises.notebooks import exercise_cells, finished_notebook, solved
 from minibert.lessons import COURSE
 from minibert.lessons.building import (
     alike,

@@ -1,32 +1,31 @@
-"""A folder to hand out to a class: the lessons, the exercises, and the library that both need.
+"""A folder to hand out to a class: the lessons, the exercises, and the library that both use.
 
-It is laid out as the project is, so that links from the lessons lead to the code, and installs with the same line.
+It has the same layout as the project, so that links from the lessons lead to the code, and the same commands install
+it.
 """
 
 from __future__ import annotations
 
-import shutil
 from argparse import Namespace
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
 from nbformat import NotebookNode
 
 import minibert
-from minibert.classroom.exports import asked_for, write_notebooks
+from minibert.classroom.exports import asked_for, files_under, package_files, write_notebooks
 from minibert.errors import MinibertError
 from minibert.exercises.declare import Exercise
-from minibert.files import write_file
+from minibert.files import write_files
 from minibert.lessons.building import assembled, folder, lessons, readme_block, stored_notebook
-
-HANDED_OUT = ("requirements.txt", "pyproject.toml")  # beside the library, what installs it
 
 README = """\
 # The BERT family, from one dot product to a distilled BERT
 
-Lessons to read and run, and exercises that say what is wrong with an answer.
+Lessons to read and run, and exercises that tell you what is wrong with an answer.
 
-## Once
+## Install
 
 ```sh
 python3 -m venv .venv && source .venv/bin/activate
@@ -34,18 +33,18 @@ pip install -r requirements.txt
 minibert fetch
 ```
 
-The first line makes an environment of its own (Python 3.10 or newer), the second installs what is here, the third
+The first line makes an environment (Python 3.10 or newer). The second installs what is in this folder. The third
 downloads a small real BERT and film reviews, 97 MB; after that no network is needed.
 
-## Then
+## Start
 
 ```sh
 jupyter lab lessons/
 ```
 
-Begin with `{first}`. Run a lesson from top to bottom, change things, and do its exercises where they stand.
-`exercises/` has the same exercises without the lessons, a notebook a topic.
-`minibert progress` shows what you have passed; `minibert check FILE` checks the answers in a file or a notebook.
+Begin with `{first}`. Run a lesson from top to bottom, change things, and do the exercises in it.
+`exercises/` has the same exercises without the lessons, one notebook for each topic.
+`minibert progress` shows what you have passed, and `minibert check FILE` checks the answers in a file or a notebook.
 
 ## The lessons
 
@@ -58,7 +57,7 @@ Begin with `{first}`. Run a lesson from top to bottom, change things, and do its
 
 
 def run(args: Namespace) -> None:
-    """`minibert export student`: write the folder and say what is in it."""
+    """`minibert export student`: write the folder and print what is in it."""
     chosen, out = asked_for(args)
     print(*write_class(out, chosen), sep="\n")
 
@@ -69,33 +68,40 @@ def code_of(notebook: NotebookNode) -> list[str]:
 
 
 def write_class(out: Path, chosen: Sequence[Exercise]) -> list[Path]:
-    """Write the folder; returns what is in it. chosen: the exercises of the notebooks in exercises/.
+    """Write the folder; returns its README and notebooks. chosen: the exercises of the notebooks in exercises/.
 
-    Raises MinibertError when the folder holds anything already, lies in one that is copied, or cannot be written, when
-    a lesson's notebook has been changed, and when the package has no checkout to take the lessons from.
+    Raises MinibertError if the folder is not empty, lies in one that is copied, or cannot be written, if the notebook
+    of a lesson has been changed, and if the package was installed without a checkout, which has the lessons.
     """
     root = folder().parent
-    library = Path(minibert.__file__).parent
     for lesson in lessons():
         if code_of(stored_notebook(lesson)) != code_of(assembled(lesson)):
             raise MinibertError(
-                f"{lesson.notebook} is not as its source has it, and may hold answers: `minibert lessons --build "
-                f"{lesson.number}` writes it anew."
+                f"{lesson.notebook} differs from its source and may hold answers: `minibert lessons --build "
+                f"{lesson.number}` writes it again."
             )
-    if any(out.resolve().is_relative_to(copied.resolve()) for copied in (library, folder())):
-        raise MinibertError(f"{out} lies in a folder that is handed out: choose another --out.")
+    library = Path(minibert.__file__).parent
+    if any(out.resolve().is_relative_to(source.resolve()) for source in (library, folder())):
+        raise MinibertError(f"{out} is inside a folder that is handed out: choose another --out.")
     try:
-        if out.exists() and any(out.iterdir()):  # a README of the reader's own, or answers in an earlier export
-            raise MinibertError(f"{out} is not empty: choose another --out, so that nothing there is lost.")
-        made = write_notebooks(out / "exercises", "student", chosen)
-        ours = shutil.ignore_patterns("__pycache__", ".*")
-        shutil.copytree(library, out / "minibert", ignore=ours)
-        shutil.copytree(folder() / "source", out / "lessons" / "source", ignore=ours)
-        for file in HANDED_OUT:
-            shutil.copy(root / file, out / file)
-        for lesson in lessons():
-            made.append(Path(shutil.copy(lesson.notebook, out / "lessons" / lesson.notebook.name)))
+        if out.exists() and any(out.iterdir()):  # perhaps a README of the reader's own, or answers in an older export
+            raise MinibertError(f"{out} is not empty: choose another --out, so that nothing in it is lost.")
+        files = {Path(path): content for path, content in package_files().items()}
+        copied = [root / "requirements.txt", *files_under(folder() / "source"), *(one.notebook for one in lessons())]
+        files |= {path.relative_to(root): path.read_bytes() for path in copied}
     except OSError as error:
-        raise MinibertError(f"{out} cannot be written ({error}): check the folder and the space.") from error
-    write_file(out / "README.md", README.format(first=lessons()[0].notebook.name, path=readme_block()))
-    return [out / "README.md", *made]
+        raise MinibertError(f"{out} cannot be written ({error}): check the folder and what goes into it.") from error
+    readme = README.format(first=lessons()[0].notebook.name, path=readme_block())
+    files[Path("README.md")] = readme.encode()  # in place of the project's own, which pyproject.toml may name
+    notebooks = write_notebooks(out / "exercises", "student", chosen)
+    for inside, contents in by_folder(files).items():
+        write_files(out / inside, contents)
+    return [out / "README.md", *notebooks, *(out / "lessons" / lesson.notebook.name for lesson in lessons())]
+
+
+def by_folder(files: dict[Path, bytes]) -> dict[Path, dict[str, bytes]]:
+    """Path -> content as folder -> name -> content."""
+    found: dict[Path, dict[str, bytes]] = defaultdict(dict)
+    for path, content in files.items():
+        found[path.parent][path.name] = content
+    return found

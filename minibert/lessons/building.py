@@ -38,9 +38,9 @@ from tqdm import tqdm
 
 from minibert import plots
 from minibert.claims.tables import fill_markers
-from minibert.classroom.exports import exercise_cells, finished_notebook
 from minibert.errors import MinibertError
 from minibert.exercises.check import exercise_named
+from minibert.exercises.notebooks import exercise_cells, finished_notebook
 from minibert.files import read_text, write_file
 from minibert.lessons import COURSE
 from minibert.lessons.lesson import Lesson, folder, lessons, stored_notebook

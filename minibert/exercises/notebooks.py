@@ -1,0 +1,84 @@
+"""An exercise as the cells of a notebook: its task, a stub or the solution, and its check.
+
+Stub and solution have one source, the function that the catalogue declares: with its body or without it. Lessons and
+exports are made of these cells.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Sequence
+
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from minibert.exercises.declare import Exercise
+
+# The names that a solution may use.
+IMPORTS = """\
+import math
+import random
+from itertools import pairwise
+
+import torch
+from einops import rearrange
+from torch.nn import functional as F
+
+import minibert"""
+
+
+def exercise_cells(exercise: Exercise, answer: str, level: int = 2) -> list[NotebookNode]:
+    """The task, a cell with the answer (a stub or a solution), and the check. level: of the task's heading."""
+    return [task_cell(exercise, level), code_cell(answer), check_cell(exercise)]
+
+
+def task_cell(exercise: Exercise, level: int = 2) -> NotebookNode:
+    """Title, task, source and points."""
+    return new_markdown_cell(
+        f"{'#' * level} {exercise.title}\n\n{exercise.task}\n\n*{exercise.source}* · exercise `{exercise.name}`, "
+        f"{sum(exercise.stages.values()):g} points"
+    )
+
+
+def code_cell(source: str) -> NotebookNode:
+    return new_code_cell(source.rstrip())
+
+
+def check_cell(exercise: Exercise) -> NotebookNode:
+    return code_cell(f'minibert.check("{exercise.name}", {exercise.function})')
+
+
+def solved(exercise: Exercise) -> str:
+    """The function with the solution's body."""
+    return f"{exercise.header}\n{body_of(exercise)}\n"
+
+
+def body_of(exercise: Exercise) -> str:
+    """The solution's body without its docstring, indented by four."""
+    source = textwrap.dedent(inspect.getsource(exercise.solution))
+    function = ast.parse(source).body[0]
+    lines = source.splitlines()
+    # The last line of the header: a comment above the first statement belongs to the body.
+    before = next(n for n in range(function.lineno, len(lines) + 1) if lines[n - 1].rstrip().endswith(":"))
+    if ast.get_docstring(function):
+        before = function.body[0].end_lineno
+    return "\n".join(lines[before : function.body[-1].end_lineno])
+
+
+def finished_notebook(cells: Sequence[NotebookNode], executed: bool = False) -> NotebookNode:
+    """A notebook of these cells. Ids and counts depend on the order alone, so that equal cells give equal files."""
+    notebook = new_notebook(cells=list(cells))
+    notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook.metadata["language_info"] = {"name": "python"}
+    code = 0
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{number}"
+        if cell.cell_type == "code":
+            code += 1
+            cell.execution_count = code if executed else None
+            for output in cell.outputs:
+                if output.output_type == "execute_result":
+                    output.execution_count = cell.execution_count
+    return notebook
