@@ -8,13 +8,19 @@ from importlib import import_module
 from itertools import combinations
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
 
 import minibert
+from minibert import attention, layers
+from minibert.attention import Layout, MultiHeadAttention
+from minibert.encoder import Backbone
 from minibert.errors import MinibertError
 from minibert.exercises import catalogue, check as checking, progress, swap
 from minibert.exercises.calls import Built, Call, Other, Outcome, make_call, pack, unpack
@@ -23,6 +29,7 @@ from minibert.exercises.check import evaluate
 from minibert.exercises.compare import differences, distance
 from minibert.exercises.declare import Exercise, probes_of
 from minibert.exercises.diagnose import diagnose, outcomes, turned
+from minibert.tokenizers import WordPiece
 
 NAMES = list(exercises())
 SAMPLED = 12  # pairs of mistakes, of each exercise
@@ -363,8 +370,140 @@ def test_a_right_answer_runs_a_real_model_and_a_wrong_one_is_found_out(name):
     assert sum(trouble is not None for trouble in found) >= len(found) / 3  # three sentences do not show all
 
 
+def layer_norm_by_module(x, weight, bias, eps=1e-12):
+    return functional_call(nn.LayerNorm(x.shape[-1], eps=eps), {"weight": weight, "bias": bias}, (x,))
+
+
+def gelu_by_feed_forward(x):
+    nothing = nn.Identity()
+    return layers.FeedForward.forward(SimpleNamespace(expand=nothing, contract=nothing, activation=F.gelu), x)
+
+
+def feed_forward_by_module(x, weights):
+    return functional_call(layers.FeedForward(*weights["contract.weight"].shape), dict(weights), (x,))
+
+
+def embeddings_by_model(input_ids, token_type_ids, weights, eps=1e-12):
+    size, width = weights["word.weight"].shape
+    parts = layers.Embeddings(size, len(weights["position.weight"]), len(weights["token_type.weight"]), width, eps, 0.1)
+    parts.load_state_dict(dict(weights))
+    model = SimpleNamespace(embeddings=parts.eval(), position_ids=lambda ids: Backbone.position_ids(None, ids))
+    return Backbone.embed(model, input_ids, token_type_ids, Layout())
+
+
+def wordpiece_by_tokenizer(word, vocabulary, unknown="[UNK]", longest=100):
+    tok = WordPiece({token: number for number, token in enumerate(vocabulary)})
+    assert tok.ids(word) == [number for number, _ in tok.match(word)]
+    return [vocabulary[number] for number, _ in tok.match(word)]
+
+
+# Right answers which call the library at the very seam that they take. A stand-in that called them again would not end.
+CALLS_ITSELF = {
+    "attention": lambda q, k, v, mask=None: (
+        (attention.attention(q, k, v, mask)[0] + attention.fused_attention(q, k, v, mask)) / 2
+    ),
+    "split_heads": lambda x, num_heads: MultiHeadAttention.split_heads(SimpleNamespace(num_heads=num_heads), x),
+    "merge_heads": lambda x: MultiHeadAttention.merge_heads(None, x),
+    "layer_norm": lambda x, weight, bias, eps=1e-12: (
+        (layer_norm_by_module(x, weight, bias, eps) + layers.layer_norm(x, weight, bias, eps)) / 2
+    ),
+    "gelu": lambda x: (gelu_by_feed_forward(x) + layers.gelu(x)) / 2,
+    "feed_forward": feed_forward_by_module,
+    "embeddings": embeddings_by_model,
+    "wordpiece": wordpiece_by_tokenizer,
+}
+
+
+def test_every_seam_belongs_to_an_exercise_and_has_a_test():
+    assert set(CALLS_ITSELF) == set(swap.SEAMS) == {exercises()[name].swap for name in SWAPPED}
+
+
+@pytest.mark.parametrize("seam", CALLS_ITSELF)
+def test_an_answer_may_call_the_library_at_its_own_seam(seam):
+    exercise = next(one for one in exercises().values() if one.swap == seam)
+    trouble, note = swap.trial(exercise, CALLS_ITSELF[seam])
+    assert trouble is None
+    assert "the same vectors" in note
+
+
+@pytest.mark.parametrize("seam", swap.SEAMS)
+def test_every_place_of_a_seam_calls_the_answer_and_is_put_back(seam):
+    """Even when the answer raises an exception, which leaves no seam half open."""
+    places = swap.SEAMS[seam]
+    before = [getattr(place.owner, place.name) for place in places]
+    _, model, tok = swap.real_model()
+
+    def broken(*args, **kwargs):
+        raise KeyError(seam)
+
+    with minibert.swap(**{seam: broken}):
+        for _ in range(2):
+            with pytest.raises(KeyError, match=seam):
+                model(**tok(list(swap.SENTENCES)), return_attention=True)
+    assert [getattr(place.owner, place.name) for place in places] == before
+
+
+def test_two_swaps_each_do_their_part():
+    called = []
+
+    def noted(name, function):
+        return lambda *args, **kwargs: (called.append(name), function(*args, **kwargs))[1]
+
+    functions = {seam: noted(seam, CALLS_ITSELF[seam]) for seam in swap.SEAMS}
+    _, model, tok = swap.real_model()
+    expected = model(**tok(list(swap.SENTENCES))).last_hidden_state
+    for order in (list(functions), list(functions)[::-1]):
+        called.clear()
+        with minibert.swap(**{seam: functions[seam] for seam in order}):
+            found = model(**tok(list(swap.SENTENCES))).last_hidden_state
+        assert torch.allclose(found, expected, atol=1e-5)
+        assert set(called) >= set(functions) - {"gelu"}  # which is inside the feed-forward that was swapped
+
+
+def test_the_library_does_what_the_exercises_function_does_not_cover():
+    """Another family's embeddings and activation, a bias on the scores, dropout on the weights."""
+
+    def never(*args, **kwargs):
+        raise AssertionError("this is not the exercise's work")
+
+    ids = torch.tensor([[5, 6, 7, 8]])
+    with minibert.swap(embeddings=never, gelu=never, feed_forward=never):
+        minibert.build("tiny-albert", seed=0).eval()(ids)
+    with minibert.swap(embeddings=never):
+        minibert.build("tiny-distilbert", seed=0).eval()(ids)
+    with minibert.swap(layer_norm=never):
+        nn.LayerNorm(3, elementwise_affine=False)(torch.ones(2, 3))
+    q = torch.ones(1, 2, 3, 4)
+    with minibert.swap(attention=never):
+        attention.fused_attention(q, q, q, bias=torch.zeros(3, 3))
+        attention.attention(q, q, q, dropout=0.1)
+        with pytest.raises(AssertionError, match="not the exercise's work"):
+            attention.attention(q, q, q)
+
+
+def test_a_tokenizer_that_knows_a_word_still_asks_the_answer():
+    _, _, tok = swap.real_model()
+    before = tok("unforgettable film")["input_ids"]
+    with minibert.swap(wordpiece=lambda word, vocabulary, unknown="[UNK]", longest=100: [unknown]):
+        assert tok("unforgettable film")["input_ids"].tolist() == [[tok.cls_id, tok.unk_id, tok.unk_id, tok.sep_id]]
+        assert tok.encode("film").offsets[1] == (0, 4)
+    assert torch.equal(tok("unforgettable film")["input_ids"], before)
+
+
+def test_the_functions_of_a_file_are_found_by_the_names_that_check_takes():
+    names = ["torch", "my_attention", "attention_weights", "layer_norm", "my_layer_norm", "mask_tokens", "my_gelu"]
+    assert swap.seams_for(names) == {"attention": "my_attention", "layer_norm": "layer_norm", "gelu": "my_gelu"}
+    space = {"my_gelu": lambda x: torch.full_like(x, 7.0)}
+    with minibert.swap(**{seam: space[name] for seam, name in swap.seams_for(space).items()}):
+        assert layers.gelu(torch.zeros(2)).tolist() == [7.0, 7.0]
+    assert layers.gelu(torch.zeros(2)).tolist() == [0.0, 0.0]
+
+
 def test_swap_refuses_what_it_does_not_know():
-    with pytest.raises(MinibertError, match="there is no seam 'atention'"), minibert.swap(atention=right):
+    with (
+        pytest.raises(MinibertError, match="there is no seam 'atention'; did you mean attention"),
+        minibert.swap(atention=right),
+    ):
         pass
     with pytest.raises(MinibertError, match="takes a function"), minibert.swap(attention=3):
         pass

@@ -3,15 +3,19 @@
     with minibert.swap(attention=my_attention):
         model(**batch)
 
-Each seam is a place of the library where a function with an exercise's signature does the work. Inside the block the
-learner's function does it instead, in every model.
+Each seam is a piece of the library's work that an exercise asks for. Inside the block the learner's function does that
+work, in every model where it is the same as in the exercise. While it runs, the library does its own work at that seam
+again, so that an answer may call the library (a layer norm by `nn.LayerNorm`, for example) without calling itself.
+
+To swap for a whole test session, find the functions of a file with `seams_for`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from functools import cache
+from functools import cache, wraps
+from itertools import pairwise
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -19,19 +23,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from minibert import attention as attention_module
+from minibert import attention as attention_module, layers
 from minibert.assets import ASSETS, cache_folder
-from minibert.attention import Layout, MultiHeadAttention
+from minibert.attention import Layout, MultiHeadAttention, check_mask
 from minibert.checkpoints import from_pretrained
 from minibert.encoder import Backbone
-from minibert.errors import MinibertError
+from minibert.errors import MinibertError, nearest
 from minibert.exercises.calls import problem_of
+from minibert.exercises.catalogue import exercises
 from minibert.exercises.declare import Exercise
 from minibert.factory import build
 from minibert.layers import FeedForward
 from minibert.tokenizers import load_tokenizer
 from minibert.tokenizers.base import Tokenizer
-from minibert.tokenizers.wordpiece import CONTINUATION, WordPiece
+from minibert.tokenizers.wordpiece import WordPiece
 
 Function = Callable[..., Any]
 
@@ -42,115 +47,204 @@ SENTENCES = (
 )
 ALIKE = 1e-5  # relative to 1 + the size of a number: float32 through six layers, in another order of operations
 
-
 # ------------------------------------------------------------------------------------------------- the seams
+# Each function below does the work of one place in the library. It gets the learner's function (`mine`), what the
+# library does there (`own`), and then what the place itself is called with. Where the exercise's function cannot do
+# the work of the place, `own` does it.
 
 
-def _attention(mine: Function) -> list[Any]:
-    written_out = attention_module.attention
+class Place(NamedTuple):
+    """An attribute of a module or a class that is replaced. work: called as work(mine, own, *args, **kwargs)."""
 
-    def output(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, **_: Any) -> Tensor:
-        found = mine(q, k, v, mask)
-        return found[0] if isinstance(found, tuple) else found
-
-    def with_weights(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, **how: Any) -> tuple[Tensor, Tensor]:
-        return output(q, k, v, mask), written_out(q, k, v, mask, **how)[1]
-
-    return [
-        mock.patch.object(attention_module, "fused_attention", output),
-        mock.patch.object(attention_module, "attention", with_weights),
-    ]
+    owner: Any
+    name: str
+    work: Callable[..., Any]
 
 
-def _split_heads(mine: Function) -> list[Any]:
-    return [mock.patch.object(MultiHeadAttention, "split_heads", lambda self, x: mine(x, self.num_heads))]
+def _attended(mine: Function, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    check_mask(mask)
+    found = mine(q, k, v, mask)
+    return found[0] if isinstance(found, tuple) else found  # an answer may return the weights too
 
 
-def _merge_heads(mine: Function) -> list[Any]:
-    return [mock.patch.object(MultiHeadAttention, "merge_heads", lambda self, x: mine(x))]
+def _fused_attention(
+    mine: Function, own: Function, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, **how: Any
+) -> Tensor:
+    # The exercise's function has no bias and no dropout.
+    return own(q, k, v, mask, **how) if _matters(how) else _attended(mine, q, k, v, mask)
 
 
-def _layer_norm(mine: Function) -> list[Any]:
-    return [mock.patch.object(nn.LayerNorm, "forward", lambda self, x: mine(x, self.weight, self.bias, self.eps))]
+def _attention(
+    mine: Function, own: Function, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, **how: Any
+) -> tuple[Tensor, Tensor]:
+    output, weights = own(q, k, v, mask, **how)
+    return (output if _matters(how) else _attended(mine, q, k, v, mask)), weights
 
 
-def _gelu(mine: Function) -> list[Any]:
-    """Only where the model has the exact GELU: ALBERT v2 has its approximation."""
-
-    def forward(self: FeedForward, x: Tensor) -> Tensor:
-        activation = mine if self.activation is F.gelu else self.activation
-        return self.contract(activation(self.expand(x)))
-
-    return [mock.patch.object(FeedForward, "forward", forward)]
+def _matters(how: Mapping[str, Any]) -> bool:
+    return how.get("bias") is not None or how.get("dropout", 0.0) > 0
 
 
-def _feed_forward(mine: Function) -> list[Any]:
-    return [mock.patch.object(FeedForward, "forward", lambda self, x: mine(x, dict(self.named_parameters())))]
+def _split_heads(mine: Function, own: Function, self: MultiHeadAttention, x: Tensor) -> Tensor:
+    return mine(x, self.num_heads)
 
 
-def _embeddings(mine: Function) -> list[Any]:
-    def embed(self: Backbone, input_ids: Tensor, token_type_ids: Tensor | None, layout: Layout) -> Tensor:
-        types = torch.zeros_like(input_ids) if token_type_ids is None else token_type_ids
-        parts = self.embeddings
-        return layout.pack(mine(input_ids, types, dict(parts.named_parameters()), parts.norm.eps))
-
-    return [mock.patch.object(Backbone, "embed", embed)]
+def _merge_heads(mine: Function, own: Function, self: MultiHeadAttention, x: Tensor) -> Tensor:
+    return mine(x)
 
 
-def _wordpiece(mine: Function) -> list[Any]:
-    def match(self: WordPiece, word: str) -> list[tuple[int, int]]:
-        pieces = mine(word, list(self.tokens))
-        if pieces == ["[UNK]"]:
-            return [(self.unk_id, len(word))]
-        return [(self.vocabulary[piece], len(piece.removeprefix(CONTINUATION))) for piece in pieces]
-
-    return [mock.patch.object(WordPiece, "match", match)]
+def _layer_norm(mine: Function, own: Function, x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-12) -> Tensor:
+    return mine(x, weight, bias, eps)
 
 
-SEAMS: dict[str, Callable[[Function], list[Any]]] = {
-    "attention": _attention,
-    "split_heads": _split_heads,
-    "merge_heads": _merge_heads,
-    "layer_norm": _layer_norm,
-    "gelu": _gelu,
-    "feed_forward": _feed_forward,
-    "embeddings": _embeddings,
-    "wordpiece": _wordpiece,
+def _layer_norm_module(mine: Function, own: Function, self: nn.LayerNorm, input: Tensor) -> Tensor:
+    if self.weight is None or self.bias is None or len(self.normalized_shape) > 1:
+        return own(self, input)
+    return mine(input, self.weight, self.bias, self.eps)
+
+
+def _gelu(mine: Function, own: Function, x: Tensor) -> Tensor:
+    return mine(x)
+
+
+def _gelu_inside(mine: Function, own: Function, self: FeedForward, x: Tensor) -> Tensor:
+    if self.activation is not F.gelu:  # such as the approximation in ALBERT v2
+        return own(self, x)
+    return self.contract(mine(self.expand(x)))
+
+
+def _feed_forward(mine: Function, own: Function, self: FeedForward, x: Tensor) -> Tensor:
+    if self.activation is not F.gelu:
+        return own(self, x)
+    weights = dict(self.named_parameters())
+    # The real tokens of a padded batch come as (N, D), but the exercise has (B, S, D).
+    return mine(x[None], weights)[0] if x.dim() == 2 else mine(x, weights)
+
+
+def _embeddings(
+    mine: Function, own: Function, self: Backbone, input_ids: Tensor, token_type_ids: Tensor | None, layout: Layout
+) -> Tensor:
+    parts = self.embeddings
+    weights = dict(parts.named_parameters())
+    expected = {f"{table}.weight" for table in ("word", "position", "token_type", "norm")} | {"norm.bias"}
+    counted = torch.arange(input_ids.shape[1], device=input_ids.device).expand_as(input_ids)
+    if weights.keys() != expected or not torch.equal(self.position_ids(input_ids), counted):
+        return own(self, input_ids, token_type_ids, layout)  # another family's embeddings
+    types = torch.zeros_like(input_ids) if token_type_ids is None else token_type_ids
+    return layout.pack(parts.dropout(mine(input_ids, types, weights, parts.norm.eps)))
+
+
+def _match(mine: Function, own: Function, self: WordPiece, word: str) -> list[tuple[int, int]]:
+    pieces = mine(word, list(self.tokens), self.special.unk)
+    if list(pieces) == [self.special.unk]:
+        return [(self.unk_id, len(word))]
+    ends = [min(len(self.join(pieces[:count])), len(word)) for count in range(len(pieces) + 1)]
+    return [(self.vocabulary[piece], end - start) for piece, (start, end) in zip(pieces, pairwise(ends), strict=True)]
+
+
+def _uncached_ids(mine: Function, own: Function, self: WordPiece, text: str) -> list[int]:
+    """Without the tokenizer's cache, which may hold the library's pieces, and must not keep the learner's."""
+    return [piece_id for piece_id, _ in self.pieces(text)]
+
+
+# In this order, so that of two functions the one that contains the other does the work.
+SEAMS: dict[str, tuple[Place, ...]] = {
+    "attention": (
+        Place(attention_module, "fused_attention", _fused_attention),
+        Place(attention_module, "attention", _attention),
+    ),
+    "split_heads": (Place(MultiHeadAttention, "split_heads", _split_heads),),
+    "merge_heads": (Place(MultiHeadAttention, "merge_heads", _merge_heads),),
+    "layer_norm": (Place(layers, "layer_norm", _layer_norm), Place(nn.LayerNorm, "forward", _layer_norm_module)),
+    "gelu": (Place(layers, "gelu", _gelu), Place(FeedForward, "forward", _gelu_inside)),
+    "feed_forward": (Place(FeedForward, "forward", _feed_forward),),
+    "embeddings": (Place(Backbone, "embed", _embeddings),),
+    "wordpiece": (Place(WordPiece, "match", _match), Place(WordPiece, "ids", _uncached_ids)),
 }
+
+
+class _Swapped:
+    """A learner's function, which knows whether it is running, and its stand-ins at the places of a seam."""
+
+    def __init__(self, mine: Function):
+        self.mine = mine
+        self.running = False
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self.running = True
+        try:
+            return self.mine(*args, **kwargs)
+        finally:
+            self.running = False
+
+    def at(self, place: Place) -> Any:
+        """A patch that puts a stand-in into the place."""
+        own = getattr(place.owner, place.name)
+
+        @wraps(own)
+        def stand_in(*args: Any, **kwargs: Any) -> Any:
+            return own(*args, **kwargs) if self.running else place.work(self, own, *args, **kwargs)
+
+        return mock.patch.object(place.owner, place.name, stand_in)
 
 
 @contextmanager
 def swap(**functions: Function) -> Iterator[None]:
-    """Inside the block, let these functions do the work in every model; what was there comes back after it.
+    """Inside the block, let these functions do the work in every model; afterwards the library does it again.
 
-    functions: a seam -> a function with the signature of the exercise of that name. Seams: attention, split_heads,
-    merge_heads, layer_norm, gelu, feed_forward, embeddings, wordpiece. Not for several threads at a time.
-    Raises MinibertError for a seam that does not exist or a value that is no function.
+    functions: seam -> a function with the signature of the exercise of that name. Seams: attention, split_heads,
+    merge_heads, layer_norm, gelu, feed_forward, embeddings, wordpiece.
+
+    The library itself does what the exercise's function does not cover: attention with a bias or, while training, with
+    dropout on the weights; activations other than the exact GELU; embeddings that are not BERT's. Of two functions
+    where one contains the other, such as feed_forward and gelu, only the larger is called. Not for several threads
+    at a time. Raises MinibertError for an unknown seam or a value that is not a function.
     """
     for name, function in functions.items():
         if name not in SEAMS:
-            raise MinibertError(f"there is no seam {name!r}: swap takes {', '.join(SEAMS)}.")
+            raise MinibertError(f"there is no seam {name!r}; {nearest(name, SEAMS)}")
         if not callable(function):
             raise MinibertError(f"swap({name}=...) takes a function, not a {type(function).__name__}.")
     with ExitStack() as stack:
-        for name, function in functions.items():
-            for patch in SEAMS[name](function):
-                stack.enter_context(patch)
+        for name, places in SEAMS.items():
+            if name in functions:
+                swapped = _Swapped(functions[name])
+                for place in places:
+                    stack.enter_context(swapped.at(place))
         yield
+
+
+def seams_for(names: Iterable[str]) -> dict[str, str]:
+    """Which functions of a learner's file can be swapped in: seam -> the function's name.
+
+    names: of everything that the file defines. An answer is found as `minibert check FILE` finds it, for example by
+    the name attention or my_attention.
+
+        space = runpy.run_path("answers.py")
+        with swap(**{seam: space[name] for seam, name in seams_for(space).items()}):
+            ...
+    """
+    defined = set(names)
+    answers = {
+        exercise.swap: [name for name in exercise.names if name in defined]
+        for exercise in exercises().values()
+        if exercise.swap is not None
+    }
+    return {seam: found[0] for seam, found in answers.items() if found}
 
 
 # ---------------------------------------------------------------------------------------------- trying it out
 
 
 class Trial(NamedTuple):
-    """What came of a swap. trouble: what went wrong, or None. note: what went well, or None."""
+    """The result of a swap. trouble: what went wrong, or None. note: a sentence about what went well, or None."""
 
     trouble: str | None
     note: str | None
 
 
 def trial(exercise: Exercise, answer: Function) -> Trial:
-    """Run a real model on real sentences, by itself and with the answer swapped in, and compare layer by layer."""
+    """Run a real model on real sentences, without and with the answer, and compare tokens and every layer's vectors."""
     name, model, tok = real_model()
     expected = _run(model, tok)
     try:
@@ -164,26 +258,28 @@ def trial(exercise: Exercise, answer: Function) -> Trial:
 
 
 def compared(exercise: Exercise, name: str, expected: Mapping[str, Any], found: Mapping[str, Any]) -> Trial:
-    """Where two runs part; see `_run` for what they hold."""
+    """Where two results of `_run` differ first."""
     for text, mine, theirs in zip(SENTENCES, found["tokens"], expected["tokens"], strict=True):
         if mine != theirs:
-            return Trial(f"Inside {name} “{text}” is read as {mine}, expected {theirs}.", None)
+            return Trial(f"Inside {name} “{text}” becomes {mine}, expected {theirs}.", None)
     largest, layers = 0.0, len(expected["hidden"]) - 1
     for layer, (mine, theirs) in enumerate(zip(found["hidden"], expected["hidden"], strict=True)):
+        where = f"after layer {layer} of {layers}" if layer else "after the embeddings"
         if mine.shape != theirs.shape:
-            return Trial(f"Inside {name} the result has the shape {tuple(mine.shape)} at layer {layer}.", None)
+            shapes = f"{tuple(mine.shape)}, expected {tuple(theirs.shape)}"
+            return Trial(f"Inside {name} with your {exercise.function}, the shape {where} is {shapes}.", None)
         apart = float(((mine - theirs).abs() / (1 + theirs.abs())).nan_to_num(nan=torch.inf).max())
         if apart > ALIKE:
-            where = f"after layer {layer} of {layers}" if layer else "in its embeddings"
-            return Trial(f"Inside {name} your {exercise.function} parts from it {where}, by {apart:.1g}.", None)
+            return Trial(
+                f"Inside {name} with your {exercise.function}, the vectors {where} are off by {apart:.1g}.", None
+            )
         largest = max(largest, apart)
     return Trial(None, f"Your {exercise.function} just ran {name}: the same vectors, to {max(largest, 1e-7):.0e}.")
 
 
 @torch.no_grad()
 def _run(model: nn.Module, tok: Tokenizer) -> dict[str, Any]:
-    """tokens: of each sentence. hidden: L + 1 tensors (N, D), the real tokens' vectors after each layer."""
-    tok = type(tok)(tok.vocabulary)  # a fresh one: a tokenizer remembers the words that it has cut
+    """tokens: of each sentence. hidden: L + 1 tensors (N, D), the vectors of the real tokens after each layer."""
     batch = tok(list(SENTENCES))
     hidden = model(**batch, return_hidden=True).hidden_states
     real = batch["attention_mask"].bool()
@@ -192,15 +288,11 @@ def _run(model: nn.Module, tok: Tokenizer) -> dict[str, Any]:
 
 @cache
 def real_model() -> tuple[str, nn.Module, Tokenizer]:
-    """all-MiniLM-L6-v2 where its weights are at hand (nothing is downloaded here), else a small random BERT."""
+    """all-MiniLM-L6-v2 if its weights have been downloaded (nothing is downloaded here), else a small random BERT."""
     asset = ASSETS["minilm-l6"]
     folder = cache_folder() / f"minilm-l6-{asset.version}"
     if all((folder / file).is_file() for file in asset.members):
         model = from_pretrained("minilm-l6").eval()
         return "a real BERT (all-MiniLM-L6-v2)", model, load_tokenizer("minilm-l6")
-    tok = WordPiece.train(SENTENCES, 120, min_frequency=1)
-    return (
-        "a small BERT (its weights are random: `minibert fetch minilm-l6` brings real ones)",
-        (build("tiny-bert", seed=0).eval()),
-        tok,
-    )
+    name = "a small BERT (its weights are random: `minibert fetch minilm-l6` downloads real ones)"
+    return name, build("tiny-bert", seed=0).eval(), WordPiece.train(SENTENCES, 120, min_frequency=1)
