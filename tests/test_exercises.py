@@ -1,4 +1,7 @@
-"""The catalogue tests itself: right answers pass, each known mistake fails and is named as itself, no two coincide."""
+"""The exercises: right answers pass, each known mistake fails and is named, and no two mistakes are the same.
+
+Then the parts of the checker: its words, the record of progress, the seams, and how values travel.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ RIGHT = [
 
 @pytest.fixture(autouse=True)
 def own_record(tmp_path, monkeypatch):
-    """No test writes into the learner's own record."""
+    """So that no test writes into the real record."""
     monkeypatch.setattr(progress, "file", lambda: tmp_path / "progress.json")
 
 
@@ -74,14 +77,14 @@ def test_every_exercise_has_a_file_of_its_name():
 
 
 @pytest.mark.parametrize(("name", "which", "function"), RIGHT, ids=[f"{name}-{which}" for name, which, _ in RIGHT])
-def test_a_right_answer_gets_full_marks_however_it_is_written(name, which, function):
+def test_a_right_answer_gets_full_marks_whatever_way_it_is_written(name, which, function):
     result = run(exercises()[name], function)
     assert result.passed, result
     assert result.score == result.max_score
 
 
 @pytest.mark.parametrize(("name", "mistake"), MISTAKES)
-def test_a_known_mistake_fails_and_is_named_as_itself(name, mistake):
+def test_a_known_mistake_fails_and_is_named(name, mistake):
     exercise = exercises()[name]
     known = next(one for one in exercise.mistakes if one.name == mistake)
     result = run(exercise, turned(exercise, known))
@@ -103,7 +106,7 @@ def test_no_two_mistakes_do_the_same(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_two_mistakes_at_once_are_named(name):
-    """At least four in five of the pairs in which both can be seen; one that stops the code hides the other."""
+    """At least four in five of the pairs in which both have an effect; an exception hides the other mistake."""
     exercise = exercises()[name]
     named = seen = 0
     pairs = [pair for pair in combinations(exercise.mistakes, 2) if pair[0].knob != pair[1].knob]
@@ -112,7 +115,7 @@ def test_two_mistakes_at_once_are_named(name):
         if any(alike(exercise, made, list(outcomes(exercise, turned(exercise, one)))) for one in pair):
             continue
         if alike(exercise, made, list(outcomes(exercise, exercise.reference))):
-            continue  # the two undo each other
+            continue  # the two cancel each other
         seen += 1
         named += set(diagnose(exercise, made)) == set(pair)
     assert named >= 0.8 * seen
@@ -288,7 +291,7 @@ def test_changing_the_input_in_place_costs_its_own_points():
 def test_a_detached_answer_has_no_gradient():
     found = minibert.check("attention", lambda q, k, v, mask=None: right(q, k, v, mask).detach())
     assert "No gradient flows back" in found.diagnosis
-    assert found.score == found.max_score - 2  # and it is not tried in a model
+    assert found.score == found.max_score - 2  # the other point is for the model, where it is not tried
 
 
 @pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
@@ -333,7 +336,7 @@ def test_progress_remembers_what_was_passed():
     assert f"1 of {len(NAMES)} passed" in minibert.progress()
 
 
-def test_torchs_own_function_passes_and_is_nobodys_achievement():
+def test_torchs_own_function_passes_and_is_not_recorded():
     assert minibert.check("gelu", torch.nn.functional.gelu).passed
     assert f"0 of {len(NAMES)} passed" in minibert.progress()
 
@@ -367,7 +370,7 @@ def test_a_right_answer_runs_a_real_model_and_a_wrong_one_is_found_out(name):
     assert trouble is None
     assert "the same vectors" in note
     found = [swap.trial(exercise, turned(exercise, mistake)).trouble for mistake in exercise.mistakes]
-    assert sum(trouble is not None for trouble in found) >= len(found) / 3  # three sentences do not show all
+    assert sum(trouble is not None for trouble in found) >= len(found) / 3  # three sentences do not show them all
 
 
 def layer_norm_by_module(x, weight, bias, eps=1e-12):
@@ -397,7 +400,7 @@ def wordpiece_by_tokenizer(word, vocabulary, unknown="[UNK]", longest=100):
     return [vocabulary[number] for number, _ in tok.match(word)]
 
 
-# Right answers which call the library at the very seam that they take. A stand-in that called them again would not end.
+# Right answers that call the library at the seam where they are swapped in, which must not call them again.
 CALLS_ITSELF = {
     "attention": lambda q, k, v, mask=None: (
         (attention.attention(q, k, v, mask)[0] + attention.fused_attention(q, k, v, mask)) / 2
@@ -428,7 +431,7 @@ def test_an_answer_may_call_the_library_at_its_own_seam(seam):
 
 @pytest.mark.parametrize("seam", swap.SEAMS)
 def test_every_place_of_a_seam_calls_the_answer_and_is_put_back(seam):
-    """Even when the answer raises an exception, which leaves no seam half open."""
+    """Also after the answer has raised an exception."""
     places = swap.SEAMS[seam]
     before = [getattr(place.owner, place.name) for place in places]
     _, model, tok = swap.real_model()

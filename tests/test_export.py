@@ -50,12 +50,12 @@ def test_a_student_gets_a_notebook_a_topic_that_runs_to_its_end(tmp_path):
         nbformat.validate(notebook)
         space: dict = {}
         for cell in code_of(notebook):
-            exec(cell, space)  # the checks say "not attempted", and nothing stops
+            exec(cell, space)  # the checks say "not attempted", and nothing raises an exception
         assert "### BEGIN SOLUTION" not in json.dumps(notebook)
 
 
 @pytest.mark.parametrize("name", exercises())
-def test_a_solution_stands_by_itself_and_passes(name):
+def test_a_solution_needs_nothing_else_and_passes(name):
     exercise = exercises()[name]
     space: dict = {}
     exec(notebooks.IMPORTS, space)
@@ -79,7 +79,7 @@ def exported_one(folder, name: str) -> list[nbformat.NotebookNode]:
 
 
 def test_a_class_gets_all_that_it_needs(tmp_path):
-    """Laid out as the project is: the lessons' links lead to the code, and the same line installs it."""
+    """In the layout of the project, so that links from the lessons lead to the code and the same line installs it."""
     assert main(["export", "student", "--out", str(tmp_path)]) == 0
     for file in (
         "README.md",
@@ -95,13 +95,13 @@ def test_a_class_gets_all_that_it_needs(tmp_path):
     assert not list(tmp_path.rglob("__pycache__"))
     readme = (tmp_path / "README.md").read_text()
     assert all(lesson.title in readme for lesson in lessons())
-    assert fill_markers(readme, {"lessons": readme_block()}) == readme  # as `minibert lessons --build` there does
+    assert fill_markers(readme, {"lessons": readme_block()}) == readme  # `minibert lessons --build` changes nothing
     for lesson in lessons():  # links to code and to other lessons
         for target in re.findall(r"\]\(((?!http)[^)\s]+)\)", (tmp_path / "lessons" / lesson.notebook.name).read_text()):
             assert (tmp_path / "lessons" / target.partition("#")[0]).exists(), target
 
 
-def test_a_class_never_takes_the_place_of_anything(tmp_path, capsys):
+def test_a_class_is_never_written_over_anything(tmp_path, capsys):
     (tmp_path / "README.md").write_text("mine")
     assert main(["export", "student", "--out", str(tmp_path)]) == 2
     assert "is not empty" in capsys.readouterr().err
@@ -151,7 +151,7 @@ def test_nbgraders_cells_have_its_metadata(tmp_path):
 
 
 def test_a_graded_cell_raises_or_ends_without_a_value_and_prints_nothing(capsys):
-    """A last value that is no number would be full marks, and anything on stderr none."""
+    """A last value that is not a number would earn full marks, and anything on stderr would score 0."""
     (test,) = [cell for cell in code_of(export.nbgrader("attention", [exercises()["attention"]])) if "require" in cell]
     space: dict = {}
     exec(notebooks.IMPORTS, space)
@@ -171,7 +171,7 @@ def test_the_autograder_zip_has_what_gradescope_runs(tmp_path, capsys):
         assert "package/minibert/classroom/grading.py" in modes
         run = archive.read("run_autograder").decode()
     assert "--exercises attention gelu" in run
-    # The first thing that it writes is a results.json.
+    # It writes a results.json before anything else.
     assert run.index('> "$results"') < run.index("python3 -m minibert")
     assert export.autograder([exercises()["attention"]]) == export.autograder([exercises()["attention"]])
     assert io.BytesIO(export.autograder([exercises()["attention"]])).getbuffer().nbytes < 5e6

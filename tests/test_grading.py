@@ -1,4 +1,4 @@
-"""Marking a class: files are read and not run, marks come from outside, and nothing an answer does changes them."""
+"""Marking a class: files are read but not run here, the marks are decided outside, and no answer can change them."""
 
 from __future__ import annotations
 
@@ -99,9 +99,9 @@ def test_checking_in_a_notebook_is_no_borrowing(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("a.ipynb", b"{", "is no notebook that can be read"),
-        ("a.ipynb", b"[1]", "is no notebook that can be read"),
-        ("a.py", b"\xff\xfe\x00", "is no text in UTF-8"),
+        ("a.ipynb", b"{", "cannot be read as a notebook"),
+        ("a.ipynb", b"[1]", "cannot be read as a notebook"),
+        ("a.py", b"\xff\xfe\x00", "is not UTF-8 text"),
         ("a.py", b"#" * 5_000_001, "larger than 5 MB"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The box: messages go in and out, limits hold, and what each protection refuses is refused."""
+"""The box: messages arrive and are answered, limits hold, and each protection refuses what it should."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from minibert.classroom import isolation
 from minibert.classroom.isolation import Box, Limits, Stopped
 
-# Runs the Python that it is sent and answers with the value of `answer`, or with what stopped it.
+# Runs the Python code in a message and answers with the value of `answer`, or with the exception.
 WORKER = """
 import json
 
@@ -167,10 +167,10 @@ def test_what_it_prints_without_end_is_dropped(box):
     assert len(box.printed) == box.limits.output_kb * 1024
 
 
-def test_closing_twice_kills_nobody_else(worker, monkeypatch):
+def test_closing_twice_kills_no_other_process(worker, monkeypatch):
     box = Box(worker)
     box.close()
-    monkeypatch.setattr(os, "killpg", lambda *_: pytest.fail("whose number is it by now?"), raising=False)
+    monkeypatch.setattr(os, "killpg", lambda *_: pytest.fail("the number may belong to another process"), raising=False)
     box.close()
 
 
@@ -183,15 +183,15 @@ box = Box(Path({str(worker)!r}))
 print(box.ask(b"import os; answer = os.getpid()").decode(), flush=True)
 box.ask(b"while True: pass")
 """
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}  # where the folder stays, for nobody is there to remove it
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}  # the box's folder is left there when its parent is killed
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment) as grader:
         boxed = int(grader.stdout.readline())
-        time.sleep(0.3)  # it is in the loop by now, and would not see that nobody speaks to it any more
+        time.sleep(0.3)  # now it is in the loop, where it does not notice that the pipes are closed
         grader.send_signal(signal.SIGKILL)
     until = time.monotonic() + 5
     while isolation._threads(boxed) and time.monotonic() < until:
         time.sleep(0.02)
-    assert isolation._threads(boxed) in (0, 1)  # gone, or a zombie where nobody collects orphans
+    assert isolation._threads(boxed) in (0, 1)  # it has ended, or is a zombie where no process collects orphans
     if isolation._threads(boxed):
         assert "State:\tZ" in Path(f"/proc/{boxed}/status").read_text()
 
@@ -349,7 +349,7 @@ def test_what_is_hidden_is_left_out_wherever_it_lies(tmp_path):
 
 
 def ruled(machine: str, number: int, *arguments: int, architecture: int | None = None) -> int:
-    """What the filter says to a system call, by a reading of its lines as the kernel reads them."""
+    """What the filter decides about a system call, when its lines are read as the kernel reads them."""
     known = isolation.ARCHITECTURES[machine][1] if architecture is None else architecture
     data = struct.pack("<IIQ6Q", number, known, 0, *arguments, *[0] * (6 - len(arguments)))
     program, at, held = isolation._program(machine), 0, 0

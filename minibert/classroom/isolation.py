@@ -50,7 +50,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
 LENGTH = struct.Struct("<Q")
 
@@ -148,7 +148,7 @@ class Box:
             self._stop(answer.reason, str(answer))
         return answer
 
-    def _stop(self, reason: str, message: str) -> None:
+    def _stop(self, reason: str, message: str) -> NoReturn:
         self.close()
         raise Stopped(reason, message)
 

@@ -1,7 +1,7 @@
-"""A learner's file, read and never run here: its definitions, and what in it reaches for what it must not.
+"""A learner's file, which is read here but never run: its definitions, and what it uses of the library.
 
 Only imports, functions, classes and assignments are kept. Calls, loops and prints between them (`train()`,
-`check(...)`, a plot) do not belong to an answer, and a cell that hangs would hold up the marking.
+`check(...)`, a plot) are not part of an answer, and a cell that hangs would stop the marking.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from minibert.errors import MinibertError
+from minibert.files import read_text
 
 KEPT = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
 LARGEST = 5_000_000  # bytes of a file
@@ -20,9 +21,11 @@ LARGEST = 5_000_000  # bytes of a file
 
 @dataclass
 class Submission:
-    """statements: each a source text and its line, counted through all cells. problems: why cells were left out.
+    """The definitions in a file.
 
-    names: of the functions that are defined. borrowed: what is used of the library, as "minibert.attention".
+    statements: the source text of each and the number of its first line, counted through all cells. names: of the
+    functions that are defined. problems: why cells were left out. borrowed: what is used of the library, such as
+    "minibert.attention".
     """
 
     path: Path
@@ -33,16 +36,11 @@ class Submission:
 
 
 def read(path: str | Path) -> Submission:
-    """A .py file or a notebook. Raises MinibertError when it cannot be read at all."""
+    """Read a .py file or a notebook. Raises MinibertError if nothing of it can be read."""
     path = Path(path)
-    try:
-        if path.stat().st_size > LARGEST:
-            raise MinibertError(f"{path} is larger than {LARGEST // 1_000_000} MB, which no answer is.")
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise MinibertError(f"{path} cannot be read ({error.strerror}): give a .py file or a notebook.") from None
-    except UnicodeDecodeError:
-        raise MinibertError(f"{path} is no text in UTF-8: give a .py file or a notebook.") from None
+    if path.is_file() and path.stat().st_size > LARGEST:
+        raise MinibertError(f"{path} is larger than {LARGEST // 1_000_000} MB: give a smaller file.")
+    text = read_text(path)
     cells = _cells(path, text) if path.suffix == ".ipynb" else [text]
     found = Submission(path)
     line = 1
@@ -51,8 +49,8 @@ def read(path: str | Path) -> Submission:
             _take(found, cell, line)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             where = f"cell {number}, line" if path.suffix == ".ipynb" else "line"
-            found.problems.append(f"{where} {getattr(error, 'lineno', None) or '?'}: {error.__class__.__name__}: "
-                                  f"{getattr(error, 'msg', None) or error}")  # fmt: skip
+            at, said = getattr(error, "lineno", None) or "?", getattr(error, "msg", None) or error
+            found.problems.append(f"{where} {at}: {type(error).__name__}: {said}")
         line += cell.count("\n") + 1
     return found
 
@@ -64,7 +62,7 @@ def _cells(path: Path, text: str) -> list[str]:
         cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
         sources = ["".join(cell["source"]) for cell in cells]
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise MinibertError(f"{path} is no notebook that can be read: save it again as .ipynb or .py.") from None
+        raise MinibertError(f"{path} cannot be read as a notebook: save it again as .ipynb or .py.") from None
     return ["" if source.startswith("%%") else _without_magics(source) for source in sources]
 
 
@@ -87,11 +85,12 @@ def _take(found: Submission, source: str, first_line: int) -> None:
         found.borrowed |= set(_borrowed(node))
 
 
-ALLOWED = {"check", "progress", "swap", "load_tokenizer", "from_pretrained"}  # of minibert, in a notebook's other cells
+# What the other cells of a notebook may use of minibert.
+ALLOWED = {"check", "progress", "swap", "load_tokenizer", "from_pretrained"}
 
 
 def _borrowed(node: ast.AST) -> Iterator[str]:
-    """What an answer takes of the library, or the ways round to it that a reader can see."""
+    """The parts of the library that a statement uses, also by a detour, as far as its source shows it."""
     for part in ast.walk(node):
         if isinstance(part, ast.ImportFrom) and (part.module or "").split(".")[0] == "minibert":
             yield from (f"{part.module}.{one.name}" for one in part.names if one.name not in ALLOWED)

@@ -1,4 +1,4 @@
-"""`minibert check` and `minibert grade`: what is printed, and with which end."""
+"""`minibert check` and `minibert grade`: what they print, and their exit status."""
 
 from __future__ import annotations
 
@@ -14,24 +14,25 @@ from minibert.exercises.check import exercise_named, hints_for
 from minibert.files import write_file
 from minibert.timing import progress_bar
 
-SEED = 0  # of the probes when a learner checks a file: the same each time, so that a number in a diagnosis stays
+SEED = 0  # of the probes when a learner checks a file: the same each time, so that a diagnosis stays the same
 
 
 class NotPassed(SystemExit):
-    """Ends the command with status 1: all went well, but an answer is wrong."""
+    """Ends the command with status 1: the check worked, but an answer is wrong."""
 
     def __init__(self) -> None:
         super().__init__(1)
 
 
 def check_file(path: str, exercise: str | None = None, hints: int = 0) -> None:
-    """Print what each of a file's answers comes to; status 1 unless all pass.
+    """Print the result of each answer in a file; status 1 unless all pass.
 
-    Raises MinibertError for a file that cannot be read, or that answers nothing.
+    exercise: check only this one. hints: how many to print for each answer that fails. Raises MinibertError for a
+    file that cannot be read, or that answers no exercise.
     """
     submission = grading.read(path)
     wanted = [exercise_named(exercise)] if exercise else list(exercises().values())
-    asked = [one for one in wanted if {one.function, f"my_{one.function}"} & submission.names]
+    asked = [one for one in wanted if submission.names.intersection(one.names)]
     if not asked:
         functions = ", ".join(one.function for one in wanted[:30])
         broken = f" ({'; '.join(submission.problems)})" if submission.problems else ""
@@ -54,13 +55,15 @@ def check_file(path: str, exercise: str | None = None, hints: int = 0) -> None:
 
 
 def grade(args: Namespace) -> None:
-    """Mark a folder and print where the results are."""
+    """Mark a folder and print where the results are. Raises MinibertError for options that make no sense."""
     limits = isolation.Limits(seconds=args.seconds)
     if args.memory:
         limits = replace(limits, memory_mb=args.memory)
     names = [exercise_named(name).name for name in args.exercises] if args.exercises else None
     if args.jobs < 1 or args.seconds <= 0:
-        raise MinibertError("--jobs must be 1 or more and --seconds above 0.")
+        raise MinibertError(
+            f"--jobs is {args.jobs} and --seconds {args.seconds:g}: give 1 or more jobs, and more than 0 seconds."
+        )
     if args.gradescope:
         return one_for_gradescope(Path(args.submissions), Path(args.gradescope), names, limits, args)
     with progress_bar("marking", unit="file") as progress:
@@ -68,13 +71,13 @@ def grade(args: Namespace) -> None:
             args.submissions, args.out, names, args.jobs, limits, args.seed, not args.no_swap, progress
         )
     full = sum(one.score == one.max_score for one in marked)
-    print(f"{len(marked)} marked, {full} with full marks: {Path(args.out) / 'grades.csv'}, report.md beside it")
+    print(f"{len(marked)} marked, {full} with full marks: see grades.csv and report.md in {Path(args.out)}")
 
 
 def one_for_gradescope(
     folder: Path, out: Path, names: list[str] | None, limits: isolation.Limits, args: Namespace
 ) -> None:
-    """Mark what a student handed in, all of its files together, and write results.json whatever happens."""
+    """Mark all files of one student together, and write results.json even if they cannot be read."""
     names = names or list(exercises())
     try:
         files = grading.files_in(folder)

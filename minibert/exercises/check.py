@@ -145,7 +145,7 @@ def evaluate(
         return course.result(signature)
     course.succeed("signature")
 
-    wrong = [course.compared[number] for number in course.wrong]
+    wrong = [one for one in course.compared if one is not None]
     bad_shape = [one for one in wrong if one.kind != "value"]
     if bad_shape:
         return course.stop("shape", bad_shape[0])
@@ -213,7 +213,7 @@ class _Course:
         return self.result(text)
 
     def explained(self) -> str:
-        """The mistakes that explain the answer, in words; empty if none are known to."""
+        """The mistakes that explain the answer, in words; empty if none do."""
         if self.mistakes is not None:
             return said_of(self.mistakes)
         self.mistakes = diagnose(self.exercise, self.found)

@@ -58,7 +58,7 @@ def solved(exercise: Exercise) -> str:
 def body_of(exercise: Exercise) -> str:
     """The solution's body without its docstring, indented by four."""
     source = textwrap.dedent(inspect.getsource(exercise.solution))
-    function = ast.parse(source).body[0]
+    function = next(node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef))
     lines = source.splitlines()
     # The last line of the header: a comment above the first statement belongs to the body.
     before = next(n for n in range(function.lineno, len(lines) + 1) if lines[n - 1].rstrip().endswith(":"))

@@ -6,6 +6,7 @@ import json
 import os
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from minibert.assets import cache_folder
 from minibert.errors import MinibertError
@@ -18,7 +19,7 @@ def file() -> Path:
     return Path(os.environ.get("MINIBERT_PROGRESS") or cache_folder() / "progress.json")
 
 
-def recorded() -> dict[str, dict[str, object]]:
+def recorded() -> dict[str, dict[str, Any]]:
     """Exercise -> its best score, and whether and when it was passed. Raises MinibertError for a broken file."""
     try:
         found = json.loads(file().read_text(encoding="utf-8"))
