@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from minibert.exercises.calls import Call
 from minibert.encoder import Output
+from minibert.exercises.calls import Call
 from minibert.exercises.catalogue.common_layers import Weights
 from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
 from minibert.exercises.probes import randn

@@ -12,8 +12,8 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from minibert.attention import Layout
-from minibert.exercises.calls import Call
 from minibert.encoder import EncoderBlock
+from minibert.exercises.calls import Call
 from minibert.exercises.catalogue import feed_forward, layer_norm, multi_head_attention
 from minibert.exercises.catalogue.common_layers import Weights
 from minibert.exercises.declare import Exercise, Hints, Mistake, Probe

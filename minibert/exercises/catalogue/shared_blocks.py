@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from torch import nn
 
-from minibert.exercises.calls import Built, Call
 from minibert.encoder import Encoder
+from minibert.exercises.calls import Built, Call
 from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
 
 MakeBlock = Callable[[], nn.Module]
