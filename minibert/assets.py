@@ -25,7 +25,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from minibert.errors import MinibertError
+from minibert.errors import MinibertError, nearest
 
 try:
     import fcntl
@@ -200,7 +200,7 @@ def cache_folder() -> Path:
 def _ensure(name: str, differs: Callable[[Path, Member], bool]) -> Path:
     """The asset's folder, in which no file differs from the pinned one. differs: compares a file with its member."""
     if name not in ASSETS:
-        raise MinibertError(f"there is no asset {name!r}: choose one of {', '.join(ASSETS)}.")
+        raise MinibertError(f"there is no asset {name!r}; {nearest(name, ASSETS)}")
     asset = ASSETS[name]
     cache = cache_folder()
     folder = cache / f"{name}-{asset.version}"

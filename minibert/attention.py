@@ -39,7 +39,7 @@ def causal_mask(length: int, device: torch.device | str | None = None) -> Tensor
 def check_mask(mask: Tensor | None) -> None:
     """Raise a MinibertError for a mask of numbers: 1 and 0, or 0 and -10000, would be read in opposite senses."""
     if mask is not None and mask.dtype != torch.bool:
-        raise MinibertError(f"the mask holds {mask.dtype}, not booleans: use mask.bool(), True where one may look.")
+        raise MinibertError(f"the mask holds {mask.dtype}, not booleans: use mask.bool(), True where a query may look.")
 
 
 # ---------------------------------------------------------------------------------------- the formula
@@ -51,11 +51,11 @@ def attention(
     """Scaled dot-product attention as the paper writes it: softmax(q kᵀ / √K) v.
 
     q: (..., S, K). k: (..., T, K). v: (..., T, K'). mask: booleans that broadcast to (..., S, T), True where the
-    query may look. bias: (..., S, T), added to the scaled scores, for models
-    with relative positions. dropout: the probability that a weight is dropped on its way to the values.
+    query may look. bias: (..., S, T), added to the scaled scores, for models with
+    relative positions. dropout: the probability that a weight is dropped on its way to the values.
 
-    Returns the output (..., S, K') and the weights (..., S, T) as they were before dropout; each row of weights
-    sums to 1. A query that may look at nothing gets weights and output of 0, never NaN.
+    Returns the output (..., S, K') and the weights (..., S, T) from before dropout; each row of weights sums to 1.
+    A query that may look at nothing gets weights and output of 0, never NaN.
 
     Raises MinibertError for a mask that is not boolean.
     Source: Vaswani et al. 2017, "Attention Is All You Need", section 3.2.1, equation 1.
@@ -78,8 +78,8 @@ def fused_attention(
 ) -> Tensor:
     """The output of :func:`attention` from torch's fused kernel, which never stores the (S, T) weights.
 
-    The models run this one; they run the written-out formula when somebody asks for the weights. Same shapes.
-    Source: Dao et al. 2022, "FlashAttention", for the idea of the fusing.
+    The models use this one, and the written-out formula when the weights are asked for. Same shapes.
+    Source: Dao et al. 2022, "FlashAttention", for the idea of fusing.
     """
     check_mask(mask)
     if bias is not None:
@@ -87,16 +87,16 @@ def fused_attention(
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
 
 
-# ------------------------------------------------------------------------------- where the tokens stand
+# -------------------------------------------------------------------------------- where the tokens are
 
 
 class Layout:
-    """Where the real tokens of a padded (B, S) batch stand, and how to go there and back.
+    """Where the real tokens of a padded (B, S) batch are, and how to pack and unpack them.
 
-    A batch of short texts is nearly half padding. Since only attention needs the rectangle (B, S), all the rest
-    runs on the N real tokens, packed: ``pack`` takes (B, S, ...) to (N, ...), ``unpack`` goes back and leaves
-    zeros where the padding is. A batch without padding stays (B, S, ...) throughout, and so does one made
-    with ``skip_padding=False`` (the plain way, kept so that the two can be compared).
+    A batch of short texts is nearly half padding. Only attention needs the rectangle (B, S), so everything else
+    works on the N real tokens alone: ``pack`` takes (B, S, ...) to (N, ...), ``unpack`` goes back and leaves zeros
+    where the padding is. A batch without padding stays (B, S, ...) throughout, and so does one made with
+    ``skip_padding=False`` (the plain way, kept so that the two can be compared).
 
     attention_mask: (B, S), 1 real and 0 padding, or None when every token is real.
     """
@@ -111,11 +111,11 @@ class Layout:
                 self.index = attention_mask.flatten().nonzero().squeeze(1)
 
     @classmethod
-    def only(cls, positions: Tensor) -> Layout:
-        """Of a batch, only the tokens where positions (B, S) is True: for queries whose answers alone are read."""
+    def only(cls, wanted: Tensor) -> Layout:
+        """Of a batch, only the tokens where wanted (B, S) is True: for queries when no other answers are needed."""
         chosen = cls()
-        chosen.shape = positions.shape
-        chosen.index = positions.flatten().nonzero().squeeze(1)
+        chosen.shape = wanted.shape
+        chosen.index = wanted.flatten().nonzero().squeeze(1)
         return chosen
 
     def pack(self, x: Tensor) -> Tensor:
@@ -166,11 +166,11 @@ class MultiHeadAttention(nn.Module):
         mask: Tensor | None = None,
         return_weights: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """Let every token of x look at the tokens of key, and bring back a mixture of value.
+        """Let every token of x look at the tokens of key, and return a mixture of value.
 
-        x: (B, S, D), or (N, D) when `layout` packs; without a layout every token is real. key, value: likewise
-        with T; by default x itself (self-attention). mask: what may be seen, by default the padding mask of the
-        keys' layout.
+        x: (B, S, D), or (N, D) when `layout` packs; without a layout every token is real. key, value: the same
+        with T for S; by default x itself (self-attention). mask: where a query may look, by default the padding mask
+        of the keys' layout.
 
         Returns the output, shaped like x, and the weights (B, H, S, T), or None when they were not asked for.
         Rows of the weights that belong to padded queries carry no meaning.
@@ -182,7 +182,7 @@ class MultiHeadAttention(nn.Module):
         mask = key_layout.mask if mask is None else mask
         dropout = self.dropout if self.training else 0.0
 
-        # The seam: tokens go into the (B, S) rectangle for the meeting, and come out again after it.
+        # The tokens are laid out as (B, S) for attention alone, and packed again after it.
         q = self.split_heads(layout.unpack(self.query(x)))
         k = self.split_heads(key_layout.unpack(self.key(key)))
         v = self.split_heads(key_layout.unpack(self.value(value)))

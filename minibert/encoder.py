@@ -1,113 +1,21 @@
 """The encoder block, the stack of blocks, and the frame that BERT, RoBERTa, DistilBERT and ALBERT share.
 
-One block serves them all. What differs between those models stands in their own files and reaches this one as
-numbers or as parts; nothing here asks which model it is in.
+One block serves them all. What differs between those models is in their own files, and comes here as numbers or as
+parts; nothing here asks which model it is in.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from minibert.attention import Layout, MultiHeadAttention
-from minibert.errors import MinibertError
-from minibert.layers import ACTIVATIONS, FeedForward, check_ids
-
-
-@dataclass(frozen=True, kw_only=True)
-class EncoderConfig:
-    """The numbers that make an encoder; the defaults are BERT-base's. Sizes are counted in features or rows."""
-
-    vocab_size: int = 30522  # V
-    hidden_size: int = 768  # D
-    num_hidden_layers: int = 12  # L
-    num_attention_heads: int = 12  # H; the head size is K = D / H
-    intermediate_size: int = 3072  # F
-    hidden_act: str = "gelu"
-    max_position_embeddings: int = 512
-    type_vocab_size: int = 2  # 0: no token types
-    layer_norm_eps: float = 1e-12
-    hidden_dropout_prob: float = 0.1
-    attention_probs_dropout_prob: float = 0.1
-    classifier_dropout: float | None = None  # None: the same as hidden_dropout_prob
-    initializer_range: float = 0.02  # standard deviation of fresh weights
-    pad_token_id: int = 0
-    labels: tuple[str, ...] = ("LABEL_0", "LABEL_1")  # the names of the classes, for classifying heads
-
-    # What a family's heads need to know (see heads.py); not part of a checkpoint's config.
-    model_type: ClassVar[str]
-    pair_task: ClassVar[str | None] = None  # the sentence-pair task of its pre-training: "NSP", "SOP" or none
-    pair_dropout: ClassVar[float] = 0.0  # before the sentence-pair classifier
-    classifier_act: ClassVar[str | None] = None  # activation of a dense layer inside the sequence classifier
-    span_dropout: ClassVar[float] = 0.0  # before the question-answering layer
-
-    def __post_init__(self) -> None:
-        for f in fields(self):
-            value = getattr(self, f.name)
-            if f.type == "int":
-                least = 0 if f.name in ("type_vocab_size", "pad_token_id") else 1
-                if type(value) is not int or value < least:
-                    raise MinibertError(f"{f.name} is {value!r}; it must be a whole number, at least {least}.")
-            is_fraction = f.type == "float" or (f.type == "float | None" and value is not None)
-            if is_fraction and not (isinstance(value, (int, float)) and 0 <= value <= 1):
-                raise MinibertError(f"{f.name} is {value!r}; it must be a number from 0 to 1.")
-        if self.hidden_size % self.num_attention_heads:
-            raise MinibertError(
-                f"hidden_size {self.hidden_size} does not divide into {self.num_attention_heads} heads: "
-                "choose a multiple of num_attention_heads."
-            )
-        if not self.labels or not isinstance(self.labels, tuple) or not all(isinstance(x, str) for x in self.labels):
-            raise MinibertError(f'labels is {self.labels!r}; it must name the classes, as in ("negative", "positive").')
-        if self.hidden_act not in ACTIVATIONS:
-            raise MinibertError(f"unknown hidden_act {self.hidden_act!r}; known: {', '.join(sorted(ACTIVATIONS))}.")
-
-    @property
-    def num_labels(self) -> int:
-        return len(self.labels)
-
-    @property
-    def head_dropout(self) -> float:
-        """Dropout before a classifier."""
-        return self.hidden_dropout_prob if self.classifier_dropout is None else self.classifier_dropout
-
-    @property
-    def token_dropout(self) -> float:
-        """Dropout before a classifier of tokens."""
-        return self.head_dropout
-
-    @property
-    def output_embedding_size(self) -> int:
-        """Width of the vectors that are compared with the word embeddings to score the vocabulary."""
-        return self.hidden_size
-
-    @property
-    def max_length(self) -> int:
-        """The longest sequence, in tokens."""
-        return self.max_position_embeddings
-
-
-@dataclass
-class Output:
-    """What a model returns. Every field is reached by its name; there is nothing to unpack by position.
-
-    last_hidden_state: (B, S, D); padded positions carry no meaning, and are zeros where the padding was skipped. So
-    are positions that a head had no need of (see WithHead.forward).
-    pooled: (B, D), from the first position, which must be a real token; None for a model without pooler.
-    hidden_states: L + 1 tensors (B, S, D), the embeddings first. attentions: L tensors (B, H, S, S).
-    logits, pair_logits, loss: from a head; shapes stand there.
-    """
-
-    last_hidden_state: Tensor
-    pooled: Tensor | None = None
-    hidden_states: tuple[Tensor, ...] | None = None
-    attentions: tuple[Tensor, ...] | None = None
-    logits: Tensor | None = None
-    pair_logits: Tensor | None = None
-    loss: Tensor | None = None
+from minibert.config import EncoderConfig
+from minibert.layers import Embeddings, FeedForward, Pooler, check_ids
+from minibert.model import Model, Output, initialise
 
 
 class EncoderBlock(nn.Module):
@@ -142,7 +50,7 @@ class EncoderBlock(nn.Module):
     @classmethod
     def from_config(cls, config: EncoderConfig, **changes: float) -> EncoderBlock:
         """A block with the config's numbers; `changes` are constructor arguments that differ."""
-        numbers = {
+        numbers: dict[str, Any] = {
             "hidden_size": config.hidden_size,
             "num_heads": config.num_attention_heads,
             "intermediate_size": config.intermediate_size,
@@ -154,13 +62,13 @@ class EncoderBlock(nn.Module):
         return cls(**{**numbers, **changes})
 
     def forward(
-        self, x: Tensor, layout: Layout, return_weights: bool = False, reads: Layout | None = None
+        self, x: Tensor, layout: Layout, return_weights: bool = False, only: Layout | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """x: (B, S, D), or (N, D) when the layout packs. reads: the tokens to compute, by default all.
+        """x: (B, S, D), or (N, D) when the layout packs. only: the tokens to compute, by default all.
 
-        Returns x, of the same shape or (M, D) for the M tokens of `reads`, and the weights (B, H, S, S) or None.
+        Returns x, of the same shape or (M, D) for the M tokens of `only`, and the weights (B, H, S, S) or None.
         """
-        queries, query_layout = (x, layout) if reads is None else (reads.pack(layout.unpack(x)), reads)
+        queries, query_layout = (x, layout) if only is None else (only.pack(layout.unpack(x)), only)
         attended, weights = self.attention(
             queries, key=x, layout=query_layout, key_layout=layout, return_weights=return_weights
         )
@@ -172,8 +80,8 @@ class EncoderBlock(nn.Module):
 class Encoder(nn.Module):
     """L steps through a list of blocks.
 
-    blocks: the blocks that exist. order: which of them runs at each of the L steps, by default each once, in
-    turn. ALBERT has one block and the order 0, 0, ..., 0.
+    blocks: the blocks that exist. order: which of them is used at each of the L steps, by default each once, in turn.
+    ALBERT has one block and the order 0, 0, ..., 0.
     """
 
     def __init__(self, blocks: Sequence[nn.Module], order: Sequence[int] | None = None):
@@ -187,21 +95,21 @@ class Encoder(nn.Module):
         layout: Layout,
         return_attention: bool = False,
         return_hidden: bool = False,
-        positions: Tensor | None = None,
+        wanted: Tensor | None = None,
     ) -> Output:
         """x: (B, S, D), or (N, D) when the layout packs. The output is unpacked: (B, S, D).
 
-        positions: (B, S) booleans, the tokens whose last hidden state somebody will read, by default all. The
-        last step computes them alone, from all the others' keys and values, and leaves zeros elsewhere.
+        wanted: (B, S) booleans, the tokens whose last hidden state is needed, by default all. The last step computes
+        them alone, from the keys and values of all tokens, and leaves zeros elsewhere.
         """
-        reads = None if positions is None else Layout.only(positions)
+        only = None if wanted is None else Layout.only(wanted)
         hidden_states, attentions = [], []
         for step, block in enumerate(self.order, start=1):
             if return_hidden:
                 hidden_states.append(layout.unpack(x))
-            if step == len(self.order) and reads is not None:
-                x, weights = self.blocks[block](x, layout, return_attention, reads)
-                layout = reads
+            if step == len(self.order) and only is not None:
+                x, weights = self.blocks[block](x, layout, return_attention, only)
+                layout = only
             else:
                 x, weights = self.blocks[block](x, layout, return_attention)
             if return_attention:
@@ -214,19 +122,25 @@ class Encoder(nn.Module):
         )
 
 
-class Backbone(nn.Module):
+class Backbone(Model):
     """Embed, encode, pool: the forward pass of BERT, RoBERTa, DistilBERT and ALBERT alike.
 
     A model is this frame with its own parts. pooler: None for a model (or a use) without one.
     """
 
-    def __init__(self, config: EncoderConfig, embeddings: nn.Module, encoder: Encoder, pooler: nn.Module | None):
-        super().__init__()
-        self.config = config
+    config: EncoderConfig
+    summary_is_pooled: ClassVar[bool] = True  # False: a family whose heads do without a pooler
+
+    def __init__(self, config: EncoderConfig, embeddings: Embeddings, encoder: Encoder, pooler: nn.Module | None):
+        super().__init__(config)
         self.embeddings = embeddings
         self.encoder = encoder
         self.pooler = pooler
-        self.skip_padding = True  # False: run on padded positions too, the plain way (for comparisons)
+        self.skip_padding = True  # False: compute the padded positions too, the plain way (for comparisons)
+
+    @property
+    def word_embeddings(self) -> nn.Embedding:
+        return self.embeddings.word
 
     def position_ids(self, input_ids: Tensor) -> Tensor:
         """0, 1, 2, ... along the sequence, whatever the ids. (B, S) -> (B, S)."""
@@ -244,73 +158,51 @@ class Backbone(nn.Module):
         token_type_ids: Tensor | None = None,
         return_attention: bool = False,
         return_hidden: bool = False,
-        positions: Tensor | None = None,
+        *,
+        wanted: Tensor | None = None,
     ) -> Output:
-        """Turn ids into vectors.
+        """Read a batch of texts.
 
-        input_ids: (B, S). attention_mask: (B, S), 1 real and 0 padding, by default all real. token_type_ids:
-        (B, S), by default all 0; a model without token types ignores them. positions: (B, S) booleans, the
-        tokens whose last hidden state will be read, by default all; the others' stay 0 and cost nothing in the
-        last block, and there is no `pooled` unless the first tokens are among them.
+        input_ids: (B, S) token ids. attention_mask: (B, S), 1 for a real token and 0 for padding; by default all
+        are real. token_type_ids: (B, S), which sentence a token belongs to; by default the first one. A model
+        without token types ignores them. return_attention, return_hidden: keep what every layer produced; the
+        weights are then computed by the formula that is written out, with the same result.
+        wanted: (B, S) booleans, the tokens whose last hidden state is needed, by default all. The others' stay 0 and
+        cost nothing in the last block, and there is no `pooled` unless the first tokens are among them.
 
         Raises MinibertError for ids outside the vocabulary, a sequence longer than the position table, or
         shapes that differ.
         """
-        self.check_inputs(input_ids, attention_mask, token_type_ids, positions)
+        self.check_inputs(input_ids, attention_mask, token_type_ids, wanted)
         layout = Layout(attention_mask, self.skip_padding)
         x = self.embed(input_ids, token_type_ids, layout)
-        output = self.encoder(x, layout, return_attention, return_hidden, positions)
-        if self.pooler is not None and (positions is None or positions[:, 0].all()):
+        output = self.encoder(x, layout, return_attention, return_hidden, wanted)
+        if self.pooler is not None and (wanted is None or wanted[:, 0].all()):
             output.pooled = self.pooler(output.last_hidden_state)
         return output
 
     def check_inputs(
         self,
         input_ids: Tensor,
-        attention_mask: Tensor | None,
-        token_type_ids: Tensor | None,
-        positions: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        wanted: Tensor | None = None,
+        **extra: Any,
     ) -> None:
-        others = {"attention_mask": attention_mask, "token_type_ids": token_type_ids, "positions": positions}
-        others = {name: tensor for name, tensor in others.items() if tensor is not None}
-        for name, tensor in {"input_ids": input_ids, **others}.items():
-            if not isinstance(tensor, Tensor):
-                raise MinibertError(f"{name} is a {type(tensor).__name__}, not a tensor: use torch.tensor({name}).")
-        if input_ids.dim() != 2:
-            raise MinibertError(
-                f"input_ids must have the shape (B, S), not {tuple(input_ids.shape)}: for a single text use ids[None]."
-            )
-        if input_ids.shape[1] == 0:
-            raise MinibertError("input_ids has no tokens (S = 0): even an empty text has [CLS] and [SEP].")
-        if input_ids.shape[1] > self.config.max_length:
-            raise MinibertError(
-                f"a sequence of {input_ids.shape[1]} tokens is longer than the {self.config.max_length} positions "
-                f"of this model: cut it, e.g. with tok(texts, max_length={self.config.max_length})."
-            )
-        for name, other in others.items():
-            if other.shape != input_ids.shape:
-                raise MinibertError(
-                    f"{name} has shape {tuple(other.shape)} but input_ids {tuple(input_ids.shape)}: "
-                    "both must be (B, S)."
-                )
-        on_cpu = attention_mask is not None and attention_mask.device.type == "cpu"  # elsewhere it would have to wait
-        if on_cpu and ((attention_mask != 0) & (attention_mask != 1)).any():
-            raise MinibertError("attention_mask must hold 1 (a real token) and 0 (padding) and nothing else.")
-        check_ids(input_ids, self.config.vocab_size, "input_ids")
+        super().check_inputs(input_ids, attention_mask, token_type_ids, wanted, **extra)
         if token_type_ids is not None and self.config.type_vocab_size:
             check_ids(token_type_ids, self.config.type_vocab_size, "token_type_ids")
 
+    def summary(self, output: Output, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
+        """The pooler's vector, or the first token's in a family whose heads do without a pooler."""
+        if self.summary_is_pooled and output.pooled is not None:
+            return output.pooled
+        return super().summary(output, input_ids, attention_mask)
 
-def initialise(module: nn.Module, std: float) -> None:
-    """Fresh weights, in place: normal with deviation `std`, cut off at two deviations; biases 0, norms 1 and 0.
-
-    Source: Devlin et al. 2019, released code (`create_initializer`); the paper does not say.
-    """
-    for part in module.modules():
-        if isinstance(part, (nn.Linear, nn.Embedding)):
-            nn.init.trunc_normal_(part.weight, std=std, a=-2 * std, b=2 * std)
-        elif isinstance(part, nn.LayerNorm):
-            nn.init.ones_(part.weight)
-    for name, parameter in module.named_parameters():
-        if name.rpartition(".")[2] == "bias":
-            nn.init.zeros_(parameter)
+    def keep_summary(self, needed: bool) -> None:
+        """Drop a pooler that no head reads, and make a fresh one where a head reads it and there is none."""
+        if not (needed and self.summary_is_pooled):
+            self.pooler = None
+        elif self.pooler is None:
+            self.pooler = Pooler(self.config.hidden_size)
+            initialise(self.pooler, self.config.initializer_range)

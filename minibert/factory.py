@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import difflib
-
 import torch
 from torch import nn
 
-from minibert.encoder import EncoderConfig, initialise
-from minibert.errors import MinibertError
+from minibert.config import ModelConfig
+from minibert.errors import MinibertError, nearest
 from minibert.heads import WithHead, add_head
-from minibert.models import MODELS, PRESETS
+from minibert.model import Model, initialise
+from minibert.models import FAMILIES, PRESETS
 
 
-def preset(name: str) -> EncoderConfig:
+def preset(name: str) -> ModelConfig:
     """The config of that name. Raises MinibertError, with the nearest names, when there is none."""
     if name in PRESETS:
         return PRESETS[name]
-    near = difflib.get_close_matches(name, PRESETS, n=3)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(PRESETS)}."
-    raise MinibertError(f"no preset is called {name!r}; {hint}")
+    raise MinibertError(f"there is no preset {name!r}; {nearest(name, PRESETS)}")
 
 
-def build(name_or_config: str | EncoderConfig, head: str | None = None, seed: int | None = None) -> nn.Module:
+def build(name_or_config: str | ModelConfig, head: str | None = None, seed: int | None = None) -> Model | WithHead:
     """A fresh model with random weights, initialised as the released code does.
 
     name_or_config: a key of PRESETS, or a config. head: a key of heads.HEADS, or None for the bare model.
@@ -31,11 +28,11 @@ def build(name_or_config: str | EncoderConfig, head: str | None = None, seed: in
     Under ``torch.device("meta")`` nothing is allocated and nothing drawn: a model of any size costs
     milliseconds, which is enough to count it. Raises MinibertError for an unknown preset or head.
     """
-    config = name_or_config if isinstance(name_or_config, EncoderConfig) else preset(str(name_or_config))
+    config = name_or_config if isinstance(name_or_config, ModelConfig) else preset(str(name_or_config))
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)
-        backbone = MODELS[config.model_type][1](config)
+        backbone = FAMILIES[config.model_type].model(config)
         initialise(backbone, config.initializer_range)
         return backbone if head is None else add_head(backbone, head)
 

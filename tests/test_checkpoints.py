@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import pickle
+import re
 import shutil
 import warnings
 from collections.abc import Callable
@@ -19,10 +20,12 @@ from tiny import BATCH, CONFIGS, EVERY_MODEL, FAMILIES, IDS, V, assert_close, ex
 from torch import Tensor, nn
 
 from minibert import checkpoints
-from minibert.checkpoints import CLASS_ENDINGS, FORMATS, from_pretrained, read_config, save_pretrained
+from minibert.checkpoints import from_pretrained, load, read_config, save_pretrained
 from minibert.factory import build
 from minibert.heads import HEADS
-from minibert.models import MODELS
+from minibert.models import FAMILIES as DECLARED
+from minibert.models.family import NUMBER
+from minibert.tokenizers import WordPiece, load_tokenizer
 
 GOLDEN = {
     "bert": "pretraining",
@@ -91,21 +94,21 @@ def quiet(source: Path, head: str | None = None) -> nn.Module:
 # ------------------------------------------------------------------------------------------ key tables
 
 
-def test_every_family_and_every_head_can_be_written():
-    assert set(FORMATS) == set(MODELS)
-    assert set(CLASS_ENDINGS) == {None, *HEADS}
+def test_every_family_is_tried_and_every_head_has_a_class_of_its_own():
+    assert set(FAMILIES) == set(DECLARED)
+    assert len({head.architecture for head in HEADS.values()}) == len(HEADS)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_key_table_is_a_bijection(family):
     """Over all heads of a family: every entry is used, no two tensors share a name, and the way back is the way."""
-    style, used = FORMATS[family], set()
+    style, used = DECLARED[family], set()
     for head in (head for name, head in EVERY_MODEL if name == family):
         names = [name.removeprefix("backbone.") for name in tiny(family, head, num_hidden_layers=12).state_dict()]
         theirs = [style.theirs(name) for name in names]
         assert len(set(theirs)) == len(theirs)
         assert [style.ours(name) for name in theirs] == names
-        used |= {checkpoints.re.sub(checkpoints.NUMBER, "{}", name.rpartition(".")[0]) for name in names}
+        used |= {re.sub(NUMBER, "{}", name.rpartition(".")[0]) for name in names}
     assert used == set(style.keys)
     assert len(set(style.keys.values())) == len(style.keys)
     assert set(style.copies.values()) <= {style.theirs(name) for name in ("embeddings.word.weight", "lm.bias")}
@@ -156,12 +159,12 @@ def test_saving_again_replaces_the_earlier_checkpoint(saved):
 
 
 def test_the_tokenizer_is_saved_along(tmp_path):
-    class Tokenizer:
-        def save(self, folder: Path) -> None:
-            (folder / "vocab.txt").write_text("[PAD]\n")
-
-    save_pretrained(tmp_path, tiny().float(), Tokenizer())
-    assert (tmp_path / "vocab.txt").read_text() == "[PAD]\n"
+    tok = WordPiece({"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "[MASK]": 4, "hello": 5})
+    save_pretrained(tmp_path, tiny().float(), tok)
+    assert load_tokenizer(tmp_path).vocabulary == tok.vocabulary
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with expect_refusal("has a tokenizer.json"):
+        save_pretrained(tmp_path, tiny().float(), tok)
 
 
 def test_a_loaded_model_does_not_depend_on_its_file(saved):
@@ -232,7 +235,7 @@ def test_numbered_positions_are_dropped(saved, name):
 @pytest.mark.parametrize("stored", ["once", "twice", "only as the copy"])
 def test_tied_tensors_may_stand_once_or_twice(saved, family, stored):
     def tie(tensors: dict[str, Tensor]) -> None:
-        for copy, original in FORMATS[family].copies.items():
+        for copy, original in DECLARED[family].copies.items():
             if stored != "once":
                 tensors[copy] = tensors[original].clone()
             if stored == "only as the copy":
@@ -241,9 +244,11 @@ def test_tied_tensors_may_stand_once_or_twice(saved, family, stored):
     assert same(quiet(rewrite(saved(family, "masked-lm"), tie), "masked-lm"), tiny(family, "masked-lm").float())
 
 
-@pytest.mark.parametrize(("family", "copy"), [(family, copy) for family in FAMILIES for copy in FORMATS[family].copies])
+@pytest.mark.parametrize(
+    ("family", "copy"), [(family, copy) for family in FAMILIES for copy in DECLARED[family].copies]
+)
 def test_tied_tensors_that_contradict_each_other_are_refused(saved, family, copy):
-    original = FORMATS[family].copies[copy]
+    original = DECLARED[family].copies[copy]
     folder = rewrite(saved(family, "masked-lm"), lambda tensors: tensors.update({copy: tensors[original] + 1}))
     with expect_refusal(copy, "differs from", original, "tied"):
         from_pretrained(folder, "masked-lm")
@@ -374,8 +379,9 @@ BROKEN = {
     "no config": (without("config.json"), ("has no config.json",)),
     "empty config": (config(""), ("config.json cannot be read as JSON",)),
     "bad JSON": (config('{"model_type": "bert",'), ("config.json cannot be read as JSON", "line 1")),
-    "a list": (config("[1, 2]"), ("config.json does not say which model", '"model_type"')),
-    "a number": (config("3"), ("config.json does not say which model",)),
+    "a list": (config("[1, 2]"), ("config.json must hold a JSON object", "a list")),
+    "nothing said": (config("{}"), ("config.json does not say which model", '"model_type"')),
+    "a number": (config("3"), ("config.json must hold a JSON object",)),
     "no model_type": (config("{}"), ("config.json does not say which model",)),
     "unknown model_type": (setting(model_type="gpt2"), ("model_type 'gpt2'", "bert, distilbert, albert")),
     "strange model_type": (setting(model_type=["bert"]), ("model_type ['bert']", "reads bert")),
@@ -466,7 +472,11 @@ def full_disk(*_: object, **__: object) -> None:
 
 
 class FullDiskTokenizer:
-    save = staticmethod(full_disk)
+    def check_folder(self, folder: Path) -> None:
+        pass
+
+    def files(self) -> dict:
+        return {"vocab.txt": full_disk}
 
 
 @pytest.mark.parametrize("where", ["weights", "tokenizer"])
@@ -475,21 +485,21 @@ def test_a_full_disk_leaves_the_earlier_checkpoint_as_it_was(saved, monkeypatch,
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     if where == "weights":
         monkeypatch.setattr(checkpoints, "save_file", full_disk)
-    with expect_refusal(f"could not write the checkpoint to {folder}", "No space left", "free some space"):
+    with expect_refusal(str(folder), "cannot be written", "No space left", "the free space"):
         save_pretrained(folder, tiny("albert").float(), FullDiskTokenizer())
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_a_full_disk_leaves_no_new_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "save_file", full_disk)
-    with expect_refusal("could not write the checkpoint"):
+    with expect_refusal("model.safetensors cannot be written"):
         save_pretrained(tmp_path / "new", tiny().float())
     assert not list(tmp_path.iterdir())
 
 
 def test_a_place_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "taken").write_text("mine")
-    with expect_refusal("could not write the checkpoint to", "taken"):
+    with expect_refusal("taken", "cannot be written"):
         save_pretrained(tmp_path / "taken", tiny().float())
     assert (tmp_path / "taken").read_text() == "mine"
 
@@ -511,8 +521,9 @@ def test_only_models_of_the_family_can_be_saved(tmp_path):
 
 
 def test_the_config_says_which_class_reads_it(saved):
-    for head, ending in CLASS_ENDINGS.items():
+    for head in (None, *HEADS):
         folder = saved("bert", head)
+        ending = "Model" if head is None else HEADS[head].architecture
         assert json.loads((folder / "config.json").read_text())["architectures"] == [f"Bert{ending}"]
         shutil.rmtree(folder)
 
@@ -548,7 +559,7 @@ def test_settings_are_read_under_the_names_that_each_family_uses(tmp_path, publi
 
 def test_settings_that_a_config_leaves_out_have_the_familys_defaults(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "albert"}')
-    assert read_config(tmp_path) == MODELS["albert"][0]()
+    assert read_config(tmp_path) == DECLARED["albert"].config()
 
 
 def test_the_asset_is_found_by_its_name(minilm_folder):
@@ -557,3 +568,41 @@ def test_the_asset_is_found_by_its_name(minilm_folder):
     assert model.pooler is not None
     assert same(model, quiet(minilm_folder))
     assert model(IDS % V).last_hidden_state.isfinite().all()
+
+
+# --------------------------------------------------------------------------------- what the loader says
+
+
+def test_the_loader_says_which_parts_are_fresh(saved):
+    assert load(saved("bert", None), "sequence-classification").fresh == ("classifier",)
+    assert load(saved("bert", "masked-lm"), "pretraining").fresh == ("pair", "pooler")
+    assert load(saved("bert", "pretraining"), "masked-lm").fresh == ()
+    assert load(saved("bert", "masked-lm")).fresh == ()  # a bare model does without the pooler
+
+
+def test_a_surplus_layer_of_a_head_is_noticed_too(saved):
+    def add(tensors: dict[str, Tensor]) -> None:
+        tensors["classifier.0.weight"] = tensors["classifier.weight"].clone()
+
+    with expect_refusal("classifier.0.weight"):
+        load(rewrite(saved("bert", "sequence-classification"), add), "sequence-classification")
+
+
+def test_a_table_may_name_whole_parameters_and_buffers():
+    """A row without weight or bias below it, as XLNet's mask_emb and BART's final_logits_bias are."""
+    bert = DECLARED["bert"]
+    family = replace(bert, keys={**bert.keys, "mask": "bert.mask_emb", "encoder.blocks.{}.mix": "bert.layer.{}.mix.q"})
+    for ours, theirs in (("mask", "bert.mask_emb"), ("encoder.blocks.11.mix", "bert.layer.11.mix.q")):
+        assert family.theirs(ours) == theirs
+        assert family.ours(theirs) == ours
+    assert family.theirs("lm.bias") == "cls.predictions.bias"
+    assert family.ours("bert.layer.x.mix.q") is None
+
+
+def test_the_problem_type_is_kept(tmp_path):
+    model = build(replace(CONFIGS["bert"], problem_type="regression", labels=("score",)), "sequence-classification")
+    save_pretrained(tmp_path, model)
+    assert read_config(tmp_path).problem_type == "regression"
+    (tmp_path / "config.json").write_text('{"model_type": "bert", "problem_type": "guessing"}')
+    with expect_refusal("problem_type is 'guessing'", "known: regression"):
+        read_config(tmp_path)

@@ -80,7 +80,7 @@ print(*sys.modules)
         (["claim"], "there is no command 'claim'; did you mean claims?"),
         (
             ["xyzzy"],
-            "there is no command 'xyzzy'; the commands are: claims, fetch, pretrain, distill, finetune, lessons,",
+            "there is no command 'xyzzy'; known: claims, fetch, pretrain, distill, finetune, lessons,",
         ),
         (["claims", "--jsn"], "unknown arguments: --jsn; `minibert claims --help` lists the options."),
         (["progress", "x", "y"], "unknown arguments: x y; `minibert progress --help` lists the options."),

@@ -136,7 +136,7 @@ def test_one_source_alone_has_the_same_split(written):
 
 
 def test_an_unknown_source_lists_the_known_ones():
-    with pytest.raises(MinibertError, match="'amazon': choose one of imdb, rotten-tomatoes, both"):
+    with pytest.raises(MinibertError, match="'amazon'; known: imdb, rotten-tomatoes, both"):
         load_reviews("amazon")
 
 

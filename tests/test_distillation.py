@@ -340,7 +340,7 @@ def test_a_student_keeps_the_numbers_of_its_teachers_config():
 
 def other_values(config: EncoderConfig) -> dict[str, object]:
     """For each field a value that differs from the config's, and that a config accepts."""
-    chosen = {"hidden_act": "relu", "labels": ("a", "b", "c"), "classifier_dropout": 0.7}
+    chosen = {"hidden_act": "relu", "labels": ("a", "b", "c"), "classifier_dropout": 0.7, "problem_type": "regression"}
     chosen |= {"hidden_size": 24, "num_attention_heads": 4}
     others = {f.name: getattr(config, f.name) for f in fields(config) if f.name not in chosen}
     return chosen | {name: value + (1 if isinstance(value, int) else 0.05) for name, value in others.items()}

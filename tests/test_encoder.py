@@ -45,8 +45,8 @@ from minibert.models.bert import BertConfig
         ({"hidden_size": 770}, ("hidden_size 770", "12 heads")),
         ({"num_attention_heads": 0}, ("num_attention_heads is 0", "at least 1")),
         ({"vocab_size": -3}, ("vocab_size is -3", "at least 1")),
-        ({"num_hidden_layers": 2.0}, ("num_hidden_layers is 2.0", "whole number")),
-        ({"intermediate_size": "3072"}, ("intermediate_size is '3072'", "whole number")),
+        ({"num_hidden_layers": 2.0}, ("num_hidden_layers is 2.0", "an integer")),
+        ({"intermediate_size": "3072"}, ("intermediate_size is '3072'", "an integer")),
         ({"max_position_embeddings": None}, ("max_position_embeddings is None",)),
         ({"type_vocab_size": -1}, ("type_vocab_size is -1", "at least 0")),
         ({"layer_norm_eps": "small"}, ("layer_norm_eps is 'small'", "from 0 to 1")),
@@ -209,21 +209,21 @@ def test_hidden_states_go_from_the_embeddings_to_the_last_layer():
 
 @pytest.mark.parametrize("return_attention", [False, True], ids=["fused", "written out"])
 @pytest.mark.parametrize("skip_padding", [True, False])
-def test_only_the_positions_that_are_read_are_computed_in_the_last_block(skip_padding, return_attention):
+def test_only_the_wanted_tokens_are_computed_in_the_last_block(skip_padding, return_attention):
     model = tiny()
     model.skip_padding = skip_padding
-    positions = REAL & (torch.rand(B, S, generator=torch.Generator().manual_seed(0)) < 0.4)
-    positions[:, 0] = True
+    wanted = REAL & (torch.rand(B, S, generator=torch.Generator().manual_seed(0)) < 0.4)
+    wanted[:, 0] = True
     whole = model(**BATCH)
     settings = {"return_attention": return_attention, "return_hidden": True}
-    some = model(**BATCH, positions=positions, **settings)
-    read = positions & REAL
-    assert_close(some.last_hidden_state[read], whole.last_hidden_state[read])
-    assert not some.last_hidden_state[~positions].any()
+    some = model(**BATCH, wanted=wanted, **settings)
+    real = wanted & REAL
+    assert_close(some.last_hidden_state[real], whole.last_hidden_state[real])
+    assert not some.last_hidden_state[~wanted].any()
     assert_close(some.pooled[REAL[:, 0]], whole.pooled[REAL[:, 0]])
     assert torch.equal(some.hidden_states[-1], some.last_hidden_state)
     assert_close(some.hidden_states[-2], model(**BATCH, return_hidden=True).hidden_states[-2])
-    nothing = model(**BATCH, positions=torch.zeros_like(REAL), **settings)
+    nothing = model(**BATCH, wanted=torch.zeros_like(REAL), **settings)
     assert not nothing.last_hidden_state.any()
 
 
@@ -236,7 +236,7 @@ def test_only_the_positions_that_are_read_are_computed_in_the_last_block(skip_pa
         ({"input_ids": torch.zeros(1, 2)}, ("input_ids must hold integers", "float32")),
         ({"input_ids": torch.zeros(2).long()}, ("(B, S)", "(2,)", "ids[None]")),
         ({"input_ids": torch.zeros(1, 2, 3).long()}, ("(B, S)", "(1, 2, 3)")),
-        ({"input_ids": torch.zeros(3, 0).long()}, ("no tokens", "[CLS]")),
+        ({"input_ids": torch.zeros(3, 0).long()}, ("no tokens", "special tokens")),
         ({"input_ids": [[1, 2]]}, ("input_ids is a list", "torch.tensor(input_ids)")),
         ({"input_ids": IDS, "attention_mask": MASK.tolist()}, ("attention_mask is a list", "tensor")),
         ({"input_ids": IDS, "attention_mask": MASK[:, 1:]}, ("attention_mask", "(5, 6)", "(5, 7)")),

@@ -242,7 +242,7 @@ def test_what_cannot_be_explored_is_refused(tok):
     for text, pair in (("", None), (" \n", None), ("a", ""), ("", "a")):
         with expect_refusal("no word in the text"):
             explore(text, pair, model, tok)
-    with expect_refusal("should be a str"):
+    with expect_refusal("must be a str"):
         explore(["a"], None, model, tok)
     for missing in (None, "minilm-l6"):
         with expect_refusal("give its tokenizer too"):

@@ -32,8 +32,8 @@ from tiny import (
 from torch import Tensor
 
 from minibert.factory import build, count_parameters
-from minibert.heads import HEADS, MaskedLMHead, add_head, cross_entropy
-from minibert.layers import gelu, layer_norm
+from minibert.heads import HEADS, add_head, cross_entropy
+from minibert.layers import MaskedLMHead, gelu, layer_norm
 
 # Guess three words: two of text 0, one of text 3.
 LABELS = torch.full((B, S), -100)
@@ -119,7 +119,7 @@ def test_logits_stand_only_where_they_are_asked_for(family, head, skip_padding, 
     settings = {**BATCH, "return_attention": return_attention, "return_hidden": return_hidden}
     whole = model(**settings)
     assert whole.logits.shape == (B, S, V)
-    for target in ({"labels": LABELS}, {"positions": CHOSEN}, {"positions": CHOSEN.long(), "labels": LABELS}):
+    for target in ({"labels": LABELS}, {"wanted": CHOSEN}, {"wanted": CHOSEN.long(), "labels": LABELS}):
         some = model(**settings, **target)
         assert some.logits.shape == (3, V)
         assert_close(some.logits, torch.stack([whole.logits[0, 2], whole.logits[0, 6], whole.logits[3, 3]]))
@@ -152,9 +152,9 @@ def test_the_masked_lm_loss_is_the_mean_over_the_masked_words(family, head):
     assert_close(model(**BATCH, labels=LABELS).loss, mean(expected))
     one = CHOSEN.clone()
     one[0, 2] = False
-    assert_close(model(**BATCH, labels=LABELS, positions=one).loss, mean(expected[1:]))
-    # positions where there is no label get logits and do not count
-    assert_close(model(**BATCH, labels=LABELS, positions=REAL).loss, mean(expected))
+    assert_close(model(**BATCH, labels=LABELS, wanted=one).loss, mean(expected[1:]))
+    # tokens without a label get logits and do not count
+    assert_close(model(**BATCH, labels=LABELS, wanted=REAL).loss, mean(expected))
 
 
 def test_no_masked_word_no_loss():
@@ -350,7 +350,7 @@ def test_a_fresh_head_starts_as_the_body_does(family, head):
     [
         ("masked-lm", {"labels": LABELS[:, 1:]}, ("labels has shape (5, 6)", "(5, 7)")),
         ("masked-lm", {"labels": LABELS + 101}, ("labels holds", "0 to 30")),
-        ("masked-lm", {"positions": CHOSEN[0]}, ("positions has shape (7,)", "(5, 7)")),
+        ("masked-lm", {"wanted": CHOSEN[0]}, ("wanted has shape (7,)", "(5, 7)")),
         ("pretraining", {"pair_labels": torch.tensor([0, 1, 2, 0, 0])}, ("labels holds 2", "0 to 1")),
         ("pretraining", {"pair_labels": torch.tensor([[0], [1], [0], [0], [0]])}, ("labels has shape (5, 1)", "(5,)")),
         ("sequence-classification", {"labels": torch.tensor([0, 1, 2, 3, C])}, ("labels holds 6", "0 to 5")),
@@ -371,5 +371,5 @@ def test_wrong_ids_are_named_before_wrong_labels(head):
 
 
 def test_an_unknown_head_is_refused_with_the_known_ones():
-    with expect_refusal("unknown head 'mlm'", *HEADS, "None"):
+    with expect_refusal("there is no head 'mlm'", *HEADS):
         add_head(build(CONFIGS["bert"]), "mlm")

@@ -440,7 +440,7 @@ def test_a_million_tokens_in_two_seconds():
 @pytest.mark.parametrize("rate", [0.0, 1.0, -0.15, 15, math.nan])
 @each_chooser
 def test_a_rate_outside_0_and_1(choose, rate):
-    with expect_refusal(f"rate is {rate}, but must lie between 0 and 1"):
+    with expect_refusal(f"rate is {rate}, but must be between 0 and 1"):
         choose(IDS[:2], FREE[:2], STARTS[:2], rate, seeded())
 
 
@@ -457,7 +457,7 @@ def test_bad_arguments():
             choose(free, starts[1:], generator=seeded())
         with expect_refusal("word_starts", "must be (B, S) booleans"):
             choose(free, starts.long(), generator=seeded())
-    with expect_refusal("max_words is 0; a run has at least one word"):
+    with expect_refusal("max_words is 0; an n-gram has at least one word"):
         choose_ngrams(free, starts, max_words=0, generator=seeded())
     with expect_refusal("input_ids has shape (3, 128), but must have (4, 128)"):
         choose_by_rarity(ids[1:], free, COUNTS, generator=seeded())

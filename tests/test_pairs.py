@@ -102,7 +102,7 @@ def test_sentences_of_real_reviews(reviews):
 @MAKERS
 @pytest.mark.parametrize("max_length", [5, 6, 32, 128])
 def test_pairs_fit_and_have_two_segments(make, max_length):
-    pairs = make(made_up(), max_length, random.Random(1))
+    pairs = make(made_up(), max_length - 3, random.Random(1))
     sizes = [len(pair.first) + len(pair.second) + 3 for pair in pairs]
     assert max(sizes) == max_length
     assert all(pair.first and pair.second for pair in pairs)
@@ -111,7 +111,7 @@ def test_pairs_fit_and_have_two_segments(make, max_length):
 
 @MAKERS
 def test_half_of_the_labels_are_one(make):
-    pairs = make(made_up(4000), 64, random.Random(2))
+    pairs = make(made_up(4000), 61, random.Random(2))
     assert len(pairs) > 10_000
     assert is_half(sum(pair.label for pair in pairs), len(pairs))
     assert {pair.label for pair in pairs} == {0, 1}
@@ -122,7 +122,7 @@ def test_most_pairs_fill_the_length_and_some_are_short(make):
     documents = made_up(200, sentences=(40, 60), words=(5, 10))
 
     def fullness(short_rate: float) -> float:
-        pairs = make(documents, 64, random.Random(3), short_rate)
+        pairs = make(documents, 61, random.Random(3), short_rate)
         return sum(len(pair.first) + len(pair.second) for pair in pairs) / len(pairs) / 61
 
     assert fullness(0.0) > 0.93
@@ -133,7 +133,7 @@ def test_most_pairs_fill_the_length_and_some_are_short(make):
 @MAKERS
 def test_the_border_falls_anywhere(make):
     documents = [[[10 * d + s] for s in range(10)] for d in range(5000)]  # ten sentences of one token each
-    pairs = make(documents, 13, random.Random(4), 0.0)
+    pairs = make(documents, 10, random.Random(4), 0.0)
     whole = [pair for pair in pairs if len(pair.first + pair.second) == 10 and follows_on(sorted(pair[0] + pair[1]))]
     assert len(whole) > 2000
     for size in range(1, 10):
@@ -144,37 +144,37 @@ def test_the_border_falls_anywhere(make):
 @MAKERS
 def test_long_segments_are_cut_at_either_end_and_the_longer_one_first(make):
     documents = [[list(range(d, d + 100)), list(range(d + 100, d + 110))] for d in range(0, 99_000, 1000)]
-    pairs = make(documents, 53, random.Random(5))
+    pairs = make(documents, 50, random.Random(5))
     for pair in pairs:
         long, short = sorted(pair[:2], key=len, reverse=True)
         assert (len(long), len(short)) == (40, 10)
     starts = {max(pair[:2], key=len)[0] % 1000 for pair in pairs}
     assert min(starts) < 10
     assert max(starts) > 50
-    assert {(len(pair.first), len(pair.second)) for pair in make(documents, 18, random.Random(5))} <= {(7, 8), (8, 7)}
+    assert {(len(pair.first), len(pair.second)) for pair in make(documents, 15, random.Random(5))} <= {(7, 8), (8, 7)}
 
 
 @MAKERS
 def test_the_seed_decides_the_pairs(make):
     documents = made_up(50)
     before = [[list(sentence) for sentence in document] for document in documents]
-    first = make(documents, 32, random.Random(6))
-    assert make(documents, 32, random.Random(6)) == first
-    assert make(documents, 32, random.Random(7)) != first
+    first = make(documents, 29, random.Random(6))
+    assert make(documents, 29, random.Random(6)) == first
+    assert make(documents, 29, random.Random(7)) != first
     assert documents == before  # left alone
 
 
 @MAKERS
 def test_a_sentence_without_a_next_one_makes_no_pair(make):
     alone = [[[1, 2, 3]], [[4]], [[], [5, 6], []], []]
-    pairs = make([*alone, [[10, 11], [], [12]], [[20], [21, 22]]], 32, random.Random(8))
+    pairs = make([*alone, [[10, 11], [], [12]], [[20], [21, 22]]], 29, random.Random(8))
     assert not {1, 2, 3, 4, 5, 6} & {token for pair in pairs for token in pair.first + pair.second}
     assert len(pairs) == 2
 
 
 @MAKERS
 def test_sentences_of_one_token(make):
-    assert make([[[1], [2]], [[3], [4]]], 5, random.Random(0))
+    assert make([[[1], [2]], [[3], [4]]], 2, random.Random(0))
 
 
 @MAKERS
@@ -182,9 +182,9 @@ def test_too_little_to_make_pairs(make):
     expected = {nsp_pairs: "next sentence prediction needs two", sop_pairs: "sentence order prediction needs a"}[make]
     for documents in ([], [[]], [[[1, 2]], [[3, 4]]], [[[1, 2], []], [[3]]]):
         with expect_refusal(expected, "none is there"):
-            make(documents, 32, random.Random(0))
-    with expect_refusal("max_length is 4, but 3 special tokens and 2 more need 5"):
-        make(made_up(3), 4, random.Random(0))
+            make(documents, 29, random.Random(0))
+    with expect_refusal("there is room for 1 tokens", "at least 2", "raise max_length"):
+        make(made_up(3), 1, random.Random(0))
 
 
 # Next sentence prediction
@@ -193,7 +193,7 @@ def test_too_little_to_make_pairs(make):
 def test_the_second_segment_is_next_or_from_another_document():
     documents = made_up(300, words=(1, 12))
     home = homes(documents)
-    for pair in nsp_pairs(documents, 200, random.Random(9), 0.0):
+    for pair in nsp_pairs(documents, 197, random.Random(9), 0.0):
         first, second = ({home[token] for token in segment} for segment in (pair.first, pair.second))
         assert len(first) == len(second) == 1
         assert (first == second) == (pair.label == 0)
@@ -205,7 +205,7 @@ def test_random_segments_come_from_every_other_document_alike():
     documents = made_up(4, sentences=(10, 10), words=(1, 3))
     home = homes(documents)
     rng = random.Random(10)
-    pairs = [pair for _ in range(2000) for pair in nsp_pairs(documents, 200, rng, 0.0) if pair.label == 1]
+    pairs = [pair for _ in range(2000) for pair in nsp_pairs(documents, 197, rng, 0.0) if pair.label == 1]
     for number in range(4):
         found = Counter(home[pair.second[0]] for pair in pairs if home[pair.first[0]] == number)
         total = sum(found.values())
@@ -218,14 +218,14 @@ def test_random_segments_come_from_every_other_document_alike():
 def test_no_segment_but_a_first_one_opens_a_document():
     documents = made_up(300, sentences=(2, 5), words=(1, 5))
     opening = {token for document in documents for token in document[0]}
-    pairs = nsp_pairs(documents, 128, random.Random(11))
+    pairs = nsp_pairs(documents, 125, random.Random(11))
     assert not any(set(pair.second) & opening for pair in pairs)
 
 
 def test_what_was_replaced_begins_the_next_pair():
     document = [[token] for token in range(50)]
     other = [[token] for token in range(100, 150)]
-    mine = [pair for pair in nsp_pairs([document, other], 13, random.Random(12), 0.0) if pair.first[0] < 50]
+    mine = [pair for pair in nsp_pairs([document, other], 10, random.Random(12), 0.0) if pair.first[0] < 50]
     read = []
     for pair in mine:
         read += pair.first + (pair.second if pair.label == 0 else [])
@@ -236,7 +236,7 @@ def test_what_was_replaced_begins_the_next_pair():
 
 def test_two_documents_that_can_be_paired_are_needed():
     with expect_refusal("needs two documents of two sentences or more, but 1 is there"):
-        nsp_pairs([[[1], [2]], [[3]]], 32, random.Random(0))
+        nsp_pairs([[[1], [2]], [[3]]], 29, random.Random(0))
 
 
 # Sentence order prediction
@@ -249,14 +249,14 @@ def unswapped(pair: Pair) -> list[int]:
 def test_swapped_is_swapped_and_both_are_of_one_document():
     documents = made_up(300, words=(1, 12))
     home = homes(documents)
-    for pair in sop_pairs(documents, 4000, random.Random(13), 0.0):
+    for pair in sop_pairs(documents, 3997, random.Random(13), 0.0):
         assert follows_on(unswapped(pair))
         assert len({home[token] for token in unswapped(pair)}) == 1
 
 
 def test_a_pair_in_order_and_a_swapped_one_are_made_of_the_same_text():
     documents = made_up(300, sentences=(2, 8), words=(1, 12))
-    read = [token for pair in sop_pairs(documents, 4000, random.Random(14), 0.0) for token in unswapped(pair)]
+    read = [token for pair in sop_pairs(documents, 3997, random.Random(14), 0.0) for token in unswapped(pair)]
     assert read == tokens(documents)  # one pair a document, all of it
 
 
@@ -271,7 +271,7 @@ def without_separators(inputs: Sequence[list[int]]) -> list[int]:
 @pytest.mark.parametrize("max_length", [3, 4, 10, 64, 512])
 def test_unpacked_the_text_is_there_again(separator, max_length):
     documents = made_up(200, sentences=(0, 12), words=(0, 30), seed=15)
-    inputs = full_sentences(documents, max_length, separator)
+    inputs = full_sentences(documents, max_length - 2, separator)
     assert without_separators(inputs) == tokens(documents)
     assert all(0 < len(row) <= max_length - 2 for row in inputs)
 
@@ -279,7 +279,7 @@ def test_unpacked_the_text_is_there_again(separator, max_length):
 def test_a_separator_stands_where_two_documents_meet_and_nowhere_else():
     documents = made_up(200, sentences=(1, 6), words=(1, 10))
     home = homes(documents)
-    for row in full_sentences(documents, 64, SEP):
+    for row in full_sentences(documents, 62, SEP):
         assert SEP not in (row[0], row[-1])
         for before, at, after in zip(row, row[1:], [*row[2:], SEP], strict=False):
             if at == SEP:
@@ -292,7 +292,7 @@ def test_inputs_are_as_full_as_whole_sentences_allow():
     documents = made_up(200, sentences=(1, 6), words=(1, 20))
     length = {sentence[0]: len(sentence) for document in documents for sentence in document}
     home = homes(documents)
-    inputs = full_sentences(documents, 64, SEP)
+    inputs = full_sentences(documents, 62, SEP)
     for row, following in pairwise(inputs):
         assert following[0] in length  # a sentence begins here
         joint = 0 if home[row[-1]] == home[following[0]] else 1
@@ -302,16 +302,16 @@ def test_inputs_are_as_full_as_whole_sentences_allow():
 def test_document_sentences_never_share_an_input():
     documents = made_up(200, sentences=(1, 6), words=(1, 10))
     home = homes(documents)
-    inputs = full_sentences(documents, 64, None)
+    inputs = full_sentences(documents, 62, None)
     assert all(len({home[token] for token in row}) == 1 for row in inputs)
-    assert len(inputs) > len(full_sentences(documents, 64, SEP))
+    assert len(inputs) > len(full_sentences(documents, 62, SEP))
 
 
 def test_a_long_sentence_is_cut_in_pieces():
-    assert full_sentences([[[1, 2, 3, 4, 5, 6, 7], [8]]], 5, SEP) == [[1, 2, 3], [4, 5, 6], [7, 8]]
+    assert full_sentences([[[1, 2, 3, 4, 5, 6, 7], [8]]], 3, SEP) == [[1, 2, 3], [4, 5, 6], [7, 8]]
 
 
 def test_nothing_to_pack():
-    assert full_sentences([], 32, SEP) == full_sentences([[], [[]]], 32, SEP) == full_sentences([[]], 32, None) == []
-    with expect_refusal("max_length is 2, but 2 special tokens and 1 more need 3"):
-        full_sentences(made_up(3), 2, SEP)
+    assert full_sentences([], 30, SEP) == full_sentences([[], [[]]], 30, SEP) == full_sentences([[]], 30, None) == []
+    with expect_refusal("there is room for 0 tokens", "at least 1"):
+        full_sentences(made_up(3), 0, SEP)

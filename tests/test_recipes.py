@@ -44,7 +44,7 @@ def test_the_rows_of_each_objective():
 
 
 def test_an_unknown_objective_is_refused():
-    with expect_refusal("no objective 'clm'", "mlm, mlm+nsp, mlm+sop, full-sentences"):
+    with expect_refusal("no objective 'clm'", "did you mean mlm"):
         recipes.examples_for("clm", TEXTS, TOKENIZER, 12, seed=0)
 
 

@@ -11,21 +11,10 @@ from torch.nn import functional as F
 from training_tiny import TOKENIZER, small, texts
 
 from minibert.heads import IGNORE
+from minibert.training.batching import Example, inputs, padded, pair, single
+from minibert.training.choices import MASKINGS
 from minibert.training.loop import split
-from minibert.training.tasks import (
-    MASKINGS,
-    Distillation,
-    Example,
-    Labels,
-    MaskedWords,
-    accuracy,
-    held_out_losses,
-    inputs,
-    padded,
-    pair,
-    predict,
-    single,
-)
+from minibert.training.tasks import Distillation, Labels, MaskedWords, accuracy, held_out_losses, predict
 
 EXAMPLES = texts(30)
 EVERYTHING = range(30)
@@ -66,7 +55,7 @@ def test_a_pair_has_two_segments():
 
 
 def test_rows_are_padded_to_the_longest():
-    batch = padded([Example([2, 7, 3], [0, 0, 1], 1), Example([2, 3], [0, 0], 0)], 0)
+    batch = padded([Example([2, 7, 3], [0, 0, 1], 1), Example([2, 3], [0, 0], 0)], TOKENIZER)
     assert batch["input_ids"].tolist() == [[2, 7, 3], [2, 3, 0]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0]]
     assert batch["token_type_ids"].tolist() == [[0, 0, 1], [0, 0, 0]]
@@ -104,7 +93,7 @@ def test_a_dynamic_mask_is_another_with_each_seed_and_the_same_with_one():
 @pytest.mark.parametrize("masking", MASKINGS)
 def test_labels_stand_on_real_words_only_and_name_them(masking, static):
     batch = MaskedWords(EXAMPLES, TOKENIZER, masking, static).batch(EVERYTHING, 4)
-    plain = padded(EXAMPLES, TOKENIZER.pad_id)["input_ids"]
+    plain = padded(EXAMPLES, TOKENIZER)["input_ids"]
     chosen = batch["labels"] != IGNORE
     assert 5 < chosen.sum() < 60
     assert torch.equal(batch["labels"][chosen], plain[chosen])
@@ -120,7 +109,7 @@ def test_rare_words_are_chosen_by_the_counts_of_the_texts():
 
 
 def test_an_unknown_masking_is_refused():
-    with expect_refusal("no masking 'words'", "tokens, whole-words, ngrams, rarity"):
+    with expect_refusal("no masking 'words'", "did you mean whole-words"):
         MaskedWords(EXAMPLES, TOKENIZER, "words")
 
 
@@ -226,20 +215,20 @@ def test_soft_targets_are_masked_or_all():
 
 def test_predictions_come_in_the_order_of_the_examples():
     model = student("sequence-classification")
-    scores = predict(model, EXAMPLES, TOKENIZER.pad_id, batch_size=7)
+    scores = predict(model, EXAMPLES, TOKENIZER, batch_size=7)
     for example, row in zip(EXAMPLES, scores, strict=True):
-        alone = model(**inputs(padded([example], TOKENIZER.pad_id))).logits[0]
+        alone = model(**inputs(padded([example], TOKENIZER))).logits[0]
         torch.testing.assert_close(row, alone, rtol=0, atol=1e-6)
 
 
 def test_accuracy_is_the_share_that_is_right():
     model = student("sequence-classification")
-    best = predict(model, EXAMPLES, TOKENIZER.pad_id).argmax(-1).tolist()
+    best = predict(model, EXAMPLES, TOKENIZER).argmax(-1).tolist()
     marked = [
         Example(example.ids, example.type_ids, label if i % 3 else (label + 1) % 6)
         for i, (example, label) in enumerate(zip(EXAMPLES, best, strict=True))
     ]
-    assert accuracy(model, marked, TOKENIZER.pad_id) == pytest.approx(2 / 3)
+    assert accuracy(model, marked, TOKENIZER) == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize("name", ["masked words", "pairs", "soft targets, all"])

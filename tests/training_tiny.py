@@ -12,7 +12,7 @@ from torch import nn
 
 from minibert.factory import build
 from minibert.tokenizers import WordPiece
-from minibert.training.tasks import Example, single
+from minibert.training.batching import Example, single
 
 TOKENIZER = WordPiece(
     {token: i for i, token in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *string.ascii_lowercase])}

@@ -30,7 +30,7 @@ def pieces_of(text):
 
 sentence = "An unwatchable tearjerker? No: Amélie is naïve, mesmerizing and unforgettable."
 words = [(written, pieces_of(written)) for written in sentence.split()]
-plots.pieces(words, "A sentence, and the pieces that BERT reads")
+plots.pieces(words, "A sentence, and the pieces that BERT reads", continues=tok.continues)
 
 # %% [markdown]
 # The list is called the **vocabulary**, and its entries are *word pieces*, or *tokens* when they stand in a text. This

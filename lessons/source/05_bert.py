@@ -17,8 +17,8 @@ from torch.utils.flop_counter import FlopCounterMode
 import minibert
 from minibert import plots
 from minibert.attention import Layout
-from minibert.checkpoints import FORMATS
 from minibert.claims.sizes import CLAIMS
+from minibert.models import FAMILIES
 
 with torch.device("meta"):  # shapes without numbers: see below
     base, small = minibert.build("bert-base-uncased"), minibert.build("minilm-l6")
@@ -356,7 +356,7 @@ for name in ("attention.query", "feed_forward.expand", "norm"):
     shown.append(f"encoder.blocks.5.{name}.weight")
 shown.append("pooler.dense.weight")
 for name in shown:
-    print(f"{tuple(parameters[name].shape)!s:<13} {name:<43} {FORMATS['bert'].theirs(name)}")
+    print(f"{tuple(parameters[name].shape)!s:<13} {name:<43} {FAMILIES['bert'].theirs(name)}")
 print(f"{len(parameters)} tensors, {minibert.count_parameters(mini):,} parameters")
 
 # %% [markdown]

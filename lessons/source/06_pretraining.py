@@ -25,11 +25,13 @@ import minibert
 from minibert import claims, plots
 from minibert.heads import IGNORE
 from minibert.tokenizers.wordpiece import WordPiece
+from minibert.training.batching import padded, pair, single
+from minibert.training.choices import MASKINGS
 from minibert.training.data import load_reviews
 from minibert.training.loop import Settings, make_optimiser, mixed, rate_at, train
 from minibert.training.objectives import candidates, choose_tokens, corrupt, mask_one_by_one, word_starts
 from minibert.training.pairs import nsp_pairs, split_sentences
-from minibert.training.tasks import MASKINGS, MaskedWords, held_out_losses, make_chooser, padded, pair, single
+from minibert.training.tasks import MaskedWords, held_out_losses, make_chooser
 
 torch.set_num_threads(1)  # the models of this lesson are so small that a second thread brings little
 tok = minibert.load_tokenizer("minilm-l6")  # BERT's own vocabulary
@@ -240,7 +242,7 @@ for name, count in {"everywhere": slots, "asked only": round(0.15 * slots)}.item
 # The same sentence, each way. In brackets: chosen.
 
 # %%
-sample = padded(train_rows[:4000], own.pad_id)["input_ids"]  # (B, S)
+sample = padded(train_rows[:4000], own)["input_ids"]  # (B, S)
 continues = torch.tensor([token.startswith("##") for token in own.tokens])  # (V,)
 may = candidates(sample, own.special_ids)
 word = (word_starts(sample, continues) | ~may).cumsum(dim=1)
@@ -313,7 +315,7 @@ for sentence in split_sentences(short):
     print("-", sentence)
 
 documents = [[tok.ids(sentence) for sentence in split_sentences(text)] for text in texts[:400]]
-pairs = nsp_pairs(documents, 40, random.Random(0))
+pairs = nsp_pairs(documents, 40 - tok.num_special(pair=True), random.Random(0))
 print(f"\n{len(pairs):,} pairs, label 1 in {sum(p.label for p in pairs) / len(pairs):.0%}")
 for number in (81, 68):
     first, second, label = pairs[number]
@@ -411,14 +413,14 @@ plots.lines(
 # fates apart. You will see why.
 
 # %% tags=["trained"]
-held = padded(held_rows, own.pad_id)
+held = padded(held_rows, own)
 held_masked = held_task.masked(held["input_ids"], held["attention_mask"], torch.Generator().manual_seed(1))
 
 
 def loss_by_fate(model):
     asked = held_masked.labels != IGNORE
     right, shown = held_masked.labels[asked], held_masked.input_ids[asked]  # (M,)
-    logits = model(held_masked.input_ids, held["attention_mask"], positions=asked).logits  # (M, V)
+    logits = model(held_masked.input_ids, held["attention_mask"], wanted=asked).logits  # (M, V)
     each = F.cross_entropy(logits, right, reduction="none")
     hidden, kept = shown == own.mask_id, shown == right
     return {
@@ -431,7 +433,7 @@ def loss_by_fate(model):
 def guesses(model, prompt):
     batch = own(prompt)
     with torch.no_grad():
-        logits = model.eval()(**batch, positions=batch["input_ids"] == own.mask_id).logits  # (1, V)
+        logits = model.eval()(**batch, wanted=batch["input_ids"] == own.mask_id).logits  # (1, V)
     return logits[0].softmax(dim=-1)
 
 
@@ -552,7 +554,7 @@ for name, answers in {"always next": [0] * 4, "always random": [1] * 4, "right":
 # text comes up, the holes are still there, and become the labels of new questions:
 
 # %%
-data = padded(train_rows[:500], own.pad_id)["input_ids"]
+data = padded(train_rows[:500], own)["input_ids"]
 generator = torch.Generator().manual_seed(0)
 words = candidates(data, own.special_ids)
 for epoch in range(1, 11):

@@ -25,12 +25,13 @@ from minibert.claims import trained_rules as rules
 from minibert.claims.pictures import draw_losses
 from minibert.experiments.statistics import difference, mean_retention
 from minibert.heads import IGNORE
+from minibert.training.batching import inputs, single
 from minibert.training.data import load_reviews
 from minibert.training.loop import Settings, batches_of_epoch, train
 from minibert.training.objectives import Masked
 from minibert.training.pairs import split_sentences
 from minibert.training.recipes import teacher_with_head
-from minibert.training.tasks import Distillation, held_out_losses, inputs, single
+from minibert.training.tasks import Distillation, held_out_losses
 
 d3, d6 = claims.results(["D3", "D6"])  # recorded experiments, for later
 tok = minibert.load_tokenizer("minilm-l6")
@@ -117,7 +118,7 @@ with torch.no_grad():
     for rows in batches_of_epoch(lengths, 60, seed=0):
         batch = task.batch(rows, seed=0)
         asked = batch["labels"] != IGNORE  # (B, S), True at the hidden word
-        hidden.append(teacher.backbone(**inputs(batch), positions=asked).last_hidden_state[asked])
+        hidden.append(teacher.backbone(**inputs(batch), wanted=asked).last_hidden_state[asked])
         truth.append((batch["labels"][asked][:, None] == word_ids).int().argmax(dim=1))  # which of our words
 hidden, truth = torch.cat(hidden), torch.cat(truth)
 print("hidden states of [MASK]", tuple(hidden.shape), "  (N, D)")
@@ -155,7 +156,7 @@ def guess(model, sentence):
     """The scores of our words for the [MASK] of a sentence, (words,)."""
     batch = tok(sentence)
     with torch.no_grad():
-        return model(**batch, positions=batch["input_ids"] == tok.mask_id).logits[0, word_ids]
+        return model(**batch, wanted=batch["input_ids"] == tok.mask_id).logits[0, word_ids]
 
 
 GHOST = "The ghost in the cellar was really [MASK]."
@@ -200,7 +201,7 @@ def best_words(model, task):
         batch = task.batch(range(start, min(start + 60, len(task.examples))), seed=0)
         asked = batch["labels"] != IGNORE
         with torch.no_grad():
-            found.append(model(**inputs(batch), positions=asked).logits[:, word_ids].argmax(-1))
+            found.append(model(**inputs(batch), wanted=asked).logits[:, word_ids].argmax(-1))
         true.append((batch["labels"][asked][:, None] == word_ids).int().argmax(dim=1))
     return torch.cat(found), torch.cat(true)
 
@@ -312,8 +313,8 @@ student = minibert.student_from_teacher(teacher, fold_types=True).eval()  # thre
 batch = held_out_task.batch(range(0, len(held_out), 5), seed=0)
 asked = batch["labels"] != IGNORE
 with torch.no_grad():
-    taught = teacher(**inputs(batch), positions=asked).logits[:, word_ids]  # (N, words)
-    own = student(**inputs(batch), positions=asked).logits[:, word_ids]
+    taught = teacher(**inputs(batch), wanted=asked).logits[:, word_ids]  # (N, words)
+    own = student(**inputs(batch), wanted=asked).logits[:, word_ids]
 
 temperatures, norms = (1, 2, 4, 8, 16), {"KL alone": [], "T² · KL": []}
 for T in temperatures:
@@ -552,7 +553,7 @@ batch = held_out_task.batch(range(0, len(held_out), 5), seed=0)
 asked = batch["labels"] != IGNORE
 with torch.no_grad():
     teacher.train()
-    one, other = (teacher(**inputs(batch), positions=asked).logits[:, word_ids] for _ in range(2))
+    one, other = (teacher(**inputs(batch), wanted=asked).logits[:, word_ids] for _ in range(2))
     teacher.eval()
 print(f"the teacher against itself, in training mode: {minibert.distillation_loss(one, other):.2f}")
 print(f"the trained student against its teacher:      {after['distillation']:.2f}")

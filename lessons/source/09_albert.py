@@ -445,9 +445,9 @@ for name, nats in {**loss, **levels}.items():
 # %%
 texts = [review.text for review in reviews.validation if review.source == "imdb"][:1000]
 documents = [[tok.ids(sentence) for sentence in split_sentences(text)] for text in texts]
-longest, shortest = 48, 8
-pairs = sop_pairs(documents[8:16], longest, random.Random(8))
-whole = [pair for pair in pairs if len(pair.first) + len(pair.second) < longest - 3]  # not cut to fit
+room, shortest = 48 - tok.num_special(pair=True), 8
+pairs = sop_pairs(documents[8:16], room, random.Random(8))
+whole = [pair for pair in pairs if len(pair.first) + len(pair.second) < room]  # not cut to fit
 whole = [pair for pair in whole if min(len(pair.first), len(pair.second)) >= shortest]
 for pair in whole[:4]:
     print("A:", tok.decode(pair.first), "\nB:", tok.decode(pair.second))
@@ -473,7 +473,7 @@ def in_common(first, second):
 
 topic = {}
 for task, make in (("NSP", nsp_pairs), ("SOP", sop_pairs)):
-    pairs = make(documents, 128, random.Random(0))
+    pairs = make(documents, 128 - tok.num_special(pair=True), random.Random(0))
     shared_words = torch.tensor([in_common(pair.first, pair.second) for pair in pairs])
     labels = torch.tensor([pair.label for pair in pairs])
     topic[task] = ((shared_words < shared_words.median()).long() == labels).float().mean().item()

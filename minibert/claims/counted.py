@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from minibert.claims.records import CONDITION, FAILS, HOLDS, Claim, Figures, Judgement
-from minibert.encoder import Backbone, EncoderConfig
+from minibert.config import EncoderConfig
+from minibert.encoder import Backbone
 from minibert.factory import build, count_parameters, parameters_by_part, preset
 from minibert.models.albert import AlbertConfig
 from minibert.models.bert import BertConfig

@@ -7,7 +7,6 @@ that ``--help`` comes at once. Without a command, the tour runs.
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import sys
 from argparse import ArgumentParser, Namespace
@@ -16,7 +15,7 @@ from typing import NoReturn
 
 from minibert.cli import bench, claims, exercises, fetch, lessons, training
 from minibert.cli.options import seed
-from minibert.errors import MinibertError
+from minibert.errors import MinibertError, nearest
 
 OK, FAILED, INTERRUPTED, PIPE_CLOSED = 0, 2, 130, 141  # exit statuses; the last two as shells number them
 
@@ -55,9 +54,7 @@ def parse(argv: Sequence[str]) -> Namespace:
     """The parsed options, with the function to call as `run`. Raises MinibertError, and names the nearest command."""
     parser, names = command_line()
     if argv and not argv[0].startswith("-") and argv[0] not in names:
-        near = difflib.get_close_matches(argv[0], names, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"the commands are: {', '.join(names)}."
-        raise MinibertError(f"there is no command {argv[0]!r}; {hint}")
+        raise MinibertError(f"there is no command {argv[0]!r}; {nearest(argv[0], names)}")
     args, unknown = parser.parse_known_args(argv)
     if unknown:
         program = f"minibert {args.command}" if args.command else "minibert"

@@ -357,11 +357,11 @@ def run_finetune(args: Namespace) -> None:
         teacher = recipes.fine_tune(
             teacher_source, examples, validation, tokenizer, settings, run.folder / "teacher", run.device
         )
-        right["teacher"] = recipes.right_answers(teacher, test, tokenizer.pad_id)
+        right["teacher"] = recipes.right_answers(teacher, test, tokenizer)
     model = recipes.fine_tune(
         args.model, examples, validation, tokenizer, settings, run.folder, run.device, teacher if args.distill else None
     )
-    right["model"] = recipes.right_answers(model, test, tokenizer.pad_id)
+    right["model"] = recipes.right_answers(model, test, tokenizer)
     record["accuracy"] = statistics.share_right(right["model"]).named("accuracy")
     if teacher is not None:
         record |= {

@@ -20,13 +20,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from minibert.encoder import EncoderConfig
+from minibert.config import EncoderConfig
 from minibert.factory import build, preset
 from minibert.heads import IGNORE
 from minibert.timing import paired, progress_bar, ratio, summary
 from minibert.tokenizers import load_tokenizer
+from minibert.training.batching import inputs, single
 from minibert.training.data import load_reviews
-from minibert.training.tasks import MaskedWords, inputs, single
+from minibert.training.tasks import MaskedWords
 
 BATCH, LENGTH = 8, 128  # of `forward` and `masked_lm`
 SENTENCES = 32  # per batch of `training` and `padding`

@@ -14,9 +14,10 @@ from torch import nn
 from minibert.errors import MinibertError
 from minibert.experiments.grid import Size
 from minibert.tokenizers.base import Tokenizer
+from minibert.training.batching import Example, single
 from minibert.training.data import Review, load_reviews
 from minibert.training.loop import Settings, has_bf16, train
-from minibert.training.tasks import Example, Labels, predict, single
+from minibert.training.tasks import Labels, predict
 
 
 @cache
@@ -64,5 +65,5 @@ def classify(
     )
     task = Labels(chosen, tokenizer, teacher)
     train(model, task, [len(e.ids) for e in chosen], settings, folder, title=folder.name)
-    right = predict(model, test, tokenizer.pad_id).argmax(-1) == torch.tensor([example.label for example in test])
+    right = predict(model, test, tokenizer).argmax(-1) == torch.tensor([example.label for example in test])
     return {"accuracy": float(right.double().mean()), "right": "".join(str(int(one)) for one in right)}

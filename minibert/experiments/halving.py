@@ -16,8 +16,8 @@ from torch import Tensor
 from minibert.encoder import Backbone
 from minibert.experiments.finetuning import as_examples
 from minibert.experiments.grid import Size
-from minibert.experiments.retention import MeanPooled
 from minibert.factory import count_parameters
+from minibert.heads import MeanPooled
 from minibert.tokenizers.base import Tokenizer
 from minibert.training.data import Review
 from minibert.training.distillation import student_from_teacher
@@ -52,7 +52,7 @@ def halve(
             train(model, Labels(learned, tok, teacher), lengths, settings, Path(folder), title=name)
 
     def test(model: MeanPooled) -> Tested:
-        return Tested(count_parameters(model), right_answers(model.eval(), asked, tok.pad_id))
+        return Tested(count_parameters(model), right_answers(model.eval(), asked, tok))
 
     torch.manual_seed(seed)
     teacher = MeanPooled(backbone)

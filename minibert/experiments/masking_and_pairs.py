@@ -25,8 +25,9 @@ from minibert.experiments.pretraining import (
 )
 from minibert.factory import build
 from minibert.tokenizers.base import Tokenizer
+from minibert.training.batching import Example, inputs, padded, pair
 from minibert.training.pairs import nsp_pairs, sop_pairs, split_sentences
-from minibert.training.tasks import Example, MaskedWords, held_out_losses, inputs, padded, pair
+from minibert.training.tasks import MaskedWords, held_out_losses
 
 FEW_TEXTS = 200  # reviews: so few that each is seen two or three dozen times, or the masks could not differ
 
@@ -55,15 +56,16 @@ def pairs_of(task: str, held_out: bool, tokenizer: Tokenizer, size: Size) -> lis
     """Sentence pairs from the reviews, for one of the tasks of PAIRS."""
     texts = unlabelled(held_out, HELD_OUT if held_out else TEXTS)
     documents = [[tokenizer.ids(sentence) for sentence in split_sentences(text)] for text in texts]
-    return [pair(p.first, p.second, tokenizer, p.label) for p in PAIRS[task](documents, size.max_length, Random(0))]
+    pairs = PAIRS[task](documents, size.max_length - tokenizer.num_special(pair=True), Random(0))
+    return [pair(p.first, p.second, tokenizer, p.label) for p in pairs]
 
 
 @torch.no_grad()
-def pair_accuracy(model: nn.Module, examples: Sequence[Example], pad_id: int) -> float:
+def pair_accuracy(model: nn.Module, examples: Sequence[Example], tokenizer: Tokenizer) -> float:
     """The share of sentence pairs whose relation the pair head predicts correctly."""
     right = 0
     for start in range(0, len(examples), 64):
-        batch = padded(examples[start : start + 64], pad_id)
+        batch = padded(examples[start : start + 64], tokenizer)
         right += int((model(**inputs(batch), labels=None).pair_logits.argmax(-1) == batch["classes"]).sum())
     return right / len(examples)
 
@@ -82,7 +84,7 @@ def pairing(task: str | None) -> Cell:
         if task:
             for asked in PAIRS:
                 held_out_pairs = pairs_of(asked, True, tokenizer, size)
-                found[f"{asked.lower()}_accuracy"] = pair_accuracy(model, held_out_pairs, tokenizer.pad_id)
+                found[f"{asked.lower()}_accuracy"] = pair_accuracy(model, held_out_pairs, tokenizer)
         return found | fine_tuned(model, tokenizer, size, seed, work / f"{name}-tuned")
 
     return cell

@@ -14,14 +14,14 @@ from torch import nn
 
 from minibert.experiments.finetuning import classify
 from minibert.experiments.grid import Size
-from minibert.experiments.retention import MeanPooled
-from minibert.heads import WithHead
+from minibert.heads import MeanPooled, WithHead
 from minibert.models.bert import BertConfig
 from minibert.tokenizers.base import Tokenizer
 from minibert.tokenizers.wordpiece import WordPiece
+from minibert.training.batching import Example, single
 from minibert.training.data import load_reviews
 from minibert.training.loop import Settings, has_bf16, train
-from minibert.training.tasks import Example, MaskedWords, single
+from minibert.training.tasks import MaskedWords
 
 VOCABULARY_SIZE = 8000
 LAYERS, WIDTH = 4, 128
@@ -71,8 +71,9 @@ def held_out_words(tokenizer: Tokenizer, size: Size) -> MaskedWords:
 
 def loss_by_frequency(tokenizer: Tokenizer, size: Size) -> float:
     """The held-out loss of a model that knows how often each word occurs and never looks at the sentence; nats."""
+    around = (tokenizer.cls_id, tokenizer.sep_id)
     seen, asked = (
-        Counter(i for row in rows_of(unlabelled(*which), tokenizer, size) for i in row.ids[1:-1])
+        Counter(i for row in rows_of(unlabelled(*which), tokenizer, size) for i in row.ids if i not in around)
         for which in ((False, TEXTS), (True, HELD_OUT))
     )
     total = seen.total() + tokenizer.vocab_size  # one more of each, or a word not seen would be impossible

@@ -12,42 +12,15 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
 
 from minibert.checkpoints import from_pretrained
-from minibert.encoder import Backbone, Output, initialise
 from minibert.experiments.finetuning import classify
 from minibert.experiments.grid import Cell, Experiment, Size
 from minibert.factory import count_parameters
 from minibert.files import read_json, write_files
+from minibert.heads import MeanPooled
 from minibert.tokenizers import load_tokenizer
 from minibert.training.distillation import chosen_layers, make_student
-
-
-class MeanPooled(nn.Module):
-    """Two classes, from the mean of a backbone's last hidden states over the real tokens.
-
-    The classifier of BERT's paper reads the first position. Here nobody has taught that position to speak for its
-    text: MiniLM-L6 was trained to be read by the mean (Reimers & Gurevych 2019), and most of the models that are
-    pre-trained below learn from masked words alone.
-    """
-
-    def __init__(self, backbone: Backbone):
-        super().__init__()
-        backbone.pooler = None
-        self.backbone = backbone
-        self.dropout = nn.Dropout(backbone.config.head_dropout)
-        self.classifier = nn.Linear(backbone.config.hidden_size, 2)
-        initialise(self.classifier, backbone.config.initializer_range)
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Output:
-        """All (B, S). Fills in logits, (B, 2)."""
-        output = self.backbone(input_ids, attention_mask, token_type_ids)
-        real = attention_mask[..., None]  # (B, S, 1)
-        mean = (output.last_hidden_state * real).sum(1) / real.sum(1)  # (B, D)
-        output.logits = self.classifier(self.dropout(mean))
-        return output
-
 
 MODEL, TEACHER_LAYERS = "minilm-l6", 6
 LEARNING_RATE = 1e-4

@@ -1,15 +1,23 @@
-"""The family: which config makes which model, and the published sizes."""
+"""The family: each model's file describes itself by a `Family`, and is registered here by one line."""
 
 from __future__ import annotations
 
-from minibert.encoder import Backbone, EncoderConfig
+from minibert.config import ModelConfig
 from minibert.models import albert, bert, distilbert
+from minibert.models.family import Family
 
-# model_type, as a checkpoint's config.json says it -> (config, model)
-MODELS: dict[str, tuple[type[EncoderConfig], type[Backbone]]] = {
-    "bert": (bert.BertConfig, bert.Bert),
-    "distilbert": (distilbert.DistilBertConfig, distilbert.DistilBert),
-    "albert": (albert.AlbertConfig, albert.Albert),
-}
+# model_type, as a checkpoint's config.json says it -> all that belongs to that model
+FAMILIES: dict[str, Family] = {}
+# the name of a published size (or of a tiny one for lessons) -> its config
+PRESETS: dict[str, ModelConfig] = {}
 
-PRESETS: dict[str, EncoderConfig] = {**bert.PRESETS, **distilbert.PRESETS, **albert.PRESETS}
+
+def register(family: Family) -> None:
+    """Make a model known to `build`, `from_pretrained`, the counts and the command line."""
+    FAMILIES[family.model_type] = family
+    PRESETS.update(family.presets)
+
+
+register(bert.FAMILY)
+register(distilbert.FAMILY)
+register(albert.FAMILY)

@@ -7,13 +7,15 @@ Language Representations" (ICLR), section 3.1.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from minibert.encoder import Backbone, Encoder, EncoderBlock, EncoderConfig
+from minibert.config import EncoderConfig, integer
+from minibert.encoder import Backbone, Encoder, EncoderBlock
 from minibert.errors import MinibertError
 from minibert.layers import Embeddings, Pooler
+from minibert.models.family import Family
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +27,8 @@ class AlbertConfig(EncoderConfig):
     """
 
     vocab_size: int = 30000
-    embedding_size: int = 128  # E
-    num_hidden_groups: int = 1  # blocks that exist; the L steps are dealt out among them in equal runs
+    embedding_size: int = integer(128)  # E
+    num_hidden_groups: int = integer(1)  # blocks that exist; each serves L / num_hidden_groups steps in a row
     hidden_act: str = "gelu_new"
     hidden_dropout_prob: float = 0.0
     attention_probs_dropout_prob: float = 0.0
@@ -87,10 +89,25 @@ class Albert(Backbone):
         )
 
 
-LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
-# The paper sets H/64 heads; the released xlarge has 16 all the same, of size 128.
-XLARGE = {"hidden_size": 2048, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 8192}
-XXLARGE = {"hidden_size": 4096, "num_hidden_layers": 12, "num_attention_heads": 64, "intermediate_size": 16384}
+LARGE: dict[str, Any] = {
+    "hidden_size": 1024,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 16,
+    "intermediate_size": 4096,
+}
+# The paper sets D/64 heads; the released xlarge has 16 nevertheless, of size 128.
+XLARGE: dict[str, Any] = {
+    "hidden_size": 2048,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 16,
+    "intermediate_size": 8192,
+}
+XXLARGE: dict[str, Any] = {
+    "hidden_size": 4096,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 64,
+    "intermediate_size": 16384,
+}
 
 PRESETS = {
     "albert-base-v2": AlbertConfig(),
@@ -106,3 +123,48 @@ PRESETS = {
         intermediate_size=512,
     ),
 }
+
+# Our name -> the name in a checkpoint.
+KEYS = {
+    "embeddings.word": "albert.embeddings.word_embeddings",
+    "embeddings.position": "albert.embeddings.position_embeddings",
+    "embeddings.token_type": "albert.embeddings.token_type_embeddings",
+    "embeddings.norm": "albert.embeddings.LayerNorm",
+    "embeddings.projection": "albert.encoder.embedding_hidden_mapping_in",
+    "encoder.blocks.{}.attention.query": "albert.encoder.albert_layer_groups.{}.albert_layers.0.attention.query",
+    "encoder.blocks.{}.attention.key": "albert.encoder.albert_layer_groups.{}.albert_layers.0.attention.key",
+    "encoder.blocks.{}.attention.value": "albert.encoder.albert_layer_groups.{}.albert_layers.0.attention.value",
+    "encoder.blocks.{}.attention.output": "albert.encoder.albert_layer_groups.{}.albert_layers.0.attention.dense",
+    "encoder.blocks.{}.attention_norm": "albert.encoder.albert_layer_groups.{}.albert_layers.0.attention.LayerNorm",
+    "encoder.blocks.{}.feed_forward.expand": "albert.encoder.albert_layer_groups.{}.albert_layers.0.ffn",
+    "encoder.blocks.{}.feed_forward.contract": "albert.encoder.albert_layer_groups.{}.albert_layers.0.ffn_output",
+    "encoder.blocks.{}.norm": "albert.encoder.albert_layer_groups.{}.albert_layers.0.full_layer_layer_norm",
+    "pooler.dense": "albert.pooler",
+    "lm.dense": "predictions.dense",
+    "lm.norm": "predictions.LayerNorm",
+    "lm": "predictions",
+    "pair": "sop_classifier.classifier",
+    "classifier": "classifier",
+    "span": "qa_outputs",
+}
+
+# The tied word table may be in a file a second time.
+COPIES = {
+    "predictions.decoder.weight": "albert.embeddings.word_embeddings.weight",
+    "predictions.decoder.bias": "predictions.bias",
+}
+
+# Our config field -> theirs, where the names differ; None: a config of theirs does not have it.
+FIELD_NAMES = {"classifier_dropout": "classifier_dropout_prob"}
+
+FAMILY = Family(
+    config=AlbertConfig,
+    model=Albert,
+    presets=PRESETS,
+    keys=KEYS,
+    stem="Albert",
+    prefix="albert.",
+    copies=COPIES,
+    field_names=FIELD_NAMES,
+    constants={"position_embedding_type": "absolute", "inner_group_num": 1},
+)

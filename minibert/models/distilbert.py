@@ -11,8 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from minibert.encoder import Backbone, Encoder, EncoderBlock, EncoderConfig
+from minibert.config import EncoderConfig
+from minibert.encoder import Backbone, Encoder, EncoderBlock
 from minibert.layers import Embeddings
+from minibert.models.family import Family
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,8 @@ class DistilBertConfig(EncoderConfig):
 
 
 class DistilBert(Backbone):
+    summary_is_pooled = False  # its classifier reads the first token
+
     def __init__(self, config: DistilBertConfig):
         super().__init__(
             config,
@@ -54,3 +58,53 @@ PRESETS = {
         hidden_size=128, num_hidden_layers=2, num_attention_heads=4, intermediate_size=512
     ),
 }
+
+# Our name -> the name in a checkpoint.
+KEYS = {
+    "embeddings.word": "distilbert.embeddings.word_embeddings",
+    "embeddings.position": "distilbert.embeddings.position_embeddings",
+    "embeddings.norm": "distilbert.embeddings.LayerNorm",
+    "encoder.blocks.{}.attention.query": "distilbert.transformer.layer.{}.attention.q_lin",
+    "encoder.blocks.{}.attention.key": "distilbert.transformer.layer.{}.attention.k_lin",
+    "encoder.blocks.{}.attention.value": "distilbert.transformer.layer.{}.attention.v_lin",
+    "encoder.blocks.{}.attention.output": "distilbert.transformer.layer.{}.attention.out_lin",
+    "encoder.blocks.{}.attention_norm": "distilbert.transformer.layer.{}.sa_layer_norm",
+    "encoder.blocks.{}.feed_forward.expand": "distilbert.transformer.layer.{}.ffn.lin1",
+    "encoder.blocks.{}.feed_forward.contract": "distilbert.transformer.layer.{}.ffn.lin2",
+    "encoder.blocks.{}.norm": "distilbert.transformer.layer.{}.output_layer_norm",
+    "lm.dense": "vocab_transform",
+    "lm.norm": "vocab_layer_norm",
+    "lm": "vocab_projector",
+    "dense": "pre_classifier",
+    "classifier": "classifier",
+    "span": "qa_outputs",
+}
+
+# The tied word table may be in a file a second time.
+COPIES = {"vocab_projector.weight": "distilbert.embeddings.word_embeddings.weight"}
+
+# Our config field -> theirs, where the names differ; None: a config of theirs does not have it.
+FIELD_NAMES = {
+    "hidden_size": "dim",
+    "num_hidden_layers": "n_layers",
+    "num_attention_heads": "n_heads",
+    "intermediate_size": "hidden_dim",
+    "hidden_act": "activation",
+    "hidden_dropout_prob": "dropout",
+    "attention_probs_dropout_prob": "attention_dropout",
+    "classifier_dropout": "seq_classif_dropout",
+    "type_vocab_size": None,
+    "layer_norm_eps": None,
+}
+
+FAMILY = Family(
+    config=DistilBertConfig,
+    model=DistilBert,
+    presets=PRESETS,
+    keys=KEYS,
+    stem="DistilBert",
+    prefix="distilbert.",
+    copies=COPIES,
+    field_names=FIELD_NAMES,
+    constants={"sinusoidal_pos_embds": False},
+)

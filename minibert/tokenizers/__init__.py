@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from minibert.assets import resolve
 from minibert.errors import MinibertError
-from minibert.tokenizers.base import Encoding, SpecialTokens, Tokenizer
+from minibert.files import read_json
+from minibert.tokenizers.base import Encoding, Row, SpecialTokens, Tokenizer
 from minibert.tokenizers.wordpiece import WordPiece, settings_beside
 
-__all__ = ["Encoding", "SpecialTokens", "Tokenizer", "WordPiece", "load_tokenizer"]
+__all__ = ["Encoding", "Row", "SpecialTokens", "Tokenizer", "WordPiece", "load_tokenizer"]
+
+TOKENIZERS: tuple[type[Tokenizer], ...] = (WordPiece,)  # in the order in which a folder is looked through
+NOT_READ = {
+    "merges.txt": "byte-level BPE, as RoBERTa and BART have it",
+    "spiece.model": "Unigram, as ALBERT and XLNet have it",
+}
 
 
 def load_tokenizer(source: str | Path) -> Tokenizer:
     """The tokenizer of a checkpoint folder, of a vocab.txt, or of an asset by its name ("minilm-l6").
 
-    A vocab.txt is read with the settings in a tokenizer_config.json beside it, if there is one, else as uncased.
+    What a folder holds decides which family reads it. A vocab.txt is read with the settings in a
+    tokenizer_config.json in the same folder, if there is one, else as uncased.
     Raises MinibertError if nothing is there, or it holds no tokenizer that can be read here.
     """
     path = Path(source).expanduser()
@@ -22,8 +31,22 @@ def load_tokenizer(source: str | Path) -> Tokenizer:
         return WordPiece.from_file(path, **settings_beside(path))
     if path.suffix == ".txt":
         raise MinibertError(f"there is no file {path}; name a vocab.txt, a checkpoint folder or an asset.")
-    if not path.is_dir():
-        from minibert.assets import resolve
+    folder = path if path.is_dir() else resolve(source)
+    for family in TOKENIZERS:
+        if family.is_in(folder):
+            return family.from_folder(folder)
+    known = ", ".join(family.__name__ for family in TOKENIZERS)
+    raise MinibertError(f"{folder} holds no tokenizer that is read here ({known}); {_what_is_there(folder)}")
 
-        path = resolve(source)
-    return WordPiece.from_folder(path)
+
+def _what_is_there(folder: Path) -> str:
+    names = sorted(entry.name for entry in folder.iterdir())
+    if not names:
+        return "it is empty."
+    for name, family in NOT_READ.items():
+        if name in names:
+            return f"found {name}: that is {family}."
+    if "tokenizer.json" in names:
+        kind = (read_json(folder / "tokenizer.json").get("model") or {}).get("type")
+        return f"found a tokenizer.json whose model's type is {kind!r}."
+    return f"found {', '.join(names[:8])}{' ...' if len(names) > 8 else ''}."

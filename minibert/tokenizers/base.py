@@ -1,26 +1,26 @@
 """What the tokenizers of the whole family share: everything around cutting a text into pieces.
 
-A family says how a text is cut (``pieces``, and ``ids``, its quick way), where the special tokens stand
-(``layout``, ``pair_layout``), how pieces become text again (``join``) and which files it is kept in
-(``save``). From these come, here, encoding with offsets, truncation, padded batches and decoding.
+A family says how a text is cut (``pieces``, and ``ids``, its quick way), where the special tokens go
+(``template``, ``pair_template``), on which side a batch is padded, which tokens carry a word on (``continues``), how
+pieces become text again (``join``) and which files it is kept in (``files``). From these follow, here, encoding with
+offsets, truncation, padded batches and decoding. What depends on a tokenizer is asked of it; no other file knows.
 """
 
 from __future__ import annotations
 
 import operator
-import os
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from minibert.errors import MinibertError
+from minibert.files import write_files
 
 FIRST, SECOND = 0, 1  # the two texts of a pair
 
@@ -41,6 +41,13 @@ class SpecialTokens:
 
     def all(self) -> tuple[str, ...]:
         return (self.pad, self.unk, self.cls, self.sep, self.mask)
+
+
+class Row(NamedTuple):
+    """One row of a batch, before padding: token ids and their token types, both S long."""
+
+    ids: list[int]
+    type_ids: list[int]
 
 
 @dataclass(frozen=True)
@@ -66,11 +73,16 @@ class Tokenizer(ABC):
 
     vocabulary: token -> id. tokens: id -> token. special: the special tokens' names; their numbers are pad_id,
     unk_id, cls_id, sep_id, mask_id, and all five together special_ids.
+
+    template, pair_template: where the special tokens go around one text, or two. pad_left: whether a batch is filled
+    at the left, in front of the texts, and not after them. pad_type_id: the token type of padding.
     """
 
     special: ClassVar[SpecialTokens]
-    layout: ClassVar[Template]
-    pair_layout: ClassVar[Template]
+    template: ClassVar[Template]
+    pair_template: ClassVar[Template]
+    pad_left: ClassVar[bool] = False
+    pad_type_id: ClassVar[int] = 0
 
     def __init__(self, vocabulary: Mapping[str, int]):
         """vocabulary: token -> id, the ids being 0 ... V-1. Raises MinibertError if it is not, or a special
@@ -78,7 +90,7 @@ class Tokenizer(ABC):
         numbers = vocabulary.values()
         if not all(isinstance(i, int) for i in numbers) or set(numbers) != set(range(len(vocabulary))):
             raise MinibertError(
-                f"the vocabulary's ids are not 0 to {len(vocabulary) - 1}, each once; number its tokens anew."
+                f"the vocabulary's ids must be 0 to {len(vocabulary) - 1}, each once; number its tokens again."
             )
         missing = [token for token in self.special.all() if token not in vocabulary]
         if missing:
@@ -113,8 +125,40 @@ class Tokenizer(ABC):
         """Tokens as readable text."""
 
     @abstractmethod
+    def continues(self, token: str) -> bool:
+        """Whether a token of the vocabulary carries on the word of the token before it."""
+
+    @classmethod
+    @abstractmethod
+    def is_in(cls, folder: Path) -> bool:
+        """Whether a checkpoint folder holds a tokenizer of this family."""
+
+    @classmethod
+    @abstractmethod
+    def from_folder(cls, folder: str | Path) -> Tokenizer:
+        """Read the tokenizer of a checkpoint folder. Raises MinibertError if it cannot be read."""
+
+    @abstractmethod
+    def files(self) -> dict[str, str]:
+        """The files that the ecosystem reads this tokenizer from: name -> text. Raises MinibertError where a token
+        cannot be written down."""
+
+    def check_folder(self, folder: str | Path) -> None:
+        """Raise a MinibertError where a folder holds another tokenizer that readers would prefer to this one."""
+        if (Path(folder) / "tokenizer.json").exists():
+            raise MinibertError(
+                f"{folder} has a tokenizer.json, which other libraries read before anything else; "
+                "save to another folder, or remove that file first."
+            )
+
     def save(self, folder: str | Path) -> None:
-        """Write the files that the ecosystem reads this tokenizer from."""
+        """Write the files that the ecosystem reads this tokenizer from, all or none.
+
+        Raises MinibertError if the folder cannot be written to, if it holds a tokenizer that readers would prefer, or
+        if a token cannot be written down.
+        """
+        self.check_folder(folder)
+        write_files(folder, self.files())
 
     # --------------------------------------------------------------------------------- text to numbers
 
@@ -128,9 +172,9 @@ class Tokenizer(ABC):
         texts = [check_text(text, "the text")]
         if pair is not None:
             texts.append(check_text(pair, "the pair's second text"))
-        layout, room = self._layout_and_room(len(texts), max_length)
+        template, room = self._template_and_room(len(texts), max_length)
         nowhere = {token: (self.vocabulary[token], (0, 0)) for token in self.special.all()}
-        row, type_ids, sequence_ids = _lay_out([self.pieces(text) for text in texts], nowhere, layout, room)
+        row, type_ids, sequence_ids = _lay_out([self.pieces(text) for text in texts], nowhere, template, room)
         ids = [piece_id for piece_id, _ in row]
         offsets = [span for _, span in row]
         return Encoding(ids, type_ids, [self.tokens[i] for i in ids], sequence_ids, offsets)
@@ -156,35 +200,52 @@ class Tokenizer(ABC):
                 )
         if not columns[0]:
             raise MinibertError("there are no texts in the batch; give at least one.")
-        layout, room = self._layout_and_room(len(columns), max_length)
-        rows = [
-            _lay_out([self.ids(text) for text in row], self.vocabulary, layout, room)
-            for row in zip(*columns, strict=True)
-        ]
+        rows = [[self.ids(text) for text in row] for row in zip(*columns, strict=True)]
+        return self.batch([self.assemble(row[0], row[1] if pairs is not None else None, max_length) for row in rows])
+
+    def assemble(self, first: Sequence[int], second: Sequence[int] | None = None, max_length: int | None = None) -> Row:
+        """One text's token ids, or a pair's, truncated and with the special tokens around them.
+
+        max_length: as in ``encode``, whose ids and type_ids these are.
+        """
+        texts = [first] if second is None else [first, second]
+        template, room = self._template_and_room(len(texts), max_length)
+        ids, type_ids, _ = _lay_out(texts, self.vocabulary, template, room)
+        return Row(ids, type_ids)
+
+    def num_special(self, pair: bool = False) -> int:
+        """How many special tokens go around one text, or around a pair."""
+        return sum(isinstance(slot, str) for slot, _ in (self.pair_template if pair else self.template))
+
+    def batch(self, rows: Sequence[Row]) -> dict[str, Tensor]:
+        """Rows padded to one length: {"input_ids", "attention_mask", "token_type_ids"}, each (B, S) int64."""
         return {
-            "input_ids": self._pad([ids for ids, _, _ in rows], self.pad_id),
-            "attention_mask": self._pad([[1] * len(ids) for ids, _, _ in rows], 0),
-            "token_type_ids": self._pad([type_ids for _, type_ids, _ in rows], 0),
+            "input_ids": self._pad([row.ids for row in rows], self.pad_id),
+            "attention_mask": self._pad([[1] * len(row.ids) for row in rows], 0),
+            "token_type_ids": self._pad([row.type_ids for row in rows], self.pad_type_id),
         }
 
-    def _layout_and_room(self, texts: int, max_length: int | None) -> tuple[Template, int | None]:
-        """Where the special tokens stand, and how many pieces fit between them (None: any number)."""
-        layout = self.layout if texts == 1 else self.pair_layout
+    def _template_and_room(self, texts: int, max_length: int | None) -> tuple[Template, int | None]:
+        """Where the special tokens go, and how many pieces fit between them (None: any number)."""
+        template = self.template if texts == 1 else self.pair_template
         if max_length is None:
-            return layout, None
-        around = [slot for slot, _ in layout if isinstance(slot, str)]
+            return template, None
+        around = [slot for slot, _ in template if isinstance(slot, str)]
         if not isinstance(max_length, (int, np.integer)) or max_length < len(around):
             raise MinibertError(
                 f"max_length is {max_length!r}, but the special tokens {' '.join(around)} alone take "
-                f"{len(around)}; give a whole number, {len(around)} or more."
+                f"{len(around)}; it must be an integer, at least {len(around)}."
             )
-        return layout, max_length - len(around)
+        return template, int(max_length) - len(around)
 
-    def _pad(self, rows: list[list[int]], value: int) -> Tensor:
-        """Rows of different lengths as one (B, S) tensor, filled at the right."""
+    def _pad(self, rows: Sequence[Sequence[int]], value: int) -> Tensor:
+        """Rows of different lengths as one (B, S) tensor, filled with `value` on the side that the family pads."""
         padded = np.full((len(rows), max(map(len, rows))), value, dtype=np.int64)
         for filled, row in zip(padded, rows, strict=True):
-            filled[: len(row)] = row
+            if self.pad_left:
+                filled[len(filled) - len(row) :] = row
+            else:
+                filled[: len(row)] = row
         return torch.from_numpy(padded)
 
     # --------------------------------------------------------------------------------- numbers to text
@@ -192,8 +253,8 @@ class Tokenizer(ABC):
     def decode(self, ids: Sequence[int] | Tensor, skip_special: bool = True) -> str:
         """The text of one row of ids, (S,). What cleaning removed (case, accents, spacing) does not come back.
 
-        skip_special: leave out [CLS], [PAD] and their like. Raises MinibertError for an id that is no whole
-        number from 0 to V-1, or for more than one row.
+        skip_special: leave out [CLS], [PAD] and their like. Raises MinibertError for an id that is not an integer
+        from 0 to V-1, or for more than one row.
         """
         numbers = [self._check_id(i, at) for at, i in enumerate(_as_row(ids))]
         shown = [i for i in numbers if not (skip_special and i in self.special_ids)]
@@ -204,7 +265,7 @@ class Tokenizer(ABC):
             number = operator.index(i)
         except TypeError:
             raise MinibertError(
-                f"decode takes one row of whole numbers; at position {at} stands a {type(i).__name__}."
+                f"decode takes one row of integers, but has a {type(i).__name__} at position {at}."
             ) from None
         if not 0 <= number < self.vocab_size:
             raise MinibertError(
@@ -214,20 +275,21 @@ class Tokenizer(ABC):
         return number
 
 
-# ------------------------------------------------------------------------------- laying out and truncation
+# -------------------------------------------------------------------------- special tokens and truncation
 
 
 def _lay_out(
-    texts: list[list[Item]], special: Mapping[str, Item], layout: Template, room: int | None
+    texts: Sequence[Sequence[Item]], special: Mapping[str, Item], template: Template, room: int | None
 ) -> tuple[list[Item], list[int], list[int | None]]:
     """Texts cut to the room and set among the special tokens: items, type ids, sequence ids, all (S,)."""
     kept = _longest_first([len(text) for text in texts], room)
     items: list[Item] = []
     type_ids: list[int] = []
     sequence_ids: list[int | None] = []
-    for slot, type_id in layout:
+    for slot, type_id in template:
         if isinstance(slot, str):
-            placed, source = [special[slot]], None
+            placed: Sequence[Item] = [special[slot]]
+            source = None
         else:
             placed, source = texts[slot][: kept[slot]], slot
         items += placed
@@ -263,7 +325,7 @@ def check_text(text: Any, name: str) -> str:
         advice = "decode it first: text.decode('utf-8')"
     else:
         advice = "an empty cell of a table often reads as nan or None: drop it, or put '' in its place"
-    raise MinibertError(f"{name} is {repr(text)[:40]}, a {type(text).__name__}, and should be a str; {advice}.")
+    raise MinibertError(f"{name} is {repr(text)[:40]}, a {type(text).__name__}, but must be a str; {advice}.")
 
 
 def _as_row(ids: Any) -> list[Any]:
@@ -271,38 +333,3 @@ def _as_row(ids: Any) -> list[Any]:
     if isinstance(row, str) or not isinstance(row, Iterable):
         raise MinibertError(f"decode takes one row of ids, not {repr(ids)[:40]}, a {type(ids).__name__}.")
     return list(row)
-
-
-# --------------------------------------------------------------------------------------------- files
-
-
-def read_text(path: Path) -> str:
-    """The text of a UTF-8 file. Raises MinibertError if it cannot be read, is empty, or is not UTF-8."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")  # -sig: some editors put a byte order mark first
-    except OSError as error:
-        raise MinibertError(f"cannot read {path}: {error.strerror or error}.") from error
-    except UnicodeDecodeError as error:
-        raise MinibertError(
-            f"{path} is not UTF-8 text (byte {error.start} is {error.object[error.start]:#04x}); "
-            "save it as UTF-8, or name the right file."
-        ) from error
-    if not text:
-        raise MinibertError(f"{path} is empty; was its download or its writing interrupted?")
-    return text
-
-
-def write_texts(folder: Path, contents: Mapping[str, str]) -> None:
-    """Write files (name -> text) into a folder, which is made if need be. None is put in place before all are whole.
-
-    Raises MinibertError if they cannot be written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as unfinished:
-            for name, text in contents.items():
-                (Path(unfinished) / name).write_text(text, encoding="utf-8", newline="\n")
-            for name in contents:
-                os.replace(Path(unfinished) / name, folder / name)
-    except (OSError, UnicodeEncodeError) as error:
-        raise MinibertError(f"cannot write to {folder}: {error}.") from error

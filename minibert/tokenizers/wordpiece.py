@@ -7,15 +7,15 @@ not among them. So the word is cut, from left to right, and each time the longes
     ##ffable? ##ffabl? ##ffab? ##ffa!                           ##ffa   20961
     ##ble!                                                      ##ble    3468
 
-"##" means: glued to what stands before. Inside a word only such pieces are tried, at its start only the others;
-that is how the words can be put together again. A word of which any part fits no piece, if only the last letter,
-becomes one [UNK] as a whole.
+"##" means: joined to the piece before. Inside a word only such pieces are tried, at its start only the others; this
+is how the words can be put together again. If any part of a word fits no piece, even just the last letter, the whole
+word becomes one [UNK].
 
-A reader of English would have cut un-aff-able, and "un" and "##able" are both in the list. But greedy matching takes
-"una" because it is longer, and never looks back. (The example in BERT's own code promises un ##aff ##able. With the
-vocabulary that was published it is not so: there is no piece "##aff".)
+A reader of English would have divided it as un-aff-able, and "un" and "##able" are both in the list. But greedy
+matching takes "una" because it is longer, and never goes back. (The example in BERT's own code promises
+un ##aff ##able. The published vocabulary does not give that: it has no piece "##aff".)
 
-Before that, ``CharacterTable`` makes the text plain: cleaned, lower-cased, accents off, blanks around punctuation:
+Before that, ``CharacterTable`` normalises the text: cleaned, lower-cased, without accents, blanks around punctuation:
 
     "Naïve? UNAFFABLE!"  ->  naive ? unaffable !  ->  naive ? una ##ffa ##ble !
 
@@ -25,7 +25,7 @@ vocabulary comes from).
 Sources: Devlin et al. 2019, Section 3 and the released tokenization.py; Schuster and Nakajima 2012 and Wu et al. 2016
 (Section 4.1) for the model. Where today's standard library departs from the released code (special tokens written in
 a text, Greek final sigma), this file gives the same ids as the library. Which characters are marks or punctuation is
-asked of Python's own Unicode tables; signs added to Unicode in recent years may be classed differently elsewhere.
+asked of Python's own Unicode tables; signs added to Unicode in recent years may be classified differently elsewhere.
 """
 
 from __future__ import annotations
@@ -41,16 +41,8 @@ from pathlib import Path
 from typing import Any
 
 from minibert.errors import MinibertError
-from minibert.tokenizers.base import (
-    FIRST,
-    SECOND,
-    Span,
-    SpecialTokens,
-    Tokenizer,
-    as_batch,
-    read_text,
-    write_texts,
-)
+from minibert.files import read_json, read_text
+from minibert.tokenizers.base import FIRST, SECOND, Span, SpecialTokens, Tokenizer, as_batch
 
 MAX_WORD_LENGTH = 100  # characters; a longer word is [UNK], as in the released code
 CONTINUATION = "##"
@@ -58,7 +50,7 @@ CONTINUATION = "##"
 BERT_SPECIAL = SpecialTokens(pad="[PAD]", unk="[UNK]", cls="[CLS]", sep="[SEP]", mask="[MASK]")
 SPECIAL_PATTERN = re.compile("(" + "|".join(map(re.escape, BERT_SPECIAL.all())) + ")")
 
-# ------------------------------------------------------------------------------------ 1. making text plain
+# ------------------------------------------------------------------------------------- 1. normalising text
 
 CJK_BLOCKS = (  # Chinese characters and their extensions; not Japanese kana, not Korean
     (0x4E00, 0x9FFF),
@@ -141,8 +133,8 @@ class WordPiece(Tokenizer):
     """
 
     special = BERT_SPECIAL
-    layout = (("[CLS]", 0), (FIRST, 0), ("[SEP]", 0))
-    pair_layout = (("[CLS]", 0), (FIRST, 0), ("[SEP]", 0), (SECOND, 1), ("[SEP]", 1))
+    template = (("[CLS]", 0), (FIRST, 0), ("[SEP]", 0))
+    pair_template = (("[CLS]", 0), (FIRST, 0), ("[SEP]", 0), (SECOND, 1), ("[SEP]", 1))
 
     def __init__(
         self,
@@ -207,11 +199,11 @@ class WordPiece(Tokenizer):
         return pieces
 
     def ids(self, text: str) -> list[int]:
-        """The ids of ``pieces(text)``, several times as fast: what stands between blanks is looked up in a cache.
+        """The ids of ``pieces(text)``, several times as fast: the chunks between blanks are looked up in a cache.
 
-        Language repeats itself, so nearly every chunk of a text has been cut before. A blank never belongs to a
+        Language repeats itself, so nearly every chunk of a text has occurred before. A blank never belongs to a
         piece, and nothing acts across one; therefore the chunks' ids, one after the other, are the text's.
-        The cut is at " " and newline only: str.split() would also cut at control characters, which BERT deletes.
+        The text is split at " " and newline only: str.split() would also cut at control characters, which BERT deletes.
         """
         return list(chain.from_iterable(map(self._cache.__getitem__, text.replace("\n", " ").split(" "))))
 
@@ -219,6 +211,9 @@ class WordPiece(Tokenizer):
         """Words with one blank between them, and none before . , ! ?: una ##ffa ##ble ! -> "unaffable!"."""
         text = " ".join(tokens).replace(" " + CONTINUATION, "")
         return re.sub(" ([.,!?])", r"\1", text)
+
+    def continues(self, token: str) -> bool:
+        return token.startswith(CONTINUATION)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled (for worker processes) and copied without the cache."""
@@ -236,11 +231,14 @@ class WordPiece(Tokenizer):
     ) -> WordPiece:
         """Read a vocab.txt: one token a line, its id is the number of its line, from 0.
 
-        Raises MinibertError if it is missing, empty or not UTF-8, if a line is blank, or a token stands twice: which
+        Raises MinibertError if it is missing, empty or not UTF-8, if a line is blank, or a token is listed twice: which
         of its two ids is meant could only be guessed, and the other's embedding would never be used.
         """
         path = Path(path)
-        lines = read_text(path).removesuffix("\n").split("\n")  # splitlines() would also cut at U+2028, U+0085 ...
+        text = read_text(path).replace("\r\n", "\n").replace("\r", "\n")
+        if not text:
+            raise MinibertError(f"{path} is empty; was its download or its writing interrupted?")
+        lines = text.removesuffix("\n").split("\n")  # splitlines() would also cut at U+2028, U+0085 ...
         vocabulary: dict[str, int] = {}
         for number, token in enumerate(lines):
             if token == "":
@@ -252,6 +250,14 @@ class WordPiece(Tokenizer):
                 )
             vocabulary[token] = number
         return cls(vocabulary, lowercase, strip_accents, space_cjk)
+
+    @classmethod
+    def is_in(cls, folder: Path) -> bool:
+        if (folder / "vocab.txt").exists():
+            return True
+        described = folder / "tokenizer.json"
+        model = (read_json(described).get("model") or {}) if described.exists() else {}
+        return model.get("type") == BERT_MODEL["type"]
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> WordPiece:
@@ -269,21 +275,11 @@ class WordPiece(Tokenizer):
         if not folder.is_dir():
             raise MinibertError(f"there is no folder {folder}; name a checkpoint folder that holds a vocab.txt.")
         raise MinibertError(
-            f"{folder} holds no WordPiece vocabulary (vocab.txt, or tokenizer.json); {_what_is_there(folder)}"
+            f"{folder} holds no WordPiece vocabulary (vocab.txt, or tokenizer.json): name the folder that does."
         )
 
-    def save(self, folder: str | Path) -> None:
-        """Write vocab.txt, tokenizer_config.json and special_tokens_map.json, which other libraries read too.
-
-        Raises MinibertError, with nothing written, if the folder cannot be written to, if a token cannot stand on a
-        line, or if the folder has a tokenizer.json: other libraries would go on reading that one.
-        """
-        folder = Path(folder)
-        if (folder / "tokenizer.json").exists():
-            raise MinibertError(
-                f"{folder} has a tokenizer.json, which other libraries read before vocab.txt; "
-                "save to another folder, or remove that file first."
-            )
+    def files(self) -> dict[str, str]:
+        """vocab.txt, tokenizer_config.json and special_tokens_map.json, which other libraries read too."""
         for token in self.tokens:
             if not token or "\n" in token or "\r" in token:
                 raise MinibertError(f"the token {token!r} cannot be a line of vocab.txt; remove or rename it.")
@@ -294,14 +290,11 @@ class WordPiece(Tokenizer):
             "tokenize_chinese_chars": self.space_cjk,
             "tokenizer_class": "BertTokenizer",
         }
-        write_texts(
-            folder,
-            {
-                "vocab.txt": "".join(token + "\n" for token in self.tokens),
-                "tokenizer_config.json": json.dumps(settings | names, indent=2) + "\n",
-                "special_tokens_map.json": json.dumps(names, indent=2) + "\n",
-            },
-        )
+        return {
+            "vocab.txt": "".join(token + "\n" for token in self.tokens),
+            "tokenizer_config.json": json.dumps(settings | names, indent=2) + "\n",
+            "special_tokens_map.json": json.dumps(names, indent=2) + "\n",
+        }
 
     # ------------------------------------------------------------------------------------- from text
 
@@ -333,10 +326,10 @@ class WordPiece(Tokenizer):
 
 
 class _ChunkCache(dict):
-    """Chunk of text (no blank inside) -> its ids, worked out when first asked for.
+    """Chunk of text (no blank inside) -> its ids, computed when first asked for.
 
-    Bounded, so that it cannot fill the memory: long chunks are not kept (they seldom come twice), and when the cache
-    is full it starts again from empty, which costs little, as common words are soon back.
+    Bounded, so that it cannot fill the memory: long chunks are not kept (they seldom occur twice), and a full cache
+    is emptied, which costs little because common words are soon back.
     """
 
     MAX_CHUNKS = 2**19
@@ -361,16 +354,17 @@ class _ChunkCache(dict):
 def learn_pieces(word_counts: Mapping[str, int], size: int, min_frequency: int) -> list[str]:
     """At most ``size`` pieces that spell the words in few pieces. word_counts: plain word -> how often it occurs.
 
-    Begin with single characters; join the two neighbours that stand side by side most often into one new piece,
-    everywhere; repeat. Ties go to the pair that sorts first. (Sennrich et al. 2016 for the procedure.)
+    Begin with single characters; join the two neighbours that occur side by side most often into one new piece,
+    everywhere; repeat. Of equally frequent pairs the one that sorts first wins. (Sennrich et al. 2016 for the
+    procedure.)
 
     Why the most frequent pair? WordPiece was described as joining the pair that makes the text most likely, which is
-    often retold as the highest count(ab) / (count(a) count(b)). Taken at its word that score prefers the rarest: two
+    often explained as the highest count(ab) / (count(a) count(b)). Taken literally that score prefers the rarest: two
     characters that occur once each, side by side, score 1, and nothing scores more. BERT's own trainer was never
-    published; the standard library's counts pairs, too.
+    published; the standard library's trainer counts pairs as well.
 
-    Every character gets a piece for the start of a word, and one for the inside unless it always stands alone, as
-    punctuation does: a word made of known characters is then never [UNK]. Raises MinibertError if ``size`` cannot
+    Every character gets a piece for the start of a word, and one for the inside unless it is always alone, as
+    punctuation is: a word made of known characters is then never [UNK]. Raises MinibertError if ``size`` cannot
     hold these.
     """
     words = [word for word in word_counts if len(word) <= MAX_WORD_LENGTH]
@@ -455,22 +449,18 @@ BERT_MODEL = {
     "continuing_subword_prefix": CONTINUATION,
     "max_input_chars_per_word": MAX_WORD_LENGTH,
 }
-OTHER_FAMILIES = {
-    "merges.txt": "byte-level BPE, as RoBERTa and BART have it",
-    "spiece.model": "Unigram, as ALBERT and XLNet have it",
-}
 
 
 def settings_beside(vocab_file: Path) -> dict[str, Any]:
     """The settings in the tokenizer_config.json of the same folder; none, if there is no such file."""
     path = vocab_file.with_name("tokenizer_config.json")
-    config = _read_json(path) if path.exists() else {}
+    config = read_json(path) if path.exists() else {}
     return {ours: config[theirs] for ours, theirs in CONFIG_NAMES.items() if theirs in config}
 
 
 def _read_tokenizer_json(path: Path) -> WordPiece:
     """The WordPiece tokenizer that a tokenizer.json describes. Raises MinibertError if it describes another."""
-    content = _read_json(path)
+    content = read_json(path)
     model, normalizer = content.get("model") or {}, content.get("normalizer") or {}
     for name, expected in BERT_MODEL.items():
         if model.get(name) != expected:
@@ -485,23 +475,3 @@ def _read_tokenizer_json(path: Path) -> WordPiece:
         raise MinibertError(f"{path} adds tokens of its own, which are not read here: {', '.join(unknown[:5])}.")
     settings = {ours: normalizer[theirs] for ours, theirs in NORMALIZER_NAMES.items() if theirs in normalizer}
     return WordPiece(model["vocab"], **settings)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise MinibertError(f"{path} is not valid JSON ({error}); was its download interrupted?") from error
-    if not isinstance(content, dict):
-        raise MinibertError(f"{path} should hold a JSON object, not a {type(content).__name__}.")
-    return content
-
-
-def _what_is_there(folder: Path) -> str:
-    names = sorted(entry.name for entry in folder.iterdir())
-    if not names:
-        return "it is empty."
-    for name, family in OTHER_FAMILIES.items():
-        if name in names:
-            return f"found {name}: that is {family}."
-    return f"found {', '.join(names[:8])}{' ...' if len(names) > 8 else ''}."

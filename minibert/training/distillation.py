@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from minibert.encoder import Backbone, EncoderConfig
-from minibert.errors import MinibertError
+from minibert.config import EncoderConfig
+from minibert.encoder import Backbone
+from minibert.errors import MinibertError, nearest
 from minibert.factory import build
 from minibert.heads import MaskedLM, WithHead, check_shape, cross_entropy
 from minibert.models.bert import BertConfig
@@ -150,7 +151,7 @@ def chosen_layers(init: str, depth: int, count: int | None = None) -> list[int]:
     Raises MinibertError for an unknown init, or a count that the teacher or the init does not have.
     """
     if init not in INITS:
-        raise MinibertError(f"there is no init {init!r}: choose one of {', '.join(INITS)}.")
+        raise MinibertError(f"there is no init {init!r}; {nearest(init, INITS)}")
     count = len(alternate_layers(depth)) if count is None else count
     if not 1 <= count <= depth:
         raise MinibertError(

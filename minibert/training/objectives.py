@@ -1,21 +1,22 @@
-"""Masked language modelling: take words out of a text, and let the model guess them.
+"""Masked language modelling: hide some words of a text, and let the model predict them.
 
-Masking has two steps. *Choosing* says which tokens are to be guessed, as (B, S) booleans; each paper has its own
-way, and here is one function for each. *Corrupting* puts something else in their place; it is the same in all papers.
+Masking has two steps. *Choosing* says which tokens are to be predicted, as (B, S) booleans; each paper has its own
+way, and there is one function for each here. *Corrupting* puts something else in their place; all models here do it
+in the same way.
 
     free = candidates(input_ids, tokenizer.special_ids, attention_mask)
     chosen = choose_tokens(free, generator=generator)
     masked_ids, labels = corrupt(input_ids, chosen, tokenizer.mask_id, tokenizer.vocab_size, generator)
 
-Nothing is remembered between calls and no input is changed: all chance comes from the generator, so the same seed
-gives the same masks. That is what tells the two kinds of masking apart:
+Nothing is remembered between calls and no input is changed: all randomness comes from the generator, so the same
+seed gives the same masks. The seeds make the difference between the two kinds of masking:
 
 *Dynamic* (RoBERTa): a text gets another mask each time it is seen. Mask each batch with a seed of its own, made of
-the run's seed, the epoch and the step.
+the training run's seed, the epoch and the step.
 
-*Static* (BERT): a text has one mask for good, whatever batch it stands in. Give each text a seed of its own, made of
-the run's seed and the text's number, and mask the batch with `mask_one_by_one`. (BERT prepared ten masks a text:
-epoch % 10 goes into the seed, too.)
+*Static* (BERT): a text always has the same mask, whatever batch it is in. Give each text a seed of its own, made of
+the training run's seed and the text's number, and mask the batch with `mask_one_by_one`. (BERT prepared ten masks a
+text: there, epoch % 10 is part of the seed too.)
 
 All tensors are on the CPU. Sources: Devlin et al. 2019 (BERT), section 3.1 and appendix A.1; Liu et al. 2019
 (RoBERTa), section 4.1; Lan et al. 2020 (ALBERT), section 4.1; Sanh et al. 2019 (DistilBERT); and their released code.
@@ -51,9 +52,8 @@ def candidates(input_ids: Tensor, special_ids: Collection[int], attention_mask: 
 def word_starts(input_ids: Tensor, continuation: Tensor) -> Tensor:
     """Where a word begins, (B, S) booleans.
 
-    input_ids: (B, S). continuation: (V,) booleans, True for the pieces that carry a word on: in WordPiece those
-    that begin with "##", in byte-level BPE and Unigram those that do not begin with the sign of a blank.
-    Raises MinibertError for an id that is not in this vocabulary.
+    input_ids: (B, S). continuation: (V,) booleans, True for the tokens that carry a word on, as
+    `Tokenizer.continues` says. Raises MinibertError for an id that is not in this vocabulary.
     """
     _check_ids(input_ids, len(continuation), "continuation")
     return ~continuation[input_ids]
@@ -63,14 +63,15 @@ def word_starts(input_ids: Tensor, continuation: Tensor) -> Tensor:
 
 
 def choose_tokens(candidates: Tensor, rate: float = 0.15, *, generator: torch.Generator) -> Tensor:
-    """Choose tokens to be guessed, each on its own (BERT, RoBERTa): (B, S) booleans.
+    """Choose tokens to be predicted, each on its own (BERT, RoBERTa): (B, S) booleans.
 
-    candidates: (B, S) booleans. rate: the share to choose. Of n candidates in a text rate · n are chosen; a number
-    that is not whole goes up or down by chance, so that it is right on average: of 30 at 15%, four or five.
+    candidates: (B, S) booleans. rate: the share to choose. Of n candidates in a text rate · n are chosen; a fraction
+    is rounded up or down at random, so that it is right on average: of 30 at 15%, four or five.
 
-    So every candidate is chosen with exactly this probability, in short texts too, and yet the number hardly varies,
-    as it would with a coin for each token. This is how RoBERTa's code rounds. BERT's rounds to the nearest and takes
-    at least one, which masks a third of a text of three tokens; its upper limit never bites at the usual settings.
+    So every candidate is chosen with exactly this probability, in short texts too, and the number hardly varies (with
+    an independent coin for each token it would). This is how RoBERTa's code rounds. BERT's rounds to the nearest
+    integer and takes at least one, which masks a third of a text of three tokens; its upper limit has no effect at
+    the usual settings.
 
     Raises MinibertError unless candidates is (B, S) booleans and 0 < rate < 1.
     """
@@ -87,8 +88,8 @@ def choose_whole_words(
     """Choose whole words: all pieces of a word, or none (BERT's later release): (B, S) booleans.
 
     candidates, word_starts: (B, S) booleans. rate: the share of the words to choose, rounded as in `choose_tokens`;
-    as long words are as likely as short ones, it is also the share of the tokens. (BERT's code counts tokens instead,
-    and passes over a word that would go beyond the number, which is hard on long words.)
+    since long words are as likely as short ones, it is also the share of the tokens. (BERT's code counts tokens
+    instead, and skips a word that would exceed the number, so that long words are chosen too rarely.)
 
     Raises MinibertError unless both are (B, S) booleans and 0 < rate < 1.
     """
@@ -99,21 +100,21 @@ def choose_whole_words(
 def choose_ngrams(
     candidates: Tensor, word_starts: Tensor, rate: float = 0.15, max_words: int = 3, *, generator: torch.Generator
 ) -> Tensor:
-    """Choose runs of one to max_words whole words, short ones more often (ALBERT): (B, S) booleans.
+    """Choose n-grams of one to max_words whole words, short ones more often (ALBERT): (B, S) booleans.
 
-    candidates, word_starts: (B, S) booleans. rate: the share to choose. A run of n words has p(n) proportional to
-    1/n; up to three words that is 6/11, 3/11 and 2/11. A run ends where the candidates end, as before [SEP].
+    candidates, word_starts: (B, S) booleans. rate: the share to choose. An n-gram has p(n) proportional to 1/n; up to
+    three words that is 6/11, 3/11 and 2/11. An n-gram ends where the candidates end, as before [SEP].
 
-    The text is first cut into such runs from its beginning to its end, then the share of the runs is chosen as in
-    `choose_tokens`. So the lengths come out as they were drawn, and each token is chosen with probability rate.
-    (ALBERT's code lays the runs down one after another, and shortens or drops those that overlap.)
+    The text is first divided into n-grams from its beginning to its end, then the share of them is chosen as in
+    `choose_tokens`. So the lengths have the intended distribution, and each token is chosen with probability rate.
+    (ALBERT's code places n-grams one after another, and shortens or drops those that overlap.)
 
     Raises MinibertError unless both are (B, S) booleans, 0 < rate < 1 and max_words is at least 1.
     Source: Lan et al. 2020, section 4.1.
     """
     starts = _words(candidates, word_starts)
     if max_words < 1:
-        raise MinibertError(f"max_words is {max_words}; a run has at least one word.")
+        raise MinibertError(f"max_words is {max_words}; an n-gram has at least one word.")
     return _choose_groups(candidates, _cut_into_ngrams(candidates, starts, max_words, generator), rate, generator)
 
 
@@ -129,8 +130,8 @@ def choose_by_rarity(
     """Choose tokens of the whole batch, rare words more often (DistilBERT): (B, S) booleans.
 
     input_ids: (B, S). candidates: (B, S) booleans. counts: (V,), how often each token occurs in the corpus; 0 counts
-    as 1. rate: the share of the batch's candidates to choose. They are drawn one after another without putting back,
-    each with a chance in proportion to count ** exponent: what occurs 1000 times as often is 126 times less likely.
+    as 1. rate: the share of the batch's candidates to choose. They are drawn one after another without replacement,
+    with probability proportional to count ** exponent: what occurs 1000 times as often is 126 times less likely.
 
     Raises MinibertError for shapes that differ, an id without a count, or a rate outside (0, 1).
     Source: the released code of Sanh et al. 2019 (distiller.py).
@@ -139,23 +140,23 @@ def choose_by_rarity(
     check_shape(input_ids, candidates.shape, "input_ids")
     _check_ids(input_ids, len(counts), "counts")
     _check_rate(rate)
-    # Each token has an alarm clock, twice the weight rings twice as soon: exponential times, -log of uniform numbers.
-    # The order in which they ring is the order of drawing without putting back; the first to ring are chosen.
+    # Each token gets an exponential waiting time, -log(uniform) / weight: with twice the weight it is half as long.
+    # The order of these times is the order of drawing without replacement, so the shortest times are chosen.
     weights = counts.double().clamp(min=1).pow(exponent)[input_ids]
-    alarms = -torch.rand(weights.shape, dtype=torch.float64, generator=generator).log() / weights
+    times = -torch.rand(weights.shape, dtype=torch.float64, generator=generator).log() / weights
     number = int(_share(rate, candidates.sum(), generator))
-    first = alarms.masked_fill_(~candidates, torch.inf).flatten().topk(number, largest=False).indices
+    first = times.masked_fill_(~candidates, torch.inf).flatten().topk(number, largest=False).indices
     return torch.zeros(candidates.numel(), dtype=torch.bool).index_fill_(0, first, True).view_as(candidates)
 
 
 def _share(rate: float, total: Tensor, generator: torch.Generator) -> Tensor:
-    """rate · total as a whole number, up or down so that the mean is right: 4.2 is 5 with probability 0.2, else 4."""
+    """rate · total rounded up or down at random, so that the mean is right: 4.2 is 5 with probability 0.2, else 4."""
     chance = torch.rand(total.shape, dtype=torch.float64, generator=generator)
     return (rate * total.double() + chance).floor().long()
 
 
 def _words(candidates: Tensor, word_starts: Tensor) -> Tensor:
-    """Where a candidate begins a word, (B, S) booleans. After what is no candidate a new word begins in any case."""
+    """Where a candidate begins a word, (B, S) booleans. After a token that is not a candidate a word always begins."""
     _check_booleans(candidates, "candidates")
     _check_booleans(word_starts, "word_starts")
     check_shape(word_starts, candidates.shape, "word_starts")
@@ -163,18 +164,18 @@ def _words(candidates: Tensor, word_starts: Tensor) -> Tensor:
 
 
 def _follows_a_break(candidates: Tensor) -> Tensor:
-    """Where the token to the left is no candidate, or there is none: (B, S) booleans."""
+    """Where the token to the left is not a candidate, or there is none: (B, S) booleans."""
     broken = torch.ones_like(candidates)
     broken[:, 1:] = ~candidates[:, :-1]
     return broken
 
 
 def _cut_into_ngrams(candidates: Tensor, starts: Tensor, max_words: int, generator: torch.Generator) -> Tensor:
-    """Where an n-gram begins, when each text's words are cut into n-grams of random length: (B, S) booleans."""
+    """Where an n-gram begins, when each text's words are divided into n-grams of random length: (B, S) booleans."""
     odds = 1 / torch.arange(1, max_words + 1)
     longer = odds.cumsum(0)[:-1] / odds.sum()  # a number from 0 to 1 beyond the first bound means two words or more
     lengths = 1 + torch.bucketize(torch.rand(starts.shape, generator=generator), longer)
-    # In numbers of words: the first n-gram begins at word 0, the next one where the lengths so far add up to.
+    # Counted in words: the first n-gram begins at word 0, each further one at the sum of the lengths before it.
     batch, size = starts.shape
     begins = torch.zeros(batch, size + 1, dtype=torch.bool)
     begins[:, 0] = True
@@ -195,20 +196,20 @@ def _choose_groups(candidates: Tensor, starts: Tensor, rate: float, generator: t
 
 
 class Masked(NamedTuple):
-    """What the model sees and what it has to guess, both (B, S); labels are -100 where there is nothing to guess."""
+    """What the model sees and what it has to predict, both (B, S); labels are -100 where nothing is to be predicted."""
 
     input_ids: Tensor
     labels: Tensor
 
 
 def corrupt(input_ids: Tensor, chosen: Tensor, mask_id: int, vocab_size: int, generator: torch.Generator) -> Masked:
-    """Hide the chosen tokens: 80% become [MASK], 10% a random token, 10% stay; all of them are to be guessed.
+    """Hide the chosen tokens: 80% become [MASK], 10% a random token, 10% stay; all of them are to be predicted.
 
-    input_ids: (B, S), left as they are. chosen: (B, S) booleans. mask_id: the id of [MASK]. vocab_size: V; the
+    input_ids: (B, S), not changed. chosen: (B, S) booleans. mask_id: the id of [MASK]. vocab_size: V; the
     random token is any of the vocabulary, as in BERT's code.
 
-    Since [MASK] never stands in real text, a model must not learn that only there something is to be guessed.
-    One draw decides a token's fate. (Two draws, 80% and then 10% of all, would hit some tokens twice or give 81/10/9.)
+    [MASK] never occurs in real text, so a model must not learn that words are to be predicted only there. One draw
+    decides what happens to a token. (Two draws, 80% and then 10% of all, would hit some tokens twice or give 81/10/9.)
 
     Raises MinibertError for shapes that differ, or an id or mask_id outside the vocabulary.
     Source: Devlin et al. 2019, section 3.1, task 1, and appendix A.1.
@@ -234,13 +235,13 @@ def mask_one_by_one(
     attention_mask: Tensor,
     seeds: Sequence[int],
 ) -> Masked:
-    """Mask each text by itself, so that its mask depends on its seed and not on the batch around it.
+    """Mask each text by itself, so that its mask depends on its seed alone and not on the rest of the batch.
 
     mask: a function of input_ids (B, S), attention_mask (B, S) and a generator, such as the three lines at the top of
     this file; it is called for one text at a time. input_ids, attention_mask: (B, S). seeds: B of them, one a text.
 
-    Padding is left out of what mask sees: it would use up random numbers, as many as the batch happens to have.
-    Raises MinibertError for shapes that do not fit together, or another number of seeds.
+    Padding is left out of what `mask` sees: it would use up random numbers, more or fewer with each batch.
+    Raises MinibertError for shapes that do not fit together, or a number of seeds other than B.
     """
     check_shape(attention_mask, input_ids.shape, "attention_mask")
     if len(seeds) != len(input_ids):
@@ -267,11 +268,11 @@ def _check_booleans(tensor: Tensor, name: str) -> None:
 
 def _check_rate(rate: float) -> None:
     if not 0 < rate < 1:
-        raise MinibertError(f"rate is {rate}, but must lie between 0 and 1: 0.15 chooses 15% of the tokens.")
+        raise MinibertError(f"rate is {rate}, but must be between 0 and 1: 0.15 chooses 15% of the tokens.")
 
 
 def _check_ids(input_ids: Tensor, size: int, name: str) -> None:
-    """Raise a MinibertError when an id is outside the vocabulary of `size` tokens that `name` is about."""
+    """Raise a MinibertError for an id outside the vocabulary of `size` tokens that the argument `name` describes."""
     if not input_ids.numel():
         return
     low, high = (int(bound) for bound in input_ids.aminmax())

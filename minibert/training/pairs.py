@@ -6,9 +6,10 @@ A document is its sentences, each a list of token ids:
 
 BERT asks whether the second segment follows the first (`nsp_pairs`), ALBERT whether the two are in order
 (`sop_pairs`), RoBERTa asks nothing and fills its input with sentence after sentence (`full_sentences`). All leave
-room for the special tokens and put none around: [CLS] first [SEP] second [SEP], or [CLS] sentences [SEP].
+the special tokens to the tokenizer, which says how many it needs: a row of max_length tokens has room for
+max_length - tokenizer.num_special(pair=True) of them.
 
-The same documents give other pairs with another random.Random: one for each epoch, where pairs are to be fresh.
+The same documents give other pairs with another random.Random: use one for each epoch to get new pairs each time.
 
 Sources: Devlin et al. 2019 (BERT), section 3.1 and appendix A.2, and create_pretraining_data.py of its release;
 Lan et al. 2020 (ALBERT), section 3.1; Liu et al. 2019 (RoBERTa), section 4.2.
@@ -53,7 +54,7 @@ def split_sentences(text: str) -> list[str]:
     """Cut a text into sentences, by rule: after . ! ? or … before a capital letter, and at the end of a line.
 
     Not after abbreviations ("Mr. Bean", "e.g. Alien") and initials ("J. R. Ewing"). A sentence of fewer than three
-    words stays with the next one, the last with the one before. Put together again with blanks, the sentences have
+    words stays with the next one, the last with the one before. Joined with blanks, the sentences have
     all the words of the text. A text without words has no sentences.
     """
     parts = [part for line in text.splitlines() for part in _cut_line(line.strip()) if part]
@@ -92,26 +93,24 @@ def _is_abbreviated(text: str) -> bool:
 # -------------------------------------------------------------------------------------- 2. pairs of segments
 
 
-def nsp_pairs(
-    documents: Sequence[Document], max_length: int, rng: random.Random, short_rate: float = 0.1
-) -> list[Pair]:
+def nsp_pairs(documents: Sequence[Document], room: int, rng: random.Random, short_rate: float = 0.1) -> list[Pair]:
     """Pairs for next sentence prediction (BERT): label 0, the second follows the first; 1, it is from elsewhere.
 
-    max_length: the most tokens of a pair with its three special tokens. rng: all chance comes from here. short_rate:
-    the share of the documents whose pairs are to be shorter, of a random length, as in later use.
+    room: the most tokens of both segments together. rng: the only source of chance. short_rate: the share of the
+    documents whose pairs are shorter, of a random length, as they will be in later use.
 
     A document's sentences are taken until they fill the length, and cut in two at a random sentence: that is a pair.
     With probability one half the second segment is then replaced by sentences of another document, and what was
-    taken out begins the next pair. A pair that is still too long is cut (`_fit`).
+    taken out begins the next pair. A pair that is still too long is truncated (`_fit`).
 
-    It differs from the released code where there the label could be told without understanding a word. A sentence
-    that is left without a next one is dropped (there it is always paired at random, so that more than half are). The
-    random segment does not begin with a document's first sentence, as a true second segment never does. Documents of
-    one sentence, which cannot have a true one, are left out on both sides.
+    It differs from the released code wherever that code lets the label be guessed without understanding a word. A
+    sentence without a next one is dropped (there it is always paired at random, so that more than half are random).
+    The random segment never begins with a document's first sentence, because a true second segment never does.
+    Documents of one sentence, which cannot have a true second segment, are left out on both sides.
 
-    Raises MinibertError when fewer than two documents have two sentences, or max_length is below 5.
+    Raises MinibertError when fewer than two documents have two sentences, or room is below 2.
     """
-    room = _room(max_length, special=3, least=2)
+    _check_room(room, 2)
     documents = _of_two_sentences(documents)
     if len(documents) < 2:
         raise MinibertError(
@@ -135,18 +134,16 @@ def nsp_pairs(
     return pairs
 
 
-def sop_pairs(
-    documents: Sequence[Document], max_length: int, rng: random.Random, short_rate: float = 0.1
-) -> list[Pair]:
+def sop_pairs(documents: Sequence[Document], room: int, rng: random.Random, short_rate: float = 0.1) -> list[Pair]:
     """Pairs for sentence order prediction (ALBERT): two segments that follow each other; label 1 if swapped, else 0.
 
-    All as in `nsp_pairs`, but what is done with probability one half is to swap the two. Both come from one
-    document, so that the topic gives nothing away. A sentence that is left alone is dropped, and so are documents of
-    one sentence; the released code gives these a random partner.
+    As in `nsp_pairs`, except that with probability one half the two are swapped. Both come from one document, so
+    that the topic gives nothing away. A sentence that is left alone is dropped, and so are documents of one sentence;
+    the released code gives these a random partner.
 
-    Raises MinibertError when no document has two sentences, or max_length is below 5.
+    Raises MinibertError when no document has two sentences, or room is below 2.
     """
-    room = _room(max_length, special=3, least=2)
+    _check_room(room, 2)
     documents = _of_two_sentences(documents)
     if not documents:
         raise MinibertError(
@@ -214,18 +211,18 @@ def _joined(sentences: Sequence[Sentence]) -> list[int]:
 # ------------------------------------------------------------------------------------- 3. full sentences
 
 
-def full_sentences(documents: Sequence[Document], max_length: int, separator_id: int | None) -> list[list[int]]:
+def full_sentences(documents: Sequence[Document], room: int, separator_id: int | None) -> list[list[int]]:
     """Inputs filled with whole sentences, one after another, as many as fit (RoBERTa): a list of lists of ids.
 
-    max_length: the most tokens of an input with its two special tokens. separator_id: the id of [SEP], put between
-    two documents that meet in an input (FULL-SENTENCES). None: documents never meet, and the last input of each is
-    as short as it comes out (DOC-SENTENCES).
+    room: the most tokens of an input. separator_id: the id of [SEP], put between two documents that meet in an input
+    (FULL-SENTENCES). None: documents never meet, and the last input of each is as short as it comes out
+    (DOC-SENTENCES).
 
     No token is lost or doubled, and the order stays; shuffle the documents for another mix. A sentence that is
-    longer than an input is cut in pieces. Raises MinibertError when max_length is below 3.
+    longer than an input is divided. Raises MinibertError when room is below 1.
     Source: Liu et al. 2019, section 4.2.
     """
-    room = _room(max_length, special=2, least=1)
+    _check_room(room, 1)
     inputs: list[list[int]] = []
     current: list[int] = []
     for document in documents:
@@ -234,25 +231,25 @@ def full_sentences(documents: Sequence[Document], max_length: int, separator_id:
             current = []
         elif current:
             between = [separator_id]
-        for piece in _pieces(document, room):
-            if not current or len(current) + len(between) + len(piece) > room:
+        for chunk in _chunks(document, room):
+            if not current or len(current) + len(between) + len(chunk) > room:
                 current, between = [], []
                 inputs.append(current)
-            current += between + piece
+            current += between + chunk
             between = []
     return inputs
 
 
-def _pieces(document: Document, room: int) -> Iterator[list[int]]:
+def _chunks(document: Document, size: int) -> Iterator[list[int]]:
+    """The document's sentences, those that are longer than `size` in several chunks."""
     for sentence in document:
-        for start in range(0, len(sentence), room):
-            yield sentence[start : start + room]
+        for start in range(0, len(sentence), size):
+            yield sentence[start : start + size]
 
 
-def _room(max_length: int, special: int, least: int) -> int:
-    """How many tokens fit beside the special ones."""
-    if max_length < special + least:
+def _check_room(room: int, least: int) -> None:
+    if room < least:
         raise MinibertError(
-            f"max_length is {max_length}, but {special} special tokens and {least} more need {special + least}."
+            f"there is room for {room} tokens between the special ones, but at least {least} are needed: "
+            "raise max_length."
         )
-    return max_length - special

@@ -7,7 +7,6 @@ the same steps. The commands that call these functions are in cli/training.py.
 from __future__ import annotations
 
 import random
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,26 +15,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from minibert.checkpoints import from_pretrained
-from minibert.errors import MinibertError
+from minibert.checkpoints import Loaded, load, warn_of_fresh
+from minibert.errors import MinibertError, nearest
 from minibert.factory import build
 from minibert.models import PRESETS
 from minibert.tokenizers import load_tokenizer
 from minibert.tokenizers.base import Tokenizer
+from minibert.training.batching import Example, pair, single
 from minibert.training.choices import OBJECTIVES
 from minibert.training.data import Review, Reviews, load_reviews, split_texts, user_texts
 from minibert.training.loop import Settings, train, validated
 from minibert.training.pairs import full_sentences, nsp_pairs, sop_pairs, split_sentences
-from minibert.training.tasks import (
-    Example,
-    Labels,
-    MaskedWords,
-    accuracy,
-    held_out_losses,
-    pair,
-    predict,
-    single,
-)
+from minibert.training.tasks import Labels, MaskedWords, accuracy, held_out_losses, predict
 
 VOCABULARY = "minilm-l6"  # BERT's uncased WordPiece vocabulary, for models that have none of their own
 CLASSES = ("negative", "positive")
@@ -81,10 +72,11 @@ def examples_for(
         return single_texts(texts, tokenizer, max_length)
     documents = [[tokenizer.ids(sentence) for sentence in split_sentences(review.text)] for review in texts]
     if objective == "full-sentences":
-        return [single(row, tokenizer, max_length) for row in full_sentences(documents, max_length, tokenizer.sep_id)]
+        rows = full_sentences(documents, max_length - tokenizer.num_special(), tokenizer.sep_id)
+        return [single(row, tokenizer, max_length) for row in rows]
     if objective not in PAIRS:
-        raise MinibertError(f"there is no objective {objective!r}: choose one of {', '.join(OBJECTIVES)}.")
-    pairs = PAIRS[objective](documents, max_length, random.Random(seed))
+        raise MinibertError(f"there is no objective {objective!r}; {nearest(objective, OBJECTIVES)}")
+    pairs = PAIRS[objective](documents, max_length - tokenizer.num_special(pair=True), random.Random(seed))
     return [pair(p.first, p.second, tokenizer, p.label) for p in pairs]
 
 
@@ -101,21 +93,29 @@ def tokenizer_of(source: str) -> Tokenizer:
     return load_tokenizer(VOCABULARY if source in PRESETS and source != VOCABULARY else source)
 
 
-def model_for(source: str, head: str, tokenizer: Tokenizer, seed: int) -> nn.Module:
+def loaded_for(source: str, head: str, tokenizer: Tokenizer, seed: int) -> Loaded:
     """A preset with fresh weights and as many word embeddings as the tokenizer has word pieces, or a checkpoint.
 
-    seed: of the fresh weights, and of a head that the checkpoint lacks. Raises MinibertError when a checkpoint and the
-    tokenizer do not have the same vocabulary size.
+    seed: of the fresh weights, and of the parts of a head that the checkpoint lacks; the result says which. Raises
+    MinibertError when a checkpoint and the tokenizer do not have the same vocabulary size.
     """
     if source in PRESETS and source != VOCABULARY:
-        return build(replace(PRESETS[source], vocab_size=tokenizer.vocab_size), head, seed)
-    torch.manual_seed(seed)  # for a head that the checkpoint lacks
-    model = from_pretrained(source, head)
-    if model.config.vocab_size != tokenizer.vocab_size:
+        return Loaded(build(replace(PRESETS[source], vocab_size=tokenizer.vocab_size), head, seed), ())
+    torch.manual_seed(seed)  # for what the checkpoint lacks
+    loaded = load(source, head)
+    known = loaded.model.config.vocab_size
+    if known != tokenizer.vocab_size:
         raise MinibertError(
-            f"{source} has {model.config.vocab_size} word embeddings, but its tokenizer has {tokenizer.vocab_size} "
-            "word pieces: the checkpoint and the tokenizer do not belong together."
+            f"{source} has {known} word embeddings, but its tokenizer has {tokenizer.vocab_size} word pieces: the "
+            "checkpoint and the tokenizer do not belong together."
         )
+    return loaded
+
+
+def model_for(source: str, head: str, tokenizer: Tokenizer, seed: int) -> nn.Module:
+    """The model of `loaded_for`, with a warning where a part of its head starts from random weights."""
+    model, fresh = loaded_for(source, head, tokenizer, seed)
+    warn_of_fresh(source, head, fresh)
     return model
 
 
@@ -124,9 +124,7 @@ def classifier_for(source: str, tokenizer: Tokenizer, seed: int) -> nn.Module:
 
     Raises MinibertError for a checkpoint that was trained to tell another number of classes apart.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that the classifier is fresh is expected here
-        model = model_for(source, "sequence-classification", tokenizer, seed)
+    model = loaded_for(source, "sequence-classification", tokenizer, seed).model
     if model.config.num_labels != len(CLASSES):
         raise MinibertError(f"{source} tells {model.config.num_labels} classes apart, but here there are two.")
     model.config = replace(model.config, labels=CLASSES)
@@ -135,10 +133,8 @@ def classifier_for(source: str, tokenizer: Tokenizer, seed: int) -> nn.Module:
 
 def teacher_with_head(source: str, tokenizer: Tokenizer, seed: int) -> tuple[nn.Module, bool]:
     """A teacher with a masked-lm head, and whether that head is fresh (MiniLM's checkpoint has none)."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        teacher = model_for(source, "masked-lm", tokenizer, seed)
-    return teacher, any("has no weights for" in str(warning.message) for warning in caught)
+    teacher, fresh = loaded_for(source, "masked-lm", tokenizer, seed)
+    return teacher, "lm" in fresh
 
 
 # ------------------------------------------------------------------------------------------------------ training
@@ -226,7 +222,7 @@ def fine_tune(
         settings,
         folder,
         device=device,
-        validate=lambda model: {"accuracy": accuracy(model, validation, tokenizer.pad_id)},
+        validate=lambda model: {"accuracy": accuracy(model, validation, tokenizer)},
         title=f"finetune {Path(source).name}",
     )
     return model
@@ -235,7 +231,7 @@ def fine_tune(
 # ------------------------------------------------------------------------------------------------------- scoring
 
 
-def right_answers(model: nn.Module, examples: Sequence[Example], pad_id: int) -> Tensor:
+def right_answers(model: nn.Module, examples: Sequence[Example], tokenizer: Tokenizer) -> Tensor:
     """For each example, whether its best class is the true one: (len(examples),) booleans."""
     truth = torch.tensor([example.label for example in examples])
-    return predict(model, examples, pad_id).argmax(dim=-1) == truth
+    return predict(model, examples, tokenizer).argmax(dim=-1) == truth

@@ -1,22 +1,23 @@
 """What a model can be trained on: masked words (with sentence pairs), a teacher's knowledge, labels.
 
 Each task is an Objective of the loop (loop.py): it makes batches, says what a mean is over, and computes the terms of
-the loss. What is masked and how stands in objectives.py, the losses of distillation in distillation.py.
+the loss. What is masked, and how, is in objectives.py; the losses of distillation are in distillation.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from minibert.errors import MinibertError
+from minibert.errors import MinibertError, nearest
 from minibert.heads import IGNORE
 from minibert.tokenizers.base import Tokenizer
+from minibert.training.batching import Example, inputs, padded
+from minibert.training.choices import MASKINGS
 from minibert.training.distillation import cosine_hidden_loss, distillation_loss, triple_loss
 from minibert.training.loop import Batch, mixed
 from minibert.training.objectives import (
@@ -31,54 +32,9 @@ from minibert.training.objectives import (
     word_starts,
 )
 
-
-@dataclass(frozen=True)
-class Example:
-    """One row of a batch before padding. label: a class, or the relation of two sentences."""
-
-    ids: list[int]
-    type_ids: list[int]
-    label: int = 0
-
-
-def single(ids: Sequence[int], tokenizer: Tokenizer, max_length: int, label: int = 0) -> Example:
-    """[CLS] text [SEP], cut to max_length tokens."""
-    row = [tokenizer.cls_id, *ids[: max_length - 2], tokenizer.sep_id]
-    return Example(row, [0] * len(row), label)
-
-
-def pair(first: Sequence[int], second: Sequence[int], tokenizer: Tokenizer, label: int = 0) -> Example:
-    """[CLS] first [SEP] second [SEP]; the pieces must fit already."""
-    left, right = [tokenizer.cls_id, *first, tokenizer.sep_id], [*second, tokenizer.sep_id]
-    return Example(left + right, [0] * len(left) + [1] * len(right), label)
-
-
-def padded(examples: Sequence[Example], pad_id: int) -> Batch:
-    """Examples as tensors: input_ids, attention_mask, token_type_ids (B, S), and classes (B,)."""
-    length = max(len(example.ids) for example in examples)
-    ids = np.full((len(examples), length), pad_id, dtype=np.int64)
-    mask, types = np.zeros_like(ids), np.zeros_like(ids)
-    for row, example in enumerate(examples):
-        ids[row, : len(example.ids)] = example.ids
-        mask[row, : len(example.ids)] = 1
-        types[row, : len(example.ids)] = example.type_ids
-    return {
-        "input_ids": torch.from_numpy(ids),
-        "attention_mask": torch.from_numpy(mask),
-        "token_type_ids": torch.from_numpy(types),
-        "classes": torch.tensor([example.label for example in examples]),
-    }
-
-
-def inputs(batch: Batch) -> dict[str, Tensor]:
-    """The part of a batch that goes into a model."""
-    return {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids")}
-
-
 # ------------------------------------------------------------------------------------------ masked words
 
 Chooser = Callable[[Tensor, Tensor, Generator], Tensor]  # ids (B, S), candidates (B, S) -> chosen (B, S)
-MASKINGS = ("tokens", "whole-words", "ngrams", "rarity")
 
 
 def make_chooser(masking: str, tokenizer: Tokenizer, examples: Sequence[Example]) -> Chooser:
@@ -90,17 +46,17 @@ def make_chooser(masking: str, tokenizer: Tokenizer, examples: Sequence[Example]
         counts = torch.from_numpy(np.bincount(seen, minlength=tokenizer.vocab_size))
         return lambda ids, free, generator: choose_by_rarity(ids, free, counts, generator=generator)
     if masking in ("whole-words", "ngrams"):
-        continues = torch.tensor([token.startswith("##") for token in tokenizer.tokens])
+        continues = torch.tensor([tokenizer.continues(token) for token in tokenizer.tokens])
         choose = choose_whole_words if masking == "whole-words" else choose_ngrams
         return lambda ids, free, generator: choose(free, word_starts(ids, continues), generator=generator)
-    raise MinibertError(f"there is no masking {masking!r}: choose one of {', '.join(MASKINGS)}.")
+    raise MinibertError(f"there is no masking {masking!r}; {nearest(masking, MASKINGS)}")
 
 
 class MaskedWords:
-    """Guess masked words; with `pairs`, the relation of the two sentences too.
+    """Predict masked words; with `pairs`, the relation of the two sentences too.
 
-    masking: a name of MASKINGS. static: a text is masked in the same way each time it comes up (BERT), and not
-    anew (RoBERTa, "dynamic").
+    masking: a name of MASKINGS. static: a text is masked in the same way each time it comes up (BERT), instead of
+    differently each time (RoBERTa, "dynamic").
     """
 
     def __init__(
@@ -118,7 +74,7 @@ class MaskedWords:
         self.weights = {"masked_lm": 1.0, "pair": 1.0} if pairs else {"masked_lm": 1.0}
 
     def batch(self, examples: Sequence[int], seed: int) -> Batch:
-        batch = padded([self.examples[i] for i in examples], self.tokenizer.pad_id)
+        batch = padded([self.examples[i] for i in examples], self.tokenizer)
         ids, mask = batch["input_ids"], batch["attention_mask"]
         if self.static:
             masked = mask_one_by_one(self.masked, ids, mask, [mixed(0, text) for text in examples])
@@ -148,7 +104,7 @@ class MaskedWords:
 
 
 class Distillation(MaskedWords):
-    """DistilBERT's triple loss: the student sees the teacher's masked input and learns from three sides.
+    """DistilBERT's triple loss: the student sees the teacher's masked input and learns from three terms.
 
     soft_targets: where the teacher's probabilities are compared, "masked" (the vocabulary logits of both are computed
     there only) or "all" (every real token, as in the released code's default). weights: of soft targets, masked
@@ -179,15 +135,15 @@ class Distillation(MaskedWords):
 
     def losses(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         mask = batch["attention_mask"].bool()
-        positions = mask if self.everywhere else batch["labels"] != IGNORE
-        asked = {**inputs(batch), "positions": positions, "return_hidden": True}
+        wanted = mask if self.everywhere else batch["labels"] != IGNORE
+        asked = {**inputs(batch), "wanted": wanted, "return_hidden": True}
         student = model(**asked)
         with torch.no_grad():
             teacher = self.teacher(**asked)
         terms = triple_loss(
             student.logits,
             teacher.logits,
-            batch["labels"][positions],
+            batch["labels"][wanted],
             student.last_hidden_state,
             teacher.last_hidden_state,
             mask,
@@ -218,7 +174,7 @@ class Labels:
             self.weights |= {"distillation": 1.0, "cosine": 1.0}
 
     def batch(self, examples: Sequence[int], seed: int) -> Batch:
-        return padded([self.examples[i] for i in examples], self.tokenizer.pad_id)
+        return padded([self.examples[i] for i in examples], self.tokenizer)
 
     def counts(self, batch: Batch) -> dict[str, int]:
         texts, tokens = len(batch["classes"]), int(batch["attention_mask"].sum())
@@ -242,27 +198,27 @@ class Labels:
 
 
 @torch.no_grad()
-def predict(model: nn.Module, examples: Sequence[Example], pad_id: int, batch_size: int = 64) -> Tensor:
+def predict(model: nn.Module, examples: Sequence[Example], tokenizer: Tokenizer, batch_size: int = 64) -> Tensor:
     """The class scores of each example, (len(examples), C), in the examples' order."""
     device = next(model.parameters()).device
-    order = sorted(range(len(examples)), key=lambda i: len(examples[i].ids))  # like lengths together
+    order = sorted(range(len(examples)), key=lambda i: len(examples[i].ids))  # similar lengths together
     scores: list[Tensor] = []
     for start in range(0, len(order), batch_size):
-        batch = padded([examples[i] for i in order[start : start + batch_size]], pad_id)
+        batch = padded([examples[i] for i in order[start : start + batch_size]], tokenizer)
         scores.append(model(**{name: tensor.to(device) for name, tensor in inputs(batch).items()}).logits.float().cpu())
     found = torch.cat(scores)
     return found[torch.tensor(order).argsort()]
 
 
-def accuracy(model: nn.Module, examples: Sequence[Example], pad_id: int) -> float:
+def accuracy(model: nn.Module, examples: Sequence[Example], tokenizer: Tokenizer) -> float:
     """The share of examples whose best class is the true one."""
     truth = torch.tensor([example.label for example in examples])
-    return float((predict(model, examples, pad_id).argmax(dim=-1) == truth).double().mean())
+    return float((predict(model, examples, tokenizer).argmax(dim=-1) == truth).double().mean())
 
 
 @torch.no_grad()
 def held_out_losses(model: nn.Module, task: MaskedWords, batch_size: int = 64) -> dict[str, float]:
-    """The terms of a task's loss over all of its examples, masked with seeds of their own; nats."""
+    """The terms of a task's loss over all of its examples, in nats; masked with seeds that no training step uses."""
     device = next(model.parameters()).device
     sums, totals = dict.fromkeys(task.weights, 0.0), dict.fromkeys(task.weights, 0)
     order = sorted(range(len(task.examples)), key=lambda i: len(task.examples[i].ids))

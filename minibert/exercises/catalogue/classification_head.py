@@ -7,12 +7,12 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from minibert.encoder import Output
 from minibert.exercises.calls import Call
 from minibert.exercises.catalogue.common_layers import Weights
 from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
 from minibert.exercises.probes import randn
 from minibert.factory import build
+from minibert.model import Output
 from minibert.models.bert import BertConfig
 
 
@@ -91,7 +91,7 @@ class Scored(nn.Module):
         self.model = model
 
     def forward(self, hidden: Tensor) -> Tensor:
-        return self.model.score(Output(hidden, pooled=self.model.backbone.pooler(hidden)), None).logits
+        return self.model.score(Output(hidden, pooled=self.model.backbone.pooler(hidden)), hidden[..., 0], None).logits
 
 
 def by_library(hidden: Tensor, weights: Weights) -> Tensor:

@@ -12,7 +12,7 @@ from minibert.exercises.calls import Call
 from minibert.exercises.catalogue.common_layers import NORM_MISTAKES, Weights, normed
 from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
 from minibert.exercises.probes import randn
-from minibert.heads import MaskedLMHead
+from minibert.layers import MaskedLMHead
 
 
 def reference(

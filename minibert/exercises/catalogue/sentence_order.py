@@ -63,7 +63,7 @@ def sentence_order_by_library(documents: Sequence[Sequence[str]], rng: random.Ra
     names = [sentence for document in documents for sentence in document]
     numbers = {sentence: [place] for place, sentence in enumerate(names)}
     windows = [[numbers[first], numbers[second]] for document in documents for first, second in pairwise(document)]
-    found = sop_pairs(windows, 5, rng, short_rate=0)
+    found = sop_pairs(windows, 2, rng, short_rate=0)
     return [(names[pair.first[0]], names[pair.second[0]], pair.label) for pair in found]
 
 

@@ -70,7 +70,7 @@ def next_sentence_by_library(documents: Sequence[Sequence[str]], rng: random.Ran
         others = [numbers[s] for n, other in enumerate(documents) if n != number for s in other]
         for first, following in pairwise(document):
             # Its random segments never begin with a document's first sentence, so an unused one is put there.
-            found = nsp_pairs([[numbers[first], numbers[following]], [[-1], *others]], 5, rng, short_rate=0)[0]
+            found = nsp_pairs([[numbers[first], numbers[following]], [[-1], *others]], 2, rng, short_rate=0)[0]
             pairs.append((names[found.first[0]], names[found.second[0]], found.label))
     return pairs
 

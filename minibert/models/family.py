@@ -1,0 +1,63 @@
+"""What the rest of the package needs to know of a family of models. Each model's file ends with its own `Family`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from minibert.config import ModelConfig
+from minibert.model import Model
+
+NUMBER = r"(?<=\.)\d+(?=\.|$)"  # the number of a layer inside a dotted name
+
+
+@dataclass(frozen=True)
+class Family:
+    """A model, its sizes, and how its checkpoints are written down.
+
+    config, model: the classes. presets: the published sizes, name -> config.
+
+    keys: our name -> the name in a checkpoint. A row names a module, whose ``weight`` and ``bias`` follow, or a whole
+    parameter or buffer; ``{}`` stands for the number of a layer. stem: how the class names under "architectures"
+    begin. prefix: of the model's own tensors, which files of a model without a head leave out.
+    copies: tensors that some files hold a second time, the copy -> the original; a copy must equal its original.
+    field_names: our config field -> theirs, where the names differ; None where a config of theirs does not have it.
+    constants: settings that a config of theirs may name and that have one value here.
+    """
+
+    config: type[ModelConfig]
+    model: type[Model]
+    presets: Mapping[str, ModelConfig]
+    keys: Mapping[str, str]
+    stem: str
+    prefix: str
+    copies: Mapping[str, str] = field(default_factory=dict)
+    field_names: Mapping[str, str | None] = field(default_factory=dict)
+    constants: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def model_type(self) -> str:
+        """The family's name, as a checkpoint's config.json says it."""
+        return self.config.model_type
+
+    def theirs(self, ours: str) -> str:
+        """Our tensor's name -> the checkpoint's: encoder.blocks.3.norm.bias -> bert.encoder.layer.3.output..."""
+        numbers = re.findall(NUMBER, ours)
+        whole = re.sub(NUMBER, "{}", ours)
+        if whole in self.keys:
+            return self.keys[whole].format(*numbers)
+        module, _, leaf = whole.rpartition(".")
+        return f"{self.keys[module].format(*numbers)}.{leaf}"
+
+    def ours(self, theirs: str) -> str | None:
+        """The reverse; None for a name that the family does not have."""
+        module, _, leaf = theirs.rpartition(".")
+        for our_row, their_row in self.keys.items():
+            pattern = re.escape(their_row).replace(r"\{\}", f"({NUMBER})")
+            if match := re.fullmatch(pattern, theirs):
+                return our_row.format(*match.groups())
+            if leaf in ("weight", "bias") and (match := re.fullmatch(pattern, module)):
+                return f"{our_row.format(*match.groups())}.{leaf}"
+        return None
