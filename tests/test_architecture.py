@@ -24,6 +24,16 @@ def floors() -> list[list[str]]:
     return [line.split() for line in reversed(listed.split("\n")) if line.strip()]
 
 
+def holds() -> dict[str, str]:
+    """Unit -> what it holds, as the table of ARCHITECTURE.md says it."""
+    found = {}
+    table = re.findall(r"^\| (`[^|]+) \| ([^|]+) \|$", (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8"), re.M)
+    for units, what in table:
+        parts = [what] + [""] * units.count(",") if what.count(";") < units.count(",") else what.split("; ", 1)
+        found |= dict(zip(re.findall(r"`(\w+)`", units), parts, strict=False))
+    return found
+
+
 def modules(package: Path) -> dict[str, Path]:
     """Dotted name -> file, of every module of the package."""
     found = {}
@@ -179,9 +189,21 @@ def test_nothing_in_the_package_names_the_reference_library_as_an_import():
                 assert not any(each.split(".")[0] == "transformers" for each in names), name
 
 
+def test_every_unit_is_explained():
+    assert sorted(holds()) == sorted({each for row in floors() for each in row} - {"__main__"})
+
+
 def test_requirements_say_what_every_package_is_for():
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     used = project[project.index("dependencies = [") : project.index("[project.scripts]")]
     names = {re.match(r"[\w-]+", each)[0] for each in re.findall(r'"([^"]+)"', used)} - {"huggingface_hub"}
     explained = re.findall(r"^#   ([\w-]+) +\S", (ROOT / "requirements.txt").read_text(encoding="utf-8"), re.M)
     assert sorted(explained) == sorted(names)
+
+
+if __name__ == "__main__":
+    from minibert import plots
+
+    told = holds()
+    rows = [{each: told.get(each, "starts the command line").replace("`", "") for each in row} for row in floors()]
+    print(plots.save(plots.floors(rows[::-1], "The floors of minibert"), ROOT / "figures" / "architecture.png"))

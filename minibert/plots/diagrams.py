@@ -378,6 +378,29 @@ def course_map(
 
 
 @styled
+def floors(rows: Sequence[Mapping[str, str]], title: str = "What is built on what") -> Picture:
+    """The floors of a building, the lowest last: a band a floor, in it a box for each unit, and what the floor holds.
+
+    rows: from the top floor down, unit -> what it holds. Each floor may use those below it, as the arrow at the side
+    says. Raises MinibertError when there is no floor, or a floor has no unit.
+    """
+    if not rows or not all(rows):
+        raise MinibertError("a figure of floors needs at least one floor, and at least one unit on each.")
+    sheet, height, gap = Sheet(), 0.3, 0.07
+    named = [max(text_width(unit, 10, "bold") + 0.24 for unit in row) for row in rows]
+    wide = max((width + 0.1) * len(row) for width, row in zip(named, rows, strict=True))
+    for r, row in enumerate(rows):
+        y, colour = r * (height + gap), pale(ROW_COLOURS[r % len(ROW_COLOURS)], 0.45)
+        width = wide / len(row) - 0.1
+        for c, unit in enumerate(row):
+            sheet.box(c * (width + 0.1), y, width, height, unit, colour, weight="bold")
+        sheet.text(wide + 0.15, y + height / 2, "; ".join(filter(None, row.values())), 9.5, ha="left")
+    sheet.arrow((-0.2, len(rows) * (height + gap) - gap), (-0.2, 0))
+    sheet.text(-0.32, len(rows) * (height + gap) / 2, "is used by", 10, turned=90, color="#606060")
+    return sheet.finish(title)
+
+
+@styled
 def encoder_block(title: str = "One encoder block", share: bool = False) -> Picture:
     """BERT's block: attention, then feed-forward, each added to its input and then normalised (post-norm).
 
