@@ -6,10 +6,249 @@ import math
 
 import pytest
 import torch
+from lab import assert_same, check, first, lab, part
 from tiny import MASK, REAL, B, D, H, K, S, assert_close, expect_refusal, gradcheck, gradcheck_module, randn, randomise
 from torch import Tensor
 
 from minibert.attention import Layout, MultiHeadAttention, attention, causal_mask, fused_attention, padding_mask
+
+# ------------------------------------------------------------------------------------------ the lab sheet
+# Each property by itself, with numbers that can be worked out on paper. Read these first.
+
+LN = math.log
+
+
+def rows(*numbers: list[float]) -> Tensor:
+    """One text, one head: these rows as (1, 1, S, K), in float64."""
+    return torch.tensor(numbers, dtype=torch.float64)[None, None]
+
+
+def weights_of(*queries: list[float], mask: Tensor | None = None) -> Tensor:
+    """The attention weights (S, T) of queries whose scores are these numbers.
+
+    K = 4, and key t is 2 at place t and 0 elsewhere: q·k / √4 is the query's number at place t. The values are the
+    rows of the identity matrix, so that what comes out is the weights.
+    """
+    keys = len(queries[0])
+    q = rows(*([*query, *[0.0] * (4 - keys)] for query in queries))
+    k = 2 * torch.eye(4, dtype=torch.float64)[None, None, :keys]
+    return first(part("attention")(q, k, torch.eye(keys, dtype=torch.float64)[None, None], mask))[0, 0]
+
+
+@lab("attention", code=attention, lesson="01", breaks="`scores.softmax(dim=-1)` with dim=-2")
+def test_the_softmax_is_over_the_keys():
+    """the weights of one query, over all keys, sum to 1
+
+    Two queries and three keys, with any scores. A softmax over the queries would make the columns sum to 1, and not
+    the rows.
+    """
+    assert_close(weights_of([0.7, 0.0, 0.0], [0.0, 0.0, 1.8]).sum(-1), [1.0, 1.0])
+
+
+@lab("attention", code=attention, lesson="01", breaks="`/ math.sqrt(q.shape[-1])` left out")
+def test_the_scores_are_divided_by_the_root_of_k():
+    """each score is divided by √K
+
+    K = 4. The query's dot product with the first key is ln 9, with the second 0. Divided by √4 that is ln 3 and 0,
+    and the softmax gives weights of 3/4 and 1/4 (e^ln 3 = 3 to e^0 = 1). Without the division: 9/10 and 1/10.
+    """
+    q = rows([LN(9), 0.0, 0.0, 0.0])
+    k = rows([1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0])
+    v = rows([4.0, 0.0], [0.0, 4.0])
+    assert_close(first(part("attention")(q, k, v)), [[[[3.0, 1.0]]]])
+
+
+@lab("attention", code=attention, lesson="01", breaks="`~mask` replaced by `mask`")
+def test_a_mask_is_true_where_the_query_may_look():
+    """a mask is True where the query may look, and False where it may not
+
+    Two keys with equal scores, the second one masked: the first one has the larger weight.
+    """
+    ((first_key, second_key),) = weights_of([0.0, 0.0], mask=torch.tensor([[[[True, False]]]]))
+    check(first_key > second_key)
+
+
+@lab("attention", code=attention, lesson="01", breaks="`torch.finfo(scores.dtype).min` replaced by 0.0")
+def test_a_masked_key_gets_no_weight_at_all():
+    """a masked key gets a weight of exactly 0, and the others sum to 1 without it
+
+    The masked key's score is 0 and the first key's is -20. A mask that sets masked scores to 0 (by multiplying, say)
+    leaves the masked key nearly all the weight, since e^0 = 1 is much larger than e^-20.
+    """
+    weights = weights_of([-20.0, 0.0], mask=torch.tensor([[[[True, False]]]]))
+    assert_close(weights, [[1.0, 0.0]])
+    check(weights[0, 1] == 0.0)
+
+
+@lab("attention", code=attention, lesson="02", breaks="`torch.finfo(scores.dtype).min` replaced by -math.inf")
+def test_a_query_that_may_look_at_nothing_gets_zeros():
+    """a query that may look at nothing gets zeros, and never NaN
+
+    The first query may look at no key: a softmax over nothing but -inf would be 0/0, which is NaN. The second may
+    look at the first key only, and gets it whole.
+    """
+    mask = torch.tensor([[[[False, False], [True, False]]]])
+    assert_close(weights_of([1.0, 2.0], [1.0, 2.0], mask=mask), [[0.0, 0.0], [1.0, 0.0]])
+
+
+@lab(None, code=attention, lesson="02", breaks="`F.dropout(weights, dropout)` stored in `weights`, which is returned")
+def test_the_weights_are_returned_from_before_dropout():
+    """the weights are returned as they were before dropout
+
+    Two keys with equal scores: both weights are 1/2. After dropout at 1/2 each of them would be 0 or 1.
+    """
+    q, k = rows([0.0, 0.0, 0.0, 0.0]), rows([1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0])
+    assert_close(attention(q, k, k, dropout=0.5)[1], [[[[0.5, 0.5]]]])
+
+
+@lab(None, code=fused_attention, lesson="01", breaks="`attn_mask=mask` left out")
+def test_the_fused_kernel_gives_the_same_as_the_formula():
+    """the fused attention gives the same output as the written-out formula
+
+    As above: scores ln 3 and 0 after the division, and a third key that is masked. The output is 3/4 · 4 and 1/4 · 4.
+    """
+    q = rows([LN(9), 0.0, 0.0, 0.0])
+    k = rows([1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0], [5.0, 0.0, 0.0, 0.0])
+    v = rows([4.0, 0.0], [0.0, 4.0], [9.0, 9.0])
+    mask = torch.tensor([[[[True, True, False]]]])
+    assert_close(fused_attention(q, k, v, mask), [[[[3.0, 1.0]]]])
+    assert_close(fused_attention(q, k, v, mask), attention(q, k, v, mask)[0])
+
+
+@lab(
+    "padding-mask",
+    code=padding_mask,
+    lesson="02",
+    breaks="`attention_mask.bool()` replaced by `~attention_mask.bool()`",
+)
+def test_padding_is_hidden_from_every_query():
+    """no query looks at padding
+
+    A text of three tokens, of which the last is padding (0 in the attention mask). All scores are equal, so each
+    query, the padded one too, gives 1/2 to each of the two real tokens.
+    """
+    scores = torch.zeros(1, 1, 3, 3, dtype=torch.float64)
+    weights = part("padding-mask")(scores, torch.tensor([[1, 1, 0]]))
+    assert_close(weights, [[[[0.5, 0.5, 0.0]] * 3]])
+
+
+@lab("padding-mask", code=attention, lesson="02", breaks="`weights.masked_fill(~mask, 0.0)` left out")
+def test_a_text_of_nothing_but_padding_has_no_weights():
+    """in a text that is nothing but padding, all weights are 0"""
+    scores = torch.zeros(1, 1, 2, 2, dtype=torch.float64)
+    assert_close(part("padding-mask")(scores, torch.tensor([[0, 0]])), [[[[0.0, 0.0], [0.0, 0.0]]]])
+
+
+@lab("causal-mask", code=causal_mask, lesson="02", breaks="`.tril()` replaced by `.triu()`")
+def test_a_causal_mask_hides_the_future():
+    """with a causal mask, token s looks at the tokens 0 to s and at none after it
+
+    Row s is the query, column t the key. Read the first row: the first token sees itself alone.
+    """
+    mask = part("causal-mask")(3)
+    assert_same(mask, [[True, False, False], [True, True, False], [True, True, True]])
+
+
+@lab(
+    "split-heads",
+    code=MultiHeadAttention.split_heads,
+    lesson="02",
+    breaks='`"b s (h k) -> b h s k"` replaced by a plain `x.view(b, h, s, k)`',
+)
+def test_heads_are_cut_out_of_the_features_of_each_token():
+    """head h takes the features h·K to (h+1)·K of every token (a view alone would mix the tokens)
+
+    Two tokens with the features 1 2 3 4 and 5 6 7 8, and two heads: the first gets 1 2 and 5 6, the second 3 4 and
+    7 8. Without the transpose the first head would get 1 2 and 3 4, all of the first token.
+    """
+    x = torch.tensor([[[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]]], dtype=torch.float64)
+    assert_close(part("split-heads")(x, 2), [[[[1.0, 2.0], [5.0, 6.0]], [[3.0, 4.0], [7.0, 8.0]]]])
+
+
+@lab(
+    "merge-heads",
+    code=MultiHeadAttention.merge_heads,
+    lesson="02",
+    breaks='`"b h s k -> b s (h k)"` replaced by a plain `x.reshape(b, s, h * k)`',
+)
+def test_heads_are_merged_back_into_the_features_of_each_token():
+    """merging puts each token's heads side by side again: the reverse of the split
+
+    The two heads of the test above, back to 1 2 3 4 and 5 6 7 8.
+    """
+    x = torch.tensor([[[[1.0, 2.0], [5.0, 6.0]], [[3.0, 4.0], [7.0, 8.0]]]], dtype=torch.float64)
+    assert_close(part("merge-heads")(x), [[[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]]])
+
+
+def four_layers(query: Tensor, key: Tensor, value: Tensor, output: Tensor, bias: float = 0.0) -> dict[str, Tensor]:
+    """The weights of many-head attention; every bias is 0 but the output's, which is `bias` everywhere."""
+    matrices = {"query": query, "key": key, "value": value, "output": output}
+    found = {f"{name}.weight": matrix for name, matrix in matrices.items()}
+    found |= {f"{name}.bias": torch.zeros(len(matrix), dtype=torch.float64) for name, matrix in matrices.items()}
+    return {**found, "output.bias": found["output.bias"] + bias}
+
+
+@lab(
+    "multi-head-attention",
+    code=MultiHeadAttention.forward,
+    lesson="02",
+    breaks="`self.output(layout.pack(self.merge_heads(mixed)))` without `self.output`",
+)
+def test_the_output_layer_mixes_the_heads():
+    """after the heads are merged they go through the output layer, with its bias
+
+    Queries and keys are 0, so each token gives every token the same weight and gets the mean of both: 3 and 5. The
+    output layer doubles that and adds 1.
+    """
+    one, zero = torch.eye(2, dtype=torch.float64), torch.zeros(2, 2, dtype=torch.float64)
+    x = torch.tensor([[[1.0, 3.0], [5.0, 7.0]]], dtype=torch.float64)
+    assert_close(part("multi-head-attention")(x, four_layers(zero, zero, one, 2 * one, 1.0), 2), [[[7.0, 11.0]] * 2])
+
+
+@lab(
+    "multi-head-attention",
+    code=MultiHeadAttention.forward,
+    lesson="02",
+    breaks="`self.split_heads(layout.unpack(self.query(x)))` split into one head",
+)
+def test_a_head_divides_by_the_root_of_its_own_size():
+    """each head has scores of its own, divided by √K with K = D / H
+
+    D = 8 in two heads of K = 4. Only the first token has a first feature: its score with itself is ln 9 / √4 = ln 3,
+    with the other token 0. So the first head's weights are 3/4 and 1/4, and the value 4 comes out as 3. In the second
+    head all scores are 0, and the value 4 comes out as its mean, 2.
+    """
+    one = torch.eye(8, dtype=torch.float64)
+    x = torch.zeros(1, 2, 8, dtype=torch.float64)
+    x[0, 0, 0] = x[0, 0, 7] = 1.0
+    only_first = torch.zeros(8, 8, dtype=torch.float64)
+    only_first[0, 0] = 1.0
+    found = part("multi-head-attention")(x, four_layers(LN(9) * only_first, only_first, 4 * one, one), 2)
+    assert_close(found[0, 0, [0, 7]], [3.0, 2.0])
+
+
+@lab(None, code=MultiHeadAttention.forward, lesson="02", breaks="`if self.training else 0.0` left out")
+def test_attention_weights_are_dropped_in_training_only():
+    """attention weights are dropped in training only
+
+    With a dropout of 0.9 it would show at once. In evaluation mode two calls give the same.
+    """
+    module, x = heads(dropout=0.9), randn(1, 2, D)
+    check(torch.equal(module(x)[0], module(x)[0]))
+
+
+@lab(None, code=Layout, lesson="02", breaks="`x.flatten(0, 1)[self.index]` without `[self.index]`")
+def test_packing_keeps_the_real_tokens():
+    """packing keeps the real tokens of a batch, in their order, and unpacking puts zeros where the padding is
+
+    Two texts, 1 2 and a padded slot, and 4 with two.
+    """
+    layout, x = Layout(torch.tensor([[1, 1, 0], [1, 0, 0]])), torch.tensor([[1, 2, 3], [4, 5, 6]])
+    assert_same(layout.pack(x), [1, 2, 4])
+    assert_same(layout.unpack(layout.pack(x)), [[1, 2, 0], [4, 0, 0]])
+
+
+# ------------------------------------------------------------------------------------------- the whole of it
 
 T, VALUE = 8, 10  # keys, and features of a value
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 
 import pytest
 import torch
+from lab import assert_same, check, lab, part
 from tiny import CONFIGS, IDS, MASK, REAL, B, D, S, V, assert_close, expect_refusal, gradcheck, randn, tiny
 from torch import Tensor, nn
 
@@ -21,12 +22,176 @@ from minibert.training.distillation import (
     alternate_layers,
     chosen_layers,
     cosine_hidden_loss,
+    counted_tokens,
     distillation_loss,
     make_student,
     student_config,
     student_from_teacher,
     triple_loss,
 )
+
+# ------------------------------------------------------------------------------------------ the lab sheet
+# Each property by itself, with numbers that can be worked out on paper. Read these first.
+
+LN = math.log
+KL = 0.75 * LN(0.75 / 0.5) + 0.25 * LN(0.25 / 0.5)  # of 3/4 and 1/4 (the teacher) from 1/2 and 1/2: 0.1308 nats
+
+
+def numbers(*values: float | list) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+TEACHER, STUDENT = numbers([[LN(3), 0.0]]), numbers([[0.0, 0.0]])  # one text, one token, two words: 3 : 1 and 1 : 1
+
+
+@lab(
+    "distillation-loss",
+    code=distillation_loss,
+    lesson="08",
+    breaks="`F.log_softmax(student / temperature, dim=-1)` and the teacher's exchanged",
+)
+def test_kl_goes_from_the_teacher_to_the_student():
+    """the loss is KL(teacher ‖ student): the sum of p · ln(p / q), where p is the teacher's
+
+    The teacher says 3/4 and 1/4, the student 1/2 and 1/2: ¾ ln(¾ / ½) + ¼ ln(¼ / ½) = 0.1308. The other way round it
+    would be 0.1438.
+    """
+    assert_close(part("distillation-loss")(STUDENT, TEACHER, 1.0), KL)
+
+
+@lab("distillation-loss", code=distillation_loss, lesson="08", breaks="`temperature**2 *` left out")
+def test_the_loss_is_multiplied_by_t_squared():
+    """both logits are divided by T, and the loss is multiplied by T²
+
+    The teacher's logits are twice those of above, and T = 2: the same probabilities, and 4 times the loss.
+    """
+    assert_close(part("distillation-loss")(STUDENT, 2 * TEACHER, 2.0), 4 * KL)
+
+
+@lab(
+    "distillation-loss",
+    code=distillation_loss,
+    lesson="08",
+    breaks="`/ max(len(student), 1)` left out (batchmean over B of (B, S, V))",
+)
+def test_soft_targets_are_a_mean_over_the_tokens():
+    """the loss is the mean over the tokens: not over the texts, and not over the words of the vocabulary
+
+    One text of two tokens. In one the two models differ as above, in the other they agree: half of 0.1308.
+    """
+    student, teacher = numbers([[0.0, 0.0], [0.0, 0.0]]), numbers([[LN(3), 0.0], [0.0, 0.0]])
+    assert_close(part("distillation-loss")(student, teacher, 1.0), KL / 2)
+
+
+@lab(
+    "distillation-loss",
+    code=counted_tokens,
+    lesson="08",
+    breaks="`student[mask.bool()], teacher[mask.bool()]` without the mask",
+)
+def test_padding_has_no_part_in_the_soft_targets():
+    """padding does not count: it is in neither the sum nor the number that the sum is divided by
+
+    A real token as above, and a padded one that differs a lot.
+    """
+    student, teacher = numbers([[0.0, 0.0], [50.0, 0.0]]), numbers([[LN(3), 0.0], [0.0, 50.0]])
+    assert_close(part("distillation-loss")(student, teacher, 1.0, torch.tensor([[1, 0]])), KL)
+
+
+@lab("distillation-loss", code=counted_tokens, lesson="08", breaks="`teacher.detach()` replaced by `teacher`")
+def test_no_gradient_reaches_the_teacher():
+    """the teacher is a constant: no gradient flows into it
+
+    And the student's gradient is q - p: 1/2 - 3/4 and 1/2 - 1/4.
+    """
+    student, teacher = STUDENT.clone().requires_grad_(), TEACHER.clone().requires_grad_()
+    part("distillation-loss")(student, teacher, 1.0).backward()
+    check(teacher.grad is None or not teacher.grad.any())
+    assert_close(student.grad, [[[-0.25, 0.25]]])
+
+
+@lab("cosine-loss", code=cosine_hidden_loss, lesson="08", breaks="`1.0 - F.cosine_similarity(` without `1.0 -`")
+def test_the_cosine_loss_is_0_for_one_direction():
+    """the cosine loss is 1 - cos: 0 for one direction, 1 for a right angle, 2 for opposite ones, averaged
+
+    Three tokens, one of each kind, of different lengths: (0 + 1 + 2) / 3. And a padded one, which does not count.
+    """
+    student = numbers([[1.0, 0.0], [3.0, 0.0], [2.0, 0.0], [1.0, 1.0]])
+    teacher = numbers([[5.0, 0.0], [0.0, 2.0], [-1.0, 0.0], [1.0, 1.0]])
+    assert_close(part("cosine-loss")(student[:, :1], teacher[:, :1]), 0.0)
+    assert_close(part("cosine-loss")(student, teacher, torch.tensor([[1, 1, 1, 0]])), 1.0)
+
+
+@lab(
+    "triple-loss",
+    code=triple_loss,
+    lesson="08",
+    breaks="`soft_weight * distillation + masked_weight * masked_lm + cosine_weight * cosine` with equal weights",
+)
+def test_the_three_losses_are_weighted():
+    """DistilBERT's loss is 5 · soft targets + 2 · masked words + 1 · cosine
+
+    Soft targets at T = 1 as above. The masked word is the second one, to which the student gives 1/2: ln 2. The hidden
+    states are at a right angle: 1.
+    """
+    tensors = (STUDENT, TEACHER, torch.tensor([[1]]), numbers([[1.0, 0.0]]), numbers([[0.0, 1.0]]), torch.tensor([[1]]))
+    assert_close(part("triple-loss")(*tensors, temperature=1.0), 5 * KL + 2 * LN(2) + 1.0)
+    assert_close(part("triple-loss")(*tensors, temperature=1.0, weights=(0.0, 1.0, 0.0)), LN(2))
+
+
+def numbered_teacher() -> dict[str, Tensor]:
+    """The weights of a BERT of four layers, every one of layer i filled with i, and all others with 9."""
+    weights = tiny("bert", num_hidden_layers=4).state_dict()
+    layers = {name: int(name.split(".")[2]) if name.startswith("encoder") else 9 for name in weights}
+    return {name: torch.full_like(tensor, layers[name]) for name, tensor in weights.items()}
+
+
+@lab("student-from-teacher", code=alternate_layers, lesson="07", breaks="`range(0, depth, 2)` begun at 1")
+def test_a_student_gets_every_second_layer():
+    """the student's layers 0 and 1 are the teacher's 0 and 2: every second one, from the first
+
+    In this teacher of four layers all numbers of layer i are i.
+    """
+    student = part("student-from-teacher")(numbered_teacher(), 4)
+    found = {name.split(".")[2]: tensor.unique() for name, tensor in student.items() if name.startswith("encoder")}
+    assert_same(found, {"0": [0.0], "1": [2.0]})
+
+
+@lab(
+    "student-from-teacher", code=student_from_teacher, lesson="07", breaks="`body.embeddings.load_state_dict(` left out"
+)
+def test_a_student_gets_the_words_and_no_token_types():
+    """words, positions and their norm are copied; token types and pooler are left out"""
+    student = part("student-from-teacher")(numbered_teacher(), 4)
+    rest = sorted(name for name in student if not name.startswith("encoder"))
+    parts = ("norm.bias", "norm.weight", "position.weight", "word.weight")
+    assert_same(rest, [f"embeddings.{name}" for name in parts])
+    assert_same([student[name].unique() for name in rest], [[9.0]] * 4)
+
+
+@lab(
+    "student-from-teacher",
+    code=student_from_teacher,
+    lesson="07",
+    breaks="`block.load_state_dict(backbone.encoder.blocks[layer].state_dict())` replaced by the teacher's own tensors",
+)
+def test_a_students_layers_are_copies():
+    """the student's layers are copies: training the student does not change the teacher
+
+    All of the student's numbers are made 5. The teacher's stay as they were.
+    """
+    teacher = numbered_teacher()
+    for tensor in part("student-from-teacher")(teacher, 4).values():
+        tensor.data.fill_(5.0)
+    check(all(torch.equal(tensor, numbered_teacher()[name]) for name, tensor in teacher.items()))
+    model = tiny("bert", num_hidden_layers=4)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    for tensor in student_from_teacher(model).parameters():
+        tensor.data.fill_(5.0)
+    check(all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items()))
+
+
+# ------------------------------------------------------------------------------------------- the whole of it
 
 
 def softmax(logits: list[float], temperature: float) -> list[float]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from lab import check, lab, part
 from tiny import (
     BATCH,
     CONFIGS,
@@ -28,13 +29,150 @@ from tiny import (
     randomise,
     tiny,
 )
-from torch import nn
+from torch import Tensor, nn
 
 from minibert.attention import Layout
-from minibert.encoder import Encoder, EncoderBlock, initialise
+from minibert.encoder import Backbone, Encoder, EncoderBlock, initialise
 from minibert.layers import Table, gelu, layer_norm
 from minibert.models.albert import AlbertConfig
 from minibert.models.bert import BertConfig
+
+# ------------------------------------------------------------------------------------------ the lab sheet
+# Each property by itself, with numbers that can be worked out on paper. Read these first.
+
+
+def silent_block(**changes: Tensor) -> dict[str, Tensor]:
+    """The weights of a block of width 2 whose attention and feed-forward give 0, and whose norms do no more than norm.
+
+    changes: other values; two underscores stand for a dot.
+    """
+    shapes = {f"attention.{name}": (2, 2) for name in ("query", "key", "value", "output")}
+    shapes |= {"feed_forward.expand": (3, 2), "feed_forward.contract": (2, 3)}
+    weights = {f"{name}.weight": torch.zeros(shape, dtype=torch.float64) for name, shape in shapes.items()}
+    weights |= {f"{name}.bias": torch.zeros(shape[0], dtype=torch.float64) for name, shape in shapes.items()}
+    for norm in ("attention_norm", "norm"):
+        weights |= {f"{norm}.weight": torch.ones(2, dtype=torch.float64), f"{norm}.bias": torch.zeros(2).double()}
+    return {**weights, **{name.replace("__", "."): value for name, value in changes.items()}}
+
+
+def token(*features: float) -> Tensor:
+    """One text of one token, (1, 1, D)."""
+    return torch.tensor([[features]], dtype=torch.float64)
+
+
+@lab(
+    "encoder-block",
+    code=EncoderBlock.forward,
+    lesson="03",
+    breaks="`queries + self.attention_output_dropout(attended)` without `queries +`",
+)
+def test_a_block_adds_its_input_back():
+    """after attention and after the feed-forward, what went in is added back (the residual)
+
+    Both give 0 here, so nothing but the residuals is left of the token: (-1 1), which the norms leave as it is.
+    Without the residuals it would be lost, and (0 0) come out.
+    """
+    assert_close(part("encoder-block")(token(-1.0, 1.0), silent_block(), 1), [[[-1.0, 1.0]]])
+
+
+@lab(
+    "encoder-block",
+    code=EncoderBlock.forward,
+    lesson="03",
+    breaks="`self.attention_norm(` moved from the sum to the input (pre-norm)",
+)
+def test_a_block_normalises_after_adding():
+    """the norm comes after the residual is added (post-norm), so that what leaves a block is normalised
+
+    (100 300) comes out as (-1 1). In a pre-norm block the input would come through as it is.
+    """
+    assert_close(part("encoder-block")(token(100.0, 300.0), silent_block(), 1), [[[-1.0, 1.0]]])
+
+
+@lab(
+    "encoder-block",
+    code=EncoderBlock.forward,
+    lesson="03",
+    breaks="`x + self.dropout(self.feed_forward(x))`: the first `x` replaced by the block's input",
+)
+def test_the_second_residual_is_what_the_feed_forward_got():
+    """the second residual adds what went into the feed-forward, and not the block's input
+
+    The input is (3 1). Attention adds its output bias (-4 0): (-1 1), and so it goes into the feed-forward, which
+    gives 0. So (-1 1) comes out. With the block's input added it would be (1 -1).
+    """
+    weights = silent_block(attention__output__bias=torch.tensor([-4.0, 0.0]).double())
+    assert_close(part("encoder-block")(token(3.0, 1.0), weights, 1), [[[-1.0, 1.0]]])
+
+
+class AddOne(nn.Module):
+    """A block that adds 1 to all it gets."""
+
+    def forward(self, x: Tensor, *_: object) -> tuple[Tensor, None]:
+        return x + 1, None
+
+
+@lab(
+    None,
+    code=Encoder.forward,
+    lesson="03",
+    breaks="`hidden_states.append(layout.unpack(x))` after the block and not before it",
+)
+def test_each_block_gets_what_the_one_before_it_gave():
+    """each block gets what the block before it gave, and the hidden states begin with the embeddings
+
+    Two blocks that add 1, and a token that is 5: hidden states 5, 6 and 7.
+    """
+    output = Encoder([AddOne(), AddOne()])(token(5.0), Layout(), return_hidden=True)
+    assert_close(torch.stack(output.hidden_states).flatten(), [5.0, 6.0, 7.0])
+    assert_close(output.last_hidden_state, [[[7.0]]])
+
+
+@lab(
+    None,
+    code=Backbone.embed,
+    lesson="02",
+    breaks="`layout.pack(self.position_ids(input_ids))` made 0, 1, 2 ... along the packed tokens",
+)
+def test_packed_tokens_keep_their_positions():
+    """a token keeps the position that it has in its text when the batch is packed
+
+    Two texts with the same word, the first of one token, the second of two: the second text's first token is at
+    position 0 too, though it is the second of the packed tokens.
+    """
+    model, ids = tiny(), torch.tensor([[7, 0], [7, 8]])
+    packed = model.embed(ids, None, Layout(torch.tensor([[1, 0], [1, 1]])))
+    assert_close(packed[1], packed[0].detach())
+
+
+@lab(None, code=Layout, lesson="02", breaks="`padding_mask(attention_mask)` made None")
+def test_padding_never_leaks():
+    """what the padded slots hold makes no difference to the real tokens
+
+    A text of two words and a padded slot, once with the id 0 in the slot and once with 9, packed and padded; and by
+    itself, without the slot.
+    """
+    model, mask = tiny(), torch.tensor([[1, 1, 0]])
+    alone = model(torch.tensor([[7, 8]])).last_hidden_state
+    for model.skip_padding in (True, False):
+        for slot in (0, 9):
+            padded = model(torch.tensor([[7, 8, slot]]), mask).last_hidden_state
+            assert_close(padded[:, :2], alone)
+
+
+@lab(None, code=Encoder.forward, lesson="06", breaks="`Layout.only(wanted)` made the first tokens of each text")
+def test_only_the_wanted_tokens_leave_the_last_block():
+    """where only some tokens are wanted, the last block computes these alone, with the same result
+
+    Of three tokens the second is wanted. The others stay 0.
+    """
+    model, ids = tiny(), torch.tensor([[7, 8, 9]])
+    wanted = model(ids, wanted=torch.tensor([[False, True, False]])).last_hidden_state
+    assert_close(wanted[0, 1], model(ids).last_hidden_state[0, 1])
+    check(not wanted[0, [0, 2]].any())
+
+
+# ------------------------------------------------------------------------------------------- the whole of it
 
 # ---------------------------------------------------------------------------------------------- config
 
@@ -264,11 +402,11 @@ def test_fresh_weights_are_normal_and_cut_off_at_two_deviations():
     randomise(module)
     torch.manual_seed(0)
     initialise(module, std=0.02)
-    for part in module[:2]:
-        assert part.weight.abs().max() <= 0.04
+    for layer in module[:2]:
+        assert layer.weight.abs().max() <= 0.04
         # cut off at two deviations, a normal distribution keeps 0.8796 of its deviation
-        assert part.weight.std().item() == pytest.approx(0.02 * 0.8796, rel=0.03)
-        assert part.weight.mean().item() == pytest.approx(0, abs=1e-3)
+        assert layer.weight.std().item() == pytest.approx(0.02 * 0.8796, rel=0.03)
+        assert layer.weight.mean().item() == pytest.approx(0, abs=1e-3)
     assert not module[1].bias.any()
     assert (module[2].weight == 1).all()
     assert not module[2].bias.any()

@@ -7,10 +7,86 @@ import sys
 
 import pytest
 import torch
+from lab import assert_same, lab, part
 from tiny import CONFIGS, EVERY_MODEL, expect_refusal, tiny
+from torch import nn
 
 from minibert.factory import build, count_parameters, parameters_by_part, preset
 from minibert.models import PRESETS
+
+# ------------------------------------------------------------------------------------------ the lab sheet
+# Each property by itself, with numbers that can be worked out on paper. Read these first.
+
+
+@lab(
+    "count-parameters",
+    code=count_parameters,
+    lesson="05",
+    breaks="`model.parameters()` replaced by `model.state_dict().values()`",
+)
+def test_a_tied_tensor_is_counted_once():
+    """a tensor that is used in two places counts once
+
+    Embeddings of 3 words by 2 features are 6 numbers. A decoder uses the same table and adds 3 biases: 9, and not 15.
+    """
+    model = nn.Module()
+    model.words, model.decoder = nn.Embedding(3, 2), nn.Linear(2, 3)
+    model.decoder.weight = model.words.weight
+    assert_same(part("count-parameters")(model), 9)
+
+
+@lab(
+    "count-parameters",
+    code=count_parameters,
+    lesson="05",
+    breaks="`for parameter in model.parameters()` with `if parameter.requires_grad`",
+)
+def test_frozen_parameters_count_and_buffers_do_not():
+    """what was learned counts, frozen or not; a buffer was not learned and does not count
+
+    A frozen linear layer of 2 by 3 and 3 biases, and a buffer of 5 numbers: 9.
+    """
+    model = nn.Linear(2, 3).requires_grad_(False)
+    model.register_buffer("numbers", torch.zeros(5))
+    assert_same(part("count-parameters")(model), 9)
+
+
+SIZES = {"vocab_size": 3, "hidden_size": 2, "intermediate_size": 4, "max_positions": 5, "token_types": 2}
+
+
+@lab(
+    "parameter-sizes",
+    code=build,
+    lesson="05",
+    breaks="`FAMILIES[config.model_type].model(config)` with a layer more, or a part left out",
+)
+def test_a_bert_is_counted_part_by_part():
+    """a BERT is its tables and their norm, then L blocks, then the pooler
+
+    V = 3, D = 2, F = 4, 5 positions and 2 token types. Tables and norm: (3 + 5 + 2) · 2 + 4 = 24. A block: four layers
+    of 2 · 2 + 2, then 2 · 4 + 4 and 4 · 2 + 2, and two norms of 4: 24 + 22 + 8 = 54. Pooler: 6.
+    """
+    count = part("parameter-sizes")
+    assert_same(count(num_layers=1, **SIZES), 24 + 54 + 6)
+    assert_same(count(num_layers=3, pooler=False, **SIZES), 24 + 3 * 54)
+
+
+@lab(
+    "parameter-sizes",
+    code=build,
+    lesson="09",
+    breaks="`FAMILIES[config.model_type].model(config)` with blocks that are not shared",
+)
+def test_an_albert_is_counted_part_by_part():
+    """an ALBERT has tables of width E, a projection to D, and one block for all its steps
+
+    As above with E = 1. Tables and norm: (3 + 5 + 2) · 1 + 2 = 12. Projection: 1 · 2 + 2 = 4. One block of 54 for three
+    steps, and the pooler: 76.
+    """
+    assert_same(part("parameter-sizes")(num_layers=3, embedding_size=1, shared=True, **SIZES), 12 + 4 + 54 + 6)
+
+
+# ------------------------------------------------------------------------------------------- the whole of it
 
 # The published checkpoints, backbone with its pooler where there is one.
 COUNTS = {

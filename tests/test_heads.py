@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from lab import assert_same, check, lab, part
 from tiny import (
     BATCH,
     CLASSIFIERS,
@@ -29,11 +30,224 @@ from tiny import (
     randomise,
     tiny,
 )
-from torch import Tensor
+from torch import Tensor, nn
 
 from minibert.factory import build, count_parameters
-from minibert.heads import HEADS, add_head, cross_entropy
+from minibert.heads import (
+    HEADS,
+    MaskedLM,
+    Pretraining,
+    QuestionAnswering,
+    SequenceClassification,
+    add_head,
+    cross_entropy,
+)
 from minibert.layers import MaskedLMHead, gelu, layer_norm
+from minibert.model import Output
+
+# ------------------------------------------------------------------------------------------ the lab sheet
+# Each property by itself, with numbers that can be worked out on paper. Read these first.
+
+LN = math.log
+
+
+def odds(*pairs: tuple[float, float]) -> Tensor:
+    """Logits of two classes whose probabilities are in these proportions: odds((3, 1)) is 3/4 and 1/4."""
+    return torch.tensor([[LN(a), LN(b)] for a, b in pairs], dtype=torch.float64)
+
+
+@lab("masked-lm-loss", code=cross_entropy, lesson="06", breaks="`ignore_index=IGNORE` replaced by `ignore_index=0`")
+def test_only_the_label_minus_100_is_ignored():
+    """-100 marks a slot without a label; 0 is a word like any other
+
+    Two slots, both with the label 0, the word of probability 3/4: the loss is ln 4/3 and not 0.
+    """
+    assert_close(part("masked-lm-loss")(odds((3, 1), (3, 1))[None], torch.tensor([[0, 0]])), LN(4 / 3))
+
+
+@lab("masked-lm-loss", code=cross_entropy, lesson="06", breaks="`max(len(counted), 1)` replaced by `labels.numel()`")
+def test_the_loss_is_the_mean_over_the_masked_words():
+    """the masked-LM loss is the mean over the words that were to be predicted, and over nothing else
+
+    A vocabulary of two words with the probabilities 3/4 and 1/4, and four slots of which two have a label, 0 and 1.
+    The loss is (ln 4/3 + ln 4) / 2. Divided by all four slots it would be half as much.
+    """
+    logits, labels = odds(*[(3, 1)] * 4)[None], torch.tensor([[0, -100, 1, -100]])
+    assert_close(part("masked-lm-loss")(logits, labels), (LN(4 / 3) + LN(4)) / 2)
+
+
+@lab("masked-lm-loss", code=cross_entropy, lesson="06", breaks="`max(len(counted), 1)` replaced by `len(counted)`")
+def test_without_a_label_the_loss_is_0():
+    """where there is nothing to predict, the loss is 0 and not NaN"""
+    assert_close(part("masked-lm-loss")(odds((3, 1))[None], torch.tensor([[-100]])), 0.0)
+
+
+@lab(
+    "pretraining-loss",
+    code=cross_entropy,
+    lesson="06",
+    breaks="`ignore_index=IGNORE` replaced by `ignore_index=0`",
+)
+def test_both_labels_of_the_pair_count():
+    """in the pair's loss the label 0 ("is next") is a class: it has no ignore_index
+
+    No word was masked. Two pairs, judged 3 : 1 for class 0, with the labels 0 and 1: (ln 4/3 + ln 4) / 2. If 0 were
+    ignored it would be ln 4.
+    """
+    words, none = odds((1, 1), (1, 1))[:, None], torch.tensor([[-100], [-100]])
+    found = part("pretraining-loss")(words, none, odds((3, 1), (3, 1)), torch.tensor([0, 1]))
+    assert_close(found, (LN(4 / 3) + LN(4)) / 2)
+
+
+@lab(
+    "pretraining-loss",
+    code=cross_entropy,
+    lesson="06",
+    breaks="`total / max(len(counted), 1)` without the division",
+)
+def test_the_two_losses_of_pretraining_are_added():
+    """the loss of pre-training is the sum of two means: over the masked words, and over the pairs
+
+    One masked word of probability 1/4, and two pairs whose right label has 1/2: ln 4 + ln 2.
+    """
+    words, labels = odds((3, 1), (3, 1))[:, None], torch.tensor([[1], [-100]])
+    found = part("pretraining-loss")(words, labels, odds((1, 1), (1, 1)), torch.tensor([0, 1]))
+    assert_close(found, LN(4) + LN(2))
+
+
+def answers_by_bias(head: str, layer: str, bias: list[float], family: str = "bert") -> nn.Module:
+    """A tiny model whose last layer has weight 0: it answers with its bias, whatever the text."""
+    model = tiny(family, head, labels=("no", "yes"))
+    with torch.no_grad():
+        getattr(model, layer).weight.zero_()
+        getattr(model, layer).bias.copy_(torch.tensor(bias))
+    return model
+
+
+@lab(None, code=MaskedLM.score, lesson="06", breaks="`hidden[wanted]` replaced by `hidden`")
+def test_logits_are_computed_for_the_masked_words_only():
+    """with labels, the vocabulary is scored only where there is a word to predict
+
+    Two texts of two tokens, and one label: logits of one token, 31 numbers.
+    """
+    labels = torch.tensor([[-100, 9], [-100, -100]])
+    assert_same(list(tiny("bert", "masked-lm")(torch.tensor([[2, 7], [2, 8]]), labels=labels).logits.shape), [1, V])
+
+
+@lab(
+    None,
+    code=Pretraining.score,
+    lesson="06",
+    breaks="`cross_entropy(output.pair_logits, pair_labels)` given ignore_index=0",
+)
+def test_a_model_learns_from_pairs_with_the_label_0():
+    """a pair with the label 0 ("is next") has a loss and a gradient, like one with the label 1
+
+    The pair's layer answers 3 : 1 for class 0. With the labels 0 and 1 the loss is (ln 4/3 + ln 4) / 2, and with twice
+    the label 0 it is ln 4/3. The bias's gradient is then p - 1 = -1/4 for class 0.
+    """
+    model, ids = answers_by_bias("pretraining", "pair", [LN(3), 0.0]), torch.tensor([[2, 7], [2, 8]])
+    assert_close(model(ids, pair_labels=torch.tensor([0, 1])).loss, (LN(4 / 3) + LN(4)) / 2, 1e-6)
+    loss = model(ids, pair_labels=torch.tensor([0, 0])).loss
+    assert_close(loss, LN(4 / 3), 1e-6)
+    loss.backward()
+    assert_close(model.pair.bias.grad, [-0.25, 0.25], 1e-6)
+
+
+@lab(None, code=Pretraining.score, lesson="06", breaks="`output.loss + pair_loss` replaced by their mean")
+def test_a_models_two_losses_are_added():
+    """a model's loss of pre-training is the sum of its two losses"""
+    model, ids = tiny("bert", "pretraining"), torch.tensor([[2, 7], [2, 8]])
+    words, pairs = {"labels": torch.tensor([[-100, 9], [-100, -100]])}, {"pair_labels": torch.tensor([0, 1])}
+    assert_close(model(ids, **words, **pairs).loss, model(ids, **words).loss + model(ids, **pairs).loss)
+
+
+@lab(None, code=MaskedLM.score, lesson="05", breaks="`self.backbone.word_embeddings.weight` replaced by a copy of it")
+def test_the_decoder_is_the_word_embeddings():
+    """the masked-LM head's last layer is the table of word embeddings itself, and no copy of it ("tied")
+
+    There is one tensor with a row for each of the 31 words. A row that is doubled doubles the score of its word
+    (without bias), in the very next call; and a word that is in no text learns through the head.
+    """
+    model, ids = tiny("bert", "masked-lm"), torch.tensor([[2, 7]])
+    table = model.backbone.word_embeddings.weight
+    assert_same(len([p for p in model.parameters() if p.dim() == 2 and len(p) == V]), 1)
+    with torch.no_grad():
+        model.lm.bias.zero_()
+        before = model(ids).logits[0, 1, 30].item()
+        table[30] *= 2
+        assert_close(model(ids).logits[0, 1, 30], 2 * before)
+    model(ids, labels=torch.tensor([[-100, 30]])).loss.backward()
+    check(table.grad[30].abs().max() > 1e-3)
+
+
+@lab(
+    "masked-lm-head",
+    code=MaskedLMHead.forward,
+    lesson="05",
+    breaks="`word_embeddings, self.bias` with the table detached",
+)
+def test_the_word_embeddings_learn_through_the_head():
+    """the gradient of the scores flows into the word embeddings, which are the head's last layer
+
+    The token is (1 -1) when it is compared with the words, as in test_layers.py; so this is each word's gradient.
+    """
+    one, zero = torch.ones(2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
+    weights = {"dense.weight": torch.eye(2).double(), "dense.bias": zero, "norm.weight": one, "norm.bias": zero}
+    words = torch.tensor([[1.0, 0.0], [0.0, 1.0]], dtype=torch.float64, requires_grad=True)
+    hidden = torch.tensor([[[5.0, -5.0]]], dtype=torch.float64)
+    scores = part("masked-lm-head")(hidden, words, {**weights, "bias": zero})
+    scores.sum().backward()
+    check(words.grad is not None)
+    assert_close(words.grad, [[1.0, -1.0], [1.0, -1.0]])
+
+
+@lab(
+    None,
+    code=SequenceClassification.score,
+    lesson="07",
+    breaks="`self.activation(self.dense(features))` without the activation",
+)
+def test_distilberts_classifier_has_a_layer_with_relu():
+    """without a pooler, DistilBERT's classifier has a dense layer of its own, with ReLU
+
+    The dense layer gives -1 everywhere, so ReLU gives 0, and the classifier its bias.
+    """
+    model = tiny("distilbert", "sequence-classification")
+    with torch.no_grad():
+        model.dense.weight.zero_()
+        model.dense.bias.fill_(-1.0)
+    assert_close(model(torch.tensor([[2, 7]])).logits, model.classifier.bias[None].detach())
+
+
+@lab(None, code=QuestionAnswering.score, lesson="05", breaks="`output.logits.transpose(1, 2)` replaced by a reshape")
+def test_an_answer_has_a_start_and_an_end():
+    """of the two scores of a token, the first says whether the answer starts there, the second whether it ends there
+
+    Only the first feature of the last hidden state counts, made 0 for the first token and ln 3 for the second. Start
+    is that number and end its opposite: so the second token starts the answer with 3/4 and ends it with 1/4.
+    """
+    model = answers_by_bias("question-answering", "span", [0.0, 0.0])
+    with torch.no_grad():
+        model.span.weight[:, 0] = torch.tensor([1.0, -1.0])
+    hidden = torch.zeros(1, 2, D, dtype=torch.float64)
+    hidden[0, 1, 0] = LN(3)
+    loss = model.score(Output(hidden), torch.tensor([[2, 7]]), None, labels=torch.tensor([[1, 1]])).loss
+    assert_close(loss, (LN(4 / 3) + LN(4)) / 2)
+
+
+@lab(None, code=QuestionAnswering.score, lesson="05", breaks="`output.logits.masked_fill(padding` left out")
+def test_padding_cannot_be_the_answer():
+    """an answer starts and ends at a real token: padding has no part in the loss
+
+    All slots score alike. The text has two real tokens and two padded slots, so the loss is ln 2 and not ln 4.
+    """
+    model = answers_by_bias("question-answering", "span", [0.0, 0.0])
+    ids, mask = torch.tensor([[2, 7, 0, 0]]), torch.tensor([[1, 1, 0, 0]])
+    assert_close(model(ids, mask, labels=torch.tensor([[0, 1]])).loss, LN(2))
+
+
+# ------------------------------------------------------------------------------------------- the whole of it
 
 # Guess three words: two of text 0, one of text 3.
 LABELS = torch.full((B, S), -100)

@@ -6,12 +6,16 @@ import math
 
 import pytest
 import torch
+from lab import check, lab, part
 from tiny import B, D, F, S, assert_close, expect_refusal, gradcheck_module, randn, randomise
+from torch import Tensor
 
+from minibert.encoder import Backbone
 from minibert.layers import (
     ACTIVATIONS,
     Embeddings,
     FeedForward,
+    MaskedLMHead,
     Pooler,
     Table,
     check_ids,
@@ -19,6 +23,197 @@ from minibert.layers import (
     gelu_tanh,
     layer_norm,
 )
+
+# ------------------------------------------------------------------------------------------ the lab sheet
+# Each property by itself, with numbers that can be worked out on paper. Read these first.
+
+ONE, ZERO = torch.ones(2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
+
+
+def numbers(*values: float | list) -> Tensor:
+    """Numbers worked out by hand, in float64."""
+    return torch.tensor(values, dtype=torch.float64)
+
+
+@lab("layer-norm", code=layer_norm, lesson="03", breaks="`.mean(dim=-1, keepdim=True)` of the squares divided by D - 1")
+def test_layer_norm_divides_by_d():
+    """the variance of a layer norm divides by D, and not by D - 1
+
+    The features 1 and 3 have the mean 2, and lie 1 below and 1 above it. The variance is (1 + 1) / 2 = 1, so they
+    become -1 and 1. Divided by D - 1 = 1 the variance would be 2, and they would become -0.71 and 0.71.
+    """
+    assert_close(part("layer-norm")(numbers([1.0, 3.0]), ONE, ZERO), [[-1.0, 1.0]])
+
+
+@lab(
+    "layer-norm",
+    code=layer_norm,
+    lesson="03",
+    breaks="`torch.sqrt(variance + eps)` with eps outside the root",
+)
+def test_eps_is_inside_the_root():
+    """eps is added to the variance, inside the root
+
+    As above, the variance is 1. With eps = 3 the root is √(1 + 3) = 2. Outside it would be √1 + 3 = 4.
+    """
+    assert_close(part("layer-norm")(numbers([1.0, 3.0]), ONE, ZERO, 3.0), [[-0.5, 0.5]])
+
+
+@lab("layer-norm", code=layer_norm, lesson="03", breaks="`x.mean(dim=-1, keepdim=True)` over all axes")
+def test_layer_norm_treats_each_token_by_itself():
+    """each token is normalised over its own features, whatever the other tokens are
+
+    The second token is ten times the first. Both have the same shape, so both become -1 and 1.
+    """
+    x = numbers([[1.0, 3.0], [10.0, 30.0]])
+    assert_close(part("layer-norm")(x, ONE, ZERO), [[[-1.0, 1.0], [-1.0, 1.0]]])
+
+
+@lab("layer-norm", code=layer_norm, lesson="03", breaks="`* weight + bias` left out")
+def test_layer_norm_scales_and_shifts_at_its_end():
+    """after normalising, each feature is multiplied by its weight and its bias is added
+
+    -1 and 1 times 2 and 3 are -2 and 3; with 10 and 20 added, 8 and 23.
+    """
+    assert_close(part("layer-norm")(numbers([1.0, 3.0]), numbers(2.0, 3.0), numbers(10.0, 20.0)), [[8.0, 23.0]])
+
+
+@lab("gelu", code=FeedForward, lesson="03", breaks='`ACTIVATIONS[activation]`: its "gelu" made the tanh approximation')
+def test_gelu_is_the_exact_one():
+    """GELU is x · Φ(x) with the exact Φ, and not the tanh approximation
+
+    84.13447% of a normal distribution lie below 1, and 15.86553% below -1. The approximation gives 0.84119 for 1.
+    """
+    assert_close(part("gelu")(numbers(-1.0, 0.0, 1.0)), [-0.1586553, 0.0, 0.8413447], 1e-6)
+
+
+@lab(
+    "feed-forward",
+    code=FeedForward.forward,
+    lesson="03",
+    breaks="`self.activation(` left out",
+)
+def test_the_activation_is_between_the_two_layers():
+    """in a feed-forward the activation is between the two linear layers
+
+    One feature, 1, becomes two: 1 and -1. GELU makes 0.8413 and -0.1587 of them, and the second layer adds these up:
+    0.6827. Without the activation 1 and -1 would cancel.
+    """
+    weights = {
+        "expand.weight": numbers([1.0], [-1.0]),
+        "expand.bias": ZERO,
+        "contract.weight": numbers([1.0, 1.0]),
+        "contract.bias": numbers(0.0),
+    }
+    assert_close(part("feed-forward")(numbers([[1.0]]), weights), [[[0.6826895]]], 1e-6)
+
+
+# Two words, two positions and two token types, made so that the sums have mean 0 and variance 1: a layer norm leaves
+# such a token as it is, and what comes out is the sum.
+TABLES = {
+    "word.weight": numbers([1.0, 0.0, 0.0, -1.0], [0.0, 1.0, -1.0, 0.0]),
+    "position.weight": numbers([0.0, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]),
+    "token_type.weight": numbers([0.0, 0.0, -1.0, 0.0], [0.0, 0.0, 0.0, -1.0]),
+    "norm.weight": torch.ones(4, dtype=torch.float64),
+    "norm.bias": torch.zeros(4, dtype=torch.float64),
+}
+
+
+@lab("embeddings", code=Embeddings.forward, lesson="05", breaks="`+ self.position(position_ids)` left out")
+def test_an_embedding_is_the_sum_of_word_position_and_type():
+    """a token's embedding is the sum of its word's, its position's and its token type's vector, normalised
+
+    Word 0 at position 0 in the first sentence: (1 0 0 -1) + (0 1 0 0) + (0 0 -1 0) = (1 1 -1 -1), which has mean 0 and
+    variance 1 already.
+    """
+    assert_close(part("embeddings")(torch.tensor([[0]]), torch.tensor([[0]]), TABLES), [[[1.0, 1.0, -1.0, -1.0]]])
+
+
+@lab("embeddings", code=Backbone.position_ids, lesson="05", breaks="`torch.arange(input_ids.shape[1]` begun at 1")
+def test_positions_count_from_0_along_the_text():
+    """positions are 0, 1, 2 ... along the text, the same in every text of a batch
+
+    Two texts, of word 0 and word 1. The word at the second place, 1, has the vector (0 1 -1 0); position 1 adds
+    (1 0 0 0) and the first sentence (0 0 -1 0): (1 1 -2 0). Mean 0, variance 6/4: all are divided by √1.5 = 1.2247.
+    """
+    ids = torch.tensor([[0, 1], [0, 1]])
+    found = part("embeddings")(ids, torch.zeros_like(ids), TABLES)
+    assert_close(found, [[[1.0, 1.0, -1.0, -1.0], [0.81650, 0.81650, -1.63299, 0.0]]] * 2, 1e-5)
+    check(torch.equal(Backbone.position_ids(None, ids), torch.tensor([[0, 1], [0, 1]])))
+
+
+@lab(
+    "embeddings",
+    code=Embeddings.forward,
+    lesson="05",
+    breaks="`if token_type_ids is None else token_type_ids` left out",
+)
+def test_the_token_type_says_which_sentence_a_token_is_in():
+    """a token of the second sentence gets the vector of token type 1
+
+    Word 0 at position 0 with type 1: (1 0 0 -1) + (0 1 0 0) + (0 0 0 -1) = (1 1 0 -2). Mean 0, variance 6/4: all are
+    divided by √1.5 = 1.2247.
+    """
+    found = part("embeddings")(torch.tensor([[0]]), torch.tensor([[1]]), TABLES)
+    assert_close(found, [[[0.81650, 0.81650, 0.0, -1.63299]]], 1e-5)
+
+
+# A classifier on top of the pooler, on one feature: whatever it gets, the first score is twice that.
+CLASSIFIER = {
+    "pooler.weight": numbers([1.0]),
+    "pooler.bias": numbers(0.0),
+    "classifier.weight": numbers([2.0], [0.0]),
+    "classifier.bias": numbers(0.0, 0.0),
+}
+
+
+@lab("classification-head", code=Pooler.forward, lesson="05", breaks="`hidden[:, 0]` replaced by `hidden.mean(1)`")
+def test_a_text_is_judged_by_its_first_token():
+    """a text is judged by its first token, [CLS], and not by the mean or the last of its tokens
+
+    The first token is 0 and the others are not: tanh(0) = 0, and both scores are 0.
+    """
+    assert_close(part("classification-head")(numbers([[0.0], [5.0], [7.0]]), CLASSIFIER), [[0.0, 0.0]])
+
+
+@lab(
+    "classification-head",
+    code=Pooler.forward,
+    lesson="05",
+    breaks="`torch.tanh(` left out",
+)
+def test_the_pooler_ends_in_a_tanh():
+    """the pooler is a linear layer and a tanh
+
+    tanh(ln 3 / 2) = (3 - 1) / (3 + 1) = 1/2, and the first score is twice that.
+    """
+    assert_close(part("classification-head")(numbers([[math.log(3) / 2]]), CLASSIFIER), [[1.0, 0.0]], 1e-6)
+
+
+@lab(
+    "masked-lm-head",
+    code=MaskedLMHead.forward,
+    lesson="05",
+    breaks="`self.norm(` left out",
+)
+def test_the_masked_lm_head_compares_a_token_with_each_word():
+    """the masked-LM head scores a word by its embedding: dense, GELU, layer norm, dot product, and the word's bias
+
+    The token (5 -5) goes through a dense layer that leaves it alone. GELU makes (5 0) of it, nearly, and the norm
+    (1 -1). The words (1 0), (0 1), (2 1) then score 1, -1 and 1, and the third has a bias of 10.
+    """
+    weights = {
+        "dense.weight": torch.eye(2, dtype=torch.float64),
+        "dense.bias": ZERO,
+        "norm.weight": ONE,
+        "norm.bias": ZERO,
+        "bias": numbers(0.0, 0.0, 10.0),
+    }
+    words = numbers([1.0, 0.0], [0.0, 1.0], [2.0, 1.0])
+    assert_close(part("masked-lm-head")(numbers([[5.0, -5.0]]), words, weights), [[[1.0, -1.0, 11.0]]], 1e-9)
+
+
+# ------------------------------------------------------------------------------------------- the whole of it
 
 POINTS = (-3.0, -2.0, -0.75, 0.0, 0.5, 1.0, 2.0, 3.0)
 

@@ -9,10 +9,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
-from tiny import expect_refusal
+from lab import assert_same, check, lab
+from tiny import assert_close, expect_refusal
 from torch import nn
 from training_tiny import TOKENIZER, lengths_of, same_weights, small, texts
 
@@ -21,17 +23,96 @@ from minibert.training import loop
 from minibert.training.loop import (
     LOG,
     STATE,
+    Processes,
     Settings,
     batches_from,
     batches_of_epoch,
     make_optimiser,
     mixed,
+    one_step,
     pick_device,
     rate_at,
     split,
     train,
+    validated,
 )
 from minibert.training.tasks import Labels, MaskedWords
+
+# ------------------------------------------------------------------------------------------ the lab sheet
+# Each property by itself, with numbers that can be worked out on paper. Read these first.
+
+
+class MeanOfNumbers:
+    """An objective that can be computed in the head: the mean of weight · x over the numbers that are not 0."""
+
+    weights: ClassVar[dict[str, float]] = {"mean": 1.0}
+
+    def counts(self, batch):
+        return {"mean": int((batch["x"] != 0).sum())}
+
+    def losses(self, model, batch):
+        return {"mean": (model.weight * batch["x"]).sum() / max(self.counts(batch)["mean"], 1)}
+
+
+class OneWeight(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(1.0))
+
+
+@lab(
+    None, code=one_step, lesson="06", breaks="`counts[name] / max(totals[name], 1)` replaced by 1 / the number of parts"
+)
+def test_parts_of_a_batch_make_up_the_whole():
+    """a batch in parts (gradient accumulation) gives the loss and the gradient of the whole batch
+
+    The numbers 6, 0 (which does not count), 1 and 2: their mean is 9 / 3 = 3. In two parts the means are 6 and 1.5;
+    weighted by 1 and 2 numbers they make 3 again, and the plain mean of them 3.75.
+    """
+    for accumulation in (1, 2, 4):
+        model, batch = OneWeight(), {"x": torch.tensor([6.0, 0.0, 1.0, 2.0])}
+        settings = Settings(steps=1, batch_size=4, accumulation=accumulation)
+        found = one_step(model, MeanOfNumbers(), batch, settings, Processes(torch.device("cpu")), 0)
+        assert_close(found["loss"], 3.0, 1e-6)
+        assert_close(model.weight.grad, 3.0, 1e-6)
+
+
+@lab(
+    None,
+    code=rate_at,
+    lesson="06",
+    breaks="`settings.learning_rate * (step + 1) / warm` with `step` in place of `step + 1`",
+)
+def test_the_rate_warms_up_and_decays():
+    """the learning rate rises in a straight line over the warm-up, and then falls to 0
+
+    Four steps, half of them warm-up, and a peak of 1: one half, 1, 1, one half.
+    """
+    settings = Settings(steps=4, warmup=0.5, learning_rate=1.0)
+    assert_close([rate_at(step, settings) for step in range(4)], [0.5, 1.0, 1.0, 0.5])
+
+
+@lab(None, code=make_optimiser, lesson="06", breaks="`if p.dim() <= 1` group given the weight decay too")
+def test_biases_and_norms_do_not_decay():
+    """weight decay acts on matrices, and not on biases and norms
+
+    A linear layer has a matrix and a bias, a norm two vectors: one tensor decays, and three do not.
+    """
+    model = nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2))
+    groups = make_optimiser(model, Settings(steps=1, weight_decay=0.1)).param_groups
+    assert_same({group["weight_decay"]: len(group["params"]) for group in groups}, {0.1: 1, 0.0: 3})
+
+
+@lab(None, code=validated, lesson="03", breaks="`model.eval()` left out")
+def test_dropout_rests_during_validation():
+    """a model is validated without dropout, and trains with it again afterwards"""
+    model = nn.Dropout(0.5).train()
+    found = validated(model, lambda tried: {"change": float((tried(torch.ones(100)) - 1).abs().sum())})
+    assert_same(found, {"change": 0.0})
+    check(model.training)
+
+
+# ------------------------------------------------------------------------------------------- the whole of it
 
 TESTS = Path(__file__).parent
 EXAMPLES = texts(40)

@@ -7,14 +7,123 @@ from itertools import pairwise
 
 import pytest
 import torch
+from lab import assert_same, check, lab, part
 from tiny import BATCH, CONFIGS, EVERY_MODEL, FAMILIES, IDS, MASK, REAL, TYPES, B, D, E, L, S, V, assert_close, tiny
 from torch import Tensor, nn
 
 from minibert.checkpoints import from_pretrained
-from minibert.encoder import Output
+from minibert.encoder import Backbone, Encoder, Output
 from minibert.factory import build
 from minibert.heads import WithHead
-from minibert.models.albert import AlbertConfig
+from minibert.models.albert import Albert, AlbertConfig, FactorisedEmbeddings
+from minibert.models.distilbert import DistilBert
+
+# ------------------------------------------------------------------------------------------ the lab sheet
+# Each property by itself, with numbers that can be worked out on paper. Read these first.
+
+
+@lab(None, code=Backbone.forward, lesson="05", breaks="`Layout(attention_mask, self.skip_padding)` given a causal mask")
+def test_bert_reads_in_both_directions():
+    """a token's vector depends on the tokens before it and on those after it
+
+    Three words. Another last word changes the first token's vector, and another first word the last one's.
+    """
+    model, text = tiny("bert"), [[7, 8, 9]]
+    vectors, other_end, other_start = (
+        model(torch.tensor(ids)).last_hidden_state[0] for ids in (text, [[7, 8, 10]], [[6, 8, 9]])
+    )
+    check((vectors[0] - other_end[0]).abs().max() > 1e-3)
+    check((vectors[2] - other_start[2]).abs().max() > 1e-3)
+
+
+@lab(None, code=DistilBert, lesson="07", breaks="`pooler=None` replaced by a Pooler")
+def test_distilbert_has_no_token_types_and_no_pooler():
+    """DistilBERT has neither token types nor a pooler
+
+    So it gives the same whatever token types it is told, and no pooled vector.
+    """
+    model, ids = tiny("distilbert"), torch.tensor([[7, 8]])
+    output = model(ids, token_type_ids=torch.tensor([[0, 1]]))
+    check(torch.equal(output.last_hidden_state, model(ids).last_hidden_state))
+    check(output.pooled is None)
+    check(not any("token_type" in name or "pooler" in name for name, _ in model.named_parameters()))
+
+
+@lab(None, code=DistilBert, lesson="07", breaks="`attention_output_dropout=0.0` left out")
+def test_distilbert_does_not_drop_what_attention_returns():
+    """in DistilBERT there is no dropout between attention and the residual, and in BERT there is"""
+    assert_same(tiny("distilbert").encoder.blocks[0].attention_output_dropout.p, 0.0)
+    assert_same(tiny("bert").encoder.blocks[0].attention_output_dropout.p, 0.1)
+
+
+NARROW = {
+    "word.weight": torch.tensor([[3.0, 0.0]], dtype=torch.float64),
+    "position.weight": torch.tensor([[0.0, 1.0], [0.0, 0.0]], dtype=torch.float64),
+    "token_type.weight": torch.tensor([[0.0, 0.0], [0.0, 9.0]], dtype=torch.float64),
+    "norm.weight": torch.ones(2, dtype=torch.float64),
+    "norm.bias": torch.zeros(2, dtype=torch.float64),
+    "projection.weight": torch.tensor([[1.0, 0.0], [0.0, 1.0], [2.0, 1.0]], dtype=torch.float64),
+    "projection.bias": torch.tensor([10.0, 20.0, 30.0], dtype=torch.float64),
+}
+
+
+@lab("factorised-embedding", code=FactorisedEmbeddings.forward, lesson="09", breaks="`self.projection(` left out")
+def test_albert_projects_the_normalised_sum():
+    """ALBERT adds and normalises at the width E, and then widens each token to D in one linear layer
+
+    E = 2 and D = 3. Word (3 0) and position (0 1) are (3 1), normalised (1 -1). The projection's rows (1 0), (0 1) and
+    (2 1) make 1, -1 and 1 of it, and its bias adds 10, 20 and 30.
+    """
+    ids = torch.tensor([[0]])
+    assert_close(part("factorised-embedding")(ids, ids, NARROW), [[[11.0, 19.0, 31.0]]])
+
+
+@lab(
+    "factorised-embedding",
+    code=FactorisedEmbeddings,
+    lesson="09",
+    breaks="`nn.Linear(config.embedding_size, config.hidden_size)` left out where E = D",
+)
+def test_albert_projects_where_the_widths_are_equal_too():
+    """the projection is there even where E = D, for it is a learned layer and not only a change of width
+
+    (1 -1), as above, times 2, plus 10 and 20.
+    """
+    square = {"projection.weight": 2 * torch.eye(2).double(), "projection.bias": torch.tensor([10.0, 20.0]).double()}
+    ids = torch.tensor([[0]])
+    assert_close(part("factorised-embedding")(ids, ids, {**NARROW, **square}), [[[12.0, 18.0]]])
+
+
+class TwoParts(nn.Module):
+    """A block to be shared, of two numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention, self.feed_forward = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
+
+
+@lab("shared-blocks", code=Encoder, lesson="09", breaks="`nn.ModuleList(blocks)` of a copy of the block for each step")
+def test_every_step_runs_through_one_block():
+    """all L steps share every weight of one block
+
+    Three steps, and six numbers if each had its own; there are two. Changing the first step changes the last one.
+    """
+    steps = part("shared-blocks")(TwoParts, 3)
+    assert_same(len(steps), 3)
+    assert_same(len({id(weight) for step in steps for weight in step.parameters()}), 2)
+    with torch.no_grad():
+        next(iter(steps)).attention.weight.fill_(5.0)
+    assert_same(list(steps)[-1].attention.weight, [[5.0]])
+
+
+@lab(None, code=Albert, lesson="09", breaks="`for _ in range(groups)` replaced by `for _ in range(steps)`")
+def test_albert_stores_one_block_whatever_its_depth():
+    """an ALBERT of four steps stores no more than one of a single step"""
+    sizes = [sum(p.numel() for p in tiny("albert", num_hidden_layers=depth).parameters()) for depth in (1, 4)]
+    assert_same(sizes[1], sizes[0])
+
+
+# ------------------------------------------------------------------------------------------- the whole of it
 
 GOLDEN = {
     "bert": "pretraining",

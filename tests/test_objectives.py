@@ -13,6 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from lab import assert_same, check, lab, part
 from tiny import expect_refusal
 from torch import Generator, Tensor
 
@@ -42,6 +43,106 @@ def within(count: float, trials: float, probability: float, lumps: float = 1.0) 
     """Whether so many trials came out, within five standard deviations; lumps: how many times the variance that it
     would have if they were independent."""
     return abs(count - trials * probability) <= 5 * math.sqrt(lumps * trials * probability * (1 - probability))
+
+
+# ------------------------------------------------------------------------------------------ the lab sheet
+# Each property by itself, with numbers that can be worked out on paper. Read these first.
+
+WORDS = torch.tensor([[CLS, 10, 11, 12, 13, SEP, PAD, PAD]])
+MAY = torch.tensor([[False, True, True, True, True, False, False, False]])
+
+
+@lab("mask-tokens", code=choose_tokens, lesson="06", breaks="`.masked_fill_(~candidates, 2.0)` left out")
+def test_what_may_not_be_chosen_is_left_alone():
+    """special tokens and padding are never chosen
+
+    [CLS], four words, [SEP] and two padded slots; only the words may be chosen. Nine in ten of them are, and that a
+    hundred times.
+    """
+    for seed in range(100):
+        ids, labels = part("mask-tokens")(WORDS.clone(), MAY, MASK, V, 0.9, seeded(seed))
+        check(torch.equal(torch.as_tensor(ids)[~MAY], WORDS[~MAY]))
+        assert_same(torch.as_tensor(labels)[~MAY], [-100] * 4)
+
+
+@lab(None, code=candidates, lesson="06", breaks="`free & attention_mask.bool()` without the mask")
+def test_special_and_padded_tokens_are_no_candidates():
+    """what may be chosen is a real token that is not special
+
+    The last slot is padding by the attention mask alone: it holds the id of a word.
+    """
+    ids, mask = torch.tensor([[CLS, 10, UNK, SEP, 11]]), torch.tensor([[1, 1, 1, 1, 0]])
+    assert_same(candidates(ids, SPECIAL, mask), [[False, True, False, False, False]])
+
+
+@lab(
+    "mask-tokens",
+    code=corrupt,
+    lesson="06",
+    breaks="`torch.where(chosen & (fate <= 7), mask_id, input_ids)` written into `input_ids`",
+)
+def test_masking_leaves_its_input_alone():
+    """masking does not change the ids that it is given: the masked ones are a copy"""
+    ids = WORDS.clone()
+    part("mask-tokens")(ids, MAY, MASK, V, 0.9, seeded())
+    check(torch.equal(ids, WORDS))
+
+
+@lab("mask-tokens", code=corrupt, lesson="06", breaks="`torch.where(chosen, input_ids, IGNORE)` with the corrupted ids")
+def test_labels_hold_the_original_of_each_chosen_token():
+    """the labels are the original ids of the chosen tokens, and -100 elsewhere
+
+    A thousand times the same text. Where there is no label, the id has not changed; where there is one, it is the
+    original; and some of the chosen tokens stay as they are, and have a label all the same.
+    """
+    words, may = WORDS.repeat(1000, 1), MAY.repeat(1000, 1)
+    ids, labels = part("mask-tokens")(words, may, MASK, V, 0.5, seeded())
+    chosen = labels != -100
+    check(torch.equal(labels[chosen], words[chosen]))
+    check(torch.equal(ids[~chosen], words[~chosen]))
+    check((ids[chosen] == words[chosen]).any())
+
+
+@lab("mask-tokens", code=corrupt, lesson="06", breaks="`fate <= 7` and `fate == 8` drawn one after the other (81/10/9)")
+def test_one_draw_decides_between_mask_random_and_unchanged():
+    """of the chosen tokens 80% become [MASK], 10% a random word and 10% stay, by one draw
+
+    Counted over 115,000 chosen tokens. The bounds are five standard deviations (0.6% and 0.4% of them) wide, so that
+    81/10/9, which two draws would give, fails, and a right masker has one chance in a million to fail.
+    """
+    words = torch.randint(5, V, (250, 512), generator=seeded(1))
+    ids, labels = part("mask-tokens")(words, torch.ones_like(words).bool(), MASK, V, 0.9, seeded(2))
+    chosen = labels != -100
+    masked, same = (ids == MASK)[chosen], (ids == words)[chosen]
+    counts = {0.8: masked, 0.1: ~masked & ~same}, {0.1: same}
+    for share, those in [*counts[0].items(), *counts[1].items()]:
+        # a random word is by chance [MASK], or the same as before, once in a thousand times
+        check(within(int(those.sum()), int(chosen.sum()), share))
+
+
+@lab("mask-tokens", code=choose_tokens, lesson="06", breaks="`_share(rate, ` replaced by all candidates")
+def test_the_rate_is_the_share_of_the_tokens():
+    """each token is chosen with the probability that the rate says
+
+    Counted over 128,000 tokens at 15%; the bounds are five standard deviations wide.
+    """
+    words = torch.randint(5, V, (250, 512), generator=seeded(1))
+    _, labels = part("mask-tokens")(words, torch.ones_like(words).bool(), MASK, V, 0.15, seeded(2))
+    check(within(int((labels != -100).sum()), words.numel(), 0.15))
+
+
+@lab("mask-tokens", code=choose_tokens, lesson="06", breaks="`generator=generator` left out")
+def test_the_seed_decides_what_is_masked():
+    """the same seed gives the same masks, and another seed others"""
+    words = torch.randint(5, V, (1, 200), generator=seeded(1))
+    one, again, other = (
+        part("mask-tokens")(words, torch.ones_like(words).bool(), MASK, V, 0.15, seeded(seed))[1] for seed in (1, 1, 2)
+    )
+    check(torch.equal(one, again))
+    check(not torch.equal(one, other))
+
+
+# ------------------------------------------------------------------------------------------- the whole of it
 
 
 def is_uniform(counts: Tensor, variance: float | None = None) -> bool:

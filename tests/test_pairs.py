@@ -13,9 +13,81 @@ from collections.abc import Sequence
 from itertools import count, pairwise
 
 import pytest
+from lab import assert_same, check, lab, part
 from tiny import expect_refusal
 
 from minibert.training.pairs import Document, Pair, full_sentences, nsp_pairs, sop_pairs, split_sentences
+
+# ------------------------------------------------------------------------------------------ the lab sheet
+# Each property by itself, with numbers that can be worked out on paper. Read these first.
+
+
+def told_apart(documents: int = 20, sentences: int = 21) -> list[list[str]]:
+    """Documents whose sentences say where they are from: "3.7" is sentence 7 of document 3."""
+    return [[f"{document}.{number}" for number in range(sentences)] for document in range(documents)]
+
+
+def origin(sentence: str) -> list[int]:
+    return [int(number) for number in sentence.split(".")]
+
+
+@lab("sentence-pairs", code=nsp_pairs, lesson="06", breaks="`if label == 1` replaced by `if label == 0`")
+def test_nsp_label_0_is_the_next_sentence():
+    """next sentence prediction: label 0 means that the second sentence follows the first, 1 that it is from elsewhere
+
+    Documents 0 1 2 3 and 10 11 12 13, so to speak. With the label 0, first and second are neighbours; with the label 1
+    they are from two documents.
+    """
+    for first, second, label in part("sentence-pairs")(told_apart(5), random.Random(0)):
+        (document, number), other = origin(first), origin(second)
+        if label == 0:
+            assert_same(other, [document, number + 1])
+        else:
+            check(label == 1)
+            check(other[0] != document)
+
+
+@lab(
+    "sentence-pairs",
+    code=nsp_pairs,
+    lesson="06",
+    breaks="`label = rng.randrange(2)` replaced by a coin that is not fair",
+)
+def test_half_of_the_nsp_pairs_are_random():
+    """half of the pairs are random
+
+    Of 400 pairs, within five standard deviations (50) of 200.
+    """
+    labels = [label for _, _, label in part("sentence-pairs")(told_apart(), random.Random(0))]
+    assert_same(len(labels), 400)
+    check(150 <= sum(labels) <= 250)
+
+
+@lab(
+    "sentence-order",
+    code=sop_pairs,
+    lesson="09",
+    breaks="`if label else segments` replaced by `if not label else segments`",
+)
+def test_sop_label_1_is_swapped():
+    """sentence order prediction: label 0 means in order, 1 swapped; both sentences are neighbours in one document"""
+    pairs = part("sentence-order")(told_apart(), random.Random(0))
+    for first, second, label in pairs:
+        earlier, later = (origin(one) for one in ((second, first) if label else (first, second)))
+        assert_same(later, [earlier[0], earlier[1] + 1])
+    check(150 <= sum(label for _, _, label in pairs) <= 250, "half of the pairs are swapped")
+
+
+@lab(None, code=full_sentences, lesson="06", breaks="`between = [separator_id]` left out")
+def test_full_sentences_fill_the_room():
+    """full sentences fill an input as far as they fit, with a [SEP] between two documents
+
+    Two documents and a room of six tokens: 1 2, 3, [SEP] (0), and 4 5. The last sentence does not fit any more.
+    """
+    assert_same(full_sentences([[[1, 2], [3]], [[4, 5], [6]]], 6, 0), [[1, 2, 3, 0, 4, 5], [6]])
+
+
+# ------------------------------------------------------------------------------------------- the whole of it
 
 SEP = -1
 Range = tuple[int, int]  # the fewest and the most

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
-from tiny import expect_refusal
+from lab import assert_same, check, lab
+from tiny import assert_close, expect_refusal
+from torch import Tensor, nn
 from torch.nn import functional as F
 from training_tiny import TOKENIZER, small, texts
 
@@ -15,6 +18,89 @@ from minibert.training.batching import Example, inputs, padded, pair, single
 from minibert.training.choices import MASKINGS
 from minibert.training.loop import split
 from minibert.training.tasks import Distillation, Labels, MaskedWords, accuracy, held_out_losses, predict
+
+# ------------------------------------------------------------------------------------------ the lab sheet
+# Each property by itself, with numbers that can be worked out on paper. Read these first.
+
+A, B, C, D = (TOKENIZER.vocabulary[letter] for letter in "abcd")
+
+
+@lab(
+    None,
+    code=MaskedWords.batch,
+    lesson="06",
+    breaks="`mixed(0, text) for text in examples` replaced by the batch's seed",
+)
+def test_a_static_mask_stays_and_a_dynamic_one_does_not():
+    """with static masks a text is masked alike each time it comes up, with dynamic ones differently
+
+    One text of 26 letters, in three batches of different seeds: of 26 letters four or so are masked each time.
+    """
+    text = [single(range(A, A + 26), TOKENIZER, 28)]
+    for static in (True, False):
+        task = MaskedWords(text, TOKENIZER, static=static)
+        masks = {tuple(task.batch([0], seed)["labels"][0].tolist()) for seed in (1, 2, 3)}
+        assert_same(len(masks) == 1, static)
+
+
+class Listening(nn.Module):
+    """A model that keeps what it was given."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, **given):
+        self.heard = given["input_ids"]
+        return self.model(**given)
+
+
+@lab(None, code=Distillation.losses, lesson="08", breaks="`self.teacher(**asked)` given the text without masks")
+def test_teacher_and_student_see_the_same_masked_text():
+    """teacher and student are given the same text, with the same words masked"""
+    examples = [single(range(A, A + 26), TOKENIZER, 9)] * 10
+    learner, master = (Listening(small("masked-lm", "bert", seed=seed)) for seed in (1, 2))
+    task = Distillation(examples, TOKENIZER, master)
+    batch = task.batch(range(10), 0)
+    task.losses(learner, batch)
+    check((batch["input_ids"] == TOKENIZER.mask_id).any())
+    check(torch.equal(learner.heard, batch["input_ids"]) and torch.equal(master.heard, batch["input_ids"]))
+
+
+class FirstLetter(nn.Module):
+    """Scores a text by its first letter: a is 1, b is 2, c is 3."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def forward(self, input_ids: Tensor, **_: Tensor) -> SimpleNamespace:
+        score = (input_ids[:, 1] - A + 1).float()
+        return SimpleNamespace(logits=torch.stack([score, 4 - score], dim=1))
+
+
+@lab(None, code=predict, lesson="06", breaks="`torch.tensor(order).argsort()` replaced by `torch.tensor(order)`")
+def test_predictions_come_in_the_order_of_the_texts():
+    """predictions come in the order of the texts, though texts of like length are put together
+
+    Three texts, "a b c d", "b" and "c d", in batches of two.
+    """
+    examples = [single(ids, TOKENIZER, 9) for ids in ([A, B, C, D], [B], [C, D])]
+    assert_close(predict(FirstLetter(), examples, TOKENIZER, batch_size=2)[:, 0], [1.0, 2.0, 3.0])
+
+
+@lab(None, code=accuracy, lesson="08", breaks="`.argmax(dim=-1) == truth` with dim=0")
+def test_accuracy_is_the_share_of_right_answers():
+    """accuracy is the share of the texts whose highest score is the true class
+
+    "a" scores 1 and 3, so class 1, "c" 3 and 1, so class 0. Of three texts two are right.
+    """
+    labelled = [([A], 1), ([C], 0), ([C], 1)]
+    examples = [single(ids, TOKENIZER, 9, label=label) for ids, label in labelled]
+    assert_close(accuracy(FirstLetter(), examples, TOKENIZER), 2 / 3)
+
+
+# ------------------------------------------------------------------------------------------- the whole of it
 
 EXAMPLES = texts(30)
 EVERYTHING = range(30)

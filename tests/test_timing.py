@@ -7,9 +7,38 @@ import platform
 
 import pytest
 import torch
+from lab import lab, part
+from tiny import assert_close
 
 from minibert import timing
 from minibert.errors import MinibertError
+
+# ------------------------------------------------------------------------------------------ the lab sheet
+# Each property by itself, with numbers that can be worked out on paper. Read these first.
+
+
+@lab(
+    "times-as-fast",
+    code=timing.ratio,
+    lesson="10",
+    breaks="`of_a / of_b for of_a, of_b` replaced by the ratio of the sums",
+)
+def test_the_median_of_the_rounds_ratios_counts():
+    """how many times as fast is the median, over the rounds, of each round's ratio; that saves 1 - 1/times of the time
+
+    Three rounds: 2 against 1 second, 4 against 2, and 9 against 1, in which something disturbed the first. The ratios
+    are 2, 2 and 9, and their median is 2. Twice as fast saves half of the time, and not all of it.
+    """
+    assert_close(part("times-as-fast")([2.0, 4.0, 9.0], [1.0, 2.0, 1.0]), [2.0, 0.5])
+
+
+@lab("times-as-fast", code=timing.ratio, lesson="10", breaks="`of_a / of_b for of_a, of_b` replaced by `of_b / of_a`")
+def test_what_is_slower_saves_less_than_nothing():
+    """what takes twice as long is half as fast, and saves -1 of the time"""
+    assert_close(part("times-as-fast")([1.0], [2.0]), [0.5, -1.0])
+
+
+# ------------------------------------------------------------------------------------------- the whole of it
 
 
 class Clock:

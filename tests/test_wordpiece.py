@@ -16,26 +16,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lab import assert_same, lab, part
 
 from minibert import load_tokenizer
 from minibert.errors import MinibertError
 from minibert.tokenizers import Encoding, WordPiece, wordpiece
+from minibert.tokenizers.base import Tokenizer, _longest_first
 from minibert.tokenizers.wordpiece import CharacterTable, learn_pieces
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 GOLDEN = json.loads((Path(__file__).parent / "golden/wordpiece/cases.json").read_text(encoding="utf-8"))
-
-# Texts that are easy to get wrong: accents, removed and invisible characters, blanks of many kinds, characters that
-# become longer or several when lower-cased or taken apart, special tokens glued to words, no text at all.
-AWKWARD = [
-    *(case["text"] for case in GOLDEN["cases"]),
-    "a[MASK]b [MA\x0bSK] [[SEP]] [MASK",
-    "one\x0btwo\x0cthree\x1cfour\x85five six\u2028seven\u2029eight\u3000nine\xa0ten",
-    "line one\nline two\r\nline\tthree\n\n",
-    "\u0301alone e\u0301 \u212b \ufb01 \u00bd \u0130\u0130 \u1e9e",
-    "한국어 日本 İstanbul ΟΔΟΣ",
-    "\ufeff\u200bzero\u00adwidth\u200d \ue000private \ud800surrogate",
-]
 
 
 def numbered(*tokens: str) -> dict[str, int]:
@@ -50,6 +40,112 @@ def tiny(*tokens: str, **settings: bool) -> WordPiece:
 def spelled(tok: WordPiece, text: str) -> list[str]:
     """The text's tokens without those around it."""
     return tok.encode(text).tokens[1:-1]
+
+
+# ------------------------------------------------------------------------------------------ the lab sheet
+# Each property by itself, with numbers that can be worked out on paper. Read these first.
+
+
+@lab("wordpiece", code=WordPiece.match, lesson="04", breaks='`CONTINUATION if start else ""` always empty')
+def test_pieces_with_two_hashes_are_inside_words():
+    """inside a word only pieces that begin with ## are taken, and at its start only the others
+
+    "able" and "##able" are two pieces.
+    """
+    vocabulary = ["able", "##able", "un", "##un"]
+    assert_same(part("wordpiece")("unable", vocabulary), ["un", "##able"])
+    assert_same(part("wordpiece")("ableun", vocabulary), ["able", "##un"])
+
+
+@lab(
+    "wordpiece",
+    code=WordPiece.match,
+    lesson="04",
+    breaks="`range(min(len(word), start + self._longest), start, -1)` counted upwards",
+)
+def test_the_longest_piece_wins():
+    """at each place the longest piece that fits is taken
+
+    "una" is longer than "un" and "u", and "##ffa" than "##f".
+    """
+    vocabulary = ["u", "un", "una", "##f", "##ffa", "##b", "##ble", "##able"]
+    assert_same(part("wordpiece")("unaffable", vocabulary), ["una", "##ffa", "##ble"])
+
+
+@lab(
+    "wordpiece", code=WordPiece.match, lesson="04", breaks="`return unknown` replaced by the pieces so far and an [UNK]"
+)
+def test_a_word_that_cannot_be_cut_is_one_unknown():
+    """a word of which any part fits no piece becomes one [UNK] as a whole
+
+    "un" is there, but nothing for the q. And there is no going back: "una" is taken as the longest, nothing fits
+    "ble", so that un ##able is not found.
+    """
+    assert_same(part("wordpiece")("unq", ["un", "##a"]), ["[UNK]"])
+    assert_same(part("wordpiece")("unable", ["un", "una", "##able"]), ["[UNK]"])
+
+
+@lab("wordpiece", code=WordPiece.match, lesson="04", breaks="`len(word) > MAX_WORD_LENGTH` replaced by >=")
+def test_a_word_of_more_than_100_characters_is_unknown():
+    """a word of more than 100 characters is [UNK], and one of 100 is cut"""
+    vocabulary = ["a", "##a"]
+    assert_same(part("wordpiece")("aaaa", vocabulary, longest=3), ["[UNK]"])
+    assert_same(part("wordpiece")("aaa", vocabulary, longest=3), ["a", "##a", "##a"])
+    assert_same([len(tiny(*vocabulary).match("a" * length)) for length in (100, 101)], [100, 1])
+
+
+@lab("encode-pair", code=WordPiece, lesson="04", breaks='`(SECOND, 1), ("[SEP]", 1)` with the type 0')
+def test_a_pair_is_one_row_with_two_token_types():
+    """a pair is [CLS] first [SEP] second [SEP]; the token types are 0 up to the first [SEP], and 1 after it
+
+    [CLS] is 2 and [SEP] is 3 here; the first text is one token and the second two.
+    """
+    ids, types = part("encode-pair")([7], [8, 9], 2, 3, 20)
+    assert_same(ids, [2, 7, 3, 8, 9, 3])
+    assert_same(types, [0, 0, 0, 1, 1, 1])
+
+
+@lab("encode-pair", code=_longest_first, lesson="04", breaks="`min(first, second, room // 2)` replaced by `room // 2`")
+def test_the_longer_text_of_a_pair_is_truncated():
+    """where a pair is too long, tokens are taken from the end of the longer text
+
+    Eight tokens fit, of which [CLS] and two [SEP] take three. Of the first text of six tokens four stay, and of the
+    second its only one.
+    """
+    ids, types = part("encode-pair")([11, 12, 13, 14, 15, 16], [21], 2, 3, 8)
+    assert_same(ids, [2, 11, 12, 13, 14, 3, 21, 3])
+    assert_same(types, [0, 0, 0, 0, 0, 0, 1, 1])
+
+
+@lab(
+    None, code=Tokenizer.batch, lesson="04", breaks="`self._pad([[1] * len(row.ids) for row in rows], 0)` filled with 1"
+)
+def test_the_attention_mask_is_0_at_the_padding():
+    """texts of a batch are padded to the longest, and the attention mask is 0 at the padding"""
+    batch = tiny("a", "b")(["a b", "a"])
+    assert_same(batch["input_ids"], [[2, 5, 6, 3], [2, 5, 3, 0]])
+    assert_same(batch["attention_mask"], [[1, 1, 1, 1], [1, 1, 1, 0]])
+
+
+@lab(None, code=CharacterTable, lesson="04", breaks="`character.lower()` left out")
+def test_a_text_is_made_plain_before_it_is_cut():
+    """the uncased tokenizer lower-cases, takes accents off, and separates punctuation"""
+    assert_same(spelled(tiny("naive", "!"), "Naïve!"), ["naive", "!"])
+
+
+# ------------------------------------------------------------------------------------------- the whole of it
+
+# Texts that are easy to get wrong: accents, removed and invisible characters, blanks of many kinds, characters that
+# become longer or several when lower-cased or taken apart, special tokens glued to words, no text at all.
+AWKWARD = [
+    *(case["text"] for case in GOLDEN["cases"]),
+    "a[MASK]b [MA\x0bSK] [[SEP]] [MASK",
+    "one\x0btwo\x0cthree\x1cfour\x85five six\u2028seven\u2029eight\u3000nine\xa0ten",
+    "line one\nline two\r\nline\tthree\n\n",
+    "\u0301alone e\u0301 \u212b \ufb01 \u00bd \u0130\u0130 \u1e9e",
+    "한국어 日本 İstanbul ΟΔΟΣ",
+    "\ufeff\u200bzero\u00adwidth\u200d \ue000private \ud800surrogate",
+]
 
 
 @pytest.fixture(scope="module")
@@ -313,9 +409,9 @@ def test_offsets_of_longer_pieces(minilm: WordPiece) -> None:
     text = "Ｎo! \u200bNA\u00cf\u0301VE\u0301\x00ly una\u0301ffab\u200dle İstanbul 𝔸"
     encoding = minilm.encode(text)
     covered = [text[start:end] for start, end in encoding.offsets]
-    for token, part in zip(encoding.tokens, covered, strict=True):
+    for token, stretch in zip(encoding.tokens, covered, strict=True):
         if token not in SPECIAL:
-            assert "".join(part.translate(CharacterTable(True, True, True)).split()) == token.removeprefix("##")
+            assert "".join(stretch.translate(CharacterTable(True, True, True)).split()) == token.removeprefix("##")
     # What was removed belongs to a piece only if it stands inside: not the invisible blank before NAÏVE, nor the
     # accent after una; but the one inside ##ble.
     where = dict(zip(encoding.tokens, covered, strict=True))

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from lab import assert_numbers, broken
 from torch import Tensor, nn
 
 from minibert.errors import MinibertError
@@ -75,9 +76,20 @@ def randn(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).requires_grad_()
 
 
-def assert_close(actual: Tensor, expected: Tensor, tolerance: float = 1e-12) -> None:
-    """Equal within an absolute tolerance, in one shape and dtype; NaN equals nothing."""
-    torch.testing.assert_close(actual, expected, rtol=0, atol=tolerance)
+def assert_close(actual: Any, expected: Any, tolerance: float | None = None, why: str | None = None) -> None:
+    """Equal within an absolute tolerance, in one shape and dtype; NaN equals nothing.
+
+    expected: a tensor, or numbers worked out by hand (nested lists), which have no dtype of their own. tolerance: by
+    default 1e-12, and 1e-9 for numbers by hand. why: the property in words; a lab test's failure ends with it, or with
+    the test's own (see lab.py).
+    """
+    __tracebackhide__ = True
+    if not isinstance(expected, Tensor):
+        return assert_numbers(actual, expected, 1e-9 if tolerance is None else tolerance, why)
+    try:
+        torch.testing.assert_close(actual, expected, rtol=0, atol=1e-12 if tolerance is None else tolerance)
+    except AssertionError as problem:
+        raise broken(str(problem), why) from None
 
 
 def gradcheck(function: Any, inputs: Sequence[Tensor]) -> bool:

@@ -155,9 +155,9 @@ def sizes_by_polynomial(*sizes: Any) -> int:
     return e * rows + projection + blocks * (4 * d * d + 2 * d * f + 9 * d + f) + pooler * d * (d + 1)
 
 
-def sizes_by_library(*sizes: Any) -> int:
+def sizes_by_library(*sizes: Any, **named: Any) -> int:
     """A real model on the meta device, counted. A BERT that shares its block is as large as one with a single layer."""
-    vocab, hidden, layers, intermediate, positions, types, pooler, narrow, shared = Sizes(*sizes)
+    vocab, hidden, layers, intermediate, positions, types, pooler, narrow, shared = Sizes(*sizes, **named)
     groups = 1 if shared else layers  # blocks with weights of their own
     numbers = {
         "vocab_size": vocab, "hidden_size": hidden, "num_attention_heads": 1, "intermediate_size": intermediate,

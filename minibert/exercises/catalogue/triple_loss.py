@@ -176,8 +176,8 @@ def triple_by_loop(*inputs: Any) -> Tensor:
     return weights[0] * parts[0] + weights[1] * parts[1] + weights[2] * parts[2]
 
 
-def triple_by_library(*inputs: Any) -> Tensor:
-    *tensors, temperature, weights = Inputs(*inputs)
+def triple_by_library(*inputs: Any, **named: Any) -> Tensor:
+    *tensors, temperature, weights = Inputs(*inputs, **named)
     return distillation.triple_loss(*tensors, temperature=temperature, weights=tuple(weights)).total
 
 
