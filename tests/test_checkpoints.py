@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny import BATCH, CONFIGS, EVERY_MODEL, FAMILIES, IDS, V, assert_close, expect_refusal, tiny
+from tiny import BATCH, CONFIGS, EVERY_MODEL, FAMILIES, GOLDEN, IDS, V, assert_close, expect_refusal, tiny
 from torch import Tensor, nn
 
 from minibert import checkpoints
@@ -26,17 +26,6 @@ from minibert.heads import HEADS
 from minibert.models import FAMILIES as DECLARED
 from minibert.models.family import NUMBER
 from minibert.tokenizers import WordPiece, load_tokenizer
-
-GOLDEN = {
-    "bert": "pretraining",
-    "bert-classifier": "sequence-classification",
-    "bert-token-classifier": "token-classification",
-    "bert-question-answering": "question-answering",
-    "distilbert": "masked-lm",
-    "distilbert-classifier": "sequence-classification",
-    "albert": "pretraining",
-    "albert-classifier": "sequence-classification",
-}
 
 
 @pytest.fixture

@@ -8,7 +8,25 @@ from itertools import pairwise
 import pytest
 import torch
 from lab import assert_same, check, lab, part
-from tiny import BATCH, CONFIGS, EVERY_MODEL, FAMILIES, IDS, MASK, REAL, TYPES, B, D, E, L, S, V, assert_close, tiny
+from tiny import (
+    BATCH,
+    CONFIGS,
+    EVERY_MODEL,
+    FAMILIES,
+    GOLDEN,
+    IDS,
+    MASK,
+    REAL,
+    TYPES,
+    B,
+    D,
+    E,
+    L,
+    S,
+    V,
+    assert_close,
+    tiny,
+)
 from torch import Tensor, nn
 
 from minibert.checkpoints import from_pretrained
@@ -124,17 +142,6 @@ def test_albert_stores_one_block_whatever_its_depth():
 
 
 # ------------------------------------------------------------------------------------------- the whole of it
-
-GOLDEN = {
-    "bert": "pretraining",
-    "bert-classifier": "sequence-classification",
-    "bert-token-classifier": "token-classification",
-    "bert-question-answering": "question-answering",
-    "distilbert": "masked-lm",
-    "distilbert-classifier": "sequence-classification",
-    "albert": "pretraining",
-    "albert-classifier": "sequence-classification",
-}
 
 
 def body_of(model: nn.Module) -> nn.Module:

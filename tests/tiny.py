@@ -46,6 +46,18 @@ HEADS = {
 }
 EVERY_MODEL = [(family, head) for family in FAMILIES for head in HEADS[family]]
 
+# tests/golden/<name> -> the head that its numbers come from
+GOLDEN = {
+    "bert": "pretraining",
+    "bert-classifier": "sequence-classification",
+    "bert-token-classifier": "token-classification",
+    "bert-question-answering": "question-answering",
+    "distilbert": "masked-lm",
+    "distilbert-classifier": "sequence-classification",
+    "albert": "pretraining",
+    "albert-classifier": "sequence-classification",
+}
+
 # A batch of five texts: without padding, padded at the right, at the left, in the middle, and nothing but padding.
 MASK = torch.tensor(
     [[1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0, 0], [0, 0, 1, 1, 1, 1, 1], [1, 0, 1, 1, 0, 1, 1], [0, 0, 0, 0, 0, 0, 0]]
