@@ -9,8 +9,8 @@
         assert_close(part("attention")(q, k, v), [[3.0, 1.0]])
 
 The docstring's first line is the property. lab_plugin.py sorts these tests to the front, prints the sheet of those
-that failed, and lets a learner's file stand in for the library (`--answer`). `python tests/lab.py` prints the table of
-tests/README.md; with `--update` it writes it there.
+that failed, and puts a learner's functions in place of the library's (`--answer`). `python tests/lab.py` prints the
+table of tests/README.md; with `--update` it writes it there.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import linecache
 import re
 import sys
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -168,7 +168,7 @@ def assert_numbers(actual: Any, expected: Any, tolerance: float, why: str | None
 
 
 def first(returned: Any) -> Any:
-    """The output of an attention, which may return its weights beside it."""
+    """The output of an attention, which may return its weights as well."""
     return returned[0] if isinstance(returned, tuple) else returned
 
 
@@ -228,7 +228,7 @@ def read_answers(path: str) -> dict[str | None, Callable[..., Any]]:
     return {exercise: space[name] for exercise, name in names.items()}
 
 
-def needed(statements: Sequence[tuple[str, int]], names: Any) -> list[tuple[str, int]]:
+def needed(statements: Sequence[tuple[str, int]], names: Iterable[str]) -> list[tuple[str, int]]:
     """The statements that bind these names, or a name that one of those uses, in their order."""
     bound = [(statement, *names_in(statement[0])) for statement in statements]
     wanted = set(names)

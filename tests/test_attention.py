@@ -64,7 +64,7 @@ def test_a_mask_is_true_where_the_query_may_look():
 
     Two keys with equal scores, the second one masked: the first one has the larger weight.
     """
-    ((first_key, second_key),) = weights_of([0.0, 0.0], mask=torch.tensor([[[[True, False]]]]))
+    ((first_key, second_key),) = weights_of([1.0, 1.0], mask=torch.tensor([[[[True, False]]]]))
     check(first_key > second_key)
 
 

@@ -60,9 +60,11 @@ def odds(*pairs: tuple[float, float]) -> Tensor:
 def test_only_the_label_minus_100_is_ignored():
     """-100 marks a slot without a label; 0 is a word like any other
 
-    Two slots, both with the label 0, the word of probability 3/4: the loss is ln 4/3 and not 0.
+    Two slots, both with the label 0, the word of probability 3/4: the loss is ln 4/3 and not 0. And a slot with the
+    label -100 adds nothing.
     """
     assert_close(part("masked-lm-loss")(odds((3, 1), (3, 1))[None], torch.tensor([[0, 0]])), LN(4 / 3))
+    check(not part("masked-lm-loss")(odds((3, 1))[None], torch.tensor([[-100]])) > 0)
 
 
 @lab("masked-lm-loss", code=cross_entropy, lesson="06", breaks="`max(len(counted), 1)` replaced by `labels.numel()`")

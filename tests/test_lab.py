@@ -142,6 +142,8 @@ def test_the_table_in_the_readme_is_up_to_date():
     text = (lab.TESTS / "README.md").read_text(encoding="utf-8")
     assert text == lab.with_table(text), "write it again: python tests/lab.py --update"
     assert all(f"`{one.test}`" in text and one.breaks in text for one in ALL)
+    example = "\n".join([*SHEET, "test: tests/test_attention.py::test_the_scores_are_divided_by_the_root_of_k"])
+    assert re.sub(r"py:\d+", "py:N", example) in re.sub(r"py:\d+", "py:N", text)
 
 
 # ---------------------------------------------------------------------------------------- how they are run

@@ -104,7 +104,7 @@ def test_biases_and_norms_do_not_decay():
 
 
 @lab(None, code=validated, lesson="03", breaks="`model.eval()` left out")
-def test_dropout_rests_during_validation():
+def test_there_is_no_dropout_during_validation():
     """a model is validated without dropout, and trains with it again afterwards"""
     model = nn.Dropout(0.5).train()
     found = validated(model, lambda tried: {"change": float((tried(torch.ones(100)) - 1).abs().sum())})

@@ -103,7 +103,7 @@ def test_albert_projects_the_normalised_sum():
     breaks="`nn.Linear(config.embedding_size, config.hidden_size)` left out where E = D",
 )
 def test_albert_projects_where_the_widths_are_equal_too():
-    """the projection is there even where E = D, for it is a learned layer and not only a change of width
+    """the projection is there even where E = D: it is a learned layer, and not only a change of width
 
     (1 -1), as above, times 2, plus 10 and 20.
     """

@@ -56,8 +56,8 @@ MAY = torch.tensor([[False, True, True, True, True, False, False, False]])
 def test_what_may_not_be_chosen_is_left_alone():
     """special tokens and padding are never chosen
 
-    [CLS], four words, [SEP] and two padded slots; only the words may be chosen. Nine in ten of them are, and that a
-    hundred times.
+    [CLS], four words, [SEP] and two padded slots; only the words may be chosen. Nine in ten of them are, with
+    each of a hundred seeds.
     """
     for seed in range(100):
         ids, labels = part("mask-tokens")(WORDS.clone(), MAY, MASK, V, 0.9, seeded(seed))

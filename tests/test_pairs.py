@@ -35,8 +35,8 @@ def origin(sentence: str) -> list[int]:
 def test_nsp_label_0_is_the_next_sentence():
     """next sentence prediction: label 0 means that the second sentence follows the first, 1 that it is from elsewhere
 
-    Documents 0 1 2 3 and 10 11 12 13, so to speak. With the label 0, first and second are neighbours; with the label 1
-    they are from two documents.
+    A sentence says where it is from: "3.7" is sentence 7 of document 3. With the label 0 the second is the one after
+    the first; with the label 1 it is from another document.
     """
     for first, second, label in part("sentence-pairs")(told_apart(5), random.Random(0)):
         (document, number), other = origin(first), origin(second)

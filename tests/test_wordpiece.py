@@ -129,7 +129,7 @@ def test_the_attention_mask_is_0_at_the_padding():
 
 @lab(None, code=CharacterTable, lesson="04", breaks="`character.lower()` left out")
 def test_a_text_is_made_plain_before_it_is_cut():
-    """the uncased tokenizer lower-cases, takes accents off, and separates punctuation"""
+    """the uncased tokenizer lower-cases, removes accents, and separates punctuation"""
     assert_same(spelled(tiny("naive", "!"), "Naïve!"), ["naive", "!"])
 
 
