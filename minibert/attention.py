@@ -37,7 +37,7 @@ def causal_mask(length: int, device: torch.device | str | None = None) -> Tensor
 
 
 def check_mask(mask: Tensor | None) -> None:
-    """Raise a MinibertError for a mask of numbers: 1 and 0, or 0 and -10000, would be read in opposite senses."""
+    """Raise a MinibertError for a mask of numbers, where 0 can mean hidden (1 and 0) or visible (0 and -10000)."""
     if mask is not None and mask.dtype != torch.bool:
         raise MinibertError(f"the mask holds {mask.dtype}, not booleans: use mask.bool(), True where a query may look.")
 
@@ -51,11 +51,11 @@ def attention(
     """Scaled dot-product attention as the paper writes it: softmax(q kᵀ / √K) v.
 
     q: (..., S, K). k: (..., T, K). v: (..., T, K'). mask: booleans that broadcast to (..., S, T), True where the
-    query may look. bias: (..., S, T), added to the scaled scores, for models with
-    relative positions. dropout: the probability that a weight is dropped on its way to the values.
+    query may look. bias: (..., S, T), added to the scaled scores, for models with relative positions.
+    dropout: the probability that a weight is set to 0 before the values are mixed.
 
-    Returns the output (..., S, K') and the weights (..., S, T) from before dropout; each row of weights sums to 1.
-    A query that may look at nothing gets weights and output of 0, never NaN.
+    Returns the output (..., S, K') and the weights (..., S, T) before dropout; each row of weights sums to 1.
+    A query that may not look at any key gets weights and output of 0, never NaN.
 
     Raises MinibertError for a mask that is not boolean.
     Source: Vaswani et al. 2017, "Attention Is All You Need", section 3.2.1, equation 1.
@@ -67,7 +67,7 @@ def attention(
     if mask is None:
         weights = scores.softmax(dim=-1)
     else:
-        # The lowest finite number and not -inf: a row of nothing but -inf would make the softmax 0/0.
+        # The lowest finite number, not -inf: in a row that holds only -inf, the softmax would be 0/0.
         weights = scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(dim=-1)
         weights = weights.masked_fill(~mask, 0.0)
     return F.dropout(weights, dropout) @ v, weights
@@ -78,7 +78,7 @@ def fused_attention(
 ) -> Tensor:
     """The output of :func:`attention` from torch's fused kernel, which never stores the (S, T) weights.
 
-    The models use this one, and the written-out formula when the weights are asked for. Same shapes.
+    The models use this function, and the written-out formula when the weights are asked for. Same shapes.
     Source: Dao et al. 2022, "FlashAttention", for the idea of fusing.
     """
     check_mask(mask)
@@ -112,7 +112,7 @@ class Layout:
 
     @classmethod
     def only(cls, wanted: Tensor) -> Layout:
-        """Of a batch, only the tokens where wanted (B, S) is True: for queries when no other answers are needed."""
+        """Only the tokens of a batch where wanted (B, S) is True, for queries when no other answers are needed."""
         chosen = cls()
         chosen.shape = wanted.shape
         chosen.index = wanted.flatten().nonzero().squeeze(1)
@@ -146,7 +146,7 @@ class MultiHeadAttention(nn.Module):
         super().__init__()
         if num_heads < 1 or hidden_size % num_heads:
             raise MinibertError(
-                f"hidden_size {hidden_size} does not divide into {num_heads} heads: choose a multiple of the heads."
+                f"hidden_size {hidden_size} cannot be divided into {num_heads} heads: choose a multiple of num_heads."
             )
         self.num_heads = num_heads
         self.dropout = dropout
@@ -173,7 +173,7 @@ class MultiHeadAttention(nn.Module):
         of the keys' layout.
 
         Returns the output, shaped like x, and the weights (B, H, S, T), or None when they were not asked for.
-        Rows of the weights that belong to padded queries carry no meaning.
+        Rows of the weights that belong to padded queries have no meaning.
         """
         key = x if key is None else key
         value = key if value is None else value
@@ -182,7 +182,7 @@ class MultiHeadAttention(nn.Module):
         mask = key_layout.mask if mask is None else mask
         dropout = self.dropout if self.training else 0.0
 
-        # The tokens are laid out as (B, S) for attention alone, and packed again after it.
+        # The tokens are laid out as (B, S) for attention only, and packed again afterwards.
         q = self.split_heads(layout.unpack(self.query(x)))
         k = self.split_heads(key_layout.unpack(self.key(key)))
         v = self.split_heads(key_layout.unpack(self.value(value)))

@@ -1,7 +1,7 @@
 """Read and write checkpoint folders in the layout that the ecosystem uses.
 
 A folder holds config.json and model.safetensors (or the older pytorch_model.bin). The names inside are not ours: each
-model's file has a table of them (models/family.py), and nothing here knows one model from another.
+model's file has a table of them (models/family.py), and nothing here depends on which model it is.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from minibert.models.family import Family
 
 
 class Loaded(NamedTuple):
-    """A model from a checkpoint. fresh: its parts that the checkpoint lacks, which start from random weights."""
+    """A model from a checkpoint. fresh: the parts that the checkpoint lacks, which start from random weights."""
 
     model: Model | WithHead
     fresh: tuple[str, ...]
@@ -44,11 +44,11 @@ def from_pretrained(source: str | Path, head: str | None = None) -> Model | With
 
     source: a folder with config.json and model.safetensors (or pytorch_model.bin), or the name of an asset such
     as "minilm-l6". head: a key of heads.HEADS, or None for the bare model, whatever head the file holds. A part
-    of the head that the file lacks starts from random weights, with a warning (`load` says which instead); without a
-    head, a pooler that the file lacks is left out.
+    of the head that the file lacks starts from random weights, with a warning (`load` returns its name instead).
+    Without a head, a pooler that the file lacks is left out.
 
     Raises MinibertError, before any weight is set, for a folder, config or file that cannot be read, and for
-    tensors that are missing, left over, of another shape, or differ from the tensor they are tied to.
+    tensors that are missing, are left over, have another shape, or differ from the tensor they are tied to.
     """
     model, fresh = load(source, head)
     warn_of_fresh(source, head, fresh)
@@ -56,7 +56,7 @@ def from_pretrained(source: str | Path, head: str | None = None) -> Model | With
 
 
 def warn_of_fresh(source: str | Path, head: str | None, fresh: Sequence[str]) -> None:
-    """Warn, on behalf of the caller's caller, of parts that start from random weights; nothing when there are none."""
+    """Warn about parts that start from random weights, if there are any, at the line that called the caller."""
     if fresh:
         warnings.warn(
             f"{source} has no weights for {', '.join(fresh)} ({head}): they start from random numbers; "
@@ -66,7 +66,7 @@ def warn_of_fresh(source: str | Path, head: str | None, fresh: Sequence[str]) ->
 
 
 def load(source: str | Path, head: str | None = None) -> Loaded:
-    """As `from_pretrained`, but without a warning: the result says which parts are fresh."""
+    """Like `from_pretrained`, but without a warning: the result says which parts are fresh."""
     try:
         folder = resolve(source)
     except MinibertError as problem:
@@ -108,12 +108,12 @@ def backbone_of(model: Model | WithHead) -> Model:
 
 
 def short_name(name: str) -> str:
-    """A tensor's name in the key tables, which do not say whether a head is on the model."""
+    """A tensor's name in the key tables, which is the same with and without a head."""
     return name.removeprefix("backbone.")
 
 
 def missing_parts(model: Model | WithHead, tensors: Mapping[str, Tensor]) -> dict[str, nn.Module]:
-    """The parts that a checkpoint may lack, and does: those of a head, and what only a text's summary needs."""
+    """The parts that this checkpoint lacks and may lack: those of a head, and what only a text's summary needs."""
     optional = dict(model.named_children()) if isinstance(model, WithHead) else {}
     optional.pop("backbone", None)
     pooler = getattr(backbone_of(model), "pooler", None)
@@ -127,7 +127,7 @@ def missing_parts(model: Model | WithHead, tensors: Mapping[str, Tensor]) -> dic
 
 
 def read_config(folder: Path) -> ModelConfig:
-    """The config of a checkpoint folder. Raises MinibertError for what cannot be read or is not supported."""
+    """The config of a checkpoint folder. Raises MinibertError if it cannot be read or is not supported."""
     path = folder / "config.json"
     if not path.exists():
         raise MinibertError(f"{folder} has no config.json: give a checkpoint folder that has one.")
@@ -138,11 +138,11 @@ def read_config(folder: Path) -> ModelConfig:
             f'{path} does not say which model it describes: it must have an entry such as "model_type": "bert".'
         )
     if model_type not in tuple(FAMILIES):
-        raise MinibertError(f"{path} is of model_type {model_type!r}; this package reads {', '.join(FAMILIES)}.")
+        raise MinibertError(f"{path} has the model_type {model_type!r}; this package reads {', '.join(FAMILIES)}.")
     family = FAMILIES[model_type]
     for name, value in family.constants.items():
         if raw.get(name, value) != value:
-            raise MinibertError(f"{path} sets {name} to {raw[name]!r}; this package has only {value!r}.")
+            raise MinibertError(f"{path} sets {name} to {raw[name]!r}; this package supports only {value!r}.")
     settings = {}
     for name in (f.name for f in fields(family.config)):
         theirs = family.field_names.get(name, name)
@@ -165,7 +165,7 @@ def read_config(folder: Path) -> ModelConfig:
 
 
 def read_tensors(folder: Path) -> dict[str, Tensor]:
-    """All tensors of a checkpoint folder under the file's own names, read without running any code in it."""
+    """All tensors of a checkpoint folder by the names in the file, read without running any code in it."""
     names = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
     path = next((folder / name for name in names if (folder / name).exists()), None)
     if path is None:
@@ -174,7 +174,7 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
         )
     try:
         if path.suffix == ".bin":
-            with warnings.catch_warnings():  # torch warns of a file that it then refuses; one sentence is enough
+            with warnings.catch_warnings():  # torch warns about a file that it then refuses; one message is enough
                 warnings.simplefilter("ignore")
                 tensors = torch.load(path, map_location="cpu", weights_only=True)
         elif path.suffix == ".json":  # a large model, in several files
@@ -194,20 +194,20 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
     except Exception as problem:  # a damaged file can fail in any part of the readers
         cause = f"{type(problem).__name__}: {problem}".splitlines()[0].rstrip(": ")
         raise MinibertError(
-            f"{path} cannot be read, perhaps it is cut short ({cause}): download or copy it again."
+            f"{path} cannot be read and may be truncated ({cause}): download or copy it again."
         ) from None
     if not isinstance(tensors, dict) or not all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in tensors.items()
     ):
-        raise MinibertError(f"{path} must hold tensors by their names and nothing else: save model.state_dict() alone.")
+        raise MinibertError(f"{path} must hold tensors by name and nothing else: save only model.state_dict().")
     return tensors
 
 
 def translate(raw: Mapping[str, Tensor], family: Family, folder: Path) -> dict[str, Tensor]:
-    """The file's names -> ours (without "backbone."). Each tied tensor comes out once.
+    """The file's names -> ours (without "backbone."). Each tied tensor is returned once.
 
-    Old and bare files differ in three ways that are accepted: LayerNorm.gamma and .beta, no prefix, and buffers of
-    position numbers.
+    Three differences of old files and of files without a head are accepted: LayerNorm.gamma and .beta, no prefix, and
+    buffers of position numbers.
     """
     named = {}
     for key, tensor in raw.items():
@@ -230,7 +230,7 @@ def translate(raw: Mapping[str, Tensor], family: Family, folder: Path) -> dict[s
     if unknown:
         raise MinibertError(
             f"{folder} holds {len(unknown)} tensor(s) that a {family.stem} has no place for, such as {unknown[0]!r}: "
-            "does model_type in config.json fit the weights?"
+            "does model_type in config.json match the weights?"
         )
     return {name: named[key] for key, name in ours.items() if name is not None}
 
@@ -238,9 +238,9 @@ def translate(raw: Mapping[str, Tensor], family: Family, folder: Path) -> dict[s
 def check_tensors(
     tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], model: Model | WithHead, folder: Path
 ) -> None:
-    """Raise a MinibertError unless all that is expected is there, in its shape, and no part of the model has more.
+    """Raise a MinibertError unless every expected tensor is there with its shape, and no part has more tensors.
 
-    Left over may be the parts of a head that nobody asked for, and a pooler that is not used.
+    Parts of a head that was not asked for, and a pooler that is not used, may be left over.
     """
     family = FAMILIES[model.config.model_type]
     missing = [name for name in expected if name not in tensors]
@@ -253,7 +253,7 @@ def check_tensors(
     left_over = [name for name in tensors if name not in expected and name.partition(".")[0] in parts]
     if left_over:
         raise MinibertError(
-            f"{folder} holds {len(left_over)} tensor(s) that its config.json leaves no room for, such as "
+            f"{folder} holds {len(left_over)} tensor(s) that its config.json has no place for, such as "
             f"{family.theirs(left_over[0])!r}: is num_hidden_layers right?"
         )
     for name, tensor in expected.items():
@@ -268,17 +268,17 @@ def check_tensors(
 
 
 def save_pretrained(folder: str | Path, model: nn.Module, tokenizer: Any = None) -> None:
-    """Write a checkpoint folder that this package and the ecosystem's libraries read.
+    """Write a checkpoint folder that this package and the ecosystem's libraries can read.
 
-    Writes config.json, model.safetensors and, when given, the tokenizer's files. None of them takes its place before
-    all are written, so that a full disk leaves an earlier checkpoint as it was.
+    Writes config.json, model.safetensors and, when a tokenizer is given, its files. None is put in place before all
+    are written, so that a full disk leaves an earlier checkpoint as it was.
     Raises MinibertError when it cannot be written, or when the format has no place for one of the settings.
     """
     folder = Path(folder).expanduser()
     if not isinstance(model, (Model, WithHead)):
         raise MinibertError(f"a {type(model).__name__} cannot be saved as a checkpoint: pass a model made by build().")
     family = FAMILIES[model.config.model_type]
-    description = json.dumps(config_as_json(model), indent=2) + "\n"  # first: it may refuse
+    description = json.dumps(config_as_json(model), indent=2) + "\n"  # first, because it may raise
     tensors = {}
     for name, tensor in model.state_dict().items():
         theirs = family.theirs(short_name(name))
@@ -295,7 +295,7 @@ def save_pretrained(folder: str | Path, model: nn.Module, tokenizer: Any = None)
 
 
 def config_as_json(model: Model | WithHead) -> dict[str, Any]:
-    """What config.json says of a model: the ecosystem's field names, the class, the labels.
+    """What config.json says about a model: the ecosystem's field names, the class, the labels.
 
     Raises MinibertError for a setting that the family's format cannot express.
     """
@@ -321,7 +321,7 @@ def config_as_json(model: Model | WithHead) -> dict[str, Any]:
 
 
 def architecture(model: Model | WithHead) -> str:
-    """The class name that config.json gives, as BertForMaskedLM. Raises MinibertError for a head of our own."""
+    """The class name for config.json, such as BertForMaskedLM. Raises MinibertError for a head of our own."""
     stem = FAMILIES[model.config.model_type].stem
     if isinstance(model, Model):
         return f"{stem}Model"

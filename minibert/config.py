@@ -1,8 +1,8 @@
 """The numbers that make a model, checked when they are set.
 
-`ModelConfig` has what every model of the family needs, `EncoderConfig` what an encoder of the BERT kind adds; each
-model's own config, in its own file, adds the rest. A field says in its metadata which values it may have, so that a
-new field is checked without a new line of checking.
+`ModelConfig` has what every model of the family needs. `EncoderConfig` adds what an encoder like BERT needs. Each
+model's own config, in its own file, adds the rest. A field's metadata says which values it may have, so that a new
+field is checked without any new checking code.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from minibert.errors import MinibertError
 
 # The activations that a config may name; layers.ACTIVATIONS holds the functions.
 ACTIVATION_NAMES = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "tanh")
-# What a head for whole texts learns: a number a label, one label of several, or any number of labels.
+# What a head for whole texts learns: one number per label, one label out of several, or any number of labels.
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 
 
@@ -38,7 +38,7 @@ def choice(default: str | None, known: Sequence[str], optional: bool = False) ->
 
 
 def limits_of(config_class: type, name: str) -> Mapping[str, Any]:
-    """A field's metadata. A subclass may give a field another default in one word, and its limits stay."""
+    """A field's metadata. A subclass may simply assign another default to a field, and its limits stay."""
     for base in config_class.__mro__:
         declared: Field[Any] | None = vars(base).get("__dataclass_fields__", {}).get(name)
         if declared is not None and declared.metadata:
@@ -47,7 +47,7 @@ def limits_of(config_class: type, name: str) -> Mapping[str, Any]:
 
 
 def problem_with(limits: Mapping[str, Any], value: Any) -> str | None:
-    """What is wrong with a value, as the end of a sentence; None when nothing is. limits: a field's metadata."""
+    """What is wrong with a value, as the end of a sentence; None if nothing is. limits: a field's metadata."""
     if limits.get("optional") and value is None:
         return None
     if "least" in limits and (type(value) is not int or value < limits["least"]):
@@ -66,9 +66,9 @@ def problem_with(limits: Mapping[str, Any], value: Any) -> str | None:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """What every model has: a vocabulary, a width, fresh weights of some size, and labels for its heads.
+    """What every model has: a vocabulary, a width, the size of its fresh weights, and labels for its heads.
 
-    Frozen: `dataclasses.replace` makes a changed copy. Raises MinibertError for a value that a field cannot have.
+    Frozen: `dataclasses.replace` makes a changed copy. Raises MinibertError for a value that a field must not have.
     """
 
     vocab_size: int = integer(30522)  # V
@@ -80,7 +80,7 @@ class ModelConfig:
     layer_norm_eps: float = fraction(1e-12)
     pad_token_id: int = integer(0, least=0)
     labels: tuple[str, ...] = ("LABEL_0", "LABEL_1")  # the names of the classes, for classifying heads
-    problem_type: str | None = choice(None, PROBLEM_TYPES, optional=True)  # None: one label of several
+    problem_type: str | None = choice(None, PROBLEM_TYPES, optional=True)  # None: one label out of several
 
     # What a family's heads need to know (see heads.py); not part of a checkpoint's config.
     model_type: ClassVar[str]
@@ -129,7 +129,7 @@ class ModelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderConfig(ModelConfig):
-    """The numbers that make an encoder of the BERT kind; the defaults are BERT-base's."""
+    """The numbers that make an encoder like BERT; the defaults are BERT-base's."""
 
     num_hidden_layers: int = integer(12)  # L
     num_attention_heads: int = integer(12)  # H; the head size is K = D / H
@@ -142,7 +142,7 @@ class EncoderConfig(ModelConfig):
         super().__post_init__()
         if self.hidden_size % self.num_attention_heads:
             raise MinibertError(
-                f"hidden_size {self.hidden_size} does not divide into {self.num_attention_heads} heads: "
+                f"hidden_size {self.hidden_size} cannot be divided into {self.num_attention_heads} heads: "
                 "choose a multiple of num_attention_heads."
             )
 

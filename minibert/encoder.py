@@ -1,7 +1,7 @@
 """The encoder block, the stack of blocks, and the frame that BERT, RoBERTa, DistilBERT and ALBERT share.
 
-One block serves them all. What differs between those models is in their own files, and comes here as numbers or as
-parts; nothing here asks which model it is in.
+They all use the same block. What differs between those models is in their own files, and is passed in here as numbers
+or as parts; nothing here asks which model it is in.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from minibert.model import Model, Output, initialise
 
 
 class EncoderBlock(nn.Module):
-    """Attention, then feed-forward; after each, the input is added back and the sum normalised ("post-norm").
+    """Attention, then feed-forward; after each, the input is added back and the sum is normalised ("post-norm").
 
-    attention_output_dropout: on what attention returns, by default like `dropout` (DistilBERT: 0).
+    attention_output_dropout: on what attention returns, by default the same as `dropout` (DistilBERT: 0).
 
     Source: Vaswani et al. 2017, section 3.1 and figure 1 (left).
     """
@@ -80,7 +80,7 @@ class EncoderBlock(nn.Module):
 class Encoder(nn.Module):
     """L steps through a list of blocks.
 
-    blocks: the blocks that exist. order: which of them is used at each of the L steps, by default each once, in turn.
+    blocks: the blocks that exist. order: which of them is used at each of the L steps, by default each once in order.
     ALBERT has one block and the order 0, 0, ..., 0.
     """
 
@@ -100,7 +100,7 @@ class Encoder(nn.Module):
         """x: (B, S, D), or (N, D) when the layout packs. The output is unpacked: (B, S, D).
 
         wanted: (B, S) booleans, the tokens whose last hidden state is needed, by default all. The last step computes
-        them alone, from the keys and values of all tokens, and leaves zeros elsewhere.
+        only these, from the keys and values of all tokens, and leaves zeros elsewhere.
         """
         only = None if wanted is None else Layout.only(wanted)
         hidden_states, attentions = [], []
@@ -123,27 +123,27 @@ class Encoder(nn.Module):
 
 
 class Backbone(Model):
-    """Embed, encode, pool: the forward pass of BERT, RoBERTa, DistilBERT and ALBERT alike.
+    """Embed, encode, pool: the forward pass that BERT, RoBERTa, DistilBERT and ALBERT share.
 
-    A model is this frame with its own parts. pooler: None for a model (or a use) without one.
+    Each model is this frame with its own parts. pooler: None for a model (or a use) without one.
     """
 
     config: EncoderConfig
-    summary_is_pooled: ClassVar[bool] = True  # False: a family whose heads do without a pooler
+    summary_is_pooled: ClassVar[bool] = True  # False: a family whose heads do not use a pooler
 
     def __init__(self, config: EncoderConfig, embeddings: Embeddings, encoder: Encoder, pooler: nn.Module | None):
         super().__init__(config)
         self.embeddings = embeddings
         self.encoder = encoder
         self.pooler = pooler
-        self.skip_padding = True  # False: compute the padded positions too, the plain way (for comparisons)
+        self.skip_padding = True  # False: compute the padded positions too (for comparisons)
 
     @property
     def word_embeddings(self) -> nn.Embedding:
         return self.embeddings.word
 
     def position_ids(self, input_ids: Tensor) -> Tensor:
-        """0, 1, 2, ... along the sequence, whatever the ids. (B, S) -> (B, S)."""
+        """0, 1, 2, ... along the sequence, whatever the ids are. (B, S) -> (B, S)."""
         return torch.arange(input_ids.shape[1], device=input_ids.device).expand_as(input_ids)
 
     def embed(self, input_ids: Tensor, token_type_ids: Tensor | None, layout: Layout) -> Tensor:
@@ -165,10 +165,10 @@ class Backbone(Model):
 
         input_ids: (B, S) token ids. attention_mask: (B, S), 1 for a real token and 0 for padding; by default all
         are real. token_type_ids: (B, S), which sentence a token belongs to; by default the first one. A model
-        without token types ignores them. return_attention, return_hidden: keep what every layer produced; the
-        weights are then computed by the formula that is written out, with the same result.
-        wanted: (B, S) booleans, the tokens whose last hidden state is needed, by default all. The others' stay 0 and
-        cost nothing in the last block, and there is no `pooled` unless the first tokens are among them.
+        without token types ignores them. return_attention, return_hidden: also return what every layer produced;
+        attention is then computed by the written-out formula, with the same result.
+        wanted: (B, S) booleans, the tokens whose last hidden state is needed, by default all. The others stay 0 and
+        cost nothing in the last block. There is no `pooled` unless every text's first token is wanted.
 
         Raises MinibertError for ids outside the vocabulary, a sequence longer than the position table, or
         shapes that differ.
@@ -194,13 +194,13 @@ class Backbone(Model):
             check_ids(token_type_ids, self.config.type_vocab_size, "token_type_ids")
 
     def summary(self, output: Output, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
-        """The pooler's vector, or the first token's in a family whose heads do without a pooler."""
+        """The pooler's vector, or the first token's in a family whose heads do not use a pooler."""
         if self.summary_is_pooled and output.pooled is not None:
             return output.pooled
         return super().summary(output, input_ids, attention_mask)
 
     def keep_summary(self, needed: bool) -> None:
-        """Drop a pooler that no head reads, and make a fresh one where a head reads it and there is none."""
+        """Drop a pooler that the head does not use, and make a fresh one if the head needs one and there is none."""
         if not (needed and self.summary_is_pooled):
             self.pooler = None
         elif self.pooler is None:

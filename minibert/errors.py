@@ -15,7 +15,7 @@ class MinibertError(ValueError):
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
-    """The end of a sentence about an unknown name: the names that it may have meant, or all that are known."""
+    """The end of a sentence about an unknown name: the names that may have been meant, or all known names."""
     names = list(known)
     near = difflib.get_close_matches(str(name), names, n=3)
     return f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}."

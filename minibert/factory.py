@@ -13,7 +13,7 @@ from minibert.models import FAMILIES, PRESETS
 
 
 def preset(name: str) -> ModelConfig:
-    """The config of that name. Raises MinibertError, with the nearest names, when there is none."""
+    """The config with that name. Raises MinibertError, with the nearest names, when there is none."""
     if name in PRESETS:
         return PRESETS[name]
     raise MinibertError(f"there is no preset {name!r}; {nearest(name, PRESETS)}")
@@ -25,8 +25,8 @@ def build(name_or_config: str | ModelConfig, head: str | None = None, seed: int 
     name_or_config: a key of PRESETS, or a config. head: a key of heads.HEADS, or None for the bare model.
     seed: fixes the weights, and leaves torch's own random state as it was.
 
-    Under ``torch.device("meta")`` nothing is allocated and nothing drawn: a model of any size costs
-    milliseconds, which is enough to count it. Raises MinibertError for an unknown preset or head.
+    Under ``torch.device("meta")`` nothing is allocated and no weights are drawn: a model of any size takes
+    milliseconds, and its parameters can be counted. Raises MinibertError for an unknown preset or head.
     """
     config = name_or_config if isinstance(name_or_config, ModelConfig) else preset(str(name_or_config))
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
@@ -38,13 +38,13 @@ def build(name_or_config: str | ModelConfig, head: str | None = None, seed: int 
 
 
 def count_parameters(model: nn.Module) -> int:
-    """How many numbers are learned; a tensor that is used twice (tied, shared) counts once."""
+    """The number of learned parameters; a tensor that is used twice (tied, shared) counts once."""
     check_is_model(model)
     return sum(parameter.numel() for parameter in model.parameters())
 
 
 def parameters_by_part(model: nn.Module) -> dict[str, int]:
-    """Where the parameters sit: a part's name -> its number of parameters. The values sum to count_parameters.
+    """Where the parameters are: a part's name -> its number of parameters. The values sum to count_parameters.
 
     Parts: "word embeddings", "other embeddings" (positions, token types, their norm), "projection" (ALBERT's
     E x H), "encoder", "pooler", "head"; those that a model lacks are left out.
@@ -60,7 +60,7 @@ def parameters_by_part(model: nn.Module) -> dict[str, int]:
 
 def check_is_model(model: nn.Module) -> None:
     if not isinstance(model, nn.Module):
-        raise MinibertError(f"{model!r} is not a model: count what build makes, as in count_parameters(build(name)).")
+        raise MinibertError(f"{model!r} is not a model: pass what build returns, as in count_parameters(build(name)).")
 
 
 def part_of(parameter_name: str) -> str:

@@ -1,7 +1,7 @@
 """Reading and writing files: one clear sentence when it fails, and nothing half-written.
 
-Everything that the package writes goes through `write_file` or `write_files`; what it reads as text or JSON, through
-`read_text` and `read_json`.
+Everything that the package writes goes through `write_file` or `write_files`; everything that it reads as text or JSON
+goes through `read_text` or `read_json`.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from typing import Any
 
 from minibert.errors import MinibertError
 
-# What a file is to hold: text (written as UTF-8), bytes, or a function that writes the path it is given.
+# What to write into a file: text (as UTF-8), bytes, or a function that writes to the path it is given.
 Content = str | bytes | Callable[[Path], object]
 
-ABANDONED = 600.0  # seconds after which an unfinished file belongs to a process that was killed
+ABANDONED = 600.0  # seconds after which an unfinished file is taken to be left by a process that was killed
 
 
 def write_file(path: str | Path, content: Content) -> Path:
-    """Write one file so that a reader, or a crash, sees the old file or the new one, never a part. Returns the path.
+    """Write one file so that there is always the old file or the new one, never a part, even after a crash.
 
-    The folder is made if need be, and the contents are on disk when this returns. Raises MinibertError when the file
-    cannot be written; what was there before is then untouched.
+    Returns the path. The folder is created if needed, and the contents are on disk when this returns. Raises
+    MinibertError when the file cannot be written; what was there before is then untouched.
     """
     path = Path(path)
     write_files(path.parent, {path.name: content})
@@ -34,7 +34,7 @@ def write_file(path: str | Path, content: Content) -> Path:
 
 
 def write_files(folder: str | Path, contents: Mapping[str, Content]) -> None:
-    """Write several files (name -> content) into a folder: none takes its place before all of them are whole.
+    """Write several files (name -> content) into a folder: none is put in place before all of them are complete.
 
     Raises MinibertError as `write_file` does.
     """
@@ -89,7 +89,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _remove_abandoned(path: Path) -> None:
-    """Remove what killed processes left unfinished, so that a run killed many times does not fill the disk."""
+    """Remove unfinished files of killed processes, so that a run that is killed many times does not fill the disk."""
     for left in path.parent.glob(f".{path.name}.*.writing"):
         try:
             if time.time() - left.stat().st_mtime > ABANDONED:
@@ -115,7 +115,7 @@ def _remove_if_empty(folder: Path) -> None:
 def read_text(path: str | Path) -> str:
     """The text of a UTF-8 file, without the byte order mark that some editors put first; line ends stay as they are.
 
-    Raises MinibertError when it cannot be read, or is not UTF-8: then with the line of the first wrong byte.
+    Raises MinibertError when it cannot be read or is not UTF-8, in which case it names the line of the first bad byte.
     """
     path = Path(path)
     try:
@@ -147,5 +147,5 @@ def read_json(path: str | Path) -> dict[str, Any]:
 
 
 def write_json(path: str | Path, content: Any, indent: int = 2) -> Path:
-    """Write JSON with a line end after it; see `write_file`."""
+    """Write JSON with a newline at the end; see `write_file`."""
     return write_file(path, json.dumps(content, indent=indent, ensure_ascii=False) + "\n")

@@ -1,8 +1,8 @@
 """Heads: what turns a model's vectors into answers.
 
-A model with a head is called like the model without, and fills in ``logits``. With ``labels`` it also fills in
-``loss``. Two rules hold for all of them: vocabulary logits are computed only for the tokens where they are wanted,
-and a part that a head does not use (the pooler) is left out.
+A model with a head is called like one without, and fills in ``logits``. With ``labels`` it also fills in ``loss``. Two
+rules hold for all heads: vocabulary logits are computed only for the tokens where they are wanted, and a part that a
+head does not use (the pooler) is left out.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ IGNORE = -100  # the label of a token that does not count
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """The mean cross-entropy in nats over the labels that count; 0 when none does.
+    """The mean cross-entropy in nats over the labels that count; 0 when there are none.
 
     logits: (..., C). labels: (...), class numbers, -100 where a label does not count. Raises MinibertError for
-    labels of another shape, or that are no class.
+    labels that have another shape or are not class numbers.
     """
     check_shape(labels, logits.shape[:-1], "labels")
     if logits.shape[-1] < 2:
@@ -38,7 +38,7 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def text_loss(logits: Tensor, labels: Tensor, problem_type: str | None) -> Tensor:
-    """The loss of a head that judges whole texts, as the config's problem_type says; a scalar.
+    """The loss of a head that judges whole texts, chosen by the config's problem_type; a scalar.
 
     logits: (B, C). None or "single_label_classification": labels (B,), class numbers; mean cross-entropy in nats.
     "multi_label_classification": labels (B, C), 1 where a label applies and 0 elsewhere; mean binary cross-entropy.
@@ -60,14 +60,14 @@ def check_shape(tensor: Tensor, shape: torch.Size, name: str) -> None:
     if not isinstance(tensor, Tensor):
         raise MinibertError(f"{name} is a {type(tensor).__name__}, not a tensor: use torch.tensor({name}).")
     if tensor.shape != shape:
-        raise MinibertError(f"{name} has shape {tuple(tensor.shape)}, but must have {tuple(shape)} here.")
+        raise MinibertError(f"{name} has shape {tuple(tensor.shape)}, but must have shape {tuple(shape)} here.")
 
 
 # ------------------------------------------------------------------------------------------------- heads
 
 
 class WithHead(nn.Module):
-    """A model and a head on it. Subclasses make their layers in `add_head` and use them in `score`.
+    """A model with a head on it. Subclasses make their layers in `add_head` and use them in `score`.
 
     architecture: the end of the class name that config.json gives a model with this head.
     """
@@ -105,11 +105,11 @@ class WithHead(nn.Module):
         return_hidden: bool = False,
         **more: Tensor | None,
     ) -> Output:
-        """As the model's forward. `more`: further inputs of the model (its `extra_inputs`), which are passed on, and
-        the keyword arguments that `score` names below.
+        """Like the model's forward. `more`: further inputs of the model (its `extra_inputs`), which are passed on, and
+        the keyword arguments of `score` below.
 
-        When a head needs some tokens only, the last block computes these alone, and last_hidden_state is 0 elsewhere;
-        unless hidden states or attention are to be returned, which are always whole.
+        When a head needs only some tokens, the last block computes only these, and last_hidden_state is 0 elsewhere.
+        When hidden states or attention are to be returned, all tokens are computed.
         """
         extra = {name: more.pop(name) for name in self.backbone.extra_inputs if name in more}
         self.backbone.check_inputs(input_ids, attention_mask, token_type_ids, **extra)
@@ -144,8 +144,8 @@ class MaskedLM(WithHead):
         """labels: (B, S), the true id where a word is to be predicted, -100 elsewhere.
         wanted: (B, S) booleans, True where logits are wanted; with labels, by default where they are not -100.
 
-        Fills in logits: (M, V) for the M wanted tokens, row by row, or (B, S, V) when nothing was chosen.
-        And with labels, loss: the mean cross-entropy in nats over the M tokens; 0 when there are none.
+        Fills in logits: (M, V) for the M wanted tokens, row by row, or (B, S, V) when neither argument is given.
+        With labels, also the loss: the mean cross-entropy in nats over the M tokens; 0 when there are none.
         """
         hidden = output.last_hidden_state
         wanted = wanted_tokens(hidden.shape[:2], labels, wanted)
@@ -208,8 +208,8 @@ class Pretraining(MaskedLM):
     ) -> Output:
         """labels, wanted: as for masked-lm. pair_labels: (B,), 0 or 1.
 
-        Fills in logits, pair_logits (B, 2), and loss: the sum of the two losses whose labels are given. The two
-        never share a call to the loss: label 0 of the pair is a class and is not ignored.
+        Fills in logits, pair_logits (B, 2), and loss: the sum of the losses whose labels are given. Each is computed
+        by itself: 0 is a class of the pair and counts.
         """
         super().score(output, input_ids, attention_mask, labels, wanted)
         summary = self.backbone.summary(output, input_ids, attention_mask)
@@ -224,7 +224,7 @@ class SequenceClassification(WithHead):
     """One of C classes for a whole text (or C labels, or C numbers: see `text_loss`).
 
     Dropout and a linear layer on the model's summary of the text (Devlin et al. 2019, section 4.1). A family with a
-    `classifier_act` (DistilBERT) puts a dense layer with that activation before them, in place of a pooler.
+    `classifier_act` (DistilBERT) puts a dense layer with that activation before them, instead of a pooler.
     """
 
     architecture = "ForSequenceClassification"
@@ -291,7 +291,7 @@ class QuestionAnswering(WithHead):
 
         Fills in logits (B, S, 2): [..., 0] scores each position as the start, [..., 1] as the end. With labels,
         loss: the mean of the start's and the end's cross-entropy over the positions, in nats. Padding cannot be the
-        answer: its logits are the lowest number, so that the loss is that of the text alone.
+        answer: its logits are the lowest finite number, so that only the text counts in the loss.
         """
         output.logits = self.span(self.dropout(output.last_hidden_state))
         if attention_mask is not None:
@@ -312,9 +312,9 @@ HEADS: dict[str, type[WithHead]] = {
 
 
 def add_head(backbone: Model, head: str) -> WithHead:
-    """Put a fresh head (a key of HEADS) on a model, which becomes part of what is returned.
+    """Put a fresh head (a key of HEADS) on a model; the model becomes the `backbone` of the result.
 
-    The model loses a pooler that the head does not use, and gets a fresh one where the head uses one that it lacks.
+    The model loses a pooler that the head does not use, and gets a fresh one if the head needs one and there is none.
     Raises MinibertError for a head that does not exist.
     """
     if head not in HEADS:
@@ -329,9 +329,9 @@ def add_head(backbone: Model, head: str) -> WithHead:
 class MeanPooled(WithHead):
     """One of C classes for a whole text, from the mean of the last hidden states of its real tokens.
 
-    The classifier of BERT's paper reads the first token. In a model that was never taught to make that token speak
-    for its text, the mean is the better choice: MiniLM-L6 was trained to be read by the mean. Not one of the published
-    heads, so `build` does not know it: MeanPooled(model). Source: Reimers & Gurevych 2019, section 3.
+    The classifier of BERT's paper reads the first token. If a model was never trained to make that token represent the
+    text, the mean is the better choice: MiniLM-L6 was trained with the mean. This is not one of the published heads,
+    so `build` does not offer it: use MeanPooled(model). Source: Reimers & Gurevych 2019, section 3.
     """
 
     uses_labels = True

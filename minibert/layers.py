@@ -1,6 +1,7 @@
 """The parts of an encoder that treat each token by itself: activations, norm, feed-forward, embeddings.
 
-Where torch has the same function in one fused pass, the formula is here to be read, and a test holds the two equal.
+Where torch has the same function in one fused pass, the formula is written out here for the reader, and a test checks
+that the two are equal.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def _fused_gelu_tanh(x: Tensor) -> Tensor:
     return F.gelu(x, approximate="tanh")
 
 
-# What a config's `hidden_act` may say. The GELUs are torch's: one pass over memory instead of five.
+# The values that a config's `hidden_act` may have. The GELUs are torch's: one pass over memory instead of five.
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
     "gelu_new": _fused_gelu_tanh,
@@ -80,8 +81,8 @@ class FeedForward(nn.Module):
 class Table(nn.Embedding):
     """One learned vector for each id: torch's embedding, but filled with zeros at first.
 
-    `initialise` draws the numbers of a fresh model. Torch would draw numbers of its own before that, and on the meta
-    device this would take longer than all the counting.
+    `initialise` draws the weights of a fresh model. Torch would draw others first, only to have them replaced; on the
+    meta device this would take longer than counting all the parameters.
     """
 
     def reset_parameters(self) -> None:
@@ -91,8 +92,8 @@ class Table(nn.Embedding):
 class Embeddings(nn.Module):
     """What a token is + where it is + which sentence it belongs to, then norm and dropout.
 
-    vocab_size: V. max_positions: rows of the learned position table. type_vocab_size: kinds of token types,
-    0 for a model without them. width: D, or E in a factorised model.
+    vocab_size: V. max_positions: rows of the learned position table. type_vocab_size: how many token types there
+    are, 0 for a model without them. width: D, or E in a factorised model.
 
     Source: Devlin et al. 2019, section 3, figure 2.
     """
@@ -120,7 +121,7 @@ class Embeddings(nn.Module):
         )
 
     def forward(self, input_ids: Tensor, position_ids: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
-        """Three tensors of ids of one shape (...) -> (..., width).
+        """Three tensors of ids, all of the same shape (...) -> (..., width).
 
         Without token_type_ids every token is of type 0. A model without token types ignores them.
         """
@@ -170,7 +171,7 @@ class MaskedLMHead(nn.Module):
 def check_ids(ids: Tensor, size: int, name: str, advice: str = "use the tokenizer that belongs to the model") -> None:
     """Raise a MinibertError unless ids are integers from 0 to size - 1, the rows of their table.
 
-    ids: any shape. Values are checked on the CPU only: on another device the check would make it wait.
+    ids: any shape. Values are checked on the CPU only: elsewhere the check would have to wait for the device.
     """
     if ids.dtype not in (torch.int64, torch.int32):
         raise MinibertError(f"{name} must hold integers, not {ids.dtype}: use {name}.long().")

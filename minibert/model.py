@@ -1,6 +1,6 @@
-"""What every model of the family is: ids in, one vector a token out, and how to make one vector of a text.
+"""What every model of the family is: ids in, one vector per token out, and how to make one vector for a text.
 
-`Model` is the base of all of them. A head (heads.py) needs nothing of a model but what stands here.
+`Model` is the base of all of them. All that a head (heads.py) needs of a model is defined here.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from minibert.layers import MaskedLMHead, check_ids
 
 @dataclass
 class Output:
-    """What a model returns. Every field is reached by its name; there is nothing to unpack by position.
+    """What a model returns. Every field is accessed by its name; there is nothing to unpack by position.
 
-    last_hidden_state: (B, S, D); padded positions carry no meaning, and are zeros where the padding was skipped. So
-    are tokens that nobody wanted (see Backbone.forward).
-    pooled: (B, D), from the first token, which must be a real one; None for a model without pooler.
+    last_hidden_state: (B, S, D); padded positions have no meaning, and are zeros where the padding was skipped. So
+    are tokens that were not wanted (see Backbone.forward).
+    pooled: (B, D), from the first token, which must be a real one; None for a model without a pooler.
     hidden_states: L + 1 tensors (B, S, D), the embeddings first. attentions: L tensors (B, H, S, S).
     logits, pair_logits, loss: from a head; the head says their shapes.
     """
@@ -40,7 +40,7 @@ class Model(nn.Module):
     """The base of all models: a config, a check of the inputs, and what a head asks a model for.
 
     A subclass has a forward(input_ids, attention_mask, token_type_ids, return_attention, return_hidden, *, wanted)
-    that returns an Output; `wanted` may be used to leave out work (see Backbone.forward), or be ignored.
+    that returns an Output. It may use `wanted` to save work (see Backbone.forward), or ignore it.
     extra_inputs: the names of further tensors that its forward takes, which a head passes on.
     """
 
@@ -59,17 +59,17 @@ class Model(nn.Module):
         raise NotImplementedError
 
     def summary(self, output: Output, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
-        """One vector a text, (B, D), for heads that judge whole texts. By default the first token's."""
+        """One vector per text, (B, D), for heads that judge whole texts. By default the first token's."""
         return output.last_hidden_state[:, 0]
 
     def keep_summary(self, needed: bool) -> None:
-        """Called when a head is put on: make or drop the parts that only `summary` needs. By default there are none."""
+        """Called when a head is added: make or drop the parts that only `summary` needs. By default there are none."""
 
     def vocabulary_head(self) -> nn.Module:
         """A fresh layer that scores the vocabulary: called with hidden states (..., D) and the word table (V, E).
 
-        A family whose output matrix is more than its word table (MobileBERT), or whose head is simpler (XLNet), makes
-        a head of its own here.
+        A family whose output matrix has more than its word table (MobileBERT), or whose head is simpler (XLNet),
+        returns a head of its own here.
         """
         c = self.config
         return MaskedLMHead(c.hidden_size, c.output_embedding_size, c.vocab_size, c.hidden_act, c.layer_norm_eps)
@@ -84,9 +84,10 @@ class Model(nn.Module):
         wanted: Tensor | None = None,
         **extra: Any,
     ) -> None:
-        """Raise a MinibertError for inputs that the model cannot read. extra: those of `extra_inputs`.
+        """Raise a MinibertError for inputs that the model cannot read.
 
-        input_ids: (B, S) integers below V; the others, where given, of the same shape.
+        input_ids: (B, S) integers below V; the others, where given, have the same shape. extra: the inputs named in
+        `extra_inputs`.
         """
         given = {"attention_mask": attention_mask, "token_type_ids": token_type_ids, "wanted": wanted}
         others = {name: tensor for name, tensor in given.items() if tensor is not None}
@@ -108,7 +109,7 @@ class Model(nn.Module):
         for name, other in others.items():
             if other.shape != input_ids.shape:
                 raise MinibertError(
-                    f"{name} has shape {tuple(other.shape)} but input_ids {tuple(input_ids.shape)}: "
+                    f"{name} has shape {tuple(other.shape)} but input_ids has {tuple(input_ids.shape)}: "
                     "both must be (B, S)."
                 )
         if attention_mask is not None:
@@ -117,13 +118,14 @@ class Model(nn.Module):
 
 
 def check_zeros_and_ones(mask: Tensor, name: str) -> None:
-    """Raise a MinibertError unless a mask holds 1 and 0 alone. On the CPU only: elsewhere the device would wait."""
+    """Raise a MinibertError unless a mask holds only 1 and 0. Checked on the CPU only, where it needs no waiting."""
     if mask.device.type == "cpu" and torch.logical_and(mask != 0, mask != 1).any():
-        raise MinibertError(f"{name} must hold 1 (a real token) and 0 (padding) and nothing else.")
+        raise MinibertError(f"{name} must hold only 1 (a real token) and 0 (padding).")
 
 
 def initialise(module: nn.Module, std: float) -> None:
-    """Fresh weights, in place: normal with standard deviation `std`, cut off at two of them; biases 0, norms 1 and 0.
+    """Set fresh weights in place: normal with standard deviation `std`, truncated at two of them; biases are 0, norms
+    scale by 1 and shift by 0.
 
     Source: Devlin et al. 2019, released code (`create_initializer`); the paper does not say.
     """

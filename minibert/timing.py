@@ -1,8 +1,8 @@
 """Fair timing on a machine that does other things too: functions that take turns, medians, and their spread.
 
-Disturbances on a machine come and go. Two programs timed one after the other meet different disturbances, and their
-two totals compare these more than the programs. So here they take turns: each round calls each of them once, the ratio
-is computed within a round, and the result is the median of the ratios, always together with its spread.
+Disturbances on a machine come and go. Two programs timed one after the other meet different disturbances, so that
+their totals say more about these than about the programs. Here they take turns instead: each round calls each of them
+once, the ratio is computed within a round, and the result is the median of the ratios, always with its spread.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from minibert.errors import MinibertError
 
-Progress = Callable[[int, int], None]  # is told how many are done, and of how many
+Progress = Callable[[int, int], None]  # is called with how many are done, and of how many
 
 
 @contextmanager
@@ -58,9 +58,9 @@ def paired(
 ) -> dict[str, list[float]]:
     """Call the functions in turn, `rounds` times, and return the seconds of each: name -> one number per round.
 
-    Each round starts with another function than the round before, so that no function always follows the same one.
-    A function must have finished its work when it returns: on a GPU it has to wait for it. warmup: rounds that come
-    first and are not counted. progress: called after every call of a function.
+    Each round starts with a different function from the one before, so that no function always follows the same one.
+    A function must have finished its work when it returns: on a GPU it has to wait for it. warmup: how many rounds
+    come first and are not counted. progress: called after every call of a function.
 
     Raises MinibertError when there is no function or no round.
     """
@@ -123,7 +123,7 @@ def _cores() -> int:
 
 
 def _processor() -> str:
-    """The processor's name as its maker gives it; each operating system keeps it in another place."""
+    """The processor's name as its maker gives it; each operating system keeps it in a different place."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

@@ -63,5 +63,5 @@ def test_every_activation_that_a_config_may_name_exists():
 
 
 def test_the_heads_must_divide_the_width():
-    with expect_refusal("hidden_size 10 does not divide into 3 heads"):
+    with expect_refusal("hidden_size 10 cannot be divided into 3 heads"):
         EncoderConfig(hidden_size=10, num_attention_heads=3)

@@ -72,7 +72,7 @@ def test_a_surplus_layer_or_parameter_is_noticed(tmp_path):
     save_pretrained(tmp_path, build("toy"))
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {"n_layer": 1}))
-    with expect_refusal("leaves no room for", "toy.h.1"):
+    with expect_refusal("has no place for", "toy.h.1"):
         from_pretrained(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""The family: each model's file describes itself by a `Family`, and is registered here by one line."""
+"""The family: each model's file describes its model with a `Family`, and is registered here by one line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from minibert.config import ModelConfig
 from minibert.models import albert, bert, distilbert
 from minibert.models.family import Family
 
-# model_type, as a checkpoint's config.json says it -> all that belongs to that model
+# model_type, as in a checkpoint's config.json -> everything that belongs to that model
 FAMILIES: dict[str, Family] = {}
 # the name of a published size (or of a tiny one for lessons) -> its config
 PRESETS: dict[str, ModelConfig] = {}

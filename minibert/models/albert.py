@@ -22,7 +22,7 @@ from minibert.models.family import Family
 class AlbertConfig(EncoderConfig):
     """ALBERT's numbers; the defaults are those of albert-base-v2.
 
-    Version 2 was trained without dropout, except before a classifier: the layers are there, their probability
+    Version 2 was trained without dropout, except before a classifier: the layers are there, but their probability
     is 0 (Lan et al. 2020, section 4.8).
     """
 
@@ -71,7 +71,7 @@ class FactorisedEmbeddings(Embeddings):
         self.projection = nn.Linear(config.embedding_size, config.hidden_size)
 
     def forward(self, input_ids: Tensor, position_ids: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
-        """Three tensors of ids of one shape (...) -> (..., D)."""
+        """Three tensors of ids, all of the same shape (...) -> (..., D)."""
         return self.projection(super().forward(input_ids, position_ids, token_type_ids))
 
 
@@ -95,7 +95,7 @@ LARGE: dict[str, Any] = {
     "num_attention_heads": 16,
     "intermediate_size": 4096,
 }
-# The paper sets D/64 heads; the released xlarge has 16 nevertheless, of size 128.
+# The paper says D/64 heads, which would be 32; the released xlarge has 16 heads of size 128.
 XLARGE: dict[str, Any] = {
     "hidden_size": 2048,
     "num_hidden_layers": 24,
@@ -148,13 +148,13 @@ KEYS = {
     "span": "qa_outputs",
 }
 
-# The tied word table may be in a file a second time.
+# A file may hold the tied word table a second time.
 COPIES = {
     "predictions.decoder.weight": "albert.embeddings.word_embeddings.weight",
     "predictions.decoder.bias": "predictions.bias",
 }
 
-# Our config field -> theirs, where the names differ; None: a config of theirs does not have it.
+# Our config field -> theirs, where the names differ; None: their config has no such field.
 FIELD_NAMES = {"classifier_dropout": "classifier_dropout_prob"}
 
 FAMILY = Family(

@@ -75,7 +75,7 @@ KEYS = {
     "span": "qa_outputs",
 }
 
-# The tied word table may be in a file a second time.
+# A file may hold the tied word table a second time.
 COPIES = {
     "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
     "cls.predictions.decoder.bias": "cls.predictions.bias",

@@ -26,7 +26,7 @@ class DistilBertConfig(EncoderConfig):
     classifier_dropout: float | None = 0.2
 
     model_type: ClassVar[str] = "distilbert"
-    classifier_act: ClassVar[str] = "relu"  # without a pooler, its classifier brings a dense layer of its own
+    classifier_act: ClassVar[str] = "relu"  # without a pooler, its classifier has a dense layer of its own
     span_dropout: ClassVar[float] = 0.1
 
     @property
@@ -43,7 +43,7 @@ class DistilBert(Backbone):
             embeddings=Embeddings.from_config(config),
             encoder=Encoder(
                 [
-                    # The released code drops nothing between attention and its residual sum.
+                    # The released code has no dropout between attention and its residual sum.
                     EncoderBlock.from_config(config, attention_output_dropout=0.0)
                     for _ in range(config.num_hidden_layers)
                 ]
@@ -80,10 +80,10 @@ KEYS = {
     "span": "qa_outputs",
 }
 
-# The tied word table may be in a file a second time.
+# A file may hold the tied word table a second time.
 COPIES = {"vocab_projector.weight": "distilbert.embeddings.word_embeddings.weight"}
 
-# Our config field -> theirs, where the names differ; None: a config of theirs does not have it.
+# Our config field -> theirs, where the names differ; None: their config has no such field.
 FIELD_NAMES = {
     "hidden_size": "dim",
     "num_hidden_layers": "n_layers",

@@ -1,4 +1,4 @@
-"""What the rest of the package needs to know of a family of models. Each model's file ends with its own `Family`."""
+"""What the rest of the package needs to know about a family of models. Each model's file ends with its `Family`."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ NUMBER = r"(?<=\.)\d+(?=\.|$)"  # the number of a layer inside a dotted name
 
 @dataclass(frozen=True)
 class Family:
-    """A model, its sizes, and how its checkpoints are written down.
+    """A model, its sizes, and how its checkpoints are written.
 
     config, model: the classes. presets: the published sizes, name -> config.
 
     keys: our name -> the name in a checkpoint. A row names a module, whose ``weight`` and ``bias`` follow, or a whole
-    parameter or buffer; ``{}`` stands for the number of a layer. stem: how the class names under "architectures"
-    begin. prefix: of the model's own tensors, which files of a model without a head leave out.
+    parameter or buffer; ``{}`` stands for the number of a layer. stem: the start of the class names under
+    "architectures". prefix: what the names of the model's own tensors begin with; files of a model without a head
+    leave it out.
     copies: tensors that some files hold a second time, the copy -> the original; a copy must equal its original.
-    field_names: our config field -> theirs, where the names differ; None where a config of theirs does not have it.
-    constants: settings that a config of theirs may name and that have one value here.
+    field_names: our config field -> theirs, where the names differ; None where their config has no such field.
+    constants: settings that their config may contain, with the only value that is supported here.
     """
 
     config: type[ModelConfig]
@@ -39,7 +40,7 @@ class Family:
 
     @property
     def model_type(self) -> str:
-        """The family's name, as a checkpoint's config.json says it."""
+        """The family's name, as in a checkpoint's config.json."""
         return self.config.model_type
 
     def theirs(self, ours: str) -> str:
@@ -52,7 +53,7 @@ class Family:
         return f"{self.keys[module].format(*numbers)}.{leaf}"
 
     def ours(self, theirs: str) -> str | None:
-        """The reverse; None for a name that the family does not have."""
+        """The checkpoint's tensor name -> ours; None for a name that the family does not have."""
         module, _, leaf = theirs.rpartition(".")
         for our_row, their_row in self.keys.items():
             pattern = re.escape(their_row).replace(r"\{\}", f"({NUMBER})")

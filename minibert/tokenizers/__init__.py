@@ -1,4 +1,4 @@
-"""From text to numbers and back: one module a way of cutting text into pieces."""
+"""From text to numbers and back: one module for each way of cutting text into pieces."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from minibert.tokenizers.wordpiece import WordPiece, settings_beside
 
 __all__ = ["Encoding", "Row", "SpecialTokens", "Tokenizer", "WordPiece", "load_tokenizer"]
 
-TOKENIZERS: tuple[type[Tokenizer], ...] = (WordPiece,)  # in the order in which a folder is looked through
+TOKENIZERS: tuple[type[Tokenizer], ...] = (WordPiece,)  # in the order in which a folder is searched for them
 NOT_READ = {
-    "merges.txt": "byte-level BPE, as RoBERTa and BART have it",
-    "spiece.model": "Unigram, as ALBERT and XLNet have it",
+    "merges.txt": "byte-level BPE, which RoBERTa and BART use",
+    "spiece.model": "Unigram, which ALBERT and XLNet use",
 }
 
 
 def load_tokenizer(source: str | Path) -> Tokenizer:
     """The tokenizer of a checkpoint folder, of a vocab.txt, or of an asset by its name ("minilm-l6").
 
-    What a folder holds decides which family reads it. A vocab.txt is read with the settings in a
-    tokenizer_config.json in the same folder, if there is one, else as uncased.
-    Raises MinibertError if nothing is there, or it holds no tokenizer that can be read here.
+    The files in a folder decide which family reads it. A vocab.txt is read with the settings in a
+    tokenizer_config.json in the same folder, if there is one, and otherwise as uncased.
+    Raises MinibertError if there is no such source, or if it holds no tokenizer that can be read here.
     """
     path = Path(source).expanduser()
     if path.is_file():
@@ -36,7 +36,7 @@ def load_tokenizer(source: str | Path) -> Tokenizer:
         if family.is_in(folder):
             return family.from_folder(folder)
     known = ", ".join(family.__name__ for family in TOKENIZERS)
-    raise MinibertError(f"{folder} holds no tokenizer that is read here ({known}); {_what_is_there(folder)}")
+    raise MinibertError(f"{folder} holds no tokenizer that can be read here ({known}); {_what_is_there(folder)}")
 
 
 def _what_is_there(folder: Path) -> str:

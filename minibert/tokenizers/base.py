@@ -1,9 +1,9 @@
 """What the tokenizers of the whole family share: everything around cutting a text into pieces.
 
-A family says how a text is cut (``pieces``, and ``ids``, its quick way), where the special tokens go
-(``template``, ``pair_template``), on which side a batch is padded, which tokens carry a word on (``continues``), how
-pieces become text again (``join``) and which files it is kept in (``files``). From these follow, here, encoding with
-offsets, truncation, padded batches and decoding. What depends on a tokenizer is asked of it; no other file knows.
+A family says how a text is cut (``pieces``, and ``ids``, which is faster), where the special tokens go (``template``,
+``pair_template``), on which side a batch is padded, which tokens continue a word (``continues``), how pieces become
+text again (``join``) and which files it is stored in (``files``). This file does the rest: encoding with offsets,
+truncation, padded batches and decoding. Other code asks the tokenizer for anything that depends on it.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Encoding:
-    """One text, or a pair, as tokens; all lists have one entry a token.
+    """One text, or a pair, as tokens; all lists have one entry per token.
 
     ids: row numbers of the embedding table. type_ids: the token types (segments A and B).
     tokens: the pieces as the vocabulary writes them. sequence_ids: which text a token comes from: 0 the first,
     1 the second, None for the special tokens that were put around them.
-    offsets: (start, end), so that text[start:end] is what the token covers in the original text named by
-    sequence_ids, untouched by any cleaning; (0, 0) where sequence_ids is None.
+    offsets: (start, end), so that text[start:end] is what the token covers in the original, uncleaned text that
+    sequence_ids points to; (0, 0) where sequence_ids is None.
     """
 
     ids: list[int]
@@ -71,11 +71,11 @@ class Encoding:
 class Tokenizer(ABC):
     """A vocabulary, and the way from text to its numbers and back.
 
-    vocabulary: token -> id. tokens: id -> token. special: the special tokens' names; their numbers are pad_id,
-    unk_id, cls_id, sep_id, mask_id, and all five together special_ids.
+    vocabulary: token -> id. tokens: id -> token. special: the special tokens' names; their ids are pad_id, unk_id,
+    cls_id, sep_id and mask_id, and special_ids has all five.
 
-    template, pair_template: where the special tokens go around one text, or two. pad_left: whether a batch is filled
-    at the left, in front of the texts, and not after them. pad_type_id: the token type of padding.
+    template, pair_template: where the special tokens go around one text, or two. pad_left: True if the padding goes
+    before the texts instead of after them. pad_type_id: the token type of padding.
     """
 
     special: ClassVar[SpecialTokens]
@@ -90,7 +90,7 @@ class Tokenizer(ABC):
         numbers = vocabulary.values()
         if not all(isinstance(i, int) for i in numbers) or set(numbers) != set(range(len(vocabulary))):
             raise MinibertError(
-                f"the vocabulary's ids must be 0 to {len(vocabulary) - 1}, each once; number its tokens again."
+                f"the vocabulary's ids must be 0 to {len(vocabulary) - 1}, each once; renumber its tokens."
             )
         missing = [token for token in self.special.all() if token not in vocabulary]
         if missing:
@@ -126,7 +126,7 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def continues(self, token: str) -> bool:
-        """Whether a token of the vocabulary carries on the word of the token before it."""
+        """Whether a token of the vocabulary continues the word of the token before it."""
 
     @classmethod
     @abstractmethod
@@ -147,7 +147,7 @@ class Tokenizer(ABC):
         """Raise a MinibertError where a folder holds another tokenizer that readers would prefer to this one."""
         if (Path(folder) / "tokenizer.json").exists():
             raise MinibertError(
-                f"{folder} has a tokenizer.json, which other libraries read before anything else; "
+                f"{folder} has a tokenizer.json, which other libraries prefer to these files; "
                 "save to another folder, or remove that file first."
             )
 
@@ -165,9 +165,10 @@ class Tokenizer(ABC):
     def encode(self, text: str, pair: str | None = None, max_length: int | None = None) -> Encoding:
         """One text, or two, with special tokens around them and the place of each token in the text.
 
-        max_length: the most tokens to keep, special ones included. Of a pair the longer text is cut first,
-        until both are equally long; if the room is odd, the longer keeps one more (the second, when equal).
-        Raises MinibertError if a text is no str, or max_length leaves no room for the special tokens.
+        max_length: the most tokens to keep, including special tokens. In a pair, the longer text is truncated first,
+        until both are equally long. If the room for the two is odd, the longer text keeps one more token (the second
+        text, if both are equally long).
+        Raises MinibertError if a text is not a str, or max_length leaves no room for the special tokens.
         """
         texts = [check_text(text, "the text")]
         if pair is not None:
@@ -187,9 +188,9 @@ class Tokenizer(ABC):
     ) -> dict[str, Tensor]:
         """A batch as a model takes it: {"input_ids", "attention_mask", "token_type_ids"}, each (B, S) int64.
 
-        S is the longest row's length; shorter ones are filled with [PAD] where attention_mask is 0. One str is a
-        batch of one. pairs: the second texts, as many as texts. max_length: as in ``encode``.
-        Raises MinibertError for an empty batch, unequal numbers, and whatever ``encode`` refuses.
+        S is the longest row's length; shorter rows are filled with [PAD], where attention_mask is 0. A single str is
+        a batch of one. pairs: the second texts, as many as texts. max_length: as in ``encode``.
+        Raises MinibertError for an empty batch, for different numbers of texts and pairs, and wherever ``encode`` does.
         """
         columns = [as_batch(texts, "texts")]
         if pairs is not None:
@@ -206,7 +207,7 @@ class Tokenizer(ABC):
     def assemble(self, first: Sequence[int], second: Sequence[int] | None = None, max_length: int | None = None) -> Row:
         """One text's token ids, or a pair's, truncated and with the special tokens around them.
 
-        max_length: as in ``encode``, whose ids and type_ids these are.
+        max_length: as in ``encode``, which gives the same ids and type_ids.
         """
         texts = [first] if second is None else [first, second]
         template, room = self._template_and_room(len(texts), max_length)
@@ -253,7 +254,7 @@ class Tokenizer(ABC):
     def decode(self, ids: Sequence[int] | Tensor, skip_special: bool = True) -> str:
         """The text of one row of ids, (S,). What cleaning removed (case, accents, spacing) does not come back.
 
-        skip_special: leave out [CLS], [PAD] and their like. Raises MinibertError for an id that is not an integer
+        skip_special: leave out [CLS], [PAD] and the like. Raises MinibertError for an id that is not an integer
         from 0 to V-1, or for more than one row.
         """
         numbers = [self._check_id(i, at) for at, i in enumerate(_as_row(ids))]
@@ -281,7 +282,7 @@ class Tokenizer(ABC):
 def _lay_out(
     texts: Sequence[Sequence[Item]], special: Mapping[str, Item], template: Template, room: int | None
 ) -> tuple[list[Item], list[int], list[int | None]]:
-    """Texts cut to the room and set among the special tokens: items, type ids, sequence ids, all (S,)."""
+    """Texts truncated to the room and placed between the special tokens: items, type ids, sequence ids, all (S,)."""
     kept = _longest_first([len(text) for text in texts], room)
     items: list[Item] = []
     type_ids: list[int] = []
@@ -299,7 +300,7 @@ def _lay_out(
 
 
 def _longest_first(lengths: list[int], room: int | None) -> list[int]:
-    """How many pieces of each text stay when ``room`` fit; see Tokenizer.encode."""
+    """How many pieces of each text are kept when there is room for ``room``; see Tokenizer.encode."""
     if room is None or sum(lengths) <= room:
         return lengths
     if len(lengths) == 1:

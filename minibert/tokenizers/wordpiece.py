@@ -1,31 +1,33 @@
 """WordPiece: how BERT reads a word that it has never seen.
 
 BERT knows a fixed list of pieces, one embedding each, and nothing else. The uncased list has 30522; "unaffable" is
-not among them. So the word is cut, from left to right, and each time the longest piece that is in the list wins:
+not among them. So the word is cut from left to right, and each time the longest piece in the list wins:
 
     unaffable? unaffabl? unaffab? unaffa? unaff? unaf? una!     una     14477
     ##ffable? ##ffabl? ##ffab? ##ffa!                           ##ffa   20961
     ##ble!                                                      ##ble    3468
 
-"##" means: joined to the piece before. Inside a word only such pieces are tried, at its start only the others; this
-is how the words can be put together again. If any part of a word fits no piece, even just the last letter, the whole
+"##" means: joined to the piece before. Inside a word only such pieces are tried, and at its start only the others, so
+that the words can be put together again. If any part of a word fits no piece, even just the last letter, the whole
 word becomes one [UNK].
 
-A reader of English would have divided it as un-aff-able, and "un" and "##able" are both in the list. But greedy
+An English speaker would have divided it as un-aff-able, and "un" and "##able" are both in the list. But greedy
 matching takes "una" because it is longer, and never goes back. (The example in BERT's own code promises
 un ##aff ##able. The published vocabulary does not give that: it has no piece "##aff".)
 
-Before that, ``CharacterTable`` normalises the text: cleaned, lower-cased, without accents, blanks around punctuation:
+Before that, ``CharacterTable`` normalises the text: it removes control characters and accents, makes the text lower
+case, and puts blanks around punctuation:
 
     "Naïve? UNAFFABLE!"  ->  naive ? unaffable !  ->  naive ? una ##ffa ##ble !
 
-Read on in this order: CharacterTable, WordPiece.pieces, WordPiece.ids (the same, fast), learn_pieces (where a
-vocabulary comes from).
+Read this file in this order: CharacterTable, WordPiece.pieces, WordPiece.ids (the same, but fast), learn_pieces (where
+a vocabulary comes from).
 
 Sources: Devlin et al. 2019, Section 3 and the released tokenization.py; Schuster and Nakajima 2012 and Wu et al. 2016
-(Section 4.1) for the model. Where today's standard library departs from the released code (special tokens written in
-a text, Greek final sigma), this file gives the same ids as the library. Which characters are marks or punctuation is
-asked of Python's own Unicode tables; signs added to Unicode in recent years may be classified differently elsewhere.
+(Section 4.1) for the model. Where today's standard library differs from the released code (special tokens written in
+a text, Greek final sigma), this file gives the same ids as the library. Python's own Unicode tables decide which
+characters are marks or punctuation; characters added to Unicode in recent years may be classified differently
+elsewhere.
 """
 
 from __future__ import annotations
@@ -68,7 +70,7 @@ class CharacterTable(dict):
     """What each character becomes: code point -> "", a blank, or plain characters with blanks around some.
 
     ``text.translate(table).split()`` is all of BERT's basic tokenisation, since none of its rules looks at a
-    character's neighbours. Entries are worked out when a character is first met.
+    character's neighbours. An entry is computed when its character first occurs.
     """
 
     def __init__(self, lowercase: bool, strip_accents: bool, space_cjk: bool):
@@ -89,9 +91,9 @@ class CharacterTable(dict):
         if self.space_cjk and is_cjk(character):
             character = f" {character} "
         if self.strip_accents:
-            # é is taken apart into e and an accent. Doing this character by character would differ from doing it
-            # to the whole text only in the order of marks, and nearly all marks are dropped here ("Mn"); the few
-            # that stay, such as musical stems, would have to stand side by side, out of order.
+            # é is taken apart into e and an accent. Doing this character by character differs from doing it to the
+            # whole text only in the order of marks, and nearly all marks are dropped here ("Mn"). It matters only
+            # if several of the few that stay, such as musical stems, follow each other out of order.
             parts = unicodedata.normalize("NFD", character)
             character = "".join(part for part in parts if unicodedata.category(part) != "Mn")
         if self.lowercase:
@@ -155,9 +157,9 @@ class WordPiece(Tokenizer):
     def pieces(self, text: str) -> list[tuple[int, Span]]:
         """The text's tokens as (id, span). Special tokens written in the text, as "[MASK]", are kept whole.
 
-        A span is the smallest stretch of the original text that holds all the characters a piece comes from.
-        Where one character gave several (a Korean syllable gives two or three letters) and a cut falls between
-        them, both pieces have that character in their spans.
+        A span is the smallest part of the original text that holds all the characters a piece comes from. Where one
+        character became several (a Korean syllable becomes two or three letters) and a cut falls between them, both
+        pieces have that character in their spans.
         """
         found: list[tuple[int, Span]] = []
         start = 0
@@ -170,7 +172,7 @@ class WordPiece(Tokenizer):
         return found
 
     def _pieces_between(self, text: str, shift: int) -> Iterator[tuple[int, Span]]:
-        """The pieces of a text without special tokens, which starts at character ``shift`` of a longer one."""
+        """The pieces of a text without special tokens, which starts at character ``shift`` of a longer text."""
         plain = text.translate(self._table)
         origin = [at for at, character in enumerate(text, shift) for _ in self._table[ord(character)]]
         for word in re.finditer("[^ ]+", plain):
@@ -201,8 +203,8 @@ class WordPiece(Tokenizer):
     def ids(self, text: str) -> list[int]:
         """The ids of ``pieces(text)``, several times as fast: the chunks between blanks are looked up in a cache.
 
-        Language repeats itself, so nearly every chunk of a text has occurred before. A blank never belongs to a
-        piece, and nothing acts across one; therefore the chunks' ids, one after the other, are the text's.
+        Language repeats itself, so nearly every chunk of a text has occurred before. A blank never belongs to a piece,
+        and no rule looks beyond one; so the ids of the chunks, one after the other, are the ids of the text.
         The text is split at " " and newline only: str.split() would also cut at control characters, which BERT deletes.
         """
         return list(chain.from_iterable(map(self._cache.__getitem__, text.replace("\n", " ").split(" "))))
@@ -229,10 +231,10 @@ class WordPiece(Tokenizer):
         strip_accents: bool | None = None,
         space_cjk: bool = True,
     ) -> WordPiece:
-        """Read a vocab.txt: one token a line, its id is the number of its line, from 0.
+        """Read a vocab.txt: one token per line; a token's id is the number of its line, from 0.
 
-        Raises MinibertError if it is missing, empty or not UTF-8, if a line is blank, or a token is listed twice: which
-        of its two ids is meant could only be guessed, and the other's embedding would never be used.
+        Raises MinibertError if it is missing, empty or not UTF-8, if a line is blank, or if a token is listed twice: it
+        would have two ids, and one of the two embeddings would never be used.
         """
         path = Path(path)
         text = read_text(path).replace("\r\n", "\n").replace("\r", "\n")
@@ -242,11 +244,11 @@ class WordPiece(Tokenizer):
         vocabulary: dict[str, int] = {}
         for number, token in enumerate(lines):
             if token == "":
-                raise MinibertError(f"line {number + 1} of {path} is blank; a vocabulary has one token a line.")
+                raise MinibertError(f"line {number + 1} of {path} is blank; a vocabulary has one token per line.")
             if token in vocabulary:
                 raise MinibertError(
                     f"{path} has {token!r} twice, in lines {vocabulary[token] + 1} and {number + 1}; "
-                    "a token has one id: remove or rename one of them."
+                    "a token must have one id: remove or rename one of them."
                 )
             vocabulary[token] = number
         return cls(vocabulary, lowercase, strip_accents, space_cjk)
@@ -263,9 +265,9 @@ class WordPiece(Tokenizer):
     def from_folder(cls, folder: str | Path) -> WordPiece:
         """Read the tokenizer of a checkpoint folder.
 
-        It is taken from vocab.txt with the settings in tokenizer_config.json (uncased if there is none), or from a
-        tokenizer.json, which is all that newer folders have. Raises MinibertError if there is neither, naming what
-        was found, or if the tokenizer.json describes something else.
+        It is read from vocab.txt with the settings in tokenizer_config.json (uncased if there is none), or from a
+        tokenizer.json, which is all that newer folders have. Raises MinibertError if there is neither, or if the
+        tokenizer.json describes something else.
         """
         folder = Path(folder)
         if (folder / "vocab.txt").exists():
@@ -275,7 +277,7 @@ class WordPiece(Tokenizer):
         if not folder.is_dir():
             raise MinibertError(f"there is no folder {folder}; name a checkpoint folder that holds a vocab.txt.")
         raise MinibertError(
-            f"{folder} holds no WordPiece vocabulary (vocab.txt, or tokenizer.json): name the folder that does."
+            f"{folder} holds no WordPiece vocabulary (vocab.txt or tokenizer.json): name a folder that holds one."
         )
 
     def files(self) -> dict[str, str]:
@@ -319,7 +321,7 @@ class WordPiece(Tokenizer):
             for word in SPECIAL_PATTERN.sub(" ", chunk).translate(table).split():
                 words[word] += count
         if not words:
-            raise MinibertError("there is not one word in the texts; a vocabulary cannot be made from them.")
+            raise MinibertError("there are no words in the texts, so no vocabulary can be made: give texts with words.")
         special = cls.special.all()
         tokens = [*special, *learn_pieces(words, vocab_size - len(special), min_frequency)]
         return cls({token: number for number, token in enumerate(tokens)}, lowercase)
@@ -328,7 +330,7 @@ class WordPiece(Tokenizer):
 class _ChunkCache(dict):
     """Chunk of text (no blank inside) -> its ids, computed when first asked for.
 
-    Bounded, so that it cannot fill the memory: long chunks are not kept (they seldom occur twice), and a full cache
+    Bounded, so that it cannot fill the memory: long chunks are not kept (they rarely occur twice), and a full cache
     is emptied, which costs little because common words are soon back.
     """
 
@@ -352,20 +354,22 @@ class _ChunkCache(dict):
 
 
 def learn_pieces(word_counts: Mapping[str, int], size: int, min_frequency: int) -> list[str]:
-    """At most ``size`` pieces that spell the words in few pieces. word_counts: plain word -> how often it occurs.
+    """Learn at most ``size`` pieces, so that the words can be written with few of them.
 
-    Begin with single characters; join the two neighbours that occur side by side most often into one new piece,
-    everywhere; repeat. Of equally frequent pairs the one that sorts first wins. (Sennrich et al. 2016 for the
+    word_counts: plain word -> how often it occurs.
+
+    Begin with single characters; join the two neighbours that occur next to each other most often into one new piece,
+    everywhere; repeat. Among equally frequent pairs, the one that sorts first wins. (Sennrich et al. 2016 for the
     procedure.)
 
     Why the most frequent pair? WordPiece was described as joining the pair that makes the text most likely, which is
-    often explained as the highest count(ab) / (count(a) count(b)). Taken literally that score prefers the rarest: two
-    characters that occur once each, side by side, score 1, and nothing scores more. BERT's own trainer was never
-    published; the standard library's trainer counts pairs as well.
+    often explained as the highest count(ab) / (count(a) count(b)). Taken literally, that score prefers the rarest
+    pairs: two characters that occur once each, next to each other, score 1, and nothing scores more. BERT's own trainer
+    was never published; the standard library's trainer counts pairs, like this one.
 
-    Every character gets a piece for the start of a word, and one for the inside unless it is always alone, as
-    punctuation is: a word made of known characters is then never [UNK]. Raises MinibertError if ``size`` cannot
-    hold these.
+    Every character gets a piece for the start of a word, and one for the inside unless it is always alone, like
+    punctuation: a word made of known characters is then never [UNK]. Raises MinibertError if ``size`` cannot hold
+    these.
     """
     words = [word for word in word_counts if len(word) <= MAX_WORD_LENGTH]
     counts = [word_counts[word] for word in words]
@@ -375,7 +379,7 @@ def learn_pieces(word_counts: Mapping[str, int], size: int, min_frequency: int) 
     pieces = dict.fromkeys(sorted(starts) + sorted(insides))
     if len(pieces) > size:
         raise MinibertError(
-            f"the texts' characters alone take {len(pieces)} pieces, {len(pieces) - size} more than there is room for; "
+            f"the characters of the texts alone need {len(pieces)} pieces, {len(pieces) - size} more than fit; "
             f"raise vocab_size by {len(pieces) - size} or more."
         )
 
@@ -417,7 +421,7 @@ def _joined(pair: tuple[str, str]) -> str:
 
 
 def _join_pair(symbols: list[str], pair: tuple[str, str]) -> list[str]:
-    """The symbols with each occurrence of the pair, from the left, made one."""
+    """The symbols, with each occurrence of the pair, from the left, joined into one."""
     joined = []
     at = 0
     while at < len(symbols):
@@ -468,10 +472,10 @@ def _read_tokenizer_json(path: Path) -> WordPiece:
                 f"{path} does not hold BERT's WordPiece: its model's {name} is {model.get(name)!r}, not {expected!r}."
             )
     if normalizer.get("type") != "BertNormalizer" or not normalizer.get("clean_text"):
-        raise MinibertError(f"{path} prepares text in another way than BERT's, which is not read here.")
+        raise MinibertError(f"{path} normalises text differently from BERT, which is not supported here.")
     added = [token["content"] for token in content.get("added_tokens", ())]
     unknown = sorted({*added} - {*BERT_SPECIAL.all()})
     if unknown:
-        raise MinibertError(f"{path} adds tokens of its own, which are not read here: {', '.join(unknown[:5])}.")
+        raise MinibertError(f"{path} adds tokens of its own, which is not supported here: {', '.join(unknown[:5])}.")
     settings = {ours: normalizer[theirs] for ours, theirs in NORMALIZER_NAMES.items() if theirs in normalizer}
     return WordPiece(model["vocab"], **settings)
