@@ -187,8 +187,16 @@ def test_a_csv_has_a_column_text_and_perhaps_label(tmp_path):
         ("a.csv", "text,label\nGood,1\nBad,5\n", "row 2 of {path} has the label '5': the labels are 0, 1, negative"),
         ("a.csv", "text,label\nGood,1\nBad,\n", "row 2 of {path} has the label ''"),
         ("a.csv", "text,label\nGood,1\n ,0\n", "row 2 of {path} has an empty text"),
-        ("a.csv", "text,label\nGood, really,1\nBad,0\n", "row 1 of {path} does not have the 2 values"),
-        ("a.csv", "text,label\nGood,1\nBad\n", "row 2 of {path} does not have the 2 values"),
+        (
+            "a.csv",
+            "text,label\nGood, really,1\nBad,0\n",
+            "row 1 of {path} does not have as many values as the header has names (2)",
+        ),
+        (
+            "a.csv",
+            "text,label\nGood,1\nBad\n",
+            "row 2 of {path} does not have as many values as the header has names (2)",
+        ),
         ("a.csv", 'text\nGood\n"Bad\n', "not a well-formed CSV: the row that begins on line 3 cannot be read"),
         ("a.txt", b"fine\ncaf\xe9\n", "the byte 0xe9 at position 8 (line 2)"),
         ("a.csv", b"\xef\xbb\xbftext\ncaf\xe9\n", "the byte 0xe9 at position 11 (line 2)"),

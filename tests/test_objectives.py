@@ -547,22 +547,22 @@ def test_a_rate_outside_0_and_1(choose, rate):
 
 def test_bad_arguments():
     ids, attention, free, starts = IDS[:4], ATTENTION[:4], FREE[:4], STARTS[:4]
-    with expect_refusal("attention_mask has shape (4, 127), but must have (4, 128)"):
+    with expect_refusal("attention_mask has shape (4, 127), but must have shape (4, 128)"):
         candidates(ids, SPECIAL, attention[:, 1:])
     with expect_refusal("candidates has shape (128,)", "must be (B, S) booleans"):
         choose_tokens(free[0], generator=seeded())
     with expect_refusal("candidates", "torch.int64, but must be (B, S) booleans"):
         choose_tokens(ids, generator=seeded())
     for choose in (choose_whole_words, choose_ngrams):
-        with expect_refusal("word_starts has shape (3, 128), but must have (4, 128)"):
+        with expect_refusal("word_starts has shape (3, 128), but must have shape (4, 128)"):
             choose(free, starts[1:], generator=seeded())
         with expect_refusal("word_starts", "must be (B, S) booleans"):
             choose(free, starts.long(), generator=seeded())
     with expect_refusal("max_words is 0; an n-gram has at least one word"):
         choose_ngrams(free, starts, max_words=0, generator=seeded())
-    with expect_refusal("input_ids has shape (3, 128), but must have (4, 128)"):
+    with expect_refusal("input_ids has shape (3, 128), but must have shape (4, 128)"):
         choose_by_rarity(ids[1:], free, COUNTS, generator=seeded())
-    with expect_refusal("chosen has shape (3, 128), but must have (4, 128)"):
+    with expect_refusal("chosen has shape (3, 128), but must have shape (4, 128)"):
         corrupt(ids, free[1:], MASK, V, seeded())
     with expect_refusal("chosen", "must be (B, S) booleans"):
         corrupt(ids, attention, MASK, V, seeded())

@@ -253,7 +253,7 @@ def test_sentences_of_one_token(make):
 def test_too_little_to_make_pairs(make):
     expected = {nsp_pairs: "next sentence prediction needs two", sop_pairs: "sentence order prediction needs a"}[make]
     for documents in ([], [[]], [[[1, 2]], [[3, 4]]], [[[1, 2], []], [[3]]]):
-        with expect_refusal(expected, "none is there"):
+        with expect_refusal(expected, "but there is none"):
             make(documents, 29, random.Random(0))
     with expect_refusal("there is room for 1 tokens", "at least 2", "raise max_length"):
         make(made_up(3), 1, random.Random(0))
@@ -307,7 +307,7 @@ def test_what_was_replaced_begins_the_next_pair():
 
 
 def test_two_documents_that_can_be_paired_are_needed():
-    with expect_refusal("needs two documents of two sentences or more, but 1 is there"):
+    with expect_refusal("needs two documents of two sentences or more, but there is only one"):
         nsp_pairs([[[1], [2]], [[3]]], 29, random.Random(0))
 
 

@@ -73,5 +73,5 @@ def test_a_teacher_tells_whether_its_head_is_fresh(tmp_path):
 
 def test_a_classifier_of_other_classes_is_refused(tmp_path):
     save_pretrained(tmp_path, small("sequence-classification"), TOKENIZER)  # six classes
-    with expect_refusal("tells 6 classes apart, but here there are two"):
+    with expect_refusal("tells 6 classes apart, but there are two here"):
         recipes.classifier_for(str(tmp_path), TOKENIZER, seed=0)

@@ -287,7 +287,7 @@ def test_the_teacher_gets_no_gradient_and_stays_in_evaluation(name):
 
 def test_a_teacher_of_another_vocabulary_is_refused():
     task = Distillation(EXAMPLES, TOKENIZER, small("masked-lm", vocab_size=40))
-    with expect_refusal("differ in shape", "one vocabulary"):
+    with expect_refusal("differ in shape", "the same vocabulary"):
         task.losses(student(), task.batch(range(4), 1))
 
 

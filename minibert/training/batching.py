@@ -1,4 +1,4 @@
-"""From token ids to the rows of a batch. Special tokens, padding and token types are the tokenizer's business."""
+"""From token ids to the rows of a batch. The tokenizer adds special tokens, padding and token types."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from minibert.training.loop import Batch
 
 @dataclass(frozen=True)
 class Example:
-    """One row of a batch before padding. label: a class, or the relation of two sentences."""
+    """One row of a batch before padding. label: a class number, or how two sentences are related."""
 
     ids: list[int]
     type_ids: list[int]

@@ -1,5 +1,5 @@
-"""The names that one can choose from: of reviews, objectives, ways to mask, students. Imports nothing, so that the
-command line's --help can list them at once."""
+"""The names of reviews, objectives, ways to mask and students to choose from. Imports nothing, so that the command
+line's --help can list them at once."""
 
 SOURCES = ("imdb", "rotten-tomatoes", "both")  # of reviews: see data.py
 OBJECTIVES = ("mlm", "mlm+nsp", "mlm+sop", "full-sentences")  # of pre-training: see recipes.py

@@ -21,7 +21,7 @@ LABELS = {"0": 0, "1": 1, "negative": 0, "positive": 1}
 
 @dataclass(frozen=True)
 class Review:
-    """One text; ``label`` is 1 for positive, 0 for negative, None where a user's file gives none."""
+    """One text; ``label`` is 1 for positive, 0 for negative, None if a user's file gives no label."""
 
     text: str
     label: int | None
@@ -40,10 +40,10 @@ class Reviews:
 def load_reviews(source: str = "both", seed: int = 0) -> Reviews:
     """Load the movie reviews, without duplicates, split 80/10/10 into train, validation and test.
 
-    Texts that differ only in case or white space count as one, also across the two sources. A text that
-    occurs with both labels is left out: neither can be trusted. The split of a text depends only on a hash of the
-    text and the seed: it is the same on every machine, and the same whether the source is loaded alone or with the
-    other. The labels are nearly balanced.
+    Texts that differ only in case or white space count as one, also across the two sources. A text that occurs with
+    both labels is left out, because neither label can be trusted. The split of a text depends only on a hash of the
+    text and the seed: it is the same on every machine, whether its source is loaded alone or with the other one. The
+    labels are nearly balanced.
 
     source: "both", "imdb" (Maas et al. 2011) or "rotten-tomatoes" (single sentences; Pang and Lee 2005).
     Raises MinibertError for another source, or when the reviews cannot be fetched or are damaged.
@@ -62,7 +62,7 @@ def load_reviews(source: str = "both", seed: int = 0) -> Reviews:
 
 
 def split_texts(reviews: Iterable[Review], seed: int = 0) -> Reviews:
-    """Drop duplicates and split 80/10/10, each text by a hash of itself and the seed; see `load_reviews`."""
+    """Drop duplicates and split 80/10/10 by a hash of each text and the seed; see `load_reviews`."""
     distinct = _distinct(reviews)
     # The file may be sorted by label. Sorting by hash shuffles the reviews; then they are cut into three splits.
     splits = Reviews([], [], [])
@@ -77,8 +77,8 @@ def user_texts(path: str | Path) -> list[Review]:
 
     Labels are 0 or negative, 1 or positive. Empty lines of a .txt are skipped.
 
-    Raises MinibertError when the file is missing, is not UTF-8, holds fewer than two texts or has no column text, and,
-    with the number of the row, for an empty text, an unknown label or a row of another length.
+    Raises MinibertError when the file is missing, is not UTF-8, holds fewer than two texts or has no column text; and
+    for an empty text, an unknown label or a row with too few or too many values, naming the row.
     """
     path = Path(os.path.expanduser(path))
     if path.suffix.lower() not in (".txt", ".csv"):
@@ -105,8 +105,8 @@ def _read_reviews(path: Path) -> list[Review]:
 
 
 _LINE_BREAKS = re.compile(r"(?:<br\s*/?>\s*)+")
-# Control characters that are really Windows-1252 punctuation, read as Latin-1 before the file was made. Otherwise
-# BERT's clean-up would delete them, and join the words around a dash or an ellipsis.
+# Control characters that are really Windows-1252 punctuation, read as Latin-1 before the file was made. BERT's
+# clean-up would delete them, and so join the words around a dash or an ellipsis.
 _PUNCTUATION = {code: bytes([code]).decode("cp1252", errors="ignore") for code in range(0x80, 0xA0)}
 
 
@@ -115,7 +115,7 @@ def _clean(text: str) -> str:
 
 
 def _distinct(reviews: Iterable[Review]) -> dict[str, Review]:
-    """Each text's first review, by the text's normal form; texts that carry both labels are left out."""
+    """Each text's first review, by the text's normal form; texts that occur with both labels are left out."""
     first: dict[str, Review] = {}
     contradicted = set()
     for review in reviews:
@@ -148,7 +148,7 @@ def _csv_rows(content: str, path: Path) -> list[dict[str, str]]:
     for number, row in enumerate(rows, 1):
         if None in row or None in row.values():
             raise MinibertError(
-                f"row {number} of {path} does not have the {len(columns)} values that the header announces: "
+                f"row {number} of {path} does not have as many values as the header has names ({len(columns)}): "
                 "put quotation marks around a text that contains commas."
             )
     return rows

@@ -34,12 +34,12 @@ def distillation_loss(
 ) -> Tensor:
     """How far the student's word probabilities are from the teacher's: T² · KL(teacher ‖ student), in nats.
 
-    student_logits, teacher_logits: (..., V), of the same shape. temperature: T; both sides are divided by it, which
+    student_logits, teacher_logits: (..., V), of the same shape. temperature: T; both logits are divided by it, which
     raises the small probabilities, where much of the teacher's knowledge is. mask: (...), 1 where a token counts
-    and 0 where it does not (padding), by default all count.
+    and 0 where it does not (padding); by default all tokens count.
 
-    Returns the mean over the tokens that count, a scalar; 0 when none does. The teacher gets no gradient. The
-    gradients of soft targets shrink as 1/T²; the factor T² makes up for it (Hinton et al. 2015, section 2).
+    Returns the mean over the tokens that count, a scalar; 0 when there are none. The teacher gets no gradient. The
+    gradients of soft targets shrink as 1/T²; the factor T² makes up for this (Hinton et al. 2015, section 2).
     Raises MinibertError for shapes that do not match, or a temperature that is not above 0.
     """
     if temperature <= 0:
@@ -67,11 +67,11 @@ def cosine_hidden_loss(student_hidden: Tensor, teacher_hidden: Tensor, mask: Ten
 
 
 def counted_tokens(student: Tensor, teacher: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The tokens that count, one per row, the teacher's without gradient: two of (..., D) -> two of (N, D)."""
+    """The vectors of the tokens that count, the teacher's without gradient: twice (..., D) -> twice (N, D)."""
     if student.shape != teacher.shape:
         raise MinibertError(
             f"the student's {tuple(student.shape)} and the teacher's {tuple(teacher.shape)} differ in shape: both "
-            "must read the same tokens, and have one vocabulary (for logits) or one width D (for hidden states)."
+            "must read the same tokens, and have the same vocabulary (for logits) or width D (for hidden states)."
         )
     if mask is not None:
         check_shape(mask, student.shape[:-1], "mask")
@@ -81,7 +81,7 @@ def counted_tokens(student: Tensor, teacher: Tensor, mask: Tensor | None) -> tup
 
 
 class TripleLoss(NamedTuple):
-    """The weighted sum, which is minimised, and its three terms before weighting: scalars, in nats except the
+    """The weighted sum, which is minimised, and its three terms before weighting: scalars, all in nats except the
     cosine."""
 
     total: Tensor
@@ -105,9 +105,9 @@ def triple_loss(
 
     student_logits, teacher_logits: (B, S, V), or (M, V) for M chosen tokens, all of which count.
     labels: (B, S) or (M,), the true id of each masked word, -100 elsewhere. student_hidden, teacher_hidden:
-    (B, S, D), last layer, of all tokens (a model that is told which tokens are wanted computes only those, unless it
-    is called with return_hidden=True). attention_mask: (B, S), 1 real and 0 padding; it applies to each input that is
-    (B, S).
+    (B, S, D), last layer, of all tokens (a model with a masked-LM head that is given labels or `wanted` computes only
+    some of them, unless it is called with return_hidden=True). attention_mask: (B, S), 1 real and 0 padding; it
+    applies to each input that is (B, S).
 
     The weights 5, 2, 1 and temperature 2 are those of the released code. Raises MinibertError for shapes that do not
     match, and for weights that are not three numbers. Source: Sanh et al. 2019, section 2.
@@ -127,7 +127,7 @@ def _three_weights(weights: Sequence[float]) -> list[float]:
     found = list(weights) if isinstance(weights, (Sequence, Tensor)) else []
     if len(found) != 3 or not all(isinstance(weight, (Real, Tensor)) for weight in found):
         raise MinibertError(
-            f"weights is {weights!r}, but must be three numbers: of the soft targets, the masked words and the cosine."
+            f"weights is {weights!r}, but must be three numbers: for soft targets, masked words and cosine."
         )
     return found
 
@@ -143,12 +143,12 @@ def alternate_layers(depth: int) -> tuple[int, ...]:
 
 
 def chosen_layers(init: str, depth: int, count: int | None = None) -> list[int]:
-    """The layers of a teacher of this depth that a student starts from: numbers from 0, the lowest, upwards.
+    """The layers of a teacher of this depth that a student starts from, counted from 0, the lowest.
 
-    init: a name of INITS. count: how many layers, by default half of them. "random" stands for a student of `count`
-    layers that copies none of them; the first ones then give its shape.
+    init: a name of INITS. count: how many layers, by default half of them. With "random", the student copies no layer:
+    the numbers returned, those of the first layers, only say how many layers it has.
 
-    Raises MinibertError for an unknown init, or a count that the teacher or the init does not have.
+    Raises MinibertError for an unknown init, or a count that does not suit the teacher or the init.
     """
     if init not in INITS:
         raise MinibertError(f"there is no init {init!r}; {nearest(init, INITS)}")
@@ -176,15 +176,15 @@ def student_from_teacher(
 ) -> nn.Module:
     """A DistilBERT that starts from chosen layers of a BERT. They are copied: training one never changes the other.
 
-    teacher: a Bert, bare or with a masked-lm or pretraining head; with such a head the student has a masked-lm head,
-    copied too. layers: which of the teacher's layers (0 is the lowest), in the student's order, any number of them;
-    by default every second one, as the paper says. RELEASED_LAYERS is what the released code took of 12, which is
-    not strictly every second one.
+    teacher: a Bert, bare or with a masked-lm or pretraining head; with such a head the student gets a masked-lm head,
+    which is copied too. layers: which of the teacher's layers (0 is the lowest), in the student's order, any number of
+    them; by default every second one, as the paper says. RELEASED_LAYERS is the choice of 6 of 12 in the released code,
+    which is not strictly every second one.
 
-    The words, positions and embedding norm are copied; token types and pooler are dropped. But in a teacher the
-    vector of type 0 is part of every token of a single text, and without it the student's first block reads something
-    that it has never seen. fold_types adds that vector to the student's positions, so that both read a single text
-    from the same embeddings; neither the paper nor the released code does so.
+    The word embeddings, positions and embedding norm are copied; token types and pooler are dropped. But in the teacher
+    the vector of type 0 is part of every token of a single text, and without it the student's first block gets input of
+    a kind that it has never seen. fold_types adds that vector to the student's positions, so that both models have the
+    same embeddings for a single text; neither the paper nor the released code does so.
 
     Raises MinibertError for a teacher of another family, or layers that it does not have.
 
@@ -216,7 +216,7 @@ def student_from_teacher(
     return student
 
 
-# What a student does not take from its teacher: depth, token types (it has none), and dropout before a classifier.
+# What a student does not take over from its teacher: depth, token types (it has none), dropout before a classifier.
 STUDENTS_OWN = frozenset({"num_hidden_layers", "type_vocab_size", "classifier_dropout"})
 
 
@@ -254,7 +254,8 @@ def make_student(
 ) -> nn.Module:
     """A student of the teacher's chosen layers, or, with the init "random", of the same shape with random weights.
 
-    layers: as `chosen_layers` gives them. seed: of the random weights. Raises MinibertError as `student_from_teacher`.
+    layers: as `chosen_layers` returns them. seed: of the random weights. Raises MinibertError like
+    `student_from_teacher`.
     """
     student = student_from_teacher(teacher, layers, fold_types=fold_types)
     if init != "random":

@@ -1,8 +1,8 @@
 """The training loop: AdamW, warm-up and linear decay, clipping, and checkpoints from which a killed run continues.
 
-Everything random in a step is drawn from (seed, step): the order of the texts, the masks, the dropout. So a run that
+Everything random in a step depends only on (seed, step): the order of the texts, the masks, the dropout. So a run that
 was stopped, at any moment, continues exactly as if it had not been stopped, and two processes that share a batch draw
-the same masks as one.
+the same masks as one process would.
 
 Source of the recipe: Devlin et al. 2019, appendix A.2; Loshchilov & Hutter 2019 for the decoupled weight decay.
 """
@@ -39,10 +39,10 @@ class Objective(Protocol):
     weights: dict[str, float]
 
     def batch(self, examples: Sequence[int], seed: int) -> Batch:
-        """The examples with these numbers as one padded batch; everything random in it comes from the seed."""
+        """The examples with these numbers as one padded batch; everything random in it depends on the seed."""
 
     def counts(self, batch: Batch) -> dict[str, int]:
-        """For each term, the number of things in this batch that it is the mean over."""
+        """For each term, the number of things in this batch over which it is the mean."""
 
     def losses(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Each term, a scalar: the mean over this batch."""
@@ -53,14 +53,14 @@ class Settings:
     """How to train. The defaults suit fine-tuning (Devlin et al. 2019, appendix A.3)."""
 
     steps: int
-    batch_size: int = 32  # texts per step, over all processes
+    batch_size: int = 32  # texts per step, in all processes together
     accumulation: int = 1  # micro-batches per step in each process (gradient accumulation), to save memory
     learning_rate: float = 5e-5  # at the peak
     warmup: float = 0.1  # as a share of the steps
     weight_decay: float = 0.01  # of matrices; biases and norms have none
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-6
-    clip: float = 1.0  # the largest norm of the gradient
+    clip: float = 1.0  # the largest norm that the gradient may have
     seed: int = 0
     save_every: int = 200  # steps
     validate_every: int = 0  # steps; 0: only at the end
@@ -103,9 +103,9 @@ def mixed(*numbers: int) -> int:
 def batches_of_epoch(lengths: Sequence[int], batch_size: int, seed: int, pool: int = 50) -> list[list[int]]:
     """The batches of one pass over the data: shuffled, but with texts of similar length in the same batch.
 
-    lengths: of the texts, in tokens. The shuffled texts are taken `pool` batches at a time, sorted by length, and cut
-    into batches, and the batches are shuffled again. A remainder smaller than a batch is left out; it is a different
-    one in each epoch. Returns the numbers of the texts, batch by batch.
+    lengths: of the texts, in tokens. The shuffled texts are taken `pool` batches at a time, sorted by length and cut
+    into batches; then the batches are shuffled. A remainder smaller than a batch is left out; it is a different one in
+    each epoch. Returns the numbers of the texts, batch by batch.
     """
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(lengths), generator=generator).tolist()
@@ -127,7 +127,7 @@ def batches_from(lengths: Sequence[int], settings: Settings, step: int) -> Itera
 
 
 def split(batch: Batch, parts: int) -> list[Batch]:
-    """A batch split into parts along B; where it does not divide evenly, the first ones have one text more."""
+    """A batch split into parts along B; if it does not divide evenly, the first parts have one text more."""
     split_tensors = {name: tensor.tensor_split(parts) for name, tensor in batch.items()}
     return [{name: tensors[part] for name, tensors in split_tensors.items()} for part in range(parts)]
 
@@ -180,7 +180,7 @@ class Processes:
 
 
 def pick_device(name: str | None = None) -> torch.device:
-    """The device of that name, by default a GPU where there is one. Raises MinibertError for an unknown device."""
+    """The device with that name, by default a GPU if there is one. Raises MinibertError for an unknown device."""
     if name is None:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -217,15 +217,15 @@ def train(
     validate: Callable[[nn.Module], dict[str, float]] | None = None,
     title: str = "train",
 ) -> list[dict[str, Any]]:
-    """Train `model` in place and return the log, one record a step.
+    """Train `model` in place and return the log, one record per step.
 
     lengths: of the texts, in tokens, one for each of the objective's examples. folder: gets training.pt, from which
     a stopped run with the same settings continues, and log.jsonl. validate: called with the model in evaluation mode;
-    what it returns is logged. The forward pass runs in bfloat16 where the settings say so, by default on a GPU that
+    what it returns is logged. The forward pass runs in bfloat16 if the settings say so, by default on a GPU that
     supports it.
 
-    Raises MinibertError when there is nothing to train on, the folder holds a run with other settings or of another
-    model, the folder cannot be written to, or the loss or its gradient is not finite.
+    Raises MinibertError when there is nothing to train on, when the folder holds a run with other settings or of
+    another model, when the folder cannot be written to, or when the loss or its gradient is not finite.
     """
     if len(lengths) < 1:
         raise MinibertError("there is no text to train on.")
@@ -274,7 +274,7 @@ def train(
             optimiser.zero_grad()
             last = step + 1 == settings.steps
             due = last or (settings.validate_every and (step + 1) % settings.validate_every == 0)
-            if validate is not None and due:  # in every process, or the others would wait for the first
+            if validate is not None and due:  # in every process; otherwise the others would wait for the first
                 record |= validated(model, validate)
             record["seconds"] = time.perf_counter() - began
             record["tokens"] = int(batch["attention_mask"].sum())
@@ -318,7 +318,7 @@ def one_step(
 ) -> dict[str, float]:
     """Forward and backward over this process's share of the batch; returns the loss and its terms over the whole batch.
 
-    The mean of each micro-batch is weighted by the number of things that it is a mean over. So the result does not
+    The mean of each micro-batch is weighted by the number of things over which it is the mean. So the result does not
     depend on how many micro-batches or processes there are.
     """
     totals = objective.counts(batch)
@@ -342,7 +342,7 @@ def one_step(
 
 
 def validated(model: nn.Module, validate: Callable[[nn.Module], dict[str, float]]) -> dict[str, float]:
-    """The result of `validate` for the model, without dropout and gradients."""
+    """The result of `validate` for the model, without dropout or gradients."""
     model.eval()
     with torch.no_grad():
         found = validate(model)

@@ -1,21 +1,21 @@
 """Masked language modelling: hide some words of a text, and let the model predict them.
 
-Masking has two steps. *Choosing* says which tokens are to be predicted, as (B, S) booleans; each paper has its own
-way, and there is one function for each here. *Corrupting* puts something else in their place; all models here do it
-in the same way.
+Masking has two steps. *Choosing* decides which tokens are to be predicted, as (B, S) booleans; each paper has its own
+way, and there is a function for each of them here. *Corrupting* puts something else in their place; all models here do
+this in the same way.
 
     free = candidates(input_ids, tokenizer.special_ids, attention_mask)
     chosen = choose_tokens(free, generator=generator)
     masked_ids, labels = corrupt(input_ids, chosen, tokenizer.mask_id, tokenizer.vocab_size, generator)
 
 Nothing is remembered between calls and no input is changed: all randomness comes from the generator, so the same
-seed gives the same masks. The seeds make the difference between the two kinds of masking:
+seed gives the same masks. The two kinds of masking differ only in their seeds:
 
-*Dynamic* (RoBERTa): a text gets another mask each time it is seen. Mask each batch with a seed of its own, made of
-the training run's seed, the epoch and the step.
+*Dynamic* (RoBERTa): a text gets a different mask each time it is seen. Mask each batch with a seed of its own, made
+from the training run's seed, the epoch and the step.
 
-*Static* (BERT): a text always has the same mask, whatever batch it is in. Give each text a seed of its own, made of
-the training run's seed and the text's number, and mask the batch with `mask_one_by_one`. (BERT prepared ten masks a
+*Static* (BERT): a text always has the same mask, whatever batch it is in. Give each text a seed of its own, made from
+the training run's seed and the text's number, and mask the batch with `mask_one_by_one`. (BERT prepared ten masks per
 text: there, epoch % 10 is part of the seed too.)
 
 All tensors are on the CPU. Sources: Devlin et al. 2019 (BERT), section 3.1 and appendix A.1; Liu et al. 2019
@@ -39,8 +39,8 @@ from minibert.heads import IGNORE, check_shape
 def candidates(input_ids: Tensor, special_ids: Collection[int], attention_mask: Tensor | None = None) -> Tensor:
     """The tokens that may be chosen, (B, S) booleans: the real ones that are not special.
 
-    input_ids: (B, S). special_ids: the ids of [CLS], [SEP], [PAD] and their like. attention_mask: (B, S), 1 real
-    and 0 padding, by default all real. Raises MinibertError for a mask of another shape.
+    input_ids: (B, S). special_ids: the ids of [CLS], [SEP], [PAD] and the like. attention_mask: (B, S), 1 real and 0
+    padding, by default all real. Raises MinibertError for a mask of another shape.
     """
     free = ~torch.isin(input_ids, torch.tensor(sorted(special_ids), dtype=input_ids.dtype))
     if attention_mask is None:
@@ -52,8 +52,8 @@ def candidates(input_ids: Tensor, special_ids: Collection[int], attention_mask: 
 def word_starts(input_ids: Tensor, continuation: Tensor) -> Tensor:
     """Where a word begins, (B, S) booleans.
 
-    input_ids: (B, S). continuation: (V,) booleans, True for the tokens that carry a word on, as
-    `Tokenizer.continues` says. Raises MinibertError for an id that is not in this vocabulary.
+    input_ids: (B, S). continuation: (V,) booleans, True for the tokens that continue a word (see
+    `Tokenizer.continues`). Raises MinibertError for an id that is not in this vocabulary.
     """
     _check_ids(input_ids, len(continuation), "continuation")
     return ~continuation[input_ids]
@@ -63,13 +63,13 @@ def word_starts(input_ids: Tensor, continuation: Tensor) -> Tensor:
 
 
 def choose_tokens(candidates: Tensor, rate: float = 0.15, *, generator: torch.Generator) -> Tensor:
-    """Choose tokens to be predicted, each on its own (BERT, RoBERTa): (B, S) booleans.
+    """Choose tokens to be predicted, each by itself (BERT, RoBERTa): (B, S) booleans.
 
-    candidates: (B, S) booleans. rate: the share to choose. Of n candidates in a text rate · n are chosen; a fraction
-    is rounded up or down at random, so that it is right on average: of 30 at 15%, four or five.
+    candidates: (B, S) booleans. rate: the share to choose. Of n candidates in a text, rate · n are chosen; a fraction
+    is rounded up or down at random, so that it is right on average: 15% of 30 is four or five.
 
-    So every candidate is chosen with exactly this probability, in short texts too, and the number hardly varies (with
-    an independent coin for each token it would). This is how RoBERTa's code rounds. BERT's rounds to the nearest
+    So every candidate is chosen with exactly this probability, in short texts too, and the number chosen hardly varies
+    (if a coin were tossed for each token, it would). RoBERTa's code rounds like this. BERT's rounds to the nearest
     integer and takes at least one, which masks a third of a text of three tokens; its upper limit has no effect at
     the usual settings.
 
@@ -88,8 +88,8 @@ def choose_whole_words(
     """Choose whole words: all pieces of a word, or none (BERT's later release): (B, S) booleans.
 
     candidates, word_starts: (B, S) booleans. rate: the share of the words to choose, rounded as in `choose_tokens`;
-    since long words are as likely as short ones, it is also the share of the tokens. (BERT's code counts tokens
-    instead, and skips a word that would exceed the number, so that long words are chosen too rarely.)
+    since long words are as likely to be chosen as short ones, it is also the share of the tokens. (BERT's code counts
+    tokens instead, and skips a word that would exceed the number, so that long words are chosen too rarely.)
 
     Raises MinibertError unless both are (B, S) booleans and 0 < rate < 1.
     """
@@ -102,12 +102,13 @@ def choose_ngrams(
 ) -> Tensor:
     """Choose n-grams of one to max_words whole words, short ones more often (ALBERT): (B, S) booleans.
 
-    candidates, word_starts: (B, S) booleans. rate: the share to choose. An n-gram has p(n) proportional to 1/n; up to
-    three words that is 6/11, 3/11 and 2/11. An n-gram ends where the candidates end, as before [SEP].
+    candidates, word_starts: (B, S) booleans. rate: the share to choose. The probability of length n is proportional to
+    1/n; for up to three words this is 6/11, 3/11 and 2/11. An n-gram ends where the candidates end, for example before
+    [SEP].
 
-    The text is first divided into n-grams from its beginning to its end, then the share of them is chosen as in
-    `choose_tokens`. So the lengths have the intended distribution, and each token is chosen with probability rate.
-    (ALBERT's code places n-grams one after another, and shortens or drops those that overlap.)
+    The whole text is first divided into n-grams, then a share of them is chosen as in `choose_tokens`. So the lengths
+    have the intended distribution, and each token is chosen with probability rate. (ALBERT's code places n-grams one
+    after another, and shortens or drops those that overlap.)
 
     Raises MinibertError unless both are (B, S) booleans, 0 < rate < 1 and max_words is at least 1.
     Source: Lan et al. 2020, section 4.1.
@@ -131,7 +132,8 @@ def choose_by_rarity(
 
     input_ids: (B, S). candidates: (B, S) booleans. counts: (V,), how often each token occurs in the corpus; 0 counts
     as 1. rate: the share of the batch's candidates to choose. They are drawn one after another without replacement,
-    with probability proportional to count ** exponent: what occurs 1000 times as often is 126 times less likely.
+    with probability proportional to count ** exponent: a token that occurs 1000 times as often is 126 times less likely
+    to be drawn.
 
     Raises MinibertError for shapes that differ, an id without a count, or a rate outside (0, 1).
     Source: the released code of Sanh et al. 2019 (distiller.py).
@@ -140,8 +142,8 @@ def choose_by_rarity(
     check_shape(input_ids, candidates.shape, "input_ids")
     _check_ids(input_ids, len(counts), "counts")
     _check_rate(rate)
-    # Each token gets an exponential waiting time, -log(uniform) / weight: with twice the weight it is half as long.
-    # The order of these times is the order of drawing without replacement, so the shortest times are chosen.
+    # Each token gets an exponential waiting time, -log(uniform) / weight: with twice the weight it is half as long on
+    # average. Drawing without replacement is the same as taking the tokens in the order of these times.
     weights = counts.double().clamp(min=1).pow(exponent)[input_ids]
     times = -torch.rand(weights.shape, dtype=torch.float64, generator=generator).log() / weights
     number = int(_share(rate, candidates.sum(), generator))
@@ -150,13 +152,13 @@ def choose_by_rarity(
 
 
 def _share(rate: float, total: Tensor, generator: torch.Generator) -> Tensor:
-    """rate · total rounded up or down at random, so that the mean is right: 4.2 is 5 with probability 0.2, else 4."""
+    """rate · total, rounded up or down at random so that the mean is right: 4.2 gives 5 in a fifth of cases, else 4."""
     chance = torch.rand(total.shape, dtype=torch.float64, generator=generator)
     return (rate * total.double() + chance).floor().long()
 
 
 def _words(candidates: Tensor, word_starts: Tensor) -> Tensor:
-    """Where a candidate begins a word, (B, S) booleans. After a token that is not a candidate a word always begins."""
+    """Where a candidate begins a word, (B, S) booleans. A word always begins after a token that is not a candidate."""
     _check_booleans(candidates, "candidates")
     _check_booleans(word_starts, "word_starts")
     check_shape(word_starts, candidates.shape, "word_starts")
@@ -173,9 +175,9 @@ def _follows_a_break(candidates: Tensor) -> Tensor:
 def _cut_into_ngrams(candidates: Tensor, starts: Tensor, max_words: int, generator: torch.Generator) -> Tensor:
     """Where an n-gram begins, when each text's words are divided into n-grams of random length: (B, S) booleans."""
     odds = 1 / torch.arange(1, max_words + 1)
-    longer = odds.cumsum(0)[:-1] / odds.sum()  # a number from 0 to 1 beyond the first bound means two words or more
+    longer = odds.cumsum(0)[:-1] / odds.sum()  # a random number beyond the first bound means two words or more
     lengths = 1 + torch.bucketize(torch.rand(starts.shape, generator=generator), longer)
-    # Counted in words: the first n-gram begins at word 0, each further one at the sum of the lengths before it.
+    # Counted in words: the first n-gram begins at word 0, each of the others at the sum of the lengths before it.
     batch, size = starts.shape
     begins = torch.zeros(batch, size + 1, dtype=torch.bool)
     begins[:, 0] = True
@@ -185,7 +187,7 @@ def _cut_into_ngrams(candidates: Tensor, starts: Tensor, max_words: int, generat
 
 
 def _choose_groups(candidates: Tensor, starts: Tensor, rate: float, generator: torch.Generator) -> Tensor:
-    """Choose whole groups of neighbouring candidates, each of which begins at one of the starts: (B, S) booleans."""
+    """Choose whole groups of neighbouring candidates; each group begins at one of the starts: (B, S) booleans."""
     chosen_starts = choose_tokens(starts, rate, generator=generator)
     positions = torch.arange(starts.shape[1]) * starts
     group_start = positions.cummax(dim=1).values
@@ -196,7 +198,7 @@ def _choose_groups(candidates: Tensor, starts: Tensor, rate: float, generator: t
 
 
 class Masked(NamedTuple):
-    """What the model sees and what it has to predict, both (B, S); labels are -100 where nothing is to be predicted."""
+    """What the model sees and what it has to predict, both (B, S); labels are -100 where it predicts nothing."""
 
     input_ids: Tensor
     labels: Tensor
@@ -205,11 +207,11 @@ class Masked(NamedTuple):
 def corrupt(input_ids: Tensor, chosen: Tensor, mask_id: int, vocab_size: int, generator: torch.Generator) -> Masked:
     """Hide the chosen tokens: 80% become [MASK], 10% a random token, 10% stay; all of them are to be predicted.
 
-    input_ids: (B, S), not changed. chosen: (B, S) booleans. mask_id: the id of [MASK]. vocab_size: V; the
-    random token is any of the vocabulary, as in BERT's code.
+    input_ids: (B, S), not changed. chosen: (B, S) booleans. mask_id: the id of [MASK]. vocab_size: V; the random token
+    can be any token of the vocabulary, as in BERT's code.
 
-    [MASK] never occurs in real text, so a model must not learn that words are to be predicted only there. One draw
-    decides what happens to a token. (Two draws, 80% and then 10% of all, would hit some tokens twice or give 81/10/9.)
+    [MASK] never occurs in real text, so a model must not learn to predict words only there. One draw decides what
+    happens to a token. (Two independent draws would change some tokens twice, or give other shares than 80/10/10.)
 
     Raises MinibertError for shapes that differ, or an id or mask_id outside the vocabulary.
     Source: Devlin et al. 2019, section 3.1, task 1, and appendix A.1.
@@ -235,13 +237,13 @@ def mask_one_by_one(
     attention_mask: Tensor,
     seeds: Sequence[int],
 ) -> Masked:
-    """Mask each text by itself, so that its mask depends on its seed alone and not on the rest of the batch.
+    """Mask each text by itself, so that its mask depends only on its seed and not on the rest of the batch.
 
     mask: a function of input_ids (B, S), attention_mask (B, S) and a generator, such as the three lines at the top of
-    this file; it is called for one text at a time. input_ids, attention_mask: (B, S). seeds: B of them, one a text.
+    this file; it is called for one text at a time. input_ids, attention_mask: (B, S). seeds: B of them, one per text.
 
-    Padding is left out of what `mask` sees: it would use up random numbers, more or fewer with each batch.
-    Raises MinibertError for shapes that do not fit together, or a number of seeds other than B.
+    `mask` does not see the padding, which would use up random numbers, and not equally many in each batch.
+    Raises MinibertError for shapes that do not match, or a number of seeds other than B.
     """
     check_shape(attention_mask, input_ids.shape, "attention_mask")
     if len(seeds) != len(input_ids):

@@ -1,15 +1,15 @@
-"""From documents to training examples: two segments and how they belong together, or full sentences without a task.
+"""From documents to training examples: pairs of segments with a label, or full sentences without a task.
 
-A document is its sentences, each a list of token ids:
+A document is a list of sentences, and each sentence a list of token ids:
 
     documents = [[tokenizer.ids(sentence) for sentence in split_sentences(text)] for text in texts]
 
-BERT asks whether the second segment follows the first (`nsp_pairs`), ALBERT whether the two are in order
-(`sop_pairs`), RoBERTa asks nothing and fills its input with sentence after sentence (`full_sentences`). All leave
-the special tokens to the tokenizer, which says how many it needs: a row of max_length tokens has room for
-max_length - tokenizer.num_special(pair=True) of them.
+BERT asks whether the second segment follows the first (`nsp_pairs`), ALBERT asks whether the two are in order
+(`sop_pairs`), and RoBERTa asks nothing and fills its input with sentence after sentence (`full_sentences`). None of
+them adds the special tokens: the tokenizer does, and says how many it needs. A row of max_length tokens has room for
+max_length - tokenizer.num_special(pair=True) tokens of the pair.
 
-The same documents give other pairs with another random.Random: use one for each epoch to get new pairs each time.
+With another random.Random the same documents give other pairs: use one per epoch to get new pairs each time.
 
 Sources: Devlin et al. 2019 (BERT), section 3.1 and appendix A.2, and create_pretraining_data.py of its release;
 Lan et al. 2020 (ALBERT), section 3.1; Liu et al. 2019 (RoBERTa), section 4.2.
@@ -39,7 +39,7 @@ class Pair(NamedTuple):
 
 # ------------------------------------------------------------------------------- 1. texts into sentences
 
-FEWEST_WORDS = 3  # of a sentence; "Wow!" and "10/10." are kept with a neighbour
+FEWEST_WORDS = 3  # of a sentence; "Wow!" and "10/10." are joined to a neighbour
 
 # A sentence may end after . ! ? or … and closing quotes or brackets, where white space follows, and then a capital
 # letter, perhaps after an opening quote or bracket. [^\W\d_] is any letter.
@@ -53,9 +53,9 @@ _LAST_WORD = re.compile(r"[^\s\"'“‘(\[]*$")
 def split_sentences(text: str) -> list[str]:
     """Cut a text into sentences, by rule: after . ! ? or … before a capital letter, and at the end of a line.
 
-    Not after abbreviations ("Mr. Bean", "e.g. Alien") and initials ("J. R. Ewing"). A sentence of fewer than three
-    words stays with the next one, the last with the one before. Joined with blanks, the sentences have
-    all the words of the text. A text without words has no sentences.
+    It is not cut after abbreviations ("Mr. Bean", "e.g. Alien") or initials ("J. R. Ewing"). A sentence of fewer than
+    three words is joined to the next one, or to the one before if it is the last. Joined with blanks, the sentences
+    have all the words of the text. A text without words has no sentences.
     """
     parts = [part for line in text.splitlines() for part in _cut_line(line.strip()) if part]
     sentences: list[str] = []
@@ -96,17 +96,17 @@ def _is_abbreviated(text: str) -> bool:
 def nsp_pairs(documents: Sequence[Document], room: int, rng: random.Random, short_rate: float = 0.1) -> list[Pair]:
     """Pairs for next sentence prediction (BERT): label 0, the second follows the first; 1, it is from elsewhere.
 
-    room: the most tokens of both segments together. rng: the only source of chance. short_rate: the share of the
-    documents whose pairs are shorter, of a random length, as they will be in later use.
+    room: the most tokens that both segments together may have. rng: the only source of randomness. short_rate: the
+    share of the documents whose pairs are shorter, of a random length, like the texts that the model will read later.
 
-    A document's sentences are taken until they fill the length, and cut in two at a random sentence: that is a pair.
-    With probability one half the second segment is then replaced by sentences of another document, and what was
-    taken out begins the next pair. A pair that is still too long is truncated (`_fit`).
+    A document's sentences are taken until they fill the length, and split in two after a random sentence: that is a
+    pair. With probability one half the second segment is then replaced by sentences of another document, and the
+    sentences that were replaced begin the next pair. A pair that is still too long is truncated (`_fit`).
 
-    It differs from the released code wherever that code lets the label be guessed without understanding a word. A
-    sentence without a next one is dropped (there it is always paired at random, so that more than half are random).
-    The random segment never begins with a document's first sentence, because a true second segment never does.
-    Documents of one sentence, which cannot have a true second segment, are left out on both sides.
+    This differs from the released code wherever that code makes it possible to guess the label without understanding a
+    word. A sentence without a next one is dropped (there it always gets a random partner, so that more than half of the
+    pairs are random). The random segment never begins with a document's first sentence, because a true second segment
+    never does. Documents of one sentence, which cannot have a true second segment, are left out on both sides.
 
     Raises MinibertError when fewer than two documents have two sentences, or room is below 2.
     """
@@ -114,8 +114,8 @@ def nsp_pairs(documents: Sequence[Document], room: int, rng: random.Random, shor
     documents = _of_two_sentences(documents)
     if len(documents) < 2:
         raise MinibertError(
-            "next sentence prediction needs two documents of two sentences or more, but "
-            f"{len(documents) or 'none'} is there: give more or longer texts."
+            "next sentence prediction needs two documents of two sentences or more, but there "
+            f"is {'only one' if documents else 'none'}: give more or longer texts."
         )
     pairs = []
     for number, document in enumerate(documents):
@@ -137,9 +137,9 @@ def nsp_pairs(documents: Sequence[Document], room: int, rng: random.Random, shor
 def sop_pairs(documents: Sequence[Document], room: int, rng: random.Random, short_rate: float = 0.1) -> list[Pair]:
     """Pairs for sentence order prediction (ALBERT): two segments that follow each other; label 1 if swapped, else 0.
 
-    As in `nsp_pairs`, except that with probability one half the two are swapped. Both come from one document, so
-    that the topic gives nothing away. A sentence that is left alone is dropped, and so are documents of one sentence;
-    the released code gives these a random partner.
+    As in `nsp_pairs`, except that with probability one half the two segments are swapped. Both come from one document,
+    so that the topic does not give the label away. A sentence that is left over is dropped, and so are documents of one
+    sentence; the released code gives these a random partner.
 
     Raises MinibertError when no document has two sentences, or room is below 2.
     """
@@ -147,7 +147,7 @@ def sop_pairs(documents: Sequence[Document], room: int, rng: random.Random, shor
     documents = _of_two_sentences(documents)
     if not documents:
         raise MinibertError(
-            "sentence order prediction needs a document of two sentences or more, but none is there: give longer texts."
+            "sentence order prediction needs a document of two sentences or more, but there is none: give longer texts."
         )
     pairs = []
     for document in documents:
@@ -163,20 +163,20 @@ def sop_pairs(documents: Sequence[Document], room: int, rng: random.Random, shor
 
 
 def _of_two_sentences(documents: Sequence[Document]) -> list[Document]:
-    """The documents of two sentences or more, without sentences of which no token was left."""
+    """The documents of two sentences or more, without sentences that have no tokens."""
     filled = ([sentence for sentence in document if sentence] for document in documents)
     return [document for document in filled if len(document) > 1]
 
 
 def _target(room: int, short_rate: float, rng: random.Random) -> int:
-    """How many tokens a document's pairs are to have: usually all there is room for, sometimes fewer."""
+    """How many tokens a document's pairs should have: usually as many as there is room for, sometimes fewer."""
     return rng.randint(2, room) if rng.random() < short_rate else room
 
 
 def _chunk_end(document: Document, start: int, length: int, least: int = 2) -> int:
-    """Where to stop, so that the sentences from start have this many tokens, and at least so many are taken.
+    """Where to stop, so that the sentences from start have `length` tokens and there are at least `least` of them.
 
-    Two can be cut in two. The document's end comes first if need be.
+    Two are the fewest that can be split into a pair. If the document ends first, its end.
     """
     total = 0
     for number in range(start, len(document)):
@@ -193,7 +193,7 @@ def _from_elsewhere(document: Document, length: int, rng: random.Random) -> list
 
 
 def _fit(first: list[int], second: list[int], room: int, rng: random.Random) -> tuple[list[int], list[int]]:
-    """Cut two segments until both fit: the longer first, then both alike. What is left is a window at random."""
+    """Truncate two segments until both fit: the longer first, then both equally. A random window of each is kept."""
     longest = max(room // 2, room - min(len(first), len(second)))
     first = _window(first, longest, rng)
     return first, _window(second, room - len(first), rng)
@@ -214,11 +214,11 @@ def _joined(sentences: Sequence[Sentence]) -> list[int]:
 def full_sentences(documents: Sequence[Document], room: int, separator_id: int | None) -> list[list[int]]:
     """Inputs filled with whole sentences, one after another, as many as fit (RoBERTa): a list of lists of ids.
 
-    room: the most tokens of an input. separator_id: the id of [SEP], put between two documents that meet in an input
-    (FULL-SENTENCES). None: documents never meet, and the last input of each is as short as it comes out
-    (DOC-SENTENCES).
+    room: the most tokens that an input may have. separator_id: the id of [SEP], which is put between two documents in
+    the same input (FULL-SENTENCES). None: an input never has sentences of two documents, and the last input of each
+    document may be short (DOC-SENTENCES).
 
-    No token is lost or doubled, and the order stays; shuffle the documents for another mix. A sentence that is
+    No token is lost or repeated, and the order is kept; shuffle the documents for another mix. A sentence that is
     longer than an input is divided. Raises MinibertError when room is below 1.
     Source: Liu et al. 2019, section 4.2.
     """
@@ -241,7 +241,7 @@ def full_sentences(documents: Sequence[Document], room: int, separator_id: int |
 
 
 def _chunks(document: Document, size: int) -> Iterator[list[int]]:
-    """The document's sentences, those that are longer than `size` in several chunks."""
+    """The document's sentences; those that are longer than `size` are divided into chunks."""
     for sentence in document:
         for start in range(0, len(sentence), size):
             yield sentence[start : start + size]

@@ -96,7 +96,7 @@ def tokenizer_of(source: str) -> Tokenizer:
 def loaded_for(source: str, head: str, tokenizer: Tokenizer, seed: int) -> Loaded:
     """A preset with fresh weights and as many word embeddings as the tokenizer has word pieces, or a checkpoint.
 
-    seed: of the fresh weights, and of the parts of a head that the checkpoint lacks; the result says which. Raises
+    seed: of the fresh weights, and of the parts of a head that the checkpoint lacks, which the result names. Raises
     MinibertError when a checkpoint and the tokenizer do not have the same vocabulary size.
     """
     if source in PRESETS and source != VOCABULARY:
@@ -120,13 +120,13 @@ def model_for(source: str, head: str, tokenizer: Tokenizer, seed: int) -> nn.Mod
 
 
 def classifier_for(source: str, tokenizer: Tokenizer, seed: int) -> nn.Module:
-    """A model that tells CLASSES apart, with the checkpoint's own classifier where it has one, else a fresh one.
+    """A model that tells CLASSES apart, with the checkpoint's own classifier if it has one, and else a fresh one.
 
-    Raises MinibertError for a checkpoint that was trained to tell another number of classes apart.
+    Raises MinibertError for a checkpoint that was trained for another number of classes.
     """
     model = loaded_for(source, "sequence-classification", tokenizer, seed).model
     if model.config.num_labels != len(CLASSES):
-        raise MinibertError(f"{source} tells {model.config.num_labels} classes apart, but here there are two.")
+        raise MinibertError(f"{source} tells {model.config.num_labels} classes apart, but there are two here.")
     model.config = replace(model.config, labels=CLASSES)
     return model
 
@@ -149,9 +149,9 @@ def train_and_compare(
     device: torch.device,
     title: str,
 ) -> dict[str, Any]:
-    """Train on one task, and compute the losses on another before, as often as the settings say, and after.
+    """Train on one task; compute the losses on another one before and after, and as often as the settings say.
 
-    folder: of the run, see `train`. Returns "steps", "tokens" (read in all), "held_out_before" and "held_out_after"
+    folder: of the run, see `train`. Returns "steps", "tokens" (read in total), "held_out_before" and "held_out_after"
     (each term of the loss, in nats except the cosine).
     """
 

@@ -1,7 +1,7 @@
 """What a model can be trained on: masked words (with sentence pairs), a teacher's knowledge, labels.
 
-Each task is an Objective of the loop (loop.py): it makes batches, says what a mean is over, and computes the terms of
-the loss. What is masked, and how, is in objectives.py; the losses of distillation are in distillation.py.
+Each task is an Objective of the loop (loop.py): it makes batches, counts what each mean is over, and computes the terms
+of the loss. What is masked, and how, is in objectives.py; the losses of distillation are in distillation.py.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Chooser = Callable[[Tensor, Tensor, Generator], Tensor]  # ids (B, S), candidate
 
 
 def make_chooser(masking: str, tokenizer: Tokenizer, examples: Sequence[Example]) -> Chooser:
-    """How the 15% are chosen: a name of MASKINGS. Raises MinibertError for another."""
+    """The function that chooses the 15%. masking: a name of MASKINGS. Raises MinibertError for another name."""
     if masking == "tokens":
         return lambda ids, free, generator: choose_tokens(free, generator=generator)
     if masking == "rarity":
@@ -53,9 +53,9 @@ def make_chooser(masking: str, tokenizer: Tokenizer, examples: Sequence[Example]
 
 
 class MaskedWords:
-    """Predict masked words; with `pairs`, the relation of the two sentences too.
+    """Predict masked words, and with `pairs` also how the two sentences are related.
 
-    masking: a name of MASKINGS. static: a text is masked in the same way each time it comes up (BERT), instead of
+    masking: a name of MASKINGS. static: a text is masked in the same way each time it is read (BERT), instead of
     differently each time (RoBERTa, "dynamic").
     """
 
@@ -106,9 +106,9 @@ class MaskedWords:
 class Distillation(MaskedWords):
     """DistilBERT's triple loss: the student sees the teacher's masked input and learns from three terms.
 
-    soft_targets: where the teacher's probabilities are compared, "masked" (the vocabulary logits of both are computed
-    there only) or "all" (every real token, as in the released code's default). weights: of soft targets, masked
-    words and cosine. Source: Sanh et al. 2019, section 3; the numbers are the released code's.
+    soft_targets: for which tokens the probabilities are compared with the teacher's: "masked" (and both compute
+    vocabulary logits only for these) or "all" (every real token, the default of the released code). weights: of soft
+    targets, masked words and cosine. Source: Sanh et al. 2019, section 3; the numbers are the released code's.
     """
 
     def __init__(
@@ -156,7 +156,7 @@ class Distillation(MaskedWords):
 
 
 class Labels:
-    """Classify texts; with a teacher that was fine-tuned already, learn from its opinion as well.
+    """Classify texts; with a teacher that has already been fine-tuned, learn from its answers as well.
 
     teacher: None, or a model with the same classes. The terms are then the true labels, the teacher's soft labels
     (temperature 2) and the direction of the last hidden states. Source: Sanh et al. 2019, section 4.1 ("a second
@@ -218,7 +218,7 @@ def accuracy(model: nn.Module, examples: Sequence[Example], tokenizer: Tokenizer
 
 @torch.no_grad()
 def held_out_losses(model: nn.Module, task: MaskedWords, batch_size: int = 64) -> dict[str, float]:
-    """The terms of a task's loss over all of its examples, in nats; masked with seeds that no training step uses."""
+    """The terms of a task's loss over all its examples, in nats, masked with seeds that no training step uses."""
     device = next(model.parameters()).device
     sums, totals = dict.fromkeys(task.weights, 0.0), dict.fromkeys(task.weights, 0)
     order = sorted(range(len(task.examples)), key=lambda i: len(task.examples[i].ids))
