@@ -92,7 +92,7 @@ def test_a_teacher_that_is_seldom_right_is_left_out_of_the_draws_without_it():
 def test_there_must_be_something_to_keep():
     with pytest.raises(MinibertError, match="the same test texts"):
         statistics.share_kept(answers(5, 10), answers(5, 9))
-    with pytest.raises(MinibertError, match="right about no text"):
+    with pytest.raises(MinibertError, match="wrong about every text"):
         statistics.share_kept(answers(5, 10), answers(0, 10))
 
 

@@ -60,8 +60,8 @@ def test_some_factors_need_no_link_and_some_have_none():
     ("figures", "verdict", "said"),
     [
         (made_up(big=17.1), HOLDS, "1.7× without any exchange"),
-        (made_up(big=16.9), CONDITION, "1.7× where the links carry 1,464 Gbit/s or less"),
-        (made_up(), CONDITION, "1.7× where the links carry 29 Gbit/s or less"),
+        (made_up(big=16.9), CONDITION, "1.7× if the links carry 1,464 Gbit/s or less"),
+        (made_up(), CONDITION, "1.7× if the links carry 29 Gbit/s or less"),
         (made_up(big_bytes=1.7e9), FAILS, "1.7× at no speed of the links"),
     ],
 )

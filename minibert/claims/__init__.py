@@ -1,9 +1,9 @@
 """The claims ledger: what the papers say, what was measured here, and a verdict on each.
 
 Claims are only judged here; what is timed, tried and trained for them is in minibert.experiments. Reading order:
-records (what a claim and a result are, and how results are kept), counted, tried, timed, trained (the claims, by how
-they are measured), trained_rules and training_speed (how the trained ones are judged), ledger (all of them together),
-sizes (of every published model), tables (how it is all shown), pictures.
+records (what a claim and a result are, and how results are stored), counted, tried, timed, trained (the claims, by how
+they are measured), trained_rules and training_speed (how the trained ones are judged), ledger (all claims together),
+sizes (of every published model), tables (how everything is shown), pictures.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Claims about size: counted on the models themselves, which are built on the meta device and so cost nothing."""
+"""Claims about size: counted on the models themselves, which are built on the meta device and so need no memory."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ALBERT, ALBERT_LARGE = "albert-base-v2", "albert-large-v2"
 
 @cache
 def shape_of(config: EncoderConfig) -> Backbone:
-    """The model with shapes but without weights, which is enough to count."""
+    """The model with shapes but without weights, which is enough for counting."""
     with torch.device("meta"):
         return build(config)
 
@@ -63,7 +63,7 @@ def count_all() -> Figures:
 
 
 def judge_counts(figures: Figures) -> Judgement:
-    """Holds when every count is equal, to the last parameter."""
+    """Holds if every count is equal, to the last parameter."""
     wrong = [name for name, published in PUBLISHED.items() if figures[name] != published]
     return Judgement(
         f"{len(PUBLISHED) - len(wrong)} of {len(PUBLISHED)} equal",
@@ -99,17 +99,17 @@ def judge_smaller(figures: Figures) -> Judgement:
     return Judgement(
         f"{saved:.1%} fewer: {distilbert:,} against {bert:,}",
         HOLDS if abs(saved - 0.40) <= 0.01 else FAILS,
-        f"Leaving out six blocks saves {figures['saved_by_blocks'] / bert:.1%}, leaving out token types and pooler "
-        f"{rest:.2%}. The word embeddings stay, so halving the depth does not halve the size.",
+        f"Leaving out six blocks saves {figures['saved_by_blocks'] / bert:.1%}; leaving out token types and pooler "
+        f"saves {rest:.2%}. The word embeddings stay, so halving the depth does not halve the size.",
     )
 
 
 def judge_left_out(figures: Figures) -> Judgement:
-    """Holds when DistilBERT has no parameter of either."""
+    """Holds if DistilBERT has no parameters of either."""
     left = figures["distilbert_token_types"] + figures["distilbert_pooler"]
     rest = figures["token_types"] + figures["pooler"]
     return Judgement(
-        f"{left:,} parameters in the two together; BERT-base has {rest:,}",
+        f"{left:,} parameters in both together; BERT-base has {rest:,}",
         FAILS if left else HOLDS,
         f"Together they are {rest / figures['bert']:.2%} of BERT-base. Without token types the model is not told which "
         "sentence of a pair a word is in, and without a pooler it gives no vector for a whole text (see D8).",
@@ -125,15 +125,15 @@ def count_albert() -> Figures:
 
 
 def judge_eighteen(figures: Figures) -> Judgement:
-    """Holds where there are at least 18 times fewer; the condition is the pair of models."""
+    """Holds if there are at least 18 times fewer in both pairs of models, with a condition if in only one."""
     base = figures["bert_base"] / figures["albert_base"]
     large = figures["bert_large"] / figures["albert_large"]
     reached = [pair for pair, times in (("the base pair", base), ("the large pair", large)) if times >= 18]
     return Judgement(
         f"{large:.2f}× fewer (large), {base:.2f}× fewer (base)",
         {0: FAILS, 1: CONDITION, 2: HOLDS}[len(reached)],
-        f"18 or more for {listed(reached) or 'neither pair'}. The deeper the model, the more copies of a block are "
-        "saved, and base has half as many blocks as large.",
+        f"18 times or more for {listed(reached) or 'neither pair'}. The deeper the model, the more copies of a block "
+        "are saved, and base has half as many blocks as large.",
     )
 
 
@@ -151,7 +151,7 @@ def count_embeddings() -> Figures:
 
 
 def judge_factorised(figures: Figures) -> Judgement:
-    """Holds when both products are what the models hold."""
+    """Holds if both models have exactly the parameters that the formulas give."""
     v, e, h = figures["vocabulary"], figures["embedding"], figures["hidden"]
     plain, factorised = figures["plain"], figures["factorised"]
     as_claimed = plain == v * h and factorised == v * e + e * h
@@ -178,7 +178,7 @@ def count_sharing() -> Figures:
 
 
 def judge_sharing(figures: Figures) -> Judgement:
-    """Holds when the whole model is 12 times smaller, with a condition where only the encoder is."""
+    """Holds if the whole model is 12 times smaller, with a condition if only the encoder is."""
     encoder = figures["encoder_apart"] / figures["encoder_shared"]
     narrow, wide = (figures[f"model_apart_{e}"] / figures[f"model_shared_{e}"] for e in (128, 768))
     verdict = HOLDS if min(narrow, wide) >= 12 else CONDITION if encoder >= 12 else FAILS
@@ -245,7 +245,7 @@ COUNTED = (
     Claim(
         id="A6",
         statement="Using one block for all 12 layers makes ALBERT-base 12 times smaller.",
-        source="often said; Lan et al. 2020, Table 4, gives whole models",
+        source="often said; Lan et al. 2020, Table 4, gives the sizes of whole models",
         models=(ALBERT,),
         paper_value="89M to 12M (E = 128), 108M to 31M (E = 768)",
         kind="counted",

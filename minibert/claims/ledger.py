@@ -1,4 +1,4 @@
-"""All claims together, in the order of the story they tell, and what was found about each."""
+"""All claims together, in reading order, and what was found about each."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def claim_of(id: str) -> Claim:
 def results(ids: Iterable[str] | None = None) -> list[Result]:
     """What is known about the claims with these ids, by default about all, in reading order. Takes less than a second.
 
-    Counted claims are counted again, and tried ones tried again; timed and trained ones come from the recorded
-    measurements. Raises MinibertError for an unknown id, or a record that cannot be read.
+    Counted claims are counted again, and tried ones are tried again; the results of timed and trained ones come from
+    recorded measurements. Raises MinibertError for an unknown id, or a record that cannot be read.
     """
     claims = LEDGER.values() if ids is None else [claim_of(id) for id in ids]
     return [recorded(claim) if claim.is_recorded else judged(claim, claim.measure()) for claim in claims]
@@ -43,9 +43,9 @@ def results(ids: Iterable[str] | None = None) -> list[Result]:
 def measure(id: str, quick: bool = False, progress: Progress | None = None) -> Result:
     """Measure one claim here and now; nothing is recorded (see records.record).
 
-    quick: fewer rounds, for about 20 seconds a timed claim instead of one or two minutes, and less training. What is
-    trained stays in the folder runs/experiments and is not trained again. progress: called with how many steps are
-    done, and of how many. Raises MinibertError for an unknown id, or a claim that is not measured here.
+    quick: fewer rounds, so that a timed claim takes about 20 seconds instead of one or two minutes, and less training.
+    Trained models stay in the folder runs/experiments and are not trained again. progress: called with how many steps
+    are done, and of how many. Raises MinibertError for an unknown id, or a claim that is not measured here.
     """
     claim = claim_of(id)
     if claim.measure is None:

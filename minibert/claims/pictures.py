@@ -1,4 +1,4 @@
-"""The figures of the recorded measurements: which numbers of the ledger go into which picture."""
+"""The pictures of the recorded measurements: which numbers of the ledger go into which picture."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def draw_recorded(folder: str | Path) -> list[Path]:
 
 
 def draw_retention(figures: Figures) -> Figure:
-    """Accuracy against depth, with each way of training the student, from the records of D3."""
+    """Accuracy by depth, for each way of training the student, from the records of D3."""
     cells = figures["cells"]
     lines = {
         words: {depth: values(cells, student(treatment, depth), "accuracy") for depth in DEPTHS}
@@ -62,7 +62,7 @@ def draw_masking(masking: Figures, pairs: Figures) -> Figure:
 
 
 def draw_training_speed(figures: Figures) -> Figure:
-    """The speed-up over the bandwidth of the links between devices, from the records of A2."""
+    """The speed-up by the bandwidth of the links between devices, from the records of A2."""
     reference, challenger = figures["models"]
     title = f"How many times as fast as {reference} does {challenger} train?"
     reached = bandwidth_for(figures, CLAIMED)
@@ -70,7 +70,7 @@ def draw_training_speed(figures: Figures) -> Figure:
 
 
 def _draw_changes(cells: Cells, compared: dict[str, tuple[str, str]], title: str) -> Figure:
-    """Draw how much both measures of each variant differ from those of its baseline, seed by seed."""
+    """Draw how much each variant differs from its baseline by both measures, seed by seed."""
     measures = {"accuracy, change in points": ("accuracy", 100), "held-out loss, change in nats": ("masked_lm", 1)}
     panels = {
         heading: {

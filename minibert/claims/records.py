@@ -1,7 +1,7 @@
-"""What a claim is, what a result is, and how a result that took time to measure is kept.
+"""What a claim is, what a result is, and how a result that took time to measure is stored.
 
 A measurement (minibert.experiments) gives figures, and a rule turns the figures into a verdict. Only the figures are
-kept; the verdict is drawn from them again whenever they are read. So another machine's figures can lead to another
+stored; whenever they are read, the verdict is worked out again. So another machine's figures can lead to another
 verdict, and a verdict can never disagree with its figures.
 """
 
@@ -28,9 +28,9 @@ VERDICTS = HOLDS, CONDITION, FAILS, UNMEASURED = (
 # How a claim is checked. counted: from the parameters. tried: by running a few lines of code. timed, trained: measured
 # once and recorded.
 KINDS = ("counted", "tried", "timed", "trained")
-RECORDED = Path(__file__).parent / "recorded"  # one <id>.json a claim
+RECORDED = Path(__file__).parent / "recorded"  # one <id>.json per claim
 
-# A name -> a number, a list of numbers or, rarely, a text. "seeds" is among them where something is drawn at random.
+# A name -> a number, a list of numbers or, rarely, a text. "seeds" is among them if something is drawn at random.
 Figures = dict[str, Any]
 
 
@@ -53,20 +53,20 @@ class Claim:
     models: tuple[str, ...]
     paper_value: str
     kind: str  # one of KINDS
-    # Returns the figures; where the claim is timed or trained, it takes quick and progress. None: not measured here.
+    # Returns the figures; if the claim is timed or trained, it takes quick and progress. None: not measured here.
     measure: Callable[..., Figures] | None = None
     judge: Callable[[Figures], Judgement] | None = None  # figures -> what they say
-    unmeasured: Judgement = NOT_RECORDED  # while there are no figures
+    unmeasured: Judgement = NOT_RECORDED  # as long as there are no figures
 
     @property
     def is_recorded(self) -> bool:
-        """Whether its figures are kept in a file; those of other claims are measured again in milliseconds."""
+        """Whether its figures are stored in a file; those of other claims are measured again in milliseconds."""
         return self.kind in ("timed", "trained")
 
 
 @dataclass(frozen=True)
 class Result:
-    """What was found about a claim. machine, date and commit are there where figures were recorded."""
+    """What was found about a claim. machine, date and commit are set if the figures were recorded."""
 
     id: str
     ours: str
@@ -75,7 +75,7 @@ class Result:
     figures: Figures = field(default_factory=dict)
     machine: dict[str, Any] | None = None  # see timing.machine
     date: str | None = None  # YYYY-MM-DD
-    commit: str | None = None  # of this package, "-dirty" when files had changed since
+    commit: str | None = None  # of this package, with "-dirty" if files had changed since
 
 
 def judged(claim: Claim, figures: Figures | None, **where: Any) -> Result:
@@ -85,10 +85,10 @@ def judged(claim: Claim, figures: Figures | None, **where: Any) -> Result:
 
 
 def record(result: Result) -> Path:
-    """Keep a measured result's figures in the package, replacing older ones. Returns the file.
+    """Store a measured result's figures in the package, replacing older ones. Returns the file.
 
     Raises MinibertError when the result has no machine and date (it was counted or read, not measured), or when the
-    file cannot be written; the older one is then untouched.
+    file cannot be written; the older file is then untouched.
     """
     if result.machine is None:
         raise MinibertError(
@@ -109,7 +109,7 @@ def record(result: Result) -> Path:
 
 
 def recorded(claim: Claim) -> Result:
-    """The recorded result of a claim, judged now; while none is recorded, what the claim says until then.
+    """The recorded result of a claim, judged now; if none is recorded, what the claim says until then.
 
     Raises MinibertError when the record cannot be read.
     """

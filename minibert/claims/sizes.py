@@ -16,7 +16,7 @@ class FamilyRow:
     name: str
     total: int
     parts: dict[str, int]  # see factory.parameters_by_part
-    bert: str  # the BERT that it is compared with: the one of its size, or the one that it is a variant of
+    bert: str  # the BERT that it is compared with: the one of the same size, or the one that it is a variant of
     ratio: float  # total / the BERT's total
     claim: str  # what is said about its size
     source: str  # where it is said
@@ -75,5 +75,5 @@ def _in_unit(unit: str, total: int, ratio: float) -> tuple[float, str]:
 
 
 def size_verdict(said: float, counted: float) -> str:
-    """Sources give round numbers, so one within a tenth of what is counted holds."""
+    """Sources give round numbers, so a number within a tenth of the count holds."""
     return HOLDS if abs(said - counted) <= 0.1 * counted else FAILS

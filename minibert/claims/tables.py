@@ -30,7 +30,7 @@ PARTS = {
 
 
 def to_text(results: Sequence[Result]) -> str:
-    """The results for a terminal: about five lines a claim, none longer than WIDTH."""
+    """The results for a terminal: about five lines per claim, none longer than WIDTH."""
     return "\n\n".join([*map(_claim_text, results), *filter(None, (_summary(results), *_machines(results)))])
 
 
@@ -51,7 +51,7 @@ def _labelled(label: str, text: str) -> str:
 
 
 def to_markdown(results: Sequence[Result]) -> str:
-    """The results as a Markdown table; lines below it count the verdicts and say on which machine was measured."""
+    """The results as a Markdown table; the lines below it count the verdicts and name the machines."""
     rows = [
         (
             f"**{result.id}** {LEDGER[result.id].statement}",
@@ -108,7 +108,7 @@ def _machines(results: Sequence[Result]) -> list[str]:
 
 
 def family_text(rows: Sequence[FamilyRow]) -> str:
-    """The family for a terminal of 80 columns: two lines a model. Parts are in millions."""
+    """The family for a terminal of 80 columns: two lines per model. Parts are in millions."""
     widths = [max(len(short), 6) + 1 for short in PARTS.values()]
     columns = list(zip(PARTS, PARTS.values(), widths, strict=True))
     head = f"{'':<24}{'parameters':>12}" + "".join(f"{short:>{width}}" for _, short, width in columns) + f"{'size':>7}"
@@ -172,11 +172,11 @@ def update_readme(path: str | Path) -> bool:
 
 
 def fill_markers(text: str, blocks: dict[str, str]) -> str:
-    """`text` with each block between its markers. Raises MinibertError unless each pair of markers is there once."""
+    """`text` with each block put between its markers. Raises MinibertError unless each marker is there once."""
     for name, block in blocks.items():
         begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
         if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
-            raise MinibertError(f"the text must have the line {begin} and below it the line {end}, each of them once.")
+            raise MinibertError(f"the text must have the line {begin} and below it the line {end}, each exactly once.")
         above, _, rest = text.partition(begin)
         _, _, below = rest.partition(end)
         text = f"{above}{begin}\n\n{block}\n\n{end}{below}"

@@ -1,4 +1,4 @@
-"""Claims about speed in use, from the figures of `experiments.speed`: two models that answer in turn on the CPU."""
+"""Claims about speed in use, from the figures of `experiments.speed`: two models that take turns on the CPU."""
 
 from __future__ import annotations
 
@@ -12,27 +12,29 @@ from minibert.words import listed
 
 
 def judge_sixty(figures: Figures) -> Judgement:
-    """A length counts where the median ratio reaches 1.6. Holds at all lengths, with a condition at some."""
+    """A length counts if its median ratio reaches 1.6. Holds if all lengths count, with a condition if some do."""
     reached = _lengths(figures, "ratio", 1.6)
     saved = " / ".join(f"{share:.0%}" for share in figures["time_saved"])
     return Judgement(
         f"{_ratios(figures)}; {saved} less time",
         _verdict(reached, figures),
         f'1.6× the speed is reached {_where(reached, figures)}. "60% faster" means 1.6 times as many texts per hour, '
-        "as in the paper's table. It does not mean 60% less time, which would be 2.5× the speed. Half of the blocks "
-        "means half of the arithmetic, so about 2× is the most that can be gained.",
+        "as in the paper's table. It does not mean 60% less time, which would be 2.5× the speed. Half the blocks mean "
+        "half the arithmetic, so about 2× is the most that can be gained.",
     )
 
 
 def judge_faster(figures: Figures) -> Judgement:
-    """A length counts where even the lower quartile is 1.1 or more. Holds at all lengths, with a condition at some."""
+    """A length counts if its lower quartile is 1.1 or more. Holds if all lengths count, with a condition if some do."""
     reached = _lengths(figures, "ratio_low", 1.1)
+    found = (
+        f"It is at least a tenth faster {_where(reached, figures)}" if reached else "At no length is it a tenth faster"
+    )
     return Judgement(
         _ratios(figures),
         _verdict(reached, figures),
-        f"It is at least a tenth faster, beyond the spread of the rounds, {_where(reached, figures)}. The shared block "
-        "still has to be computed 12 times, so the arithmetic is the same; only reading the weights from memory "
-        "becomes cheaper.",
+        f"{found}, beyond the spread of the rounds. The shared block still has to be computed 12 times, so the "
+        "arithmetic is the same; only reading the weights from memory becomes cheaper.",
     )
 
 

@@ -1,6 +1,6 @@
-"""Claims that only training can check. What has not been trained here says what it would take.
+"""Claims that only training can check. A claim that has not been checked here says what it would take.
 
-Where nothing is recorded and the source's own table contradicts the claim as it is usually told, that is the verdict.
+If nothing is recorded and the source's own table contradicts the claim as it is usually told, the claim does not hold.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ TRAINED = (
         unmeasured=_takes(
             "It takes distillation on Wikipedia and books (8 GPUs for 90 hours in the paper) and fine-tuning on nine "
             "tasks with several seeds. On one of the nine, WNLI, the student is better by "
-            f"{GLUE[DISTILBERT][WNLI] - GLUE[BERT][WNLI]:.1f} points; without it {WITHOUT_WNLI:.0%} is kept."
+            f"{GLUE[DISTILBERT][WNLI] - GLUE[BERT][WNLI]:.1f} points; without WNLI it keeps {WITHOUT_WNLI:.0%}."
         ),
     ),
     Claim(
@@ -79,8 +79,8 @@ TRAINED = (
         measure=partial(grid.run, E2),
         judge=judge_losses,
         unmeasured=_takes(
-            "It takes a teacher, and a student for each loss that is left out, with several seeds each. In the paper's "
-            "own table, starting from the teacher's weights matters most and the masked words least."
+            "It takes a teacher, and a student for each loss that is left out, several seeds each. In the paper's own "
+            "table, starting from the teacher's weights matters most and the masked words least."
         ),
     ),
     Claim(
@@ -93,8 +93,8 @@ TRAINED = (
         measure=partial(compare_training, BERT_LARGE, ALBERT_LARGE, quick_models=(BERT, ALBERT)),
         judge=judge_training,
         unmeasured=_takes(
-            "It takes the time of a training step, and of exchanging the gradients between devices. In the paper's own "
-            f"table the factor is {TRAINING_SPEED[ALBERT] / TRAINING_SPEED[BERT]:.2f} for base against base, and "
+            "It takes timing a training step, and exchanging the gradients between devices. In the paper's own table "
+            f"the factor is {TRAINING_SPEED[ALBERT] / TRAINING_SPEED[BERT]:.2f} for base against base, and "
             f"xlarge ({TRAINING_SPEED[XLARGE]}) and xxlarge ({TRAINING_SPEED[XXLARGE]}) train more slowly than "
             "BERT-large."
         ),
@@ -126,8 +126,8 @@ TRAINED = (
         kind="trained",
         unmeasured=_refuted(
             "only xxlarge leads, with additional training data in Tables 9 and 10, and it trains at "
-            f"{TRAINING_SPEED[XXLARGE]} of BERT-large's speed. ALBERT-base and -large are below the BERT of their size "
-            "(A3), and DistilBERT is in none of the tables."
+            f"{TRAINING_SPEED[XXLARGE]} times BERT-large's speed. ALBERT-base and -large are below the BERT of the "
+            "same size (A3), and DistilBERT is in none of the tables."
         ),
     ),
     Claim(
@@ -138,8 +138,9 @@ TRAINED = (
         paper_value="90.4 with, 90.7 without (xxlarge, about 1M steps)",
         kind="trained",
         unmeasured=_takes(
-            "It takes training xxlarge for about a million steps, twice. What was removed is the probability, which is "
-            "0 in the released v2 models; the dropout layers are still there, and before a classifier it is 0.1."
+            "It takes training xxlarge for about a million steps, twice. To remove dropout means to set its "
+            "probability to 0, as in the released v2 models. The layers are still there, and before a classifier the "
+            "probability is 0.1."
         ),
     ),
     Claim(
@@ -154,7 +155,7 @@ TRAINED = (
         measure=partial(grid.run, E4, variants=(NO_PAIRS, NSP, SOP)),
         judge=judge_order,
         unmeasured=_takes(
-            "It takes models of one size, pre-trained with SOP, with NSP and with neither, with several seeds each."
+            "It takes models of the same size, pre-trained with SOP, with NSP and with neither, several seeds each."
         ),
     ),
     Claim(
@@ -169,7 +170,7 @@ TRAINED = (
         kind="trained",
         measure=partial(grid.run, E4, variants=(DYNAMIC, STATIC)),
         judge=judge_masking,
-        unmeasured=_takes("It takes models of one size, pre-trained with each masking, with several seeds each."),
+        unmeasured=_takes("It takes models of the same size, pre-trained with each masking, several seeds each."),
     ),
     Claim(
         id="R2",
@@ -180,6 +181,6 @@ TRAINED = (
         kind="trained",
         measure=partial(grid.run, E4, variants=(NO_PAIRS, NSP)),
         judge=judge_no_pairs,
-        unmeasured=_takes("It takes models of one size, pre-trained with NSP and without, with several seeds each."),
+        unmeasured=_takes("It takes models of the same size, pre-trained with and without NSP, several seeds each."),
     ),
 )

@@ -1,9 +1,9 @@
 """How the verdicts of the trained rows follow from an experiment's figures.
 
-All differences are taken seed by seed and count only beyond their spread: where the 95% interval over the seeds does
-not include 0. There are two measures, the accuracy after fine-tuning and the held-out masked-word loss. A gain shows
-where one of them is better and none is worse; a cost, where one is worse (see `Gain`). When a difference does not show
-in a small experiment there may be one all the same, and the reasons given say so.
+All differences are taken seed by seed and count only beyond their spread, that is, if the 95% interval over the seeds
+does not include 0. There are two measures, the accuracy after fine-tuning and the held-out masked-word loss. There is a
+gain if at least one of them is better and none is worse, and a cost if one is worse (see `Gain`). A difference that a
+small experiment does not show may still exist, and the reasons that are given say so.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ from minibert.experiments.statistics import (
 )
 from minibert.words import counted, listed, signed
 
-SMALL_COST = 0.01  # of accuracy: less than this counts as no cost where a claim says that there is none
-READS = 0.2  # nats below the copier from which a model counts as one that reads the sentence
-CHANCE, NEAR_CHANCE = 0.5, 0.05  # of right answers about a pair of sentences, and how far from it is still chance
+SMALL_COST = 0.01  # of accuracy: less than this counts as no cost if a claim says that there is none
+READS = 0.2  # how many nats below the copier's loss a model must be to count as one that reads the sentence
+CHANCE, NEAR_CHANCE = 0.5, 0.05  # the share of right answers about sentence pairs by chance, and how near counts as it
 
 
 class Gain(NamedTuple):
@@ -64,7 +64,7 @@ class Gain(NamedTuple):
 
 
 def gain(cells: Cells, better: str, worse: str) -> Gain:
-    """What the variant `better` has over the variant `worse`, as the figures say; it may be a loss."""
+    """What the variant `better` has over the variant `worse` in the figures; it may also be a cost."""
     return Gain(difference(cells, "accuracy", better, worse), difference(cells, "masked_lm", worse, better))
 
 
@@ -80,9 +80,10 @@ TREATMENTS = {
 
 
 def judge_kept(figures: Figures) -> Judgement:
-    """Judges the interval of what the distilled half keeps: holds at 97% or above, with a condition where 97% is in it.
+    """Judges the interval of what the distilled half keeps: holds at 97% or above, with a condition if 97% is in it.
 
-    Kept is the student's accuracy over its own teacher's, seed by seed. The interval draws seeds and test texts again.
+    What is kept is the student's accuracy divided by its own teacher's, seed by seed. The interval comes from
+    resampling seeds and test texts.
     """
     cells, size = figures["cells"], figures["size"]
     half, same = student(DISTILLED, HALF), student(ALONE, HALF)
@@ -95,9 +96,10 @@ def judge_kept(figures: Figures) -> Judgement:
         f"accuracy {mean(cells, half, 'accuracy'):.1%}, the teacher's {mean(cells, TEACHER, 'accuracy'):.1%}",
         HOLDS if kept.low >= CLAIMED_SHARE else CONDITION if kept.high >= CLAIMED_SHARE else FAILS,
         f"Kept with {' / '.join(map(str, DEPTHS))} layers: {by_depth}. At half depth, distillation adds "
-        f"{_points(added)} points{_beyond(added)}. All but those with random weights start from the fine-tuned "
-        "teacher, with its token type folded into the positions; where it is dropped instead, as in the released code, "
-        f"a distilled student of {HALF} layers keeps {mean_retention(cells, DROPPED, TEACHER):.1%}. The teacher is "
+        f"{_points(added)} points{_beyond(added)}. All students except those with random weights start from the "
+        "fine-tuned teacher, with its vector of token type 0 added to the positions; if it is dropped instead, as in "
+        f"the released code, a distilled student of {HALF} layers keeps "
+        f"{mean_retention(cells, DROPPED, TEACHER):.1%}. The teacher is "
         f"MiniLM-L6; {_seeds(figures)}, {size['texts']:,} film-review sentences to fine-tune on, "
         f"{size['test_texts']:,} to test on. With so few seeds the interval is somewhat too narrow, and one task with "
         "two classes says nothing about other tasks.",
@@ -111,7 +113,7 @@ def _by_depth(cells: Cells, treatment: str) -> str:
 
 # ------------------------------------------------------------------------------------------ D6, from E2
 
-# What the student goes without -> its variant, and the paper's drop in GLUE (Sanh et al. 2019, Table 4).
+# What the student lacks -> its variant, and the paper's drop in GLUE (Sanh et al. 2019, Table 4).
 LEFT_OUT = {
     "the teacher's weights": (RANDOM_START, 3.69),
     "soft targets": (NO_SOFT_TARGETS, 2.96),
@@ -122,9 +124,9 @@ LOSSES = ("soft targets", "cosine", "masked words")
 
 
 def judge_losses(figures: Figures) -> Judgement:
-    """Holds where each of the three losses shows a gain over the student without it, with a condition where some do.
+    """Holds if each of the three losses shows a gain over the student without it, with a condition if only some do.
 
-    The order of the drops in accuracy is compared with the paper's, pair by pair, and is no part of the verdict.
+    The order of the drops in accuracy is compared with the paper's, pair by pair; the verdict does not depend on it.
     """
     cells = figures["cells"]
     drops = {name: gain(cells, ALL_LOSSES, variant) for name, (variant, _) in LEFT_OUT.items()}
@@ -139,7 +141,8 @@ def judge_losses(figures: Figures) -> Judgement:
         "Without " + "; without ".join(f"{name}: {_lost(drops[name])}" for name in ordered),
         HOLDS if len(helps) == len(LOSSES) else CONDITION if helps else FAILS,
         f"Of the three losses, {which} beyond the spread; starting from the teacher's weights {start}. Of the 6 pairs "
-        f"of drops in accuracy, {alike} are in the paper's order (the start, soft targets, cosine, masked words).",
+        f"of drops in accuracy, {alike} {'is' if alike == 1 else 'are'} in the paper's order (the teacher's weights, "
+        "soft targets, cosine, masked words).",
     )
 
 
@@ -147,7 +150,7 @@ def judge_losses(figures: Figures) -> Judgement:
 
 
 def judge_savings(figures: Figures) -> Judgement:
-    """Fails where the savings show a cost; holds where none does and the interval leaves at most 1 point."""
+    """Fails if the savings show a cost; holds if they do not and the interval rules out a cost above 1 point."""
     cells = figures["cells"]
     both = gain(cells, BOTH_SAVINGS, NO_SAVINGS)
     parts = {
@@ -172,10 +175,10 @@ def judge_savings(figures: Figures) -> Judgement:
 
 
 def judge_order(figures: Figures) -> Judgement:
-    """Two parts: SOP shows a gain over NSP; and NSP teaches nothing about order, while SOP does. Holds with both.
+    """Two parts: SOP shows a gain over NSP; and NSP teaches nothing about order, but SOP does. Holds if both are true.
 
-    The second is so where the NSP-trained model is within 5 points of chance on SOP. Fails with neither, or where NSP
-    shows a gain over SOP. Undecided where the SOP-trained model is within 5 points of chance on SOP, too.
+    The second is true if the NSP-trained model is within 5 points of chance on SOP. Fails if neither is true, or if NSP
+    shows a gain over SOP. Undecided if the SOP-trained model, too, is within 5 points of chance on SOP.
     """
     cells = figures["cells"]
     helped = gain(cells, SOP, NSP)
@@ -189,7 +192,7 @@ def judge_order(figures: Figures) -> Judgement:
             figures,
             ours,
             UNMEASURED,
-            f"Even a model trained on SOP is right on SOP in only {on_sop[SOP]:.1%} of the cases: in so small an "
+            f"Even a model trained on SOP is right on SOP in only {on_sop[SOP]:.1%} of the cases: in such a small "
             "experiment the order of sentences is not learned at all, so it cannot say which task helps. It takes many "
             f"more steps. Trained on NSP, a model is right on NSP in {nsp_on_nsp:.1%} of the cases.",
         )
@@ -213,27 +216,27 @@ def judge_order(figures: Figures) -> Judgement:
 
 
 def judge_masking(figures: Figures) -> Judgement:
-    """Holds where dynamic masking shows a gain, fails where it shows a cost; with a condition where neither shows."""
+    """Holds if dynamic masking shows a gain, fails if it shows a cost; with a condition if it shows neither."""
     found = gain(figures["cells"], DYNAMIC, STATIC)
     compared = "is better" if found.shows else "is worse by one measure" if found.is_cost else "makes no difference"
     return _pretrained(
         figures,
         f"dynamic against static: {_gained(found)}",
         HOLDS if found.shows else FAILS if found.is_cost else CONDITION,
-        f"Dynamic masking {compared} beyond the spread. Here the texts are few and each is read many times, which is "
-        "where static masks are memorised soonest; with more text the two should come closer.",
+        f"Dynamic masking {compared} beyond the spread. Here there are few texts and each is read many times, so that "
+        "static masks are soon memorised; with more text the difference should be smaller.",
     )
 
 
 def judge_no_pairs(figures: Figures) -> Judgement:
-    """Fails where leaving NSP out shows a cost; holds where none does and the interval leaves at most 1 point."""
+    """Fails if leaving NSP out shows a cost; holds if it does not and the interval rules out a cost above 1 point."""
     found = gain(figures["cells"], NO_PAIRS, NSP)
     return _pretrained(
         figures,
         f"without NSP against with it: {_gained(found)}",
         _no_cost(found),
         f"Leaving NSP out: {_cost_in_words(found)}. Here both models read the same pairs of segments, and only the "
-        "question about them is left out; RoBERTa also reads longer texts.",
+        "question about them is left out; in RoBERTa's experiment the texts are also longer.",
     )
 
 
@@ -241,7 +244,7 @@ def judge_no_pairs(figures: Figures) -> Judgement:
 
 
 def _pretrained(figures: Figures, ours: str, verdict: str, why: str) -> Judgement:
-    """The judgement on models that are pre-trained here: undecided with one seed, and always with their size."""
+    """The judgement on models that are pre-trained here: undecided if there is one seed, and always with their size."""
     if len(figures["seeds"]) < 2:
         verdict, why = UNMEASURED, "It takes at least two seeds to tell a difference from chance."
     return Judgement(ours, verdict, f"{why} {_small(figures)}")
@@ -259,21 +262,21 @@ def _cost_in_words(found: Gain) -> str:
         worse = [words for words, spread in zip(("accuracy", "held-out loss"), found, strict=True) if spread.is_below]
         return f"worse in {listed(worse)}, beyond the spread"
     if found.accuracy.low >= -SMALL_COST:
-        return f"no cost shows, and it is less than {SMALL_COST * 100:.0f} point of accuracy"
-    return f"no cost shows, but up to {-100 * found.accuracy.low:.1f} points of accuracy cannot be ruled out"
+        return f"no cost shows, and any cost is below {SMALL_COST * 100:.0f} point of accuracy"
+    return f"no cost shows, but a cost of up to {-100 * found.accuracy.low:.1f} points of accuracy cannot be ruled out"
 
 
 def copier_loss(by_frequency: float) -> float:
     """The masked-word loss of a model that knows how often words occur and that a visible word is right half the time.
 
-    Our own calculation: of the words asked about, eight in ten are hidden, one is replaced by another and one is kept
+    Our own calculation: of ten words to predict, eight are hidden, one is replaced by another and one is kept
     (`objectives.corrupt`).
     """
     return 0.8 * by_frequency + 0.1 * (by_frequency + math.log(2)) + 0.1 * math.log(2)
 
 
 def _small(figures: Figures) -> str:
-    """How small the models are that are pre-trained here, how far they came, and what that means."""
+    """How small the models that are pre-trained here are, how good they become, and what that means."""
     size, by_frequency = figures["size"], figures["by_frequency"]
     best = min(mean(figures["cells"], variant, "masked_lm") for variant in figures["cells"])
     copier = copier_loss(by_frequency)
@@ -282,7 +285,7 @@ def _small(figures: Figures) -> str:
         f"{_seeds(figures)}; {LAYERS} layers of width {WIDTH}, {size['steps']:,} steps of {size['batch_size']} rows of "
         f"film reviews, fine-tuned on {size['texts']:,} sentences and tested on {size['test_texts']:,}. Knowing only "
         f"how often each word occurs gives a loss of {by_frequency:.2f}; copying the visible words as well gives "
-        f"{copier:.2f}. The best model here reaches {best:.2f}{reads}. So small an experiment does not show small "
+        f"{copier:.2f}. The best model here reaches {best:.2f}{reads}. So small an experiment cannot show small "
         "differences, and says nothing about large models."
     )
 

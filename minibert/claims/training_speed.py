@@ -12,7 +12,7 @@ LINKS = {"1 G Ethernet": 1.0, "10 G Ethernet": 10.0, "InfiniBand EDR": 100.0, "N
 
 
 def judge_training(figures: Figures) -> Judgement:
-    """Holds where computing alone is 1.7 times as fast; with a condition where a slow link is needed for that."""
+    """Holds if computing alone is 1.7 times as fast; with a condition if a slow link is needed for that."""
     reached = bandwidth_for(figures, CLAIMED)
     reference, challenger = figures["models"]
     sent, sent_less = (figures["bytes"][name] / 1e9 for name in figures["models"])
@@ -22,7 +22,7 @@ def judge_training(figures: Figures) -> Judgement:
     elif math.isinf(reached):
         verdict, where = HOLDS, f"{CLAIMED}× without any exchange"
     else:
-        verdict, where = CONDITION, f"{CLAIMED}× where the links carry {_gbit(reached)} Gbit/s or less"
+        verdict, where = CONDITION, f"{CLAIMED}× if the links carry {_gbit(reached)} Gbit/s or less"
     over_links = ", ".join(f"{speed_up(figures, gbit):.2f}× at {gbit:,.0f}" for gbit in LINKS.values())
     return Judgement(
         f"{computing}; a step exchanges {sent:.2f} GB against {sent_less:.2f} GB; {where}",
@@ -30,7 +30,7 @@ def judge_training(figures: Figures) -> Judgement:
         f"{challenger} runs as many blocks as {reference} but exchanges {sent / sent_less:.0f} times less. Computed "
         f"for {figures['devices']} devices like the one that was timed ({figures['device']}, {figures['batch']} texts "
         f"of {figures['length']} tokens each) that exchange their gradients after computing them: {over_links} Gbit/s. "
-        "The faster the devices compute, the faster the links at which the factor still appears. With larger batches, "
+        "The faster the devices compute, the faster the links may be for the factor to appear. With larger batches, "
         "exchanging the gradients and updating the weights matter less. The paper's TPUs are not measured here.",
     )
 

@@ -10,7 +10,7 @@ from minibert.experiments.tried import try_students, try_unpacking
 
 
 def judge_students(figures: Figures) -> Judgement:
-    """Holds when half the blocks are kept and the released choice is every second one; the choice is a condition."""
+    """Holds if the released code keeps half the blocks, every second one; with a condition if it is another half."""
     depth, alternate, released = figures["teacher_blocks"], figures["alternate"], figures["released"]
     halved = figures["published_blocks"] == len(alternate) == len(released) == depth // 2
     strict = released == alternate == list(range(0, depth, 2))
@@ -22,7 +22,7 @@ def judge_students(figures: Figures) -> Judgement:
         FAILS if not halved else HOLDS if strict else CONDITION,
         ("The depth is halved" if halved else "The depth is not halved")
         + ("" if strict else f", but the released code does not alternate strictly{gap}" if halved else "")
-        + ". By default the student made here follows the paper's words; it can be given any other choice of layers.",
+        + ". By default the student made here follows the paper's words; any other choice of layers is possible.",
     )
 
 
@@ -34,15 +34,15 @@ def _in_a_row(layers: list[int]) -> str:
 
 
 def judge_unpacking(figures: Figures) -> Judgement:
-    """Holds when the line runs as it is written."""
+    """Holds if the line runs as it is written."""
     error = figures["error"]
     return Judgement(
         f"`{error}`" if error else "the line runs",
         FAILS if error else HOLDS,
-        "DistilBERT has no pooler, so there is no second value to unpack. Where outputs are dictionaries, the line "
-        f"fails too, or, as soon as there is a second field, it binds that field's name, {figures['dict_binds']!r}. "
-        "Write `model(...).last_hidden_state[:, 0]`, the vector of the first position. A sigmoid is right only for "
-        "yes-or-no questions and for several labels at once; one class of many takes a softmax.",
+        "DistilBERT has no pooler, so there is no second value to unpack. If outputs are dictionaries, the line fails "
+        f"too, or, if there are two fields, it assigns the name of the second, {figures['dict_binds']!r}. Write "
+        "`model(...).last_hidden_state[:, 0]`, the vector of the first position. A sigmoid is right only for "
+        "yes-or-no questions and for several labels at once; to choose one of many classes, use a softmax.",
     )
 
 
@@ -60,7 +60,7 @@ TRIED = (
     Claim(
         id="D8",
         statement="`_, output = model(input, attention_mask=mask)` and a sigmoid turn DistilBERT into a classifier.",
-        source="often shown in introductions; Sanh et al. 2019, section 3, says: no pooler",
+        source="often shown in introductions; Sanh et al. 2019, section 3, says that there is no pooler",
         models=(DISTILBERT,),
         paper_value="code that is shown as working",
         kind="tried",

@@ -1,14 +1,14 @@
-"""What is trained, timed and tried for the claims of the ledger: the measuring, without a verdict.
+"""What is trained, timed and tried for the claims of the ledger: the measurements, without a verdict.
 
 Reading order: grid (what an experiment is, and how one is resumed), finetuning and pretraining (what the experiments
-share), then one file an experiment, named by what it asks:
+share), then one file per experiment, named after its question:
 
     E1  retention           what a student keeps of its teacher, with real weights                      (D3)
     E2  losses              which of DistilBERT's losses matters, from a teacher pre-trained here       (D6)
     E3  sharing             what ALBERT's savings cost                                                  (A3)
-    E4  masking_and_pairs   static or dynamic masking; sentence order, next sentence or neither         (A8, R1, R2)
+    E4  masking_and_pairs   static or dynamic masking; sentence order, next sentence or no pair task    (A8, R1, R2)
     E5  training_speed      how fast ALBERT trains, on one device and on several                        (A2)
 
-speed times models in use (D2, A2-inference), and tried runs a few lines of code (D4, D8). statistics says how much a
-few seeds and a finite test set can tell. The verdicts are in minibert.claims.
+speed times models in use (D2, A2-inference), and tried runs a few lines of code (D4, D8). statistics computes how much
+a few seeds and a finite test set can tell. The verdicts are in minibert.claims.
 """

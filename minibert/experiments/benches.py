@@ -1,10 +1,10 @@
 """How fast this package is on this machine: five comparisons, each with a reference that takes turns with it.
 
-    forward     BERT-base on 8 x 128 tokens, against torch's matrix products of the same shapes alone
+    forward     BERT-base on 8 x 128 tokens, against only torch's matrix products of the same shapes
     masked_lm   one training step with 15% of the words masked, against the same step with logits everywhere
     training    the same on real reviews of all lengths: real tokens and masked words only, against all tokens
     padding     real sentences in random order: the real tokens only, against the padded rectangle
-    tokenizer   words per second over the real reviews, pure Python on one core
+    tokenizer   words per second on the real reviews, in pure Python on one core
 
 Each is a function of (rounds, seed) that returns its figures, name -> number or Ratio. A time is the median over the
 rounds; a ratio comes with its quartiles (see timing.py).
@@ -80,7 +80,7 @@ def matrix_products(config: EncoderConfig, batch: int, length: int) -> Callable[
 def forward(rounds: int, seed: int) -> dict[str, Any]:
     """BERT-base, 8 x 128 tokens, float32, against its matrix products alone.
 
-    Figures: seconds of each, and the speed of the whole model as a share of the bare products' (1 is the maximum).
+    Figures: seconds of each, and the model's speed as a share of the speed of the products alone (1 is the maximum).
     """
     config = preset("bert-base-uncased")
     model = build(config, seed=seed).eval()
@@ -147,8 +147,8 @@ def masked_lm(rounds: int, seed: int) -> dict[str, Any]:
 def training(rounds: int, seed: int) -> dict[str, Any]:
     """A masked-LM training step of a BERT of 6 layers x 384, 32 real texts in random order, at most 128 tokens.
 
-    Against the same model padded to the longest text, with logits everywhere. Figures, for reviews of both sources
-    and for single sentences: real tokens per second of each, and how many times as fast.
+    It is compared with the same model padded to the longest text, with logits everywhere. Figures, for reviews of both
+    sources and for single sentences: real tokens per second of each, and how many times as fast the first is.
     """
     tok = load_tokenizer("minilm-l6")
     figures: dict[str, Any] = {}
@@ -171,7 +171,7 @@ def training(rounds: int, seed: int) -> dict[str, Any]:
 
 
 def padding(rounds: int, seed: int) -> dict[str, Any]:
-    """32 Rotten Tomatoes sentences a batch, in random order: real tokens only against padded.
+    """32 Rotten Tomatoes sentences per batch, in random order: real tokens only, against padded.
 
     Figures, for two shapes of model: the share of real tokens in the batches, how many times as fast the packed
     model is, and the largest difference between the two models' vectors of real tokens.
@@ -201,9 +201,9 @@ def padding(rounds: int, seed: int) -> dict[str, Any]:
 
 
 def tokenizer(rounds: int, seed: int) -> dict[str, Any]:
-    """Ids of all the real reviews, words (between white space) a second on one core.
+    """The ids of all the real reviews: words (between white space) per second on one core.
 
-    "first time" starts with an empty cache of words, "again" with the cache that the first time filled.
+    "first time" starts with an empty cache of words, "again" with the cache that was filled the first time.
     """
     reviews = load_reviews("both")
     texts = [review.text for part in (reviews.train, reviews.validation, reviews.test) for review in part]

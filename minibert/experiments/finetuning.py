@@ -1,4 +1,4 @@
-"""Fine-tuning as all experiments do it: praise or blame, on sentences from Rotten Tomatoes."""
+"""Fine-tuning as all experiments do it: positive or negative, on sentences from Rotten Tomatoes."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ from minibert.training.tasks import Labels, predict
 def sentences(texts: int, test_texts: int, seed: int) -> tuple[list[Review], list[Review]]:
     """Sentences to fine-tune on, drawn with the seed, and those to test on, which are the same for all seeds.
 
-    Raises MinibertError when there are not as many.
+    Raises MinibertError when there are not enough of them.
     """
     reviews = load_reviews("rotten-tomatoes")
-    test = [*reviews.test, *reviews.validation]  # nothing is chosen by either, and more texts give shorter intervals
+    # Validation texts can be test texts, because nothing is chosen by them; more texts give shorter intervals.
+    test = [*reviews.test, *reviews.validation]
     if texts > len(reviews.train) or test_texts > len(test):
         raise MinibertError(
             f"{texts:,} sentences to train on and {test_texts:,} to test on were asked for, but there are "
@@ -37,7 +38,7 @@ def sentences(texts: int, test_texts: int, seed: int) -> tuple[list[Review], lis
 
 
 def as_examples(reviews: Sequence[Review], tokenizer: Tokenizer, size: Size) -> list[Example]:
-    """The reviews as rows to train on or to answer, with their labels."""
+    """The reviews as rows to train on or to test on, with their labels."""
     return [single(tokenizer.ids(r.text), tokenizer, size.max_length, r.label or 0) for r in reviews]
 
 
@@ -52,7 +53,7 @@ def classify(
 ) -> dict[str, Any]:
     """Fine-tune on sentences, with or without a fine-tuned teacher, and answer the test texts.
 
-    Returns "accuracy" and "right", a string of 0 and 1, one for each test text, so that models can be compared text by
+    Returns "accuracy" and "right", a string with 0 or 1 for each test text, so that models can be compared text by
     text.
     """
     chosen, test = (as_examples(some, tokenizer, size) for some in sentences(size.texts, size.test_texts, seed))

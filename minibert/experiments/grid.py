@@ -1,8 +1,8 @@
 """A resumable experiment: a grid of variants and seeds, behind a trained row of the ledger.
 
 Each cell is trained by itself and leaves a small JSON file in the work folder. So a long experiment can be stopped at
-any time, and several processes can share one: a cell whose file is there is not trained again. The sizes are those of a
-laptop; the ledger says what such results can tell.
+any time, and several processes can share one: a cell whose file exists is not trained again. The sizes suit a laptop;
+the ledger says what such results can tell.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FOLDER = Path("runs/experiments")  # the work folder, in the current folder
 
 @dataclass(frozen=True)
 class Size:
-    """How large an experiment is. texts: to fine-tune on. steps: of pre-training or distilling."""
+    """How large an experiment is. texts: how many to fine-tune on. steps: of pre-training or distillation."""
 
     texts: int
     epochs: int
@@ -41,7 +41,7 @@ Cell = Callable[[int, Size, Path], dict[str, Any]]
 
 
 def no_more(size: Size, work: Path) -> dict[str, Any]:
-    """The further figures of an experiment that has none."""
+    """For an experiment that has no further figures."""
     return {}
 
 
@@ -65,11 +65,11 @@ def run(
     variants: Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Train the cells that are not there yet, and return the figures of all.
+    """Train the cells that do not exist yet, and return the figures of all.
 
-    folder: the work folder; quick and full runs have folders of their own in it. Figures: "seeds", "size", "threads",
-    "bf16", what `experiment.more` adds, and "cells", a variant -> one dict a seed. Raises MinibertError for a variant
-    that the experiment does not have.
+    folder: the work folder; quick and full experiments have separate folders in it. Figures: "seeds", "size",
+    "threads", "bf16", what `experiment.more` adds, and "cells", a variant -> one dict per seed. Raises MinibertError
+    for a variant that the experiment does not have.
     """
     size = experiment.quick if quick else experiment.full
     seeds = list(seeds if seeds is not None else experiment.seeds[:1] if quick else experiment.seeds)

@@ -1,4 +1,4 @@
-"""A distillation in about a minute: a student of half the layers learns from its fine-tuned teacher.
+"""A distillation in about a minute: a student with half the layers learns from its fine-tuned teacher.
 
 The claim D3 does the same with more texts and several seeds (see retention.py).
 """
@@ -27,7 +27,7 @@ from minibert.training.tasks import Labels
 
 
 class Tested(NamedTuple):
-    """A model after a stage of the distillation. right: (texts,) booleans, which test texts it classifies rightly."""
+    """A model after a stage of the distillation. right: (texts,) booleans, which test texts it classifies correctly."""
 
     parameters: int
     right: Tensor
@@ -40,7 +40,7 @@ def halve(
 
     backbone: a BERT; it is trained in place. texts, tested: labelled texts to learn from, and to test on.
 
-    Yields the results as they come: the teacher, the student before its training, and the student after it.
+    Yields each result as soon as it is there: the teacher, the student before its training, and the student after it.
     """
     size = Size(texts=len(texts), epochs=1, test_texts=len(tested))
     learned, asked = (as_examples(some, tok, size) for some in (texts, tested))

@@ -1,4 +1,4 @@
-"""E2: which of DistilBERT's three losses matters? A teacher pre-trained here, and students that go without one each."""
+"""E2: which of DistilBERT's three losses matters? A teacher is pre-trained here, and each student lacks one loss."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NO_SOFT_TARGETS, NO_MASKED_WORDS, NO_COSINE = "without soft targets", "without m
 
 
 def pretrained_teacher(seed: int, size: Size, work: Path) -> WithHead:
-    """A BERT of four layers, pre-trained from random weights for three times the student's steps."""
+    """A BERT of four layers, pre-trained from random weights for three times as many steps as the students."""
     folder = work / f"teacher-{seed}"
     if not (folder / "model.safetensors").exists():
         tokenizer = own_tokenizer(work)

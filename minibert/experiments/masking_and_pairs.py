@@ -1,4 +1,4 @@
-"""E4: static or dynamic masking? And with masked words: sentence order, next sentence, or no sentence pairs at all?"""
+"""E4: static or dynamic masking? And which task besides masked words: sentence order, next sentence, or none?"""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from minibert.training.batching import Example, inputs, padded, pair
 from minibert.training.pairs import nsp_pairs, sop_pairs, split_sentences
 from minibert.training.tasks import MaskedWords, held_out_losses
 
-FEW_TEXTS = 200  # reviews: so few that each is seen two or three dozen times, or the masks could not differ
+FEW_TEXTS = 200  # reviews: so few that each is read dozens of times; otherwise static and dynamic hardly differ
 
 # The variants, as the records name them.
 DYNAMIC, STATIC, NO_PAIRS, NSP, SOP = "dynamic", "static", "no pairs", "NSP", "SOP"
@@ -37,7 +37,7 @@ PAIRS = {NSP: nsp_pairs, SOP: sop_pairs}
 
 
 def masking(static: bool) -> Cell:
-    """A BERT pre-trained on few texts that it reads often, masked in the same way each time or not."""
+    """A BERT pre-trained on a few texts that it reads many times, masked in the same way each time or not."""
 
     def cell(seed: int, size: Size, work: Path) -> dict[str, Any]:
         tokenizer = own_tokenizer(work)
@@ -71,7 +71,7 @@ def pair_accuracy(model: nn.Module, examples: Sequence[Example], tokenizer: Toke
 
 
 def pairing(task: str | None) -> Cell:
-    """A BERT pre-trained on masked words in sentence pairs, and on one of the tasks of PAIRS or none."""
+    """A BERT pre-trained on masked words in sentence pairs, and also on one of the tasks of PAIRS, or on none."""
 
     def cell(seed: int, size: Size, work: Path) -> dict[str, Any]:
         tokenizer = own_tokenizer(work)

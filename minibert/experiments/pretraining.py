@@ -1,4 +1,4 @@
-"""Pre-training from random weights, as E2, E3 and E4 do it: a vocabulary, texts, a small shape, the training itself."""
+"""Pre-training from random weights for E2, E3 and E4: a vocabulary, texts, a small model, the training itself."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ VOCABULARY_SIZE = 8000
 LAYERS, WIDTH = 4, 128
 PRETRAIN_RATE, TUNE_RATE = 1e-3, 5e-4
 TEXTS, HELD_OUT = 6000, 200  # reviews
-FEWEST_TOKENS = 8  # of a row, special tokens included; a shorter rest of a text is left out
+FEWEST_TOKENS = 8  # a row with no more tokens than this, special tokens included, is left out
 
 # ------------------------------------------------------------------------------------------- what is read
 
@@ -70,18 +70,18 @@ def held_out_words(tokenizer: Tokenizer, size: Size) -> MaskedWords:
 
 
 def loss_by_frequency(tokenizer: Tokenizer, size: Size) -> float:
-    """The held-out loss of a model that knows how often each word occurs and never looks at the sentence; nats."""
+    """The held-out loss, in nats, of a model that knows how often each word occurs and never looks at the sentence."""
     around = (tokenizer.cls_id, tokenizer.sep_id)
     seen, asked = (
         Counter(i for row in rows_of(unlabelled(*which), tokenizer, size) for i in row.ids if i not in around)
         for which in ((False, TEXTS), (True, HELD_OUT))
     )
-    total = seen.total() + tokenizer.vocab_size  # one more of each, or a word not seen would be impossible
+    total = seen.total() + tokenizer.vocab_size  # one more of each; otherwise an unseen word would be impossible
     return sum(n * math.log(total / (seen[i] + 1)) for i, n in asked.items()) / asked.total()
 
 
 def by_frequency(size: Size, work: Path) -> dict[str, float]:
-    """The figure that all experiments with pre-training add: what their losses are to be compared with."""
+    """The figure that all experiments with pre-training add: the loss to compare theirs with."""
     return {"by_frequency": round(loss_by_frequency(own_tokenizer(work), size), 4)}
 
 
@@ -117,7 +117,7 @@ def pretrain(
 
 
 def fine_tuned(model: WithHead, tokenizer: Tokenizer, size: Size, seed: int, folder: Path) -> dict[str, Any]:
-    """The accuracy of a pre-trained model's backbone after fine-tuning it; the model itself is changed by that."""
+    """The accuracy of a pre-trained model's backbone after fine-tuning, which changes the model itself."""
     torch.manual_seed(seed)
     classifier = MeanPooled(model.backbone)
     return {"accuracy": classify(classifier, tokenizer, size, seed, folder, TUNE_RATE)["accuracy"]}

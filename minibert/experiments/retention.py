@@ -1,7 +1,7 @@
-"""E1: what does a student keep of its teacher? MiniLM-L6, fine-tuned, and students cut from it.
+"""E1: what does a student keep of its teacher? MiniLM-L6, fine-tuned, and students made from its layers.
 
-The students differ in depth, in the teacher's layers that they start from, and in whether their teacher helps them to
-learn the task.
+The students differ in depth, in the teacher's layers that they start from, and in whether the teacher helps to train
+them.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ LEARNING_RATE = 1e-4
 TEACHER = "teacher"
 DISTILLED, ALONE, FIRST, RANDOM = "alternate + distillation", "alternate", "first", "random"
 DEPTHS, HALF = (3, 2, 1), 3  # layers of a student
-DROPPED = "types dropped, 3 layers"  # distilled like DISTILLED, but started as in the released code
+DROPPED = "types dropped, 3 layers"  # distilled like DISTILLED, but starts as in the released code
 
 
 def student(treatment: str, depth: int) -> str:
-    """The variant that is a student of `depth` layers, made in this way."""
+    """The name of the variant with a student of `depth` layers that is made in this way."""
     return f"{treatment}, {depth} layers"
 
 
 def fine_tuned_teacher(seed: int, size: Size, work: Path) -> MeanPooled:
-    """MiniLM-L6 fine-tuned with this seed; trained when it is first asked for."""
+    """MiniLM-L6 fine-tuned with this seed; it is trained when it is first asked for."""
     folder = work / f"teacher-{seed}"
     path = folder / "classifier.safetensors"
     torch.manual_seed(seed)
@@ -57,7 +57,7 @@ def teacher(seed: int, size: Size, work: Path) -> dict[str, Any]:
 
 
 def kept(init: str, depth: int, distilled: bool, fold_types: bool = True) -> Cell:
-    """A student of `depth` layers of the fine-tuned teacher, chosen as `init` says, with the teacher's classifier.
+    """A student with `depth` layers of the fine-tuned teacher, chosen as `init` says, and the teacher's classifier.
 
     distilled: whether the teacher also helps to train it. fold_types: see `student_from_teacher`.
     """

@@ -1,7 +1,7 @@
 """E3: what do ALBERT's savings cost?
 
-Small ALBERTs share all parts of their blocks, one or none, with narrow and with wide embeddings. Lan et al. 2020,
-Tables 3 and 4, ask the same of ALBERT-base.
+Small ALBERTs share all parts of their blocks, one part or none, with narrow and with wide embeddings. Lan et al. 2020,
+Tables 3 and 4, do the same with ALBERT-base.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ALL_PARTS = ("attention", "feed_forward")  # of a block
 
 
 def sharing(shared: tuple[str, ...], embedding_size: int) -> Cell:
-    """An ALBERT whose blocks share these of their parts, pre-trained from random weights."""
+    """An ALBERT whose blocks share the parts named in `shared`, pre-trained from random weights."""
 
     def cell(seed: int, size: Size, work: Path) -> dict[str, Any]:
         tokenizer = own_tokenizer(work)
@@ -46,7 +46,7 @@ def sharing(shared: tuple[str, ...], embedding_size: int) -> Cell:
 
 
 def share(blocks: nn.ModuleList, parts: tuple[str, ...]) -> None:
-    """Let all blocks use the first one's parts of these names, each with the norm that follows it."""
+    """Let all blocks use the parts of the first block with these names, each with the norm that follows it."""
     norms = {"attention": "attention_norm", "feed_forward": "norm"}
     for block in blocks[1:]:
         for part in parts:

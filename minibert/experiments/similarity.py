@@ -1,4 +1,4 @@
-"""What a sentence model has learned, seen from the directions of its vectors: which texts mean something alike.
+"""What a sentence model has learned, seen in the directions of its vectors: which texts mean something similar.
 
 Source: Reimers & Gurevych 2019, "Sentence-BERT: Sentence Embeddings using Siamese BERT-Networks" (the mean of the last
 hidden states as the vector of a text).
@@ -35,7 +35,7 @@ def embed(model: nn.Module, tok: Tokenizer, texts: Sequence[str], progress: Prog
 
 
 def nearest(asked: Tensor, vectors: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The vectors that are nearest to each of those asked about, nearest first.
+    """The vectors that are nearest to each of those in `asked`, nearest first.
 
     asked: (Q, D), vectors: (N, D), all of length 1. Returns their numbers (0 to N - 1) and cosines, both (Q, count);
     with fewer than count vectors, (Q, N).

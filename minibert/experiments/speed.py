@@ -1,8 +1,8 @@
-"""How fast are two models in use? They answer in turn, one text at a time, on the CPU.
+"""How fast are two models in use? They take turns, one text at a time, on the CPU.
 
 The figures of a comparison are lists, one number for each length in "tokens": "ratio" is how many times as fast the
-challenger is (median of the rounds), "ratio_low" and "ratio_high" its quartiles, "time_saved" the share of time that
-the median saves, "seconds" a name -> the median seconds a text, "rounds" the seconds of every single round.
+challenger is (median of the rounds), "ratio_low" and "ratio_high" are its quartiles, "time_saved" is the share of time
+that the median saves, "seconds" a name -> the median seconds per text, "rounds" the seconds of every single round.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from torch import nn
 from minibert.factory import build
 from minibert.timing import Progress, machine, paired, ratio, summary
 
-TOKENS = (32, 128, 256)  # a usual Rotten Tomatoes sentence, a common limit, a usual IMDB review
-ROUNDS, QUICK_ROUNDS = 25, 7  # a length
+TOKENS = (32, 128, 256)  # a typical Rotten Tomatoes sentence, a common limit, a typical IMDB review
+ROUNDS, QUICK_ROUNDS = 25, 7  # per length
 QUICK_LENGTHS = 2  # the shortest ones
 THREADS = 2
 SEED = 0
@@ -35,7 +35,7 @@ def compare_speed(
     """How many times as fast one preset is as another at batch 1, in float32, without gradients.
 
     The weights and the ids are random: dense layers take as long for these as for any others. quick: fewer rounds,
-    at the shortest lengths. Returns the figures that the top of this file describes.
+    at the shortest lengths. Returns the figures that are described at the top of this file.
     """
     rounds, lengths = (QUICK_ROUNDS, lengths[:QUICK_LENGTHS]) if quick else (ROUNDS, lengths)
     figures: dict[str, Any] = {
@@ -66,7 +66,7 @@ def compare_speed(
 
 @contextmanager
 def _threads(count: int) -> Iterator[int]:
-    """Let torch use this many threads, and as many as before afterwards."""
+    """Let torch use this many threads, and afterwards as many as before."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -76,7 +76,7 @@ def _threads(count: int) -> Iterator[int]:
 
 
 def _random_model(name: str, generator: torch.Generator) -> nn.Module:
-    """A preset with weights from a plain normal distribution: made sooner than by `build`, and as fast in use."""
+    """A preset with weights from a plain normal distribution: made faster than by `build`, and as fast in use."""
     with torch.device("meta"):
         model = build(name)
     model = model.to_empty(device="cpu").eval()
@@ -86,5 +86,5 @@ def _random_model(name: str, generator: torch.Generator) -> nn.Module:
 
 
 def _part(progress: Progress | None, step: int, steps: int) -> Progress | None:
-    """What one of several equal steps tells the progress of them all."""
+    """The progress of one of several equal steps, reported as progress of all of them."""
     return progress and (lambda done, of: progress(step * of + done, steps * of))

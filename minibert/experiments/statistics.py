@@ -1,7 +1,7 @@
 """What a few seeds and a finite test set can say: means, and the intervals around them.
 
-The cells of an experiment are its figures by variant, one dict a seed: see `grid.run`. Variants are compared seed by
-seed, because one seed draws the same texts and the same first weights for all of them. A student is compared with its
+The cells of an experiment are its figures by variant, one dict per seed: see `grid.run`. Variants are compared seed by
+seed, because one seed draws the same texts and the same initial weights for all of them. A student is compared with its
 teacher text by text, because both answer the same texts.
 """
 
@@ -27,7 +27,7 @@ DRAWS = 2000
 
 
 class Spread(NamedTuple):
-    """A mean with its 95% interval, which is infinite where there is one seed alone."""
+    """A mean with its 95% interval, which is infinite if there is only one seed."""
 
     mean: float
     low: float
@@ -44,12 +44,12 @@ class Spread(NamedTuple):
         return self.high < 0
 
     def times(self, factor: float) -> Spread:
-        """The same in another unit; a negative factor exchanges the ends."""
+        """The same in another unit; a negative factor swaps the ends."""
         low, high = sorted((factor * self.low, factor * self.high))
         return Spread(factor * self.mean, low, high)
 
     def named(self, name: str) -> dict[str, float]:
-        """The mean under this name, "low" and "high", as a record keeps them."""
+        """The mean with this name, "low" and "high", as a record stores them."""
         return {name: self.mean, "low": self.low, "high": self.high}
 
 
@@ -67,7 +67,7 @@ def mean(cells: Cells, variant: str, measure: str) -> float:
 
 
 def differences(cells: Cells, measure: str, first: str, second: str) -> list[float]:
-    """By how much a measure is larger in the first variant than in the second, for each seed."""
+    """How much larger a measure is in the first variant than in the second, for each seed."""
     pairs = zip(values(cells, first, measure), values(cells, second, measure), strict=True)
     return [a - b for a, b in pairs]
 
@@ -78,7 +78,7 @@ def difference(cells: Cells, measure: str, first: str, second: str) -> Spread:
 
 
 def over_seeds(of_seeds: Sequence[float]) -> Spread:
-    """The mean of one value a seed, and its 95% interval by Student's t."""
+    """The mean of one value per seed, and its 95% interval by Student's t."""
     centre = fmean(of_seeds)
     if len(of_seeds) < 2:
         return Spread(centre, -math.inf, math.inf)
@@ -91,7 +91,7 @@ def over_seeds(of_seeds: Sequence[float]) -> Spread:
 
 
 def share_right(right: ArrayLike) -> Spread:
-    """The share of right answers, and the 95% interval of values that the test texts do not rule out.
+    """The share of right answers, and its 95% interval, the values that the test texts do not rule out.
 
     right: (texts,) booleans. Source of the interval: Wilson 1927.
     """
@@ -103,37 +103,37 @@ def share_right(right: ArrayLike) -> Spread:
 
 
 def share_kept(student: ArrayLike, teacher: ArrayLike) -> Spread:
-    """The accuracy of one student over its teacher's, and its 95% interval by drawing the test texts again.
+    """One student's accuracy divided by its teacher's, and its 95% interval by resampling the test texts.
 
-    student, teacher: (texts,) booleans, right or wrong, about the same texts. Raises MinibertError when the texts are
-    not equally many or none, or the teacher is never right.
+    student, teacher: (texts,) booleans, right or wrong, for the same texts. Raises MinibertError when there are no
+    texts, when the two differ in number, or when the teacher is never right.
     """
     of_student, of_teacher = _by_seed([student]), _by_seed([teacher])
     if of_student.shape != of_teacher.shape:
         raise MinibertError("student and teacher must have answered the same test texts: test both again.")
     if not of_teacher.any():
-        raise MinibertError("the teacher is right about no text, so there is nothing to keep: train it for longer.")
+        raise MinibertError("the teacher is wrong about every text, so there is nothing to keep: train it for longer.")
     with np.errstate(divide="ignore", invalid="ignore"):
         drawn = (_drawn_accuracy(of_student) / _drawn_accuracy(of_teacher))[:, 0]
     return Spread(float(of_student.mean() / of_teacher.mean()), *middle(drawn[np.isfinite(drawn)]))
 
 
 def mean_retention(cells: Cells, student: str, teacher: str) -> float:
-    """The student's accuracy over the teacher's, the mean of the seeds."""
+    """The student's accuracy divided by the teacher's, the mean over the seeds."""
     pairs = zip(values(cells, student, "accuracy"), values(cells, teacher, "accuracy"), strict=True)
     return fmean(of_student / of_teacher for of_student, of_teacher in pairs)
 
 
 def retention(cells: Cells, student: str, teacher: str) -> Spread:
-    """The same mean with its 95% interval, by drawing seeds and test texts again."""
+    """The same mean with its 95% interval, by resampling seeds and test texts."""
     return Spread(mean_retention(cells, student, teacher), *middle(retention_draws(cells, student, teacher)))
 
 
 def retention_draws(cells: Cells, student: str, teacher: str) -> NDArray[np.float64]:
-    """The student's accuracy over the teacher's, (DRAWS,), each time with seeds and test texts drawn again.
+    """The student's accuracy divided by the teacher's, (DRAWS,), each time with resampled seeds and test texts.
 
     Within a seed, student and teacher answer the same texts, so they are drawn together. All students get the same
-    draws, so two arrays can be subtracted. Source of the method: Efron & Tibshirani 1993, chapters 8 and 13.
+    draws, so that two arrays can be subtracted. Source of the method: Efron & Tibshirani 1993, chapters 8 and 13.
     """
     ratios = _drawn_accuracy(_answers(cells[student])) / _drawn_accuracy(_answers(cells[teacher]))
     picked = np.random.default_rng(1).integers(ratios.shape[1], size=ratios.shape)
@@ -141,7 +141,7 @@ def retention_draws(cells: Cells, student: str, teacher: str) -> NDArray[np.floa
 
 
 def middle(draws: NDArray[np.float64]) -> tuple[float, float]:
-    """The ends between which 95% of the draws lie."""
+    """The two ends of the interval in which the middle 95% of the draws lie."""
     low, high = np.quantile(draws, (0.025, 0.975))
     return float(low), float(high)
 
@@ -154,7 +154,7 @@ def _by_seed(rows: Sequence[ArrayLike]) -> NDArray[np.float64]:
     """(seeds, texts): 1 where a seed's model is right about a text, 0 where it is wrong."""
     arrays = [np.asarray(row, dtype=float) for row in rows]
     if not arrays[0].size or any(array.shape != arrays[0].shape for array in arrays):
-        raise MinibertError("the answers must be about the same test texts in every seed, at least one: train again.")
+        raise MinibertError("every seed must have answers to the same test texts, at least one: train again.")
     return np.stack(arrays)
 
 
@@ -166,6 +166,6 @@ def _drawn_accuracy(answers: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=1)
 def _drawn_texts(texts: int) -> NDArray[np.float64]:
-    """(DRAWS, texts): how often each text is drawn, when as many are drawn as there are."""
+    """(DRAWS, texts): how often each text is drawn, when as many texts are drawn as there are."""
     drawn = np.random.default_rng(0).integers(texts, size=(DRAWS, texts)) + texts * np.arange(DRAWS)[:, None]
     return np.bincount(drawn.ravel(), minlength=DRAWS * texts).reshape(DRAWS, texts).astype(float)

@@ -1,13 +1,13 @@
 """E5: how fast does ALBERT train? The time of a step on one device, and the bytes that several devices exchange in it.
 
-Devices that train together each take a share of the texts and then exchange their gradients, 4 bytes a parameter.
-ALBERT's blocks are one block, so it computes as much as BERT but has far less to exchange: how much faster it trains
-depends on how fast the links between the devices are. One step takes
+Devices that train together each take a share of the texts and then exchange their gradients, 4 bytes per parameter.
+All blocks of ALBERT share one set of weights, so it computes as much as BERT but has far less to exchange: how much
+faster it trains depends on how fast the links between the devices are. One step takes
 
-    seconds = seconds of computing + bytes to exchange / bytes a second of the link
+    seconds = seconds of computing + bytes to exchange / bytes per second of the link
 
-Here nothing is exchanged while gradients are still being computed. Where it is, as in most libraries, the links matter
-less than this says.
+Here nothing is exchanged while gradients are still being computed. Most libraries do so, and then the links matter
+less than this formula says.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ROUNDS, QUICK_ROUNDS = 9, 3
 BATCH, LENGTH = 4, 128  # texts, tokens each
 MASKED = 0.15  # of the tokens
 DEVICES = 64  # the fewest that Lan et al. 2020 used, section 4.1
-GRADIENT_BYTES = 4  # a parameter, float32
+GRADIENT_BYTES = 4  # per parameter, in float32
 GIGABIT = 1e9 / 8  # bytes
 GBITS = tuple(round(10 ** (tenth / 10), 4) for tenth in range(-10, 41))  # 0.1 to 10,000 Gbit/s
 
@@ -44,14 +44,14 @@ def compare_training(
     quick: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Time one training step of two presets in turn, in float32, and count what each exchanges.
+    """Time a training step of two presets that take turns, in float32, and count what each exchanges.
 
     A step is forward, backward and AdamW, on random texts without padding in which 15% of the tokens are to be
-    predicted. quick: fewer rounds, and the smaller pair of presets `quick_models` where it is given.
+    predicted. quick: fewer rounds, with the smaller pair of presets `quick_models` if it is given.
 
     Figures: "parameters", "seconds" (median) and "rounds" by name; "bytes", what one of DEVICES devices sends in a
     step; "ratio", "ratio_low", "ratio_high": how many times as fast the challenger computes (median of the rounds and
-    quartiles); "gbits" and "speed_up": how many times as fast it trains over links of this many Gbit/s.
+    quartiles); "gbits" and "speed_up": how many times as fast it trains with links of this many Gbit/s.
     """
     if quick:
         rounds = QUICK_ROUNDS
@@ -73,11 +73,11 @@ def compare_training(
 
 
 def _training_step(name: str, like: str, batch: int, length: int, device: str) -> tuple[Callable[[], None], int]:
-    """A function that makes one training step of a fresh model, and how many parameters the model has.
+    """A function that runs one training step of a fresh model, and how many parameters the model has.
 
-    like: the preset whose dropout the model is given.
+    like: the preset whose dropout the model gets.
     """
-    # ALBERT's first version, the one in the paper's table, has BERT's dropout. The second has none, which is faster.
+    # ALBERT's first version, the one in the paper's table, has BERT's dropout. The second has none and is faster.
     of_like = preset(like)
     dropout = ("hidden_dropout_prob", "attention_probs_dropout_prob")
     config = replace(preset(name), **{field: getattr(of_like, field) for field in dropout})
@@ -106,7 +106,7 @@ def _device_name(device: str) -> str:
 
 
 def exchanged_bytes(parameters: int, devices: int) -> float:
-    """What each device sends to exchange the gradients of a step in a ring: 2(n − 1)/n times their size.
+    """What each of n devices sends to exchange the gradients of a step in a ring: 2(n − 1)/n times their size.
 
     Source: Patarasuk & Yuan 2009, "Bandwidth optimal all-reduce algorithms for clusters of workstations".
     """
@@ -114,7 +114,7 @@ def exchanged_bytes(parameters: int, devices: int) -> float:
 
 
 def speed_up(figures: dict[str, Any], gbit: float) -> float:
-    """How many times as fast the challenger trains where the devices' links carry this many Gbit/s."""
+    """How many times as fast the challenger trains if the links between devices carry this many Gbit/s."""
     of_reference, of_challenger = (
         figures["seconds"][name] + figures["bytes"][name] / (gbit * GIGABIT) for name in figures["models"]
     )
@@ -124,8 +124,8 @@ def speed_up(figures: dict[str, Any], gbit: float) -> float:
 def bandwidth_for(figures: dict[str, Any], factor: float) -> float | None:
     """The fastest link, in Gbit/s, at which the challenger trains `factor` times as fast.
 
-    Infinite where it computes that much faster already; None where even the slowest link is not slow enough. From
-    s₁ + b₁x = factor (s₂ + b₂x), x the seconds a byte.
+    Infinite if it computes that much faster already; None if even the slowest link is not slow enough. Computed from
+    s₁ + b₁x = factor (s₂ + b₂x), where x is seconds per byte.
     """
     (s1, b1), (s2, b2) = ((figures["seconds"][name], figures["bytes"][name]) for name in figures["models"])
     missing, gained = factor * s2 - s1, b1 - factor * b2

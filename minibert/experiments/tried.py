@@ -1,4 +1,4 @@
-"""A few lines of code, tried on models so small that they are made in milliseconds."""
+"""A few lines of code, tried on models that are small enough to be made in milliseconds."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ SMALL = {"vocab_size": 50, "hidden_size": 16, "num_attention_heads": 2, "interme
 def try_students() -> dict[str, Any]:
     """Which of its teacher's blocks a student starts from.
 
-    Figures: how many "teacher_blocks" there are, and "published_blocks" in DistilBERT; the layers that a student copies
-    when it takes every second one ("alternate"), and as the released code does ("released").
+    Figures: the number of "teacher_blocks", and of "published_blocks" in DistilBERT; the layers that a student copies
+    when it takes every second one ("alternate") and when it does as the released code does ("released").
     """
     teacher = build(BertConfig(**SMALL), seed=0)
     depth = len(teacher.encoder.blocks)
@@ -32,7 +32,7 @@ def try_students() -> dict[str, Any]:
 
 
 def _copied_layers(teacher: Backbone, student: Backbone) -> list[int]:
-    """The teacher's blocks that the student's are equal to, in the student's order."""
+    """The teacher's blocks that are equal to the student's, in the student's order."""
     return [
         layer
         for copy in student.encoder.blocks
@@ -44,8 +44,8 @@ def _copied_layers(teacher: Backbone, student: Backbone) -> list[int]:
 def try_unpacking() -> dict[str, Any]:
     """What `_, output = model(...)` does, a line that is often shown with DistilBERT.
 
-    Figures: the "error" it stops with, or None; the same where outputs are dictionaries ("dict_error"), and what
-    `output` is then as soon as there is a second field ("dict_binds"); the shape of the vector to use instead
+    Figures: the "error" that it raises, or None; the same if outputs are dictionaries ("dict_error"), and what
+    `output` is when such a dictionary has two fields ("dict_binds"); the shape of the vector to use instead
     ("first_position_shape").
     """
     model = build(DistilBertConfig(**SMALL, num_hidden_layers=2), seed=0).eval()
