@@ -285,7 +285,7 @@ def keep(id: str) -> records.Result:
 @pytest.mark.parametrize("id", MADE_UP)
 def test_a_row_says_what_it_takes_until_it_is_recorded(id, recorded_folder):
     before = claims.results([id])[0]
-    assert "It takes" in before.why or before.why.startswith("By the paper's own table")
+    assert "It would take" in before.why or before.why.startswith("By the paper's own table")
     found = keep(id)
     assert claims.results([id]) == [found]
     assert found.verdict in (HOLDS, CONDITION, FAILS)

@@ -61,8 +61,8 @@ TRAINED = (
         measure=partial(grid.run, E1),
         judge=judge_kept,
         unmeasured=_takes(
-            "It takes distillation on Wikipedia and books (8 GPUs for 90 hours in the paper) and fine-tuning on nine "
-            "tasks with several seeds. On one of the nine, WNLI, the student is better by "
+            "It would take distillation on Wikipedia and books (8 GPUs for 90 hours in the paper) and fine-tuning on "
+            "nine tasks with several seeds. On one of the nine, WNLI, the student is better by "
             f"{GLUE[DISTILBERT][WNLI] - GLUE[BERT][WNLI]:.1f} points; without WNLI it keeps {WITHOUT_WNLI:.0%}."
         ),
     ),
@@ -79,8 +79,8 @@ TRAINED = (
         measure=partial(grid.run, E2),
         judge=judge_losses,
         unmeasured=_takes(
-            "It takes a teacher, and a student for each loss that is left out, several seeds each. In the paper's own "
-            "table, starting from the teacher's weights matters most and the masked words least."
+            "It would take a teacher, and a student for each loss that is left out, several seeds each. In the paper's "
+            "own table, starting from the teacher's weights matters most and the masked words least."
         ),
     ),
     Claim(
@@ -93,8 +93,8 @@ TRAINED = (
         measure=partial(compare_training, BERT_LARGE, ALBERT_LARGE, quick_models=(BERT, ALBERT)),
         judge=judge_training,
         unmeasured=_takes(
-            "It takes timing a training step, and exchanging the gradients between devices. In the paper's own table "
-            f"the factor is {TRAINING_SPEED[ALBERT] / TRAINING_SPEED[BERT]:.2f} for base against base, and "
+            "It would take timing a training step, and exchanging the gradients between devices. In the paper's own "
+            f"table the factor is {TRAINING_SPEED[ALBERT] / TRAINING_SPEED[BERT]:.2f} for base against base, and "
             f"xlarge ({TRAINING_SPEED[XLARGE]}) and xxlarge ({TRAINING_SPEED[XXLARGE]}) train more slowly than "
             "BERT-large."
         ),
@@ -138,7 +138,7 @@ TRAINED = (
         paper_value="90.4 with, 90.7 without (xxlarge, about 1M steps)",
         kind="trained",
         unmeasured=_takes(
-            "It takes training xxlarge for about a million steps, twice. To remove dropout means to set its "
+            "It would take training xxlarge for about a million steps, twice. To remove dropout means to set its "
             "probability to 0, as in the released v2 models. The layers are still there, and before a classifier the "
             "probability is 0.1."
         ),
@@ -155,7 +155,7 @@ TRAINED = (
         measure=partial(grid.run, E4, variants=(NO_PAIRS, NSP, SOP)),
         judge=judge_order,
         unmeasured=_takes(
-            "It takes models of the same size, pre-trained with SOP, with NSP and with neither, several seeds each."
+            "It would take models of one size, pre-trained with SOP, with NSP and with neither, several seeds each."
         ),
     ),
     Claim(
@@ -170,7 +170,7 @@ TRAINED = (
         kind="trained",
         measure=partial(grid.run, E4, variants=(DYNAMIC, STATIC)),
         judge=judge_masking,
-        unmeasured=_takes("It takes models of the same size, pre-trained with each masking, several seeds each."),
+        unmeasured=_takes("It would take models of one size, pre-trained with each masking, several seeds each."),
     ),
     Claim(
         id="R2",
@@ -181,6 +181,6 @@ TRAINED = (
         kind="trained",
         measure=partial(grid.run, E4, variants=(NO_PAIRS, NSP)),
         judge=judge_no_pairs,
-        unmeasured=_takes("It takes models of the same size, pre-trained with and without NSP, several seeds each."),
+        unmeasured=_takes("It would take models of one size, pre-trained with and without NSP, several seeds each."),
     ),
 )

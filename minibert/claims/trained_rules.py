@@ -193,8 +193,8 @@ def judge_order(figures: Figures) -> Judgement:
             ours,
             UNMEASURED,
             f"Even a model trained on SOP is right on SOP in only {on_sop[SOP]:.1%} of the cases: in such a small "
-            "experiment the order of sentences is not learned at all, so it cannot say which task helps. It takes many "
-            f"more steps. Trained on NSP, a model is right on NSP in {nsp_on_nsp:.1%} of the cases.",
+            "experiment the order of sentences is not learned at all, so it cannot say which task helps. It would take "
+            f"many more steps. Trained on NSP, a model is right on NSP in {nsp_on_nsp:.1%} of the cases.",
         )
     blind = abs(on_sop[NSP] - CHANCE) <= NEAR_CHANCE
     reversed_ = gain(cells, NSP, SOP).shows
@@ -246,7 +246,7 @@ def judge_no_pairs(figures: Figures) -> Judgement:
 def _pretrained(figures: Figures, ours: str, verdict: str, why: str) -> Judgement:
     """The judgement on models that are pre-trained here: undecided if there is one seed, and always with their size."""
     if len(figures["seeds"]) < 2:
-        verdict, why = UNMEASURED, "It takes at least two seeds to tell a difference from chance."
+        verdict, why = UNMEASURED, "It would take at least two seeds to tell a difference from chance."
     return Judgement(ours, verdict, f"{why} {_small(figures)}")
 
 

@@ -30,7 +30,7 @@ def judge_training(figures: Figures) -> Judgement:
         f"{challenger} runs as many blocks as {reference} but exchanges {sent / sent_less:.0f} times less. Computed "
         f"for {figures['devices']} devices like the one that was timed ({figures['device']}, {figures['batch']} texts "
         f"of {figures['length']} tokens each) that exchange their gradients after computing them: {over_links} Gbit/s. "
-        "The faster the devices compute, the faster the links may be for the factor to appear. With larger batches, "
+        "With devices that compute faster, the factor appears even with faster links. With larger batches, "
         "exchanging the gradients and updating the weights matter less. The paper's TPUs are not measured here.",
     )
 
