@@ -177,7 +177,7 @@ def right(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor
 def test_check_passes_and_runs_the_answer_in_a_model():
     result = minibert.check("attention", right)
     assert result.passed
-    assert "Your attention just ran a" in result.note
+    assert "Your attention just ran inside a" in result.note
     assert "the same vectors" in str(result)
     result.require()
 

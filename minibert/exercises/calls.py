@@ -1,8 +1,8 @@
 """Calls a learner's function and reports the outcome as plain values: tensors, numbers, texts, lists.
 
-This file imports torch and nothing of minibert, because it is used in two places. In a notebook the checker imports
-it as a module. When submissions are graded it is loaded into a separate process in which minibert does not exist (see
-classroom/worker.py); calls and outcomes then travel as bytes (`pack`, `unpack`), without pickle. Nothing is compared
+This file imports torch and nothing from minibert, because it is used in two places. In a notebook, the checker imports
+it as a module. When submissions are graded, it is loaded into a separate process in which minibert does not exist (see
+classroom/worker.py); calls and outcomes are then sent as bytes (`pack`, `unpack`), without pickle. Nothing is compared
 or judged here.
 """
 
@@ -28,7 +28,7 @@ ANSWER = "<answer>"  # the file name under which a learner's code is compiled
 
 @dataclass(frozen=True)
 class Built:
-    """An argument that cannot travel as bytes and is built where the call is made.
+    """An argument that cannot be sent as bytes and is built where the call is made.
 
     name: a key of BUILDERS. arguments: what the builder is called with.
     """
@@ -193,7 +193,7 @@ def _alike(before: Any, after: Any) -> bool:
 
 
 def _plain(value: Any, depth: int = 0) -> Any:
-    """A returned value with everything that cannot travel replaced by Other."""
+    """A returned value in which everything that cannot be sent is replaced by Other."""
     if depth > DEEPEST:
         return Other("value that is nested too deeply")
     if type(value) in (Tensor, nn.Parameter):
@@ -235,7 +235,7 @@ def problem_of(error: BaseException, function: Callable[..., Any] | None = None)
 
 
 class Block(nn.Module):
-    """What looks like a small encoder block from outside: it has the two parts attention and feed_forward."""
+    """A module that looks like a small encoder block from outside: it has the parts attention and feed_forward."""
 
     def __init__(self, width: int):
         super().__init__()

@@ -1,11 +1,11 @@
-"""`minibert.check`: an answer goes through the stages, gets its points, and is told what is wrong with it.
+"""`minibert.check`: the stages that an answer has to pass, its points, and what is wrong with it.
 
 Each stage needs the ones before it (see STAGES in `declare.py`): the answer can be called, its shapes are right, its
 values are right, gradients flow through it, it leaves its arguments unchanged, and it gives the right numbers inside a
-real model. Where it fails, `diagnose.py` looks for the known mistake, and `compare.py` says where it differs first.
+real model. If it fails, `diagnose.py` looks for the known mistake, and `compare.py` says where it differs first.
 
 `evaluate` does not call the answer itself: it gets a function that makes a call and returns the outcome. In a notebook
-that is `calls.make_call`, and when submissions are graded it asks another process, so that both use the same stages.
+this is `calls.make_call`; when submissions are graded, it asks another process. So both use the same stages.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def evaluate(
     texts = [text for text in dict.fromkeys(texts) if text]  # one mistake can explain both
     if "swap" in course.points:
         if texts:
-            course.fail("swap", "not tried before the other stages pass")
+            course.fail("swap", "not tried until the other stages pass")
         elif (trouble := swapped() if swapped else None) is not None:
             course.fail("swap", trouble)
             texts.append(trouble)
@@ -174,7 +174,7 @@ def evaluate(
 
 
 class _Course:
-    """An answer's way through the stages so far. found: its seen outcome for each probe."""
+    """How far an answer has come through the stages. found: its seen outcome for each probe."""
 
     def __init__(self, exercise: Exercise, found: Sequence[Outcome]):
         self.exercise = exercise
@@ -305,7 +305,7 @@ def _wrong_signature(exercise: Exercise, problem: Problem) -> str | None:
 
 
 def exercise_named(name: str) -> Exercise:
-    """The exercise of that name. Raises MinibertError, with the nearest names, if there is none."""
+    """The exercise with that name. Raises MinibertError, with the nearest names, if there is none."""
     found = exercises()
     if name not in found:
         raise MinibertError(f"there is no exercise {name!r}; {nearest(name, found)}")
@@ -359,7 +359,7 @@ def timed_call(answer: Callable[..., Any], call: Call) -> Outcome:
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Raise TimeoutError in the block after so many seconds. Without alarms (Windows, threads) there is no limit."""
+    """Raise TimeoutError in the block after this many seconds. Without alarms (Windows, threads) there is no limit."""
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         yield
         return

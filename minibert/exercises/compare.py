@@ -27,7 +27,7 @@ def seen(exercise: Exercise, outcome: Outcome) -> Outcome:
 
 
 def distance(actual: Outcome, expected: Outcome, exercise: Exercise) -> float:
-    """The distance of two seen outcomes of one call, over everything that counts; inf if they differ in kind."""
+    """The distance between two seen outcomes of one call, over everything that counts; inf if they differ in kind."""
     if actual.problem or expected.problem:
         a, e = actual.problem, expected.problem
         return 0.0 if a and e and (a.type, a.message) == (e.type, e.message) else math.inf
@@ -62,9 +62,9 @@ def gap(actual: Any, expected: Any) -> float:
 
 
 def relative(a: Tensor, e: Tensor) -> Tensor:
-    """For each entry the distance of a from e, relative to 1 + the size of e. NaN is at distance inf from all but NaN.
+    """For each entry, the distance of a from e, relative to 1 + the size of e. NaN is at distance inf from all but NaN.
 
-    a, e: of one shape. Returns that shape.
+    a, e: tensors of the same shape. Returns a tensor of that shape.
     """
     off = (a - e).abs() / (1 + e.abs())
     return torch.where((a == e) | (a.isnan() & e.isnan()), 0.0, off.nan_to_num(nan=math.inf, posinf=math.inf))
@@ -186,7 +186,7 @@ def _where_it_differs(a: Tensor, e: Tensor, wrong: Tensor, axes: Mapping[str, in
 
 
 def _common_factor(a: Tensor, e: Tensor) -> str:
-    """A sentence about one factor, or one difference, that would explain all entries."""
+    """A sentence about a common factor, or a common difference, that would explain all entries."""
     if not e.abs().max() > 0 or not a.isfinite().all() or not e.isfinite().all():
         return ""
     usable = e.abs() > 1e-6

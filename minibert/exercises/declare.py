@@ -1,8 +1,8 @@
 """What an exercise declares: its task, its reference with knobs, its known mistakes, its probes and its hints.
 
 A reference is a right solution with keyword knobs. The defaults are right, and every other value of a knob builds one
-known mistake into it. Read on in `compare.py` (how far two outcomes are apart), `diagnose.py` (which mistake explains
-an answer) and `check.py` (the stages, the points and the words). The exercises themselves are in `catalogue/`.
+known mistake into it. Continue with `compare.py` (how far two outcomes are apart), `diagnose.py` (which mistake
+explains an answer) and `check.py` (the stages, the points and the words). The exercises themselves are in `catalogue/`.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class Exercise:
 
     @property
     def header(self) -> str:
-        """The first line of the function, or its first lines where one would be too long."""
+        """The first line of the function, or its first lines if one would be too long."""
         line = f"def {self.function}({self.signature}):"
         if len(line) <= 96:
             return line

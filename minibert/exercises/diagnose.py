@@ -1,7 +1,8 @@
 """Which known mistake explains an answer: the one whose reference gives the same outcomes.
 
-The knobs of the reference are turned, one and then two at a time, until it gives what the answer gave. So a mistake is
-never guessed from the look of the code: it is named only when it reproduces every outcome, and no other mistake does.
+The knobs of the reference are set to their wrong values, first one at a time and then two, until it gives the same
+outcomes as the answer. So a mistake is never guessed from how the code looks: it is named only if it reproduces every
+outcome and no other mistake does.
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ def diagnose_one(exercise: Exercise, probe: int, found: Sequence[Outcome], wrong
     """The only explanation, of one mistake or of two, for the outcome of one probe; none if there are several.
 
     For answers that are also wrong in another way. wrong: the numbers of the probes that the answer fails. For each
-    probe that the answer passes, the explanation must give the same outcome too, or an exception (the answer may
-    avoid that one by being written in another way).
+    probe that the answer passes, the explanation must give the same outcome too, or an exception (which the answer may
+    avoid because it is written differently).
     """
 
     def agrees(mistakes: tuple[Mistake, ...], number: int) -> bool:

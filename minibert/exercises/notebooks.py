@@ -1,7 +1,7 @@
 """An exercise as the cells of a notebook: its task, a stub or the solution, and its check.
 
-Stub and solution have one source, the function that the catalogue declares: with its body or without it. Lessons and
-exports are made of these cells.
+Stub and solution have the same source, the function that the catalogue declares, without or with its body. Lessons and
+exports are made from these cells.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def body_of(exercise: Exercise) -> str:
 
 
 def finished_notebook(cells: Sequence[NotebookNode], executed: bool = False) -> NotebookNode:
-    """A notebook of these cells. Ids and counts depend on the order alone, so that equal cells give equal files."""
+    """A notebook of these cells. Ids and counts depend only on the order, so that equal cells give equal files."""
     notebook = new_notebook(cells=list(cells))
     notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
     notebook.metadata["language_info"] = {"name": "python"}

@@ -1,4 +1,4 @@
-"""Seeded float64 numbers, integers and masks, of which the probes in the catalogue are made."""
+"""Seeded float64 numbers, integers and masks, from which the probes in the catalogue are made."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def recorded() -> dict[str, dict[str, Any]]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise MinibertError(f"{file()} cannot be read ({error}): move it away to start a new record.") from None
+        raise MinibertError(f"{file()} cannot be read ({error}): move or delete it to start a new record.") from None
 
 
 def remember(exercise: str, passed: bool, score: float, max_score: float) -> None:

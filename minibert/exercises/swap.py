@@ -3,9 +3,10 @@
     with minibert.swap(attention=my_attention):
         model(**batch)
 
-Each seam is a piece of the library's work that an exercise asks for. Inside the block the learner's function does that
-work, in every model where it is the same as in the exercise. While it runs, the library does its own work at that seam
-again, so that an answer may call the library (a layer norm by `nn.LayerNorm`, for example) without calling itself.
+Each seam is a part of the library's work that is also an exercise. Inside the block, the learner's function does this
+work in every model where it is the same as in the exercise. While that function runs, the library does its own work at
+the seam again, so that an answer may call the library (a layer norm by `nn.LayerNorm`, for example) without calling
+itself.
 
 To swap for a whole test session, find the functions of a file with `seams_for`.
 """
@@ -45,12 +46,12 @@ SENTENCES = (
     "Two hours I will never get back.",
     "Unbelievably well acted, unforgettable, and funnier than its title.",
 )
-ALIKE = 1e-5  # relative to 1 + the size of a number: float32 through six layers, in another order of operations
+ALIKE = 1e-5  # relative to 1 + the size of a number: six layers in float32, with the operations in another order
 
 # ------------------------------------------------------------------------------------------------- the seams
 # Each function below does the work of one place in the library. It gets the learner's function (`mine`), what the
-# library does there (`own`), and then what the place itself is called with. Where the exercise's function cannot do
-# the work of the place, `own` does it.
+# library does there (`own`), and then the arguments of the place itself. If the exercise's function cannot do the work
+# of the place, `own` does it.
 
 
 class Place(NamedTuple):
@@ -147,7 +148,7 @@ def _uncached_ids(mine: Function, own: Function, self: WordPiece, text: str) -> 
     return [piece_id for piece_id, _ in self.pieces(text)]
 
 
-# In this order, so that of two functions the one that contains the other does the work.
+# In this order, so that if one function contains another, it does the work of both.
 SEAMS: dict[str, tuple[Place, ...]] = {
     "attention": (
         Place(attention_module, "fused_attention", _fused_attention),
@@ -196,9 +197,9 @@ def swap(**functions: Function) -> Iterator[None]:
     merge_heads, layer_norm, gelu, feed_forward, embeddings, wordpiece.
 
     The library itself does what the exercise's function does not cover: attention with a bias or, while training, with
-    dropout on the weights; activations other than the exact GELU; embeddings that are not BERT's. Of two functions
-    where one contains the other, such as feed_forward and gelu, only the larger is called. Not for several threads
-    at a time. Raises MinibertError for an unknown seam or a value that is not a function.
+    dropout on the weights; activations other than the exact GELU; embeddings that are not BERT's. If one function
+    contains another, as feed_forward contains gelu, only the larger one is called. Do not use this from several threads
+    at the same time. Raises MinibertError for an unknown seam or a value that is not a function.
     """
     for name, function in functions.items():
         if name not in SEAMS:
@@ -217,8 +218,8 @@ def swap(**functions: Function) -> Iterator[None]:
 def seams_for(names: Iterable[str]) -> dict[str, str]:
     """Which functions of a learner's file can be swapped in: seam -> the function's name.
 
-    names: of everything that the file defines. An answer is found as `minibert check FILE` finds it, for example by
-    the name attention or my_attention.
+    names: everything that the file defines. An answer is found in the same way as by `minibert check FILE`, for example
+    by the name attention or my_attention.
 
         space = runpy.run_path("answers.py")
         with swap(**{seam: space[name] for seam, name in seams_for(space).items()}):
@@ -274,7 +275,10 @@ def compared(exercise: Exercise, name: str, expected: Mapping[str, Any], found: 
                 f"Inside {name} with your {exercise.function}, the vectors {where} are off by {apart:.1g}.", None
             )
         largest = max(largest, apart)
-    return Trial(None, f"Your {exercise.function} just ran {name}: the same vectors, to {max(largest, 1e-7):.0e}.")
+    return Trial(
+        None,
+        f"Your {exercise.function} just ran inside {name}: the vectors are the same, to {max(largest, 1e-7):.0e}.",
+    )
 
 
 @torch.no_grad()

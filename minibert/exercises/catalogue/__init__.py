@@ -1,4 +1,4 @@
-"""The exercises, one file each and named after it, in the order of the lessons.
+"""The exercises, one file for each, with its name, in the order of the lessons.
 
 Each is declared with a reference that has knobs; see `declare.Exercise`. The tests check that every known mistake
 fails and is recognised, that no two mistakes give the same results, and that right answers written in other ways pass.
@@ -11,7 +11,7 @@ from importlib import import_module
 
 from minibert.exercises.declare import Exercise
 
-# The files, a line or two for each topic: the order in which the exercises are best done.
+# The files in the order in which the exercises are best done, a line or two for each topic.
 ORDER = (
     "attention", "padding_mask", "causal_mask", "split_heads", "merge_heads", "multi_head_attention",
     "layer_norm", "gelu", "feed_forward", "encoder_block",

@@ -1,4 +1,4 @@
-"""What several references contain: a linear layer, a layer norm with a knob, and the norm's mistakes."""
+"""What several references share: a linear layer, a layer norm with a knob, and the norm's mistakes."""
 
 from __future__ import annotations
 

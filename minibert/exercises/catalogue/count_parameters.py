@@ -120,7 +120,7 @@ EXERCISE = Exercise(
     function="count_parameters",
     signature="model",
     task=(
-        "Count how many numbers a model has learned, or could learn.\n\n"
+        "Count a model's parameters: all the numbers that it has learned or could learn.\n\n"
         "- `model`: an nn.Module. Some tensors may have several names (tied embeddings, shared blocks), some may be "
         "frozen (requires_grad is False), and the model may have buffers\n"
         "- returns an integer. A tensor that is used in several places counts once. Frozen parameters count, because "
@@ -145,14 +145,14 @@ EXERCISE = Exercise(
         Mistake("shared-blocks-per-layer", "repeated", "each layer", "a shared block counts once for each layer",
                 "ALBERT's blocks would count as much as BERT's; count what is stored, not how often it is used"),
         Mistake("counted-at-every-level", "repeated", "nested",
-                "you go through modules(), and count for each of them everything below it",
+                "you go through modules() and, for each of them, count everything below it",
                 "a weight counts once for its layer, again for its block and again for the model; use only "
                 "model.parameters() of the whole model"),
-        Mistake("one-of-equal-values", "repeated", "values once", "of tensors with equal numbers only the first counts",
+        Mistake("one-of-equal-values", "repeated", "values once", "of tensors with equal numbers, only one counts",
                 "two new norms hold the same numbers but are two tensors; compare objects (is, id)"),
         Mistake("one-of-each-shape", "repeated", "shape once",
-                "of all tensors with the same shape only the first counts",
-                "tensors are the same if they are one object, and not if they only look alike"),
+                "of all tensors with the same shape, only the first counts",
+                "two tensors are the same only if they are one object, not if they have the same shape"),
         Mistake("buffers-counted", "buffers", "counted", "buffers count too",
                 "position numbers and the like are stored, but they are not learned"),
         Mistake("frozen-left-out", "frozen", "left out", "frozen parameters are left out",

@@ -52,10 +52,10 @@ def reference(
     in_place: str = "nothing",
     order: str = "ids, types",
 ) -> tuple[Ids, Ids]:
-    """Two texts in one sequence, with knobs. Of two equally long texts the second is truncated, as in the released
+    """Two texts in one sequence, with knobs. If both are equally long, the second is truncated, as in the released
     run_classifier.py.
 
-    counted: how many special tokens room is left for.
+    counted: for how many special tokens there is room.
     """
     if named == "always 101 and 102":
         cls_id, sep_id = 101, 102
@@ -89,7 +89,7 @@ def reference(
 
 
 def probes() -> list[Probe]:
-    """Calls of encode_pair; each is named by the lengths of the texts and by how many ids fit.
+    """Calls of encode_pair; each is named after the lengths of the texts and max_length.
 
     Where both texts are truncated, the room for them is even, so that it does not matter which of two equally long
     texts loses an id first: programs differ in that. The number of surplus ids is even too, and each text alone would
@@ -100,15 +100,15 @@ def probes() -> list[Probe]:
         return Call((list(range(11, 11 + a)), list(range(31, 31 + b)), cls_id, sep_id, max_length))
 
     return [
-        Probe("texts of 3 and 2 ids, and 20 fit", call(3, 2, 20)),
-        Probe("texts of 8 and 2 ids, and 11 fit", call(8, 2, 11)),
-        Probe("texts of 3 and 7 ids, and 11 fit", call(3, 7, 11)),
-        Probe("texts of 4 and 4 ids, which just fit into 11", call(4, 4, 11)),
-        Probe("texts of 7 and 5 ids, and 11 fit", call(7, 5, 11)),
-        Probe("texts of 6 and 2 ids, 9 fit, and other ids for [CLS] and [SEP]", call(6, 2, 9, 2, 3)),
+        Probe("texts of 3 and 2 ids, max_length 20", call(3, 2, 20)),
+        Probe("texts of 8 and 2 ids, max_length 11", call(8, 2, 11)),
+        Probe("texts of 3 and 7 ids, max_length 11", call(3, 7, 11)),
+        Probe("texts of 4 and 4 ids, which just fit, max_length 11", call(4, 4, 11)),
+        Probe("texts of 7 and 5 ids, max_length 11", call(7, 5, 11)),
+        Probe("texts of 6 and 2 ids, max_length 9, and other ids for [CLS] and [SEP]", call(6, 2, 9, 2, 3)),
         Probe("an empty second text", call(3, 0, 20, 5, 4)),
-        Probe("texts of 5 and 7 ids, and 11 fit", call(5, 7, 11)),
-        Probe("texts of 5 and 5 ids, and 11 fit", call(5, 5, 11)),
+        Probe("texts of 5 and 7 ids, max_length 11", call(5, 7, 11)),
+        Probe("texts of 5 and 5 ids, max_length 11", call(5, 5, 11)),
     ]
 
 
@@ -188,7 +188,7 @@ EXERCISE = Exercise(
         "sequence stays short: there is no padding\n"
         "- if the sequence would be too long, ids are removed one at a time, always the last id of the text that is "
         "longer at that moment, until it fits. (If both texts are equally long, either may lose the next id. Programs "
-        "differ in that, and it is not checked here.) Special tokens are never removed\n"
+        "differ in this, and it is not checked here.) Special tokens are never removed\n"
         "- returns two lists of integers, `ids` and `type_ids`, both as long as the sequence. The token type is 0 for "
         "[CLS], the first text and the [SEP] after it, and 1 for the second text and the last [SEP]."
     ),
@@ -205,7 +205,7 @@ EXERCISE = Exercise(
                 "only the token types are left to show where the first text ends; put one after each text",
                 "How many [SEP] are in the sequence, and what comes before each of them?"),
         Mistake("cls-again", "row", "[CLS] again", "there is a [CLS] before the second text as well",
-                "the sequence is one pair, and what is predicted for it is read at one [CLS], the first token"),
+                "the sequence is one pair, and predictions about it are read at one [CLS], the first token"),
         Mistake("no-cls", "row", "no [CLS]", "there is no [CLS]",
                 "the pooler and classifiers read the first position, and would find a word there"),
         Mistake("texts-exchanged", "row", "second first", "the second text comes before the first",

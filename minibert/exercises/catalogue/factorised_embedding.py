@@ -160,7 +160,7 @@ EXERCISE = Exercise(
         "ALBERT keeps its tables narrow, with width E, and widens each token to D only at the end: sum, then layer "
         "norm, both at width E, then one linear layer from E to D.\n\n"
         "- `input_ids`, `token_type_ids`: (B, S), integers; positions count from 0\n"
-        "- `weights`: a dict with `word.weight` (V, E), `position.weight` (P, E) with P rows, more than S, "
+        "- `weights`: a dict with `word.weight` (V, E), `position.weight` (P, E) with P larger than S, "
         "`token_type.weight` (2, E), `norm.weight` and `norm.bias` (E), `projection.weight` (D, E), `projection.bias` "
         "(D)\n"
         "- `eps`: the eps of the layer norm\n"

@@ -54,7 +54,7 @@ EXERCISE = Exercise(
     library=lambda x: layers.ACTIVATIONS["gelu"](x),
     probes=lambda: [
         Probe("from -4 to 4", Call((torch.linspace(-4, 4, 33, dtype=torch.float64),), grads=(0,)), {"N": 33}),
-        Probe("of three axes", Call((randn(2, 3, 5, seed=1, scale=2.0),)), {"B": 2, "S": 3, "F": 5}),
+        Probe("with three axes", Call((randn(2, 3, 5, seed=1, scale=2.0),)), {"B": 2, "S": 3, "F": 5}),
     ],
     mistakes=(
         Mistake("gelu-by-tanh", "kind", "tanh", "this is the tanh approximation",
@@ -64,7 +64,7 @@ EXERCISE = Exercise(
         Mistake("gelu-by-sigmoid", "kind", "sigmoid", "this is the approximation x · sigmoid(1.702 x)",
                 "it is off by up to 0.02; use the error function"),
         Mistake("silu", "kind", "silu", "this is SiLU, x · sigmoid(x)", "around 0, Φ is steeper than the sigmoid"),
-        Mistake("relu", "kind", "relu", "this is ReLU", "GELU is smooth, and lets a little of what is below 0 through"),
+        Mistake("relu", "kind", "relu", "this is ReLU", "GELU is smooth, and is slightly below 0 where x is negative"),
         Mistake("half-missing", "kind", "no half", "the factor ½ is missing",
                 "1 + erf goes from 0 to 2, and a probability from 0 to 1"),
         Mistake("root-of-2-missing", "kind", "no root", "x is not divided by √2 inside erf",

@@ -64,7 +64,7 @@ def probes() -> list[Probe]:
     return [
         Probe("with eps = 0.1", Call((x, weight, bias, 0.1), grads=(0, 1, 2)), axes),
         Probe("with the default eps, and small numbers", Call((1e-3 * x, weight, bias)), axes),
-        Probe("of two axes", Call((randn(4, 5, seed=4), weight, bias, 0.1)), {"S": 4, "D": 5}),
+        Probe("with two axes", Call((randn(4, 5, seed=4), weight, bias, 0.1)), {"S": 4, "D": 5}),
         Probe("with a token whose features are all equal", Call((torch.ones_like(x), weight, bias, 0.1)), axes),
     ]
 

@@ -199,7 +199,7 @@ def mask_tokens_by_two_draws(input_ids, may_be_chosen, mask_id, vocab_size, rate
 
 
 def mask_tokens_by_shuffling(input_ids, may_be_chosen, mask_id, vocab_size, rate=0.15, generator=None):
-    """The tokens are shuffled and the first of them taken, as in the released code, but over the whole batch."""
+    """The tokens are shuffled and the first of them are taken, as in the released code, but over the whole batch."""
     flat = input_ids.flatten()
     places = may_be_chosen.flatten().nonzero().flatten()
     places = places[torch.randperm(len(places), generator=generator)][: round(rate * len(places))]

@@ -135,7 +135,7 @@ EXERCISE = Exercise(
                 "the rows of padded queries become 0, while every query still attends to padded keys; "
                 "the mask belongs on the last axis, [:, None, None, :]"),
         Mistake("padding-hides-both", "axis", "both", "the mask hides padded queries as well as padded keys",
-                "that sets rows to 0 that nothing reads; it is enough to hide the keys, and the task asks for no more"),
+                "that sets rows to 0 that are not used; it is enough to hide the keys, and the task asks for no more"),
         Mistake("padding-softmax-over-queries", "over", "queries", "your softmax runs over the queries",
                 "the weights of a query do not sum to 1; run it over the keys, the last axis"),
         Mistake("padding-softmax-over-heads", "over", "heads", "your softmax runs over the heads",

@@ -134,9 +134,9 @@ EXERCISE = Exercise(
         Mistake("only-labelled", "made", "left as they are", "the label is drawn, but nothing is swapped",
                 "all pairs are in order, and the label is noise"),
         Mistake("never-swapped", "share", "never", "no pair is ever swapped",
-                "with one label alone there is nothing to learn; swap half of the pairs"),
+                "with only one label there is nothing to learn; swap half of the pairs"),
         Mistake("always-swapped", "share", "always", "every pair is swapped",
-                "with one label alone there is nothing to learn; swap half of the pairs"),
+                "with only one label there is nothing to learn; swap half of the pairs"),
         *PAIR_MISTAKES,
     ),
     hints=Hints(

@@ -161,13 +161,13 @@ EXERCISE = Exercise(
         Mistake("swapped-instead", "source", "swapped", "you swap the two sentences instead of drawing another one",
                 "that is ALBERT's sentence order prediction; BERT takes a sentence from another document"),
         Mistake("always-next", "share", "always next", "the second sentence is always the next one",
-                "with one label alone there is nothing to learn; half of the second sentences should be random"),
+                "with only one label there is nothing to learn; half of the second sentences should be random"),
         Mistake("always-random", "share", "always random", "the second sentence is always a random one",
-                "with one label alone there is nothing to learn; half of the second sentences should be the next ones"),
+                "with only one label there is nothing to learn; half of the second sentences should be the next ones"),
         *PAIR_MISTAKES,
     ),
     hints=Hints(
-        "How many sentences of a document of n sentences have another one after them? Toss a coin for each of these.",
+        "In a document of n sentences, how many have another one after them? Toss a coin for each of these.",
         "One draw decides both the second sentence and the label. Before you draw a random sentence, leave out the "
         "document itself: make a list of the other documents first.",
         "label = [u ≥ 1/2]; second = sentence i + 1 if label = 0, else a sentence of a document m ≠ n.",

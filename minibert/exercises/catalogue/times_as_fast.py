@@ -136,7 +136,7 @@ EXERCISE = Exercise(
         "- `times`: how many times as fast the challenger is, above 1 if it is the faster one. It is the median, over "
         "the rounds, of that number in each round. The median of an odd number of values is the middle one in sorted "
         "order, and of an even number it is the mean of the middle two\n"
-        "- `saved`: the share of the time that is saved by a challenger that is so many times as fast, computed from "
+        "- `saved`: the share of the time that is saved by a challenger that is `times` times as fast, computed from "
         "`times`: 0.5 is half of the time, 0 is none, and below 0 the challenger takes longer"
     ),
     source="Sanh et al. 2019, Table 3: 668 s against 410 s, reported as \"60% faster\"",
@@ -178,7 +178,7 @@ EXERCISE = Exercise(
         Mistake("first-round-left-out", "over", "first left out", "the first round is left out",
                 "the warm-up was before these rounds; all rounds that you are given count"),
         Mistake("lower-of-two", "middle", "lower", "for an even number of rounds you take the lower of the middle two",
-                "it is below the middle, as torch's median is; take the mean of the two"),
+                "it is below the middle, like torch's median; take the mean of the two"),
         Mistake("upper-of-two", "middle", "upper", "for an even number of rounds you take the upper of the middle two",
                 "it is above the middle; take the mean of the two"),
         Mistake("faster-by", "said", "more",

@@ -242,12 +242,12 @@ EXERCISE = Exercise(
                 "tokens with mask 0"),
         Mistake("soft-targets-by-batchmean", "soft_tokens", "all, by texts",
                 "the soft targets of all tokens, including padding, are summed and divided by the number of texts",
-                'that is what "batchmean" does with a (B, S, V) tensor, and far too much; select the real tokens '
-                "first, so that there is one row for each"),
+                'that is what "batchmean" does with a (B, S, V) tensor, and the result is far too large; select the '
+                "real tokens first, so that there is one row for each"),
         Mistake("soft-targets-by-mean", "soft_tokens", "all, by entries",
                 "the soft targets are averaged over all tokens, including padding, and over the words as well",
-                'that is what "mean" does with a (B, S, V) tensor, and V times too little; sum over the words, and '
-                "average over the real tokens"),
+                'that is what "mean" does with a (B, S, V) tensor, and the result is V times too small; sum over the '
+                "words, and average over the real tokens"),
         Mistake("cosine-at-masked-words-only", "cosine_tokens", "chosen",
                 "the cosine is taken only at the masked words",
                 "the hidden states of every real token should be compared; use the attention mask, not the labels"),

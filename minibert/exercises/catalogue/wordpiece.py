@@ -243,8 +243,8 @@ EXERCISE = Exercise(
         Mistake("cut-off-at-longest", "limit", "cut off", "a word that is too long is cut off at `longest` characters",
                 "the model reads a different word; it should become unknown"),
         Mistake("lower-cased", "case", "lower", "you lower-case the word",
-                "the capital letters of a cased vocabulary can then never match; lower-casing was decided earlier, so "
-                "use the word as it is"),
+                "the capital letters of a cased vocabulary can then never match; if the model wants lower case, that "
+                "has already been done, so use the word as it is"),
         Mistake("unknown-always-the-same", "named", "always [UNK]", "you return [UNK], whatever `unknown` says",
                 "other vocabularies have a different name for it; return `[unknown]`"),
     ),
