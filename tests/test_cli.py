@@ -95,7 +95,7 @@ print(*sys.modules)
         (["claims", "D99"], "there is no claim 'D99'"),
         (["claims", "--quick"], "give --measure"),
         (["claims", "--record"], "give --measure"),
-        (["claims", "--measure", "--record", "--quick"], "a quick measurement is not kept"),
+        (["claims", "--measure", "--record", "--quick"], "a quick measurement is not recorded"),
         (["claims", "--update-readme", "no/such/README.md"], "no/such/README.md cannot be read"),
         (["fetch", "no-such-asset"], "no-such-asset"),
     ],

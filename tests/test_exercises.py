@@ -344,7 +344,7 @@ def test_torchs_own_function_passes_and_is_not_recorded():
 def test_a_broken_record_stops_nobody(tmp_path):
     progress.file().write_text("{")
     assert minibert.check("attention", right).passed
-    with pytest.raises(MinibertError, match="move it away"):
+    with pytest.raises(MinibertError, match="move or delete it"):
         minibert.progress()
 
 

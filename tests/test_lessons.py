@@ -253,7 +253,7 @@ def test_a_lesson_that_fails_warns_or_varies_is_refused(tmp_path, code, message)
 
 @pytest.mark.parametrize("value", ["{{print(x)}}", "{{display(x)}}"])
 def test_a_value_that_shows_something_by_itself_is_refused(tmp_path, value):
-    with pytest.raises(MinibertError, match="prints or shows something itself, and it may only return it"):
+    with pytest.raises(MinibertError, match="prints or shows something, but it may only return a value"):
         build(with_text(TRIAL.replace("{{2 * x}}", value), tmp_path))
 
 

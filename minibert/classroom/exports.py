@@ -35,7 +35,7 @@ from minibert.files import read_text, write_file
 
 HOW = (
     "Each exercise is a function. Replace `raise NotImplementedError()` and run the cell, then run the one after it: "
-    "it says how far you are and, where it can, what is wrong. `.hint()` on its result says more, a little at a time."
+    "it says how far you are and, if it can, what is wrong. Each call of `.hint()` on its result says a little more."
 )
 
 
@@ -142,14 +142,14 @@ minibert = ["**/*"]
 
 
 def checkout() -> Path | None:
-    """The folder of the checkout that this package lies in; None if it was installed without one."""
+    """The folder of the checkout that this package is in; None if it was installed without one."""
     folder = Path(minibert.__file__).parents[1]
     project = folder / "pyproject.toml"
     return folder if project.is_file() and 'name = "minibert"' in read_text(project) else None
 
 
 def package_files() -> dict[str, bytes]:
-    """This package as files that pip can install: path -> content, with a pyproject.toml beside minibert/.
+    """This package as files that pip can install: path -> content, with a pyproject.toml next to minibert/.
 
     The pyproject.toml is the checkout's own, with the files that it names. Without a checkout it is made from what pip
     recorded when the package was installed. So version and dependencies are written in one place only. Raises
@@ -192,8 +192,8 @@ def recorded_project() -> str:
 
 SETUP = """\
 #!/usr/bin/env bash
-# Runs once, when the autograder is built: installs PyTorch (its CPU build, of the version with which this file was
-# made), then minibert from the folder beside this file.
+# Runs once, when the autograder is built: installs PyTorch (its CPU build, in the version with which this file was
+# made), then minibert from the folder next to this file.
 set -euo pipefail
 cd "$(dirname "$0")"
 python3 -m pip --version >/dev/null 2>&1 || { apt-get update && apt-get install -y python3-pip; }
@@ -204,11 +204,11 @@ python3 -m pip install ./package
 
 RUN = """\
 #!/usr/bin/env bash
-# Runs for each submission. There are results from the first second on, whatever happens afterwards.
+# Runs for each submission. It writes results at once, so that there are some whatever happens afterwards.
 autograder=${AUTOGRADER:-/autograder}
 mkdir -p "$autograder/results"
 results="$autograder/results/results.json"
-echo '{"score": 0, "output": "The marking did not finish: hand in again, or ask your teacher."}' > "$results"
+echo '{"score": 0, "output": "The marking did not finish: submit again, or ask your teacher."}' > "$results"
 cd "$autograder/source"
 python3 -m minibert grade "$autograder/submission" --gradescope "$results" --no-swap --seconds 300 %s
 """

@@ -1,8 +1,8 @@
 """Marking a class: each file runs in a process of its own, and the marks are decided here.
 
 The definitions of a file run in the box of isolation.py. Only arrays and texts come back, and they are compared on
-this side, with hidden probes (the catalogue's, with other numbers). Points, report and Gradescope's results.json are
-made here and nowhere else, so that nothing that an answer prints or writes can change them.
+this side, with hidden probes (those of the catalogue with other numbers). Points, report and Gradescope's results.json
+are made only here, so that nothing that an answer prints or writes can change them.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from minibert.files import write_file
 from minibert.timing import Progress
 
 WORKER = Path(worker.__file__)
-MODULES = {calls.__name__: Path(calls.__file__)}  # what the worker imports of minibert
+MODULES = {calls.__name__: Path(calls.__file__)}  # what the worker imports from minibert
 CALL_SECONDS = 5.0  # for one call; a right answer takes milliseconds
-RESTARTS = 20  # of the process after an answer has ended it, so that the exercises after it are still marked
+RESTARTS = 20  # of the process, after an answer has ended it, so that the remaining exercises are still marked
 
 
 @dataclass
@@ -167,7 +167,7 @@ def checked(outcome: Outcome) -> Outcome:
 
 
 def mark(path: str | Path, names: Sequence[str], limits: isolation.Limits, seed: int, with_swap: bool = True) -> Marked:
-    """Mark one file. names: of the exercises that count. seed: of the hidden probes. Never raises for its content."""
+    """Mark one file; its content never raises. names: of the exercises that count. seed: of the hidden probes."""
     path = Path(path)
     torch.set_num_threads(1)
     began = time.monotonic()

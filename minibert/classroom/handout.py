@@ -70,8 +70,8 @@ def code_of(notebook: NotebookNode) -> list[str]:
 def write_class(out: Path, chosen: Sequence[Exercise]) -> list[Path]:
     """Write the folder; returns its README and notebooks. chosen: the exercises of the notebooks in exercises/.
 
-    Raises MinibertError if the folder is not empty, lies in one that is copied, or cannot be written, if the notebook
-    of a lesson has been changed, and if the package was installed without a checkout, which has the lessons.
+    Raises MinibertError if the folder is not empty, is inside one that is copied, or cannot be written; if the notebook
+    of a lesson has been changed; and if the package was installed without a checkout, where the lessons are.
     """
     root = folder().parent
     for lesson in lessons():

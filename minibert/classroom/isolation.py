@@ -1,30 +1,30 @@
 """A separate process with limits for code that nobody has read; messages to and from it are bytes.
 
-This file imports nothing of minibert, because it is used at both ends: `Box` starts the process, and the process runs
+This file imports nothing from minibert, because it is used at both ends: `Box` starts the process, and the process runs
 this file, gives up its rights (`shut_in`) and then serves the worker (`worker.py` when submissions are graded). What
-the code can do, and what it cannot:
+the code can and cannot do:
 
 Linux (5.13 or newer, x86-64 or 64-bit Arm)
     Files: with Landlock it can read Python's library, the installed packages except minibert, and the worker's own
     files, and it can write only to its scratch folder, where it can create files but no folders, links or pipes.
     A seccomp filter refuses the network, new processes, signals, and system calls that reach other processes or change
-    the machine. As root it loses all capabilities first. Resource limits hold for memory (the address space, with
-    shared memory), processor time and file size. The parent watches the time, and ten times a second the size of the
-    folder and the number of threads, and kills the process when it exceeds one of them.
-    Not covered: it can read the installed packages, system libraries and its own memory. It can find out for any path
-    whether it exists, its size and its date. On kernels before 6.2 it can truncate files that you could write to.
-    Between two checks it can exceed the limits for a moment. Bugs of the kernel, and conclusions drawn from timing.
+    the machine. If it is root, it loses all capabilities first. Resource limits apply to memory (the address space,
+    including shared memory), processor time and file size. The parent watches the time and, ten times a second, the
+    size of the folder and the number of threads, and kills the process when it exceeds one of the limits.
+    Not covered: it can read the installed packages, system libraries and its own memory. It can find out whether any
+    path exists, and its size and date. On kernels before 6.2 it can truncate files that you could write to. Between two
+    checks it can exceed the limits for a moment. Nothing here protects against kernel bugs and timing attacks.
 Linux without Landlock (older kernels, some containers), or on other processors
     Without Landlock the seccomp filter still refuses the network, processes and signals, but the code can read and
     write every file that you can. On other processors it is the reverse: Landlock works, and the filter does not.
 macOS and other Unix systems
-    Only the resource limits and the parent's clock. The code can read and write every file that you can (it starts in
-    its scratch folder) and use the network. macOS does not enforce the limit on memory. Where new processes are
-    not refused, one that leaves the process group outlives it.
+    Only the resource limits and the parent's time limit. The code can read and write every file that you can (it starts
+    in its scratch folder) and use the network. macOS does not enforce the limit on memory. If new processes are not
+    refused, one that leaves the process group survives when the others are killed.
 Windows
-    Only the parent's clock.
-Everywhere: the code can lie about itself, so the marks are decided outside, from the values that it returns. To mark
-the files of strangers, also run the marking in a container or a virtual machine, as Gradescope does.
+    Only the parent's time limit.
+Everywhere: the code can lie about itself, so the marks are decided outside, from the values that it returns. If you
+mark files from strangers, run the marking in a container or a virtual machine as well, as Gradescope does.
 
 The worker is told which protections are on, and `minibert grade` writes them into its report.
 """
@@ -57,7 +57,7 @@ LENGTH = struct.Struct("<Q")
 
 @dataclass(frozen=True)
 class Limits:
-    """seconds: the lifetime of the process. memory_mb: more than what torch itself needs. file_mb: for one file;
+    """seconds: the lifetime of the process. memory_mb: in addition to what torch itself needs. file_mb: for one file;
     folder_mb: for all files in its folder. output_kb: how much of its printed output is kept. frame_mb: the largest
     message that is accepted from it.
     """
@@ -113,7 +113,7 @@ class Box:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            bufsize=0,  # a buffer has a lock, which a waiting thread would hold, and closing would wait for it
+            bufsize=0,  # a buffer has a lock; a waiting thread would hold it, and closing would wait for that thread
             cwd=self.scratch,
             env=_environment(self.scratch),
             start_new_session=True,
@@ -227,7 +227,7 @@ def read_message(stream: BinaryIO, largest: int, expected: Callable[[], bool] = 
     if not head:
         return None
     if not expected():
-        raise ValueError("nobody had asked for it")
+        raise ValueError("it was not asked for")
     if len(head) < LENGTH.size:
         raise ValueError("its length is incomplete")
     (size,) = LENGTH.unpack(head)
@@ -279,7 +279,7 @@ def _holds_packages(folder: str) -> bool:
 
 
 def _environment(scratch: Path) -> dict[str, str]:
-    """Of the parent's environment only what Python needs, and one thread for every library that computes."""
+    """Only what Python needs of the parent's environment, and one thread for every library that computes."""
     kept = {name: os.environ[name] for name in ("SYSTEMROOT", "LD_LIBRARY_PATH", "LANG") if name in os.environ}
     one_thread = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS", "NUMEXPR")}
     # One arena, because more would reserve address space, which is limited. And no GPU.
@@ -300,7 +300,7 @@ def main(options: str) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)  # what is printed goes to stderr
     paths = {name: Path(path) for name, path in asked["modules"].items()}
-    # Read now: the folders of minibert, in which they lie, cannot be opened later.
+    # Read now, because they are in the folders of minibert, which cannot be opened later.
     sources = {name: path.read_text(encoding="utf-8") for name, path in paths.items()}
     sys.path += [folder for folder in asked["packages"] if folder not in sys.path]
     if libc is not None:
@@ -425,7 +425,7 @@ def _library() -> Iterator[tuple[Path, int]]:
 
 
 def _without(path: Path, hidden: set[Path]) -> Iterator[tuple[Path, int]]:
-    """A path with the right to read it; if something hidden lies in it, only to list it, and to read the rest of it."""
+    """A path with the right to read it; if something hidden is in it, only to list it and to read the rest of it."""
     if path in hidden:
         return
     if not any(path in one.parents for one in hidden):

@@ -1,4 +1,4 @@
-"""A learner's file, which is read here but never run: its definitions, and what it uses of the library.
+"""A learner's file, which is read here but never run: its definitions, and what it uses from the library.
 
 Only imports, functions, classes and assignments are kept. Calls, loops and prints between them (`train()`,
 `check(...)`, a plot) are not part of an answer, and a cell that hangs would stop the marking.
@@ -24,7 +24,7 @@ class Submission:
     """The definitions in a file.
 
     statements: the source text of each and the number of its first line, counted through all cells. names: of the
-    functions that are defined. problems: why cells were left out. borrowed: what is used of the library, such as
+    functions that are defined. problems: why cells were left out. borrowed: what is used from the library, such as
     "minibert.attention".
     """
 
@@ -36,7 +36,7 @@ class Submission:
 
 
 def read(path: str | Path) -> Submission:
-    """Read a .py file or a notebook. Raises MinibertError if nothing of it can be read."""
+    """Read a .py file or a notebook. Raises MinibertError if the file cannot be read at all."""
     path = Path(path)
     if path.is_file() and path.stat().st_size > LARGEST:
         raise MinibertError(f"{path} is larger than {LARGEST // 1_000_000} MB: give a smaller file.")
@@ -85,12 +85,12 @@ def _take(found: Submission, source: str, first_line: int) -> None:
         found.borrowed |= set(_borrowed(node))
 
 
-# What the other cells of a notebook may use of minibert.
+# What the other cells of a notebook may use from minibert.
 ALLOWED = {"check", "progress", "swap", "load_tokenizer", "from_pretrained"}
 
 
 def _borrowed(node: ast.AST) -> Iterator[str]:
-    """The parts of the library that a statement uses, also by a detour, as far as its source shows it."""
+    """The parts of the library that a statement uses, also indirectly, as far as its source shows it."""
     for part in ast.walk(node):
         if isinstance(part, ast.ImportFrom) and (part.module or "").split(".")[0] == "minibert":
             yield from (f"{part.module}.{one.name}" for one in part.names if one.name not in ALLOWED)

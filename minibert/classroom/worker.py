@@ -1,8 +1,8 @@
 """The other end of the box: defines a learner's functions in a process of their own, and calls them when asked.
 
 `isolation.py` starts that process and loads two files into it: exercises/calls.py, under its usual name, and this one.
-Nothing else of minibert can be imported there. `define` then removes calls.py from the list of modules too, so that an
-answer finds only a `Stub` under the name minibert.
+Nothing else from minibert can be imported there. `define` then removes calls.py from the list of modules too, so that
+an answer finds only a `Stub` under the name minibert.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from minibert.exercises.calls import ANSWER, Other, Outcome, Problem, make_call,
 
 
 class UsesReference(ImportError):
-    """Raised where an answer uses minibert's own code."""
+    """Raised when an answer uses minibert's own code."""
 
 
 class Stub(ModuleType):
@@ -63,7 +63,7 @@ def define(statements: Sequence[tuple[str, int]]) -> tuple[dict[str, Any], list[
 
 
 def serve(receive: Callable[[], bytes | None], send: Callable[[bytes], None], protections: Mapping[str, bool]) -> None:
-    """The life of the process: definitions come first, then calls, until there are no more messages.
+    """What the process does: first it takes definitions, then calls, until there are no more messages.
 
     A message is ("define", [[source, line], ...]), answered by ("defined", names that can be called, problems,
     protections), or ("call", name, Call), answered by an Outcome.

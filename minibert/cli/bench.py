@@ -24,7 +24,7 @@ def add_commands(commands: Commands) -> None:
         "--threads", type=integer(1), metavar="N", help="threads that torch uses (default: torch's own choice)"
     )
     parser.add_argument(
-        "--seed", type=seed, metavar="N", default=0, help="of weights, masks and the order of sentences (default: 0)"
+        "--seed", type=seed, metavar="N", default=0, help="for weights, masks and the order of sentences (default: 0)"
     )
     parser.add_argument("--json", action="store_true", help="print as JSON")
 

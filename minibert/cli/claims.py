@@ -25,11 +25,11 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument("--measure", action="store_true", help="measure the timed claims here and now")
     parser.add_argument(
         "--rerun", nargs="+", metavar="ID", default=[],
-        help="measure these claims here and now; trained ones take hours, and continue where they were stopped",
+        help="measure these claims here and now; trained ones take hours, and continue if they were stopped",
     )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="with --measure or --rerun: fewer rounds, less training")
     parser.add_argument(
-        "--record", action="store_true", help="with --measure or --rerun: keep the figures in the package"
+        "--record", action="store_true", help="with --measure or --rerun: store the figures in the package"
     )
     parser.add_argument(
         "--update-readme", metavar="FILE", help="write the tables of this README, and the pictures that it shows"
@@ -44,7 +44,7 @@ def run_claims(args: Namespace) -> None:
     if (args.quick or args.record) and not (args.measure or args.rerun):
         raise MinibertError("--quick and --record say how to measure: give --measure or --rerun with them.")
     if args.quick and args.record:
-        raise MinibertError("a quick measurement is not kept: leave out --quick or --record.")
+        raise MinibertError("a quick measurement is not recorded: leave out --quick or --record.")
     found = claims.results(dict.fromkeys([*args.ids, *args.rerun]) or None)
     if args.measure and not any(is_measured(result, args) for result in found):
         raise MinibertError(

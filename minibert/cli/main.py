@@ -1,7 +1,7 @@
 """The command line: ``python -m minibert``, also installed as ``minibert``.
 
 Each module of GROUPS adds its commands as subparsers. These modules import nothing heavy before a command runs, so
-that ``--help`` comes at once. Without a command, the tour runs.
+that ``--help`` appears at once. Without a command, the tour runs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from minibert.cli import bench, claims, exercises, fetch, lessons, training
 from minibert.cli.options import seed
 from minibert.errors import MinibertError, nearest
 
-OK, FAILED, INTERRUPTED, PIPE_CLOSED = 0, 2, 130, 141  # exit statuses; the last two as shells number them
+OK, FAILED, INTERRUPTED, PIPE_CLOSED = 0, 2, 130, 141  # exit statuses; the last two are those that shells use
 
 GROUPS = (claims, fetch, training, lessons, exercises, bench)  # each has a function add_commands
 
@@ -33,9 +33,9 @@ def command_line() -> tuple[Parser, list[str]]:
     parser = Parser(
         prog="minibert",
         usage="minibert [--figures FOLDER] [--seed N]\n       minibert COMMAND ... (minibert COMMAND --help)",
-        description="Without a command: the guided tour: sizes, speeds and real weights on real reviews.",
+        description="Without a command, the guided tour: sizes, speeds, and real weights on real reviews.",
     )
-    # No defaults here: so it shows when an option of the tour is given together with a command.
+    # No defaults here, so that an option of the tour that is given together with a command is noticed.
     parser.add_argument(
         "--figures", dest="tour_figures", metavar="FOLDER", default=argparse.SUPPRESS,
         help="of the tour: where to write its pictures (default: figures)",
@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = parse(sys.argv[1:] if argv is None else argv)
         args.run(args)
-        sys.stdout.flush()  # a reader that is gone is noticed here, and not after the last line of Python
+        sys.stdout.flush()  # a closed pipe is noticed here, not after the last line of Python
         return OK
     except MinibertError as error:
         print(f"minibert: {error}", file=sys.stderr)
@@ -109,7 +109,7 @@ def leave(status: int) -> NoReturn:
 
     Processes that trained together skip C++'s clean-up: torch 2.13 does not end the threads of a process group that
     DistributedDataParallel has used, and about one process in a hundred aborts because of them after all its work is
-    done. (So under `torchrun -m minibert`; the installed `minibert` runs alone.)
+    done. (This concerns `torchrun -m minibert`; the installed command `minibert` runs alone.)
     """
     if "WORLD_SIZE" in os.environ:
         sys.stdout.flush()

@@ -21,7 +21,7 @@ def add_command(commands: Commands, name: str, help: str, run: Callable[[Namespa
 
 
 def integer(least: int) -> Callable[[str], int]:
-    """The type of an option that takes an integer, at least this one."""
+    """The type of an option that takes an integer, at least `least`."""
 
     def convert(text: str) -> int:
         if not text.isdecimal() or int(text) < least:

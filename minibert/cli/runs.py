@@ -31,8 +31,9 @@ def print_once(text: str) -> None:
 class Run:
     """A training run and its folder.
 
-    options: all that decides what the run computes, "command" included; values as JSON holds them. device: a name, by
-    default a GPU where there is one. restart: forget what the folder holds of an earlier run of this command.
+    options: everything that decides what the run computes, including "command", with values as they are in JSON.
+    device: a name, by default a GPU if there is one. restart: delete what the folder holds from an earlier run of this
+    command.
 
     Under torchrun the first process reads and writes the folder, and the others wait and get the same results.
     Raises MinibertError when there is no such device.

@@ -1,6 +1,6 @@
-"""The main job: a guided tour in a terminal, from the sizes of the family to real weights that read real reviews.
+"""The main job: a guided tour in a terminal, from the sizes of the family to real weights on real reviews.
 
-It prints and draws; what it shows is computed by the floors below. Every number is computed while it runs.
+This file prints and draws; the floors below compute what it shows. Every number is computed while the tour runs.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ TIMED = ("D2", "A2-inference")  # the claims that are timed during the tour
 PUBLISHED_SPEED = {"D2": 668 / 410}  # Sanh et al. 2019, Table 3: seconds of BERT-base over seconds of DistilBERT
 
 WEIGHTS = "minilm-l6"
-# One of its 72 heads, found by looking through them: it links words to the noun that they belong to. Layers and heads
+# One of its 72 heads, found by looking through them: it links words to the nouns that they belong to. Layers and heads
 # are counted from 0 here, and from 1 in what is printed.
 LAYER, HEAD = (number - 1 for number in READABLE[WEIGHTS])
 PICTURED = "My sister chose the film, but she slept through it."
@@ -57,7 +57,7 @@ SENTENCES = (
 )
 NEAREST = 3  # reviews shown for each sentence
 DISTILLED_TEXTS, TESTED_TEXTS = 1600, 600  # sentences to learn from in the distillation, and to test on
-STAGES = ("teacher, 6 layers", "student, 3 layers, as cut out", "student, after distilling")  # as `halve` yields them
+STAGES = ("teacher, 6 layers", "student, 3 layers, as copied", "student, after distillation")  # as `halve` yields them
 
 
 def tour(figures: str | Path = "figures", seed: int = 0) -> None:
@@ -71,9 +71,9 @@ def tour(figures: str | Path = "figures", seed: int = 0) -> None:
     """
     folder = writable_folder(figures)
     say(
-        "minibert is the BERT family, written from scratch to be read. In the next few minutes it counts the models, "
-        "times them on this machine, and lets a real one read film reviews and teach a smaller one. Every measurement "
-        "is made now."
+        "minibert is the BERT family, written from scratch for people to read. In the next few minutes it counts the "
+        "models, times them on this machine, and lets a real one read film reviews and teach a smaller one. Every "
+        "measurement is made now."
     )
     pictures = [show_sizes(folder), show_speeds(folder)]
     missing = None
@@ -104,8 +104,8 @@ def show_sizes(folder: Path) -> Path:
     table, blocks = bert.parts["word embeddings"] / bert.total, bert.parts["encoder"] / bert.total
     say(
         "A BERT turns a text into vectors: a table has one for every word piece, and a stack of encoder blocks "
-        f"lets them look at each other. Of BERT-base's {bert.total:,} parameters {table:.0%} are the table, "
-        f"{blocks:.0%} the blocks. DistilBERT keeps half of the blocks ({distilbert.ratio:.1%} of the size); ALBERT "
+        f"lets them look at each other. Of BERT-base's {bert.total:,} parameters, {table:.0%} are in the table and "
+        f"{blocks:.0%} in the blocks. DistilBERT keeps half of the blocks ({distilbert.ratio:.1%} of the size); ALBERT "
         f"has one block, which it runs again and again, and a narrow table ({albert.ratio:.1%}). Here the models are "
         "built without memory for their weights, and counted:"
     )
@@ -136,7 +136,7 @@ def show_speeds(folder: Path) -> Path:
     say(
         "Two models take turns on the same text, round after round, so that whatever else this machine does disturbs "
         "both equally. The ratio is computed within each round; you see its median and, in brackets, its quartiles. "
-        "Here there are few rounds: `minibert claims` shows longer measurements."
+        "There are only a few rounds here: `minibert claims` shows longer measurements."
     )
     measured = []
     for id in TIMED:
@@ -177,8 +177,8 @@ def show_attention(model: nn.Module, tok: Tokenizer, folder: Path) -> Path:
     layers, heads = attentions.shape[:2]
     say(
         f"all-MiniLM-L6-v2 has {minibert.count_parameters(model) / 1e6:.1f} million parameters, trained by others on "
-        f"real text and read here by our own code. In each of its {layers} layers, {heads} heads decide for every word "
-        f"how much to look at every other. This is head {HEAD + 1} of layer {LAYER + 1}:"
+        f"real text and run here by our own code. In each of its {layers} layers, {heads} heads decide for every word "
+        f"how much to look at every other word. This is head {HEAD + 1} of layer {LAYER + 1}:"
     )
     print(f"\n  {PICTURED}\n")
     show_glances(weights, tokens)
@@ -187,11 +187,11 @@ def show_attention(model: nn.Module, tok: Tokenizer, folder: Path) -> Path:
     show_glances(turned[LAYER, HEAD], turned_tokens)
     print()
     say(
-        "Film and sister have changed places, so it is not position alone; and nobody labelled pronouns to train this "
-        f"model. But this head was chosen from {layers * heads} because it is easy to interpret, and most are not. "
-        f"Over all heads, {attentions[..., 1:-1, 0].mean():.0%} of the attention goes to [CLS], a mark at the start of "
-        "every text that means nothing by itself. And weights tell where a head looks, not why the model decides as "
-        "it does."
+        "Film and sister have changed places, so it is not only a matter of position; and nobody labelled pronouns to "
+        f"train this model. But this head was chosen from {layers * heads} because it is easy to interpret, and most "
+        f"are not. Over all heads, {attentions[..., 1:-1, 0].mean():.0%} of the attention goes to [CLS], a mark at the "
+        "start of every text that means nothing by itself. And weights tell where a head looks, not why the model "
+        "makes its decisions."
     )
     title = f"Head {HEAD + 1} of layer {LAYER + 1}: pronouns look at their nouns"
     outlined = [(tokens.index(pronoun), tokens.index(noun)) for pronoun, noun in PRONOUNS.items()]
@@ -211,9 +211,9 @@ def show_nearest(model: nn.Module, tok: Tokenizer, reviews: Sequence[Review]) ->
     """Print the reviews that are nearest in meaning to a few plain sentences, and how far to trust that."""
     print()
     say(
-        "The same weights turn a text into one vector: the mean of its last hidden states, scaled to length 1. Texts "
-        "that mean nearly the same should point the same way (cosine 1; unrelated: about 0). It now reads "
-        f"{len(reviews)} sentences from reviews on Rotten Tomatoes (+ likes the film, − does not); these are the "
+        "The same weights turn a text into one vector: the mean of its last hidden states, scaled to length 1. Vectors "
+        "of texts that mean nearly the same should point the same way (cosine 1; unrelated: about 0). The model now "
+        f"reads {len(reviews)} sentences from reviews on Rotten Tomatoes (+ likes the film, − does not); these are the "
         "nearest to some sentences of ours:"
     )
     start = perf_counter()
@@ -230,7 +230,7 @@ def show_nearest(model: nn.Module, tok: Tokenizer, reviews: Sequence[Review]) ->
     print()
     say(
         f"({len(reviews)} reviews in {seconds:.0f} s.) It finds what a text is about, even in other words. It is worse "
-        f"at telling whether the text is praise, or says “not”: {agreeing:.0%} of these reviews have the same label as "
+        f"at telling whether a text is positive, or says “not”: {agreeing:.0%} of these reviews have the same label as "
         f"their nearest neighbour, and by chance it would be {by_chance:.0%}. To learn that, it must be trained with "
         "labels."
     )
@@ -244,9 +244,9 @@ def show_distillation(tok: Tokenizer, reviews: Reviews, seed: int) -> None:
     heading("4. Half of the layers, taught by all of them")
     texts, tested = Random(seed).sample(reviews.train, DISTILLED_TEXTS), reviews.test[:TESTED_TEXTS]
     say(
-        f"Now the model learns to tell praise from blame, from {len(texts):,} sentences. Then a student is cut out of "
-        "it, every second layer, and learns from the same sentences, their labels, and its teacher: from how sure the "
-        "teacher is of each, and from where its vectors point."
+        f"Now the model learns to tell positive from negative reviews, from {len(texts):,} sentences. Then a student "
+        "is made from every second layer of it. It learns from the same sentences, from their labels, and from its "
+        "teacher: from how sure the teacher is about each sentence, and from the directions of its vectors."
     )
     print()
     right = []
@@ -257,9 +257,9 @@ def show_distillation(tok: Tokenizer, reviews: Reviews, seed: int) -> None:
     kept = share_kept(right[-1], right[0])
     print()
     say(
-        f"So it keeps {kept.mean:.1%} of what its teacher gets right, with half of the layers; other samples "
-        f"of {len(tested)} test sentences would give between {kept.low:.0%} and {kept.high:.0%}. `minibert "
-        "claims D3` shows this with several seeds, and what the start and the distilling each contribute."
+        f"So it keeps {kept.mean:.1%} of its teacher's accuracy, with half of the layers; other samples of "
+        f"{len(tested)} test sentences would mostly give between {kept.low:.0%} and {kept.high:.0%}. `minibert "
+        "claims D3` shows this with several seeds, and what the copied layers and the distillation each contribute."
     )
 
 
@@ -272,7 +272,7 @@ def show_ending(pictures: Sequence[Path]) -> None:
         print(f"  {picture}")
     print()
     say(
-        "Look at the pictures; read minibert/attention.py, the one place where tokens meet, from top to bottom; then "
+        "Look at the pictures; read minibert/attention.py, the only place where tokens meet, from top to bottom; then "
         "break something in it and run this again. `minibert claims` checks what is said about these models, "
         "`minibert bench` shows how fast this code is, and `minibert --help` lists all commands."
     )

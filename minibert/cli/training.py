@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from minibert.training.data import Review
     from minibert.training.loop import Settings
 
-# The values of options that are not given: usually, and with --quick. Quick is enough to see it work, in about a
-# minute on two cores.
+# The values of options that are not given: without and with --quick, which is enough to see it work, in about a minute
+# on two cores.
 DEFAULTS: dict[str, dict[str, Any]] = {
     "pretrain": {"source": "both", "held_out": 1000, "epochs": 1, "learning_rate": 5e-4, "max_length": 128},
     "distill": {
@@ -86,7 +86,7 @@ def add_distill(commands: Commands) -> None:
         "--init", choices=INITS, default="alternate",
         help="which of the teacher's layers the student starts from (default: alternate)",
     )  # fmt: skip
-    parser.add_argument("--depth", type=integer(1), metavar="N", help="layers of the student (default: half of them)")
+    parser.add_argument("--depth", type=integer(1), metavar="N", help="the student's layers (default: half of them)")
     parser.add_argument(
         "--layers", type=int, nargs="+", metavar="N", help="start from these layers, counted from 0, instead of --init"
     )
@@ -95,7 +95,7 @@ def add_distill(commands: Commands) -> None:
     )
     parser.add_argument(
         "--weights", type=not_negative, nargs=3, default=[5.0, 2.0, 1.0], metavar=("SOFT", "MLM", "COSINE"),
-        help="of soft targets, masked words and cosine in the loss (default: 5 2 1)",
+        help="weights of soft targets, masked words and cosine in the loss (default: 5 2 1)",
     )  # fmt: skip
     parser.add_argument("--temperature", type=positive, default=2.0, help="of the soft targets (default: 2)")
     parser.add_argument(
@@ -146,10 +146,10 @@ def add_common_options(parser: ArgumentParser, command: str) -> None:
         help=f"tokens per text, the rest is truncated (default: {defaults['max_length']})",
     )  # fmt: skip
     parser.add_argument("--save-every", type=count, metavar="N", default=200, help="save every N steps (default: 200)")
-    parser.add_argument("--seed", type=seed, metavar="N", default=0, help="of everything that is random (default: 0)")
-    parser.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: a GPU where there is one)")
+    parser.add_argument("--seed", type=seed, metavar="N", default=0, help="for everything that is random (default: 0)")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: a GPU if there is one)")
     parser.add_argument("--quick", action="store_true", help="a small run, about a minute on two cores")
-    parser.add_argument("--restart", action="store_true", help="delete what --out holds of an earlier run")
+    parser.add_argument("--restart", action="store_true", help="delete what --out holds from an earlier run")
 
 
 def add_masking_option(parser: ArgumentParser) -> None:
@@ -292,7 +292,7 @@ def run_distill(args: Namespace) -> None:
     examples, held_out = (recipes.single_texts(some, tokenizer, args.max_length) for some in (texts, held_out_texts))
     if head_is_fresh:
         print_once(
-            f"{args.teacher} has no masked-lm head: training one for {args.head_steps} steps, the rest of it frozen"
+            f"{args.teacher} has no masked-lm head: training one for {args.head_steps} steps, with the rest frozen"
         )
         recipes.train_head(
             teacher, examples, tokenizer, args.head_steps, args.batch_size, args.seed,
@@ -328,7 +328,7 @@ def run_distill(args: Namespace) -> None:
 
 
 def run_finetune(args: Namespace) -> None:
-    """Train a model to tell positive from negative texts; where it has a teacher, train that too and compare them."""
+    """Train a model to tell positive from negative texts; if it has a teacher, train that too and compare them."""
     from minibert.cli.runs import teacher_of
     from minibert.experiments import statistics
     from minibert.training import recipes

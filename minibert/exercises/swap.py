@@ -277,7 +277,7 @@ def compared(exercise: Exercise, name: str, expected: Mapping[str, Any], found: 
         largest = max(largest, apart)
     return Trial(
         None,
-        f"Your {exercise.function} just ran inside {name}: the vectors are the same, to {max(largest, 1e-7):.0e}.",
+        f"Your {exercise.function} just ran inside {name} and gave the same vectors, to {max(largest, 1e-7):.0e}.",
     )
 
 

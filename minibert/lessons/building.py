@@ -8,8 +8,8 @@ A source is lessons/source/NN_topic.py in py:percent format, with two additions:
         in a text cell: computed at this place of the lesson, and written with the format after the bar. So a number in
         the text of a lesson comes from the lesson's own code.
 
-It begins with a heading and, quoted, the lesson's question. A cell with the tag "trained" holds what a training has
-found, which differs a little from machine to machine; everything else must be the same to the last digit shown.
+A source begins with a heading and the lesson's question as a quotation. A cell with the tag "trained" holds the results
+of training, which differ a little from machine to machine; everything else must be the same to the last digit shown.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ VALUE = re.compile(r"\{\{(.+?)(?:\s\|\s(.+?))?\}\}", re.DOTALL)  # {{expression}
 
 
 def assembled(lesson: Lesson) -> NotebookNode:
-    """The notebook before it is executed, its exercises written out with their stubs."""
+    """The notebook before it is executed, with its exercises written out as stubs."""
     cells = []
     for cell in lesson.cells:
         if "exercise" not in cell.metadata:
@@ -88,7 +88,7 @@ def executed(notebook: NotebookNode, where: Path, name: str) -> NotebookNode:
     """Run a notebook in a new kernel, fill in the values of its texts, and remove what varies.
 
     where: the working folder. Raises MinibertError when a cell fails, takes too long, warns, or shows an address in
-    memory, when a value in a text prints or shows something itself, and when there is no kernel to run it.
+    memory; when an expression in a text prints or shows something; and when there is no kernel to run the notebook.
     """
     planned = []
     for cell in notebook.cells:
@@ -128,19 +128,19 @@ def executed(notebook: NotebookNode, where: Path, name: str) -> NotebookNode:
 
 
 def printed_values(cell: NotebookNode, name: str) -> list[str]:
-    """What a values cell has printed. Raises MinibertError when it also printed, showed or warned of something."""
+    """What a values cell has printed. Raises MinibertError when it also printed, showed or warned about something."""
     try:
         (output,) = joined(cell.outputs)
         return json.loads(tidy(output, name, cell.source).text)
     except (ValueError, AttributeError):
         raise MinibertError(
-            f"lesson {name} has a value in a text that prints or shows something itself, and it may only return it: "
-            f"{cell.source}"
+            f"lesson {name} has an expression in a text that prints or shows something, but it may only return a "
+            f"value: {cell.source}"
         ) from None
 
 
 def joined(outputs: Iterable[NotebookNode]) -> list[NotebookNode]:
-    """Outputs, with consecutive chunks of one stream joined: where a stream is cut depends on the moment."""
+    """Outputs, with consecutive chunks of a stream joined: where a stream is cut differs from run to run."""
     whole: list[NotebookNode] = []
     for output in outputs:
         if whole and output.output_type == "stream" and whole[-1].get("name") == output.name:
@@ -151,7 +151,7 @@ def joined(outputs: Iterable[NotebookNode]) -> list[NotebookNode]:
 
 
 def tidy(output: NotebookNode, name: str, source: str) -> NotebookNode:
-    """An output without what differs from time to time. Raises MinibertError for a warning or an address in memory."""
+    """An output without what differs from time to time. Raises MinibertError for warnings and addresses in memory."""
     text = output.get("text", "") + str(output.get("data", {}).get("text/plain", ""))
     if output.get("name") == "stderr" or re.search(r"\bat 0x[0-9a-f]{6,}", text):
         raise MinibertError(f"lesson {name} shows a warning or an address in memory: {text.strip()!r}, from:\n{source}")
@@ -175,7 +175,7 @@ def written(notebook: NotebookNode) -> str:
 # Also with nothing after the point: torch writes 1. where all numbers of a tensor are integers, and 1.0000 elsewhere.
 NUMBER = re.compile(r"(?<![\w.])[-−]?\d+(?:,\d{3})*(?:\.\d*)?(?:e[-+]?\d+)?(?!\w)")
 REACH = 8  # pixels by which another version of Matplotlib may shift a letter; measured between 3.10 and 3.11
-# The share of pixels whose colour may be missing within reach; between these versions 6e-5, with another curve 6e-3.
+# The share of pixels whose colour may be missing within reach: it is 6e-5 between these versions, 6e-3 for a new curve.
 STRANGE = 5e-4
 
 
@@ -183,8 +183,8 @@ def differences(stored: NotebookNode, built: NotebookNode) -> list[str]:
     """Where a stored notebook differs from what its source gives now; empty when they agree.
 
     Texts must be equal except for the last digit shown of a number that is not an integer, and pictures must look
-    alike. In cells with the tag "trained" numbers may differ by TRAINED_SPREAD, and pictures need only be about as
-    large.
+    alike. In cells with the tag "trained", numbers may differ by TRAINED_SPREAD, and pictures need only have about the
+    same size.
     """
     if [cell.cell_type for cell in stored.cells] != [cell.cell_type for cell in built.cells]:
         return [f"{len(stored.cells)} cells are stored and {len(built.cells)} built, or their kinds differ"]
@@ -243,7 +243,7 @@ def last_digit(number: str) -> float:
 
 
 def pictures_alike(before: str, now: str, size_only: bool) -> bool:
-    """Whether two PNGs, in base64, look alike, even if different versions of Matplotlib have placed their letters."""
+    """Whether two PNGs, in base64, look alike, even if different versions of Matplotlib placed their letters."""
     if before == now:
         return True
     a, b = (

@@ -1,6 +1,6 @@
 """The attention explorer: all heads of a model on one page, to be explored word by word.
 
-``explore`` runs a model on a text. ``page`` knows no model: it puts tokens and weights into explorer.html, which draws
+``explore`` runs a model on a text. ``page`` needs no model: it puts tokens and weights into explorer.html, which draws
 them in any browser, without a network. Layers and heads are counted from 1 here, as readers count them.
 """
 
@@ -26,10 +26,10 @@ from minibert.files import read_text, write_file
 from minibert.tokenizers import Encoding, Tokenizer, load_tokenizer
 
 TEMPLATE = Path(__file__).with_name("explorer.html")
-LONGEST = 128  # tokens; the page grows with their square: with twelve layers of twelve heads it is then 3 MB
+LONGEST = 128  # tokens; the page grows with the square of it: with 12 layers of 12 heads it is then 3 MB
 READABLE = {"minilm-l6": (4, 2)}  # a layer and a head to begin with: those that the tour shows
-# A weight is stored in one byte, as the nearest of these: from .05 on, where the page shows two digits, in steps of
-# .01; below, where only the colour shows it, in smaller steps.
+# A weight is stored in one byte, as the nearest of these numbers: from .05 on, where the page shows two digits, in
+# steps of .01; below that, where only the colour shows it, in smaller steps.
 LEVELS = np.concatenate([np.arange(160) / 3200, np.arange(5, 101) / 100])
 
 
@@ -160,8 +160,8 @@ def page(
             f"the weights have shape {weights.shape} but there are {size} tokens: give all heads of one text, "
             "(L, H, S, S)."
         )
-    if not (np.allclose(weights.sum(axis=3), 1, atol=1e-2) and weights.min() >= 0):  # 1e-2: bfloat16 is no better
-        raise MinibertError("a row of the weights does not sum to 1: give them after the softmax, padding cut off.")
+    if not (np.allclose(weights.sum(axis=3), 1, atol=1e-2) and weights.min() >= 0):  # 1e-2 because of bfloat16
+        raise MinibertError("a row of the weights does not sum to 1: give them after the softmax, without padding.")
     for place, chosen, count in zip(("layer", "head"), start, weights.shape[:2], strict=True):
         if type(chosen) is not int or not 1 <= chosen <= count:
             raise MinibertError(f"there is no {place} {chosen!r}: give a {place} from 1 to {count}.")

@@ -145,7 +145,7 @@ def ablation(panels: Mapping[str, Mapping[str, Sequence[float]]], title: str = "
     """One horizontal bar for each variant, largest first, in one panel for each measure; dots on the bars are seeds.
 
     panels: a measure, with its unit -> variant -> its value for each seed. Bars are means, their lines one standard
-    deviation. All panels list the variants in one order, by their mean in the first panel.
+    deviation. All panels list the variants in the same order, by their mean in the first panel.
     Raises MinibertError when there is nothing to draw, or the panels do not list the same variants.
     """
     first = next(iter(panels.values()), {})
@@ -185,7 +185,7 @@ def distributions(
     unit: str = "probability",
     digits: int = 2,
 ) -> Picture:
-    """One panel for each distribution: a bar for each label, its number at the end, all panels on one scale.
+    """One panel for each distribution: a bar for each label, its number at the end, all panels with the same scale.
 
     panels: heading -> a value for each label, in the order of the labels. unit: the label of the x axis.
     Raises MinibertError when there is no panel, or its values are not one finite number for each label.
@@ -254,7 +254,7 @@ def family(
 ) -> Picture:
     """Models as rows, one panel of horizontal bars for each measure; a missing value is marked "not measured".
 
-    rows: model -> measure -> value. panels: measure -> label of its axis, with the unit. A model has one colour.
+    rows: model -> measure -> value. panels: measure -> label of its axis, with the unit. Each model has its own colour.
     Raises MinibertError when there is no model or panel, a value is negative or not finite, or a panel has no values.
     """
     if not rows or not panels:
@@ -281,7 +281,7 @@ def family(
 
 
 def _brief(value: float) -> str:
-    """A number from 0 up with about three digits, but all of those before the point."""
+    """A number of 0 or more with about three digits, and with all digits before the point."""
     return f"{value:,.0f}" if value >= 1000 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
@@ -330,7 +330,7 @@ def attention(
             f"the weights have shape {weights.shape} but there are {size} tokens: give one head of one text, (S, S)."
         )
     if not np.allclose(weights.sum(axis=1), 1, atol=1e-3):
-        raise MinibertError("a row of the weights does not sum to 1: give them after the softmax, padding cut off.")
+        raise MinibertError("a row of the weights does not sum to 1: give them after the softmax, without padding.")
 
     side = max(4.0, 0.46 * size + 1.6)
     figure = Picture(figsize=(side + 1.2, side), layout="constrained")

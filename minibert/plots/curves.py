@@ -33,7 +33,7 @@ def retention(
     title: str = "What a student keeps of its teacher",
     share: float = 0.97,
 ) -> Picture:
-    """Accuracy against the student's depth, one line for each treatment; the teacher is a horizontal band.
+    """Accuracy by the student's depth, one line for each treatment; the teacher is a horizontal band.
 
     lines: treatment -> number of layers -> accuracy of each seed, between 0 and 1. teacher: its accuracy for each
     seed. Points are means of the seeds, error bars and the band one standard deviation; a dashed line marks `share`
@@ -179,7 +179,7 @@ def vectors(
     title: str = "Vectors and the angles between them",
     angles: Sequence[tuple[str, str]] = (),
 ) -> Picture:
-    """Arrows from the origin, each with its name at its tip, both axes on one scale.
+    """Arrows from the origin, each with its name at its tip, with the same scale on both axes.
 
     arrows: name -> (x, y). angles: pairs of names whose angle is drawn and written in degrees.
     Raises MinibertError when there is no arrow, an arrow is not two finite numbers or has no length, or an angle names

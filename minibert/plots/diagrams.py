@@ -155,8 +155,8 @@ def pieces(
 ) -> Picture:
     """The words of a text with their word pieces in boxes below; long texts continue on the next line.
 
-    words: (word, its pieces). unknown: the piece for what is not in the vocabulary. continues: whether a piece carries
-    on the word of the piece before it, as the tokenizer says; by default all pieces of a word but its first do.
+    words: (word, its pieces). unknown: the piece for what is not in the vocabulary. continues: whether a piece
+    continues the word of the piece before it, as the tokenizer says; by default all pieces of a word but the first do.
     Raises MinibertError when there is no word, or a word has no pieces.
     """
     if not words or not all(len(parts) for _, parts in words):
@@ -205,10 +205,10 @@ def masked_text(
 ) -> Picture:
     """Three rows of boxes, token by token: the text, what the model sees of it, and what it must guess.
 
-    seen: the tokens after masking. labels: what must be guessed, and "" or None where nothing must. A token that must
+    seen: the tokens after masking. labels: the tokens that must be guessed, and "" or None elsewhere. A token that must
     be guessed was hidden (it became `mask`), replaced by another token, or kept.
-    Raises MinibertError when the rows are not equally long, a label is not the token at its place, or a token has
-    changed that need not be guessed.
+    Raises MinibertError when the rows are not equally long, a label is not the token at its place, or a token without a
+    label has changed.
     """
     check_lengths(tokens=tokens, seen=seen, labels=labels)
     for token, shown, label in zip(tokens, seen, labels, strict=True):
@@ -252,7 +252,7 @@ def masked_text(
 
 
 def _wrapped(widths: Sequence[float], gap: float, limit: float) -> list[dict[int, float]]:
-    """Items of these widths set in lines, as words are: for each line, the index of each item on it -> its x."""
+    """Items of these widths placed in lines, like words: for each line, the index of each item on it -> its x."""
     wrapped: list[dict[int, float]] = [{}]
     x = 0.0
     for at, width in enumerate(widths):
@@ -304,7 +304,7 @@ def stacks(models: Mapping[str, Sequence[str]], title: str = "The parts of each 
     """Models side by side as columns of named parts, the first part lowest.
 
     models: name -> its parts from the bottom to the top. Parts whose names begin alike, up to a number, a bracket or a
-    colon, have one colour. Consecutive equal names are one part that is applied again: outlined, with a loop.
+    colon, have the same colour. Consecutive equal names are one part that is applied again: outlined, with a loop.
     Raises MinibertError when there is no model, or a model has no parts.
     """
     if not models or not all(len(parts) for parts in models.values()):
@@ -379,10 +379,10 @@ def course_map(
 
 @styled
 def floors(rows: Sequence[Mapping[str, str]], title: str = "What is built on what") -> Picture:
-    """The floors of a building, the lowest last: a band a floor, in it a box for each unit, and what the floor holds.
+    """The floors of a building, the lowest last: a row of boxes for each floor, one for each unit, and what it holds.
 
     rows: from the top floor down, unit -> what it holds. Each floor may use those below it, as the arrow at the side
-    says. Raises MinibertError when there is no floor, or a floor has no unit.
+    shows. Raises MinibertError when there is no floor, or a floor has no unit.
     """
     if not rows or not all(rows):
         raise MinibertError("a figure of floors needs at least one floor, and at least one unit on each.")

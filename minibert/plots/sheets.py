@@ -32,7 +32,7 @@ HATCHED = {"corner": 0, "hatch": "////", "edge": "#C8C8C8"}  # the look of a box
 
 
 class Sheet:
-    """Paper to draw on in inches, x to the right and y downwards; `finish` cuts it to the size of the drawing."""
+    """A sheet to draw on in inches, x to the right and y downwards; `finish` cuts it to the size of the drawing."""
 
     def __init__(self) -> None:
         self.picture = Picture()
@@ -61,7 +61,7 @@ class Sheet:
         self, x: float, y: float, text: str, size: float = 10, ha: str = "center", va: str = "center",
         turned: float = 0, **look: object,
     ) -> None:  # fmt: skip
-        """Write a text at a point; turned: by so many degrees around this point. ha, va: alignment before turning."""
+        """Write a text at a point; turned: by how many degrees around this point. ha, va: alignment before turning."""
         self.axes.text(x, y, text, fontsize=size, ha=ha, va=va, rotation=turned, rotation_mode="anchor", **look)
         width, height = text_width(text, size, look.get("weight", "normal")), size / 60 * (1 + text.count("\n"))
         left, bottom = (
@@ -188,7 +188,7 @@ def grids(
 
     panels: heading -> (R, C), all with the same labels. digits: after the point, one number for all or one for each
     panel. arrows: False for panels that are alternatives, not steps.
-    Raises MinibertError as `grid` does, and when there is no panel.
+    Raises MinibertError like `grid`, and when there is no panel.
     """
     digits = [digits] * len(panels) if isinstance(digits, int) else digits
     check_lengths(panels=panels, digits=digits)

@@ -1,4 +1,4 @@
-"""The one look of all figures, and what every figure needs: a Picture, its file, and the checks of its data.
+"""The common look of all figures, and what every figure needs: a Picture, its file, and the checks of its data.
 
 Colours that colour-blind readers can tell apart (Okabe & Ito 2008), labels next to the thing they name, units on
 every axis, and the same bytes for the same data.
@@ -50,8 +50,8 @@ STYLE = {
     "hatch.linewidth": 0.6,
 }
 styled = matplotlib.rc_context(STYLE)
-FILE_DPI, NOTEBOOK_DPI = 150, 120  # pixels drawn for an inch
-CSS_DPI = 96  # pixels of a page for an inch: nine inches are 864
+FILE_DPI, NOTEBOOK_DPI = 150, 120  # pixels drawn per inch
+CSS_DPI = 96  # pixels per inch on a page: nine inches are 864
 
 
 class Picture(Figure):
