@@ -137,7 +137,7 @@ class MultiHeadAttention(nn.Module):
     """H attentions side by side, each on its own K = D/H features, then one linear layer to mix them.
 
     hidden_size: D. num_heads: H, a divisor of D. dropout: on the attention weights, while training.
-    value_size: width of the value input, where it is not D (MobileBERT).
+    value_size: width of the value input, if it is not D (MobileBERT).
 
     Source: Vaswani et al. 2017, section 3.2.2.
     """

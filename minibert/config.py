@@ -28,12 +28,12 @@ def integer(default: int, least: int = 1) -> Any:
 
 
 def fraction(default: float | None, optional: bool = False) -> Any:
-    """A field for a number from 0 to 1, or None where that has a meaning."""
+    """A field for a number from 0 to 1. optional: whether None is allowed too."""
     return field(default=default, metadata={"fraction": True, "optional": optional})
 
 
 def choice(default: str | None, known: Sequence[str], optional: bool = False) -> Any:
-    """A field for one of the known words, or None where that has a meaning."""
+    """A field for one of the known words. optional: whether None is allowed too."""
     return field(default=default, metadata={"known": tuple(known), "optional": optional})
 
 
@@ -123,7 +123,7 @@ class ModelConfig:
 
     @property
     def max_length(self) -> int | None:
-        """The longest sequence, in tokens; None where there is no limit."""
+        """The longest sequence, in tokens; None if there is no limit."""
         return None
 
 

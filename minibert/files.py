@@ -79,7 +79,7 @@ def _write_unfinished(path: Path, content: Content) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the renames durable, where the system lets a folder be opened (not on Windows)."""
+    """Make the renames durable, if the system allows folders to be opened (Windows does not)."""
     if os.name == "posix":
         opened = os.open(folder, os.O_RDONLY)
         try:

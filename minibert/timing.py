@@ -27,7 +27,7 @@ Progress = Callable[[int, int], None]  # is called with how many are done, and o
 
 @contextmanager
 def progress_bar(label: str, unit: str = "call") -> Iterator[Progress]:
-    """A progress bar on stderr, where that is a terminal; it disappears at the end."""
+    """A progress bar on stderr, if that is a terminal; it disappears at the end."""
     with tqdm(desc=label, unit=unit, leave=False, dynamic_ncols=True, disable=None) as bar:
 
         def advance(done: int, of: int) -> None:
@@ -137,7 +137,7 @@ def _processor() -> str:
 
 
 def _memory_gib() -> float | None:
-    """The memory in GiB; None where the operating system does not tell (Windows)."""
+    """The memory in GiB; None if the operating system does not tell (Windows)."""
     try:
         return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1)
     except (AttributeError, ValueError, OSError):

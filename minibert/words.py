@@ -15,7 +15,7 @@ def listed(items: Iterable[object], last: str = "and") -> str:
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """A number with its noun: "1 seed", "3,000 seeds". plural: where it is not the noun with an s."""
+    """A number with its noun: "1 seed", "3,000 seeds". plural: if it is not the noun with an s."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 

@@ -15,7 +15,7 @@ from minibert.models.albert import AlbertConfig
 from minibert.models.bert import BertConfig
 from minibert.words import listed
 
-# The numbers of parameters in the released checkpoints, pooler included where there is one, heads left out.
+# The numbers of parameters in the released checkpoints, with the pooler if there is one, and without heads.
 PUBLISHED = {
     "bert-base-uncased": 109_482_240,
     "bert-base-cased": 108_310_272,

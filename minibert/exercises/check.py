@@ -126,7 +126,7 @@ def evaluate(
     """Take an answer through the stages.
 
     ask: makes a call of the answer. swapped: runs the answer inside a real model and returns what went wrong, or
-    None; without it that stage passes, so that nobody loses points where no model can be run.
+    None; without it that stage passes, so that nobody loses points if no model can be run.
     """
     found: list[Outcome] = []
     for probe in probes_of(exercise):

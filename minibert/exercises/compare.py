@@ -200,7 +200,7 @@ def _common_factor(a: Tensor, e: Tensor) -> str:
 
 
 def _shown(texts: Sequence[str]) -> str:
-    """A list of strings, shortened where it is long."""
+    """A list of strings, shortened if it is long."""
     return repr(list(texts)) if len(texts) <= 12 else f"{list(texts[:12])!r} and {len(texts) - 12} more"
 
 

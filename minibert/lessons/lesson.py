@@ -72,7 +72,7 @@ class Lesson:
 
 
 def folder() -> Path:
-    """The checkout's lessons. Raises MinibertError where the package is installed without its checkout."""
+    """The checkout's lessons. Raises MinibertError if the package is installed without its checkout."""
     found = Path(__file__).parents[2] / "lessons"
     if not (found / "source").is_dir():
         raise MinibertError(

@@ -239,7 +239,7 @@ def similarity(
     """A symmetric heat map with a colour bar; with up to 14 labels, the numbers are written into the cells.
 
     matrix: (n, n), symmetric. low, high: the numbers at the ends of the colours; numbers outside get the end's colour.
-    Raises MinibertError when the matrix is not symmetric, has not one row for each label, or low is not below high.
+    Raises MinibertError when the matrix is not symmetric, does not have one row per label, or low is not below high.
     """
     values = read_matrix(matrix, labels, labels, "the similarities")
     if not labels or not np.allclose(values, values.T, atol=1e-4):

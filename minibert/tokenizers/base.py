@@ -140,11 +140,11 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def files(self) -> dict[str, str]:
-        """The files that the ecosystem reads this tokenizer from: name -> text. Raises MinibertError where a token
+        """The files that the ecosystem reads this tokenizer from: name -> text. Raises MinibertError if a token
         cannot be written down."""
 
     def check_folder(self, folder: str | Path) -> None:
-        """Raise a MinibertError where a folder holds another tokenizer that readers would prefer to this one."""
+        """Raise a MinibertError if a folder holds another tokenizer that readers would prefer to this one."""
         if (Path(folder) / "tokenizer.json").exists():
             raise MinibertError(
                 f"{folder} has a tokenizer.json, which other libraries prefer to these files; "

@@ -155,7 +155,7 @@ class WordPiece(Tokenizer):
         self._cache = _ChunkCache(self.pieces)
 
     def pieces(self, text: str) -> list[tuple[int, Span]]:
-        """The text's tokens as (id, span). Special tokens written in the text, as "[MASK]", are kept whole.
+        """The text's tokens as (id, span). Special tokens written in the text, such as "[MASK]", are kept whole.
 
         A span is the smallest part of the original text that holds all the characters a piece comes from. Where one
         character became several (a Korean syllable becomes two or three letters) and a cut falls between them, both

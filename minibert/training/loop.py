@@ -228,7 +228,7 @@ def train(
     another model, when the folder cannot be written to, or when the loss or its gradient is not finite.
     """
     if len(lengths) < 1:
-        raise MinibertError("there is no text to train on.")
+        raise MinibertError("there is no text to train on: give at least one.")
     device = torch.device(device)
     processes = Processes(device)
     texts, parts = min(settings.batch_size, len(lengths)), processes.count * settings.accumulation

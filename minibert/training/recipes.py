@@ -56,7 +56,7 @@ def load_texts(source: str, file: str | Path | None = None) -> Reviews:
 
 
 def single_texts(texts: Sequence[Review], tokenizer: Tokenizer, max_length: int) -> list[Example]:
-    """Each text as one row, truncated to max_length tokens, with its label where it has one."""
+    """Each text as one row, truncated to max_length tokens, with its label if it has one."""
     return [single(tokenizer.ids(review.text), tokenizer, max_length, review.label or 0) for review in texts]
 
 
@@ -113,7 +113,7 @@ def loaded_for(source: str, head: str, tokenizer: Tokenizer, seed: int) -> Loade
 
 
 def model_for(source: str, head: str, tokenizer: Tokenizer, seed: int) -> nn.Module:
-    """The model of `loaded_for`, with a warning where a part of its head starts from random weights."""
+    """The model of `loaded_for`, with a warning if a part of its head starts from random weights."""
     model, fresh = loaded_for(source, head, tokenizer, seed)
     warn_of_fresh(source, head, fresh)
     return model

@@ -59,7 +59,7 @@ EXERCISE = Exercise(
         Mistake("causal-transposed", "shape", "upper", "your mask shows the future and hides the past",
                 "rows are queries and columns are keys; tril keeps the diagonal and what is below it"),
         Mistake("causal-hidden-is-true", "shape", "strict upper", "your mask is True where a query may not attend",
-                "it should be the other way round; in all of this library, True means that the query may attend"),
+                "it should be the other way round; everywhere in this library, True means that the query may attend"),
         Mistake("causal-one-ahead", "shape", "one ahead", "every token may look one step into the future",
                 "that is the word to be predicted, so the loss would fall to almost nothing, and the model would be "
                 "useless"),

@@ -62,7 +62,7 @@ WORD_MISTAKES = (
     Mistake("label-0-ignored", "counts", "above 0", "a label of 0 is not counted",
             "0 is the id of a token like any other; only -100 is ignored"),
     Mistake("minus-100-as-class-0", "counts", "all as class 0",
-            "where there is no label, you count class 0 as the right answer",
+            "if a token has no label, you count class 0 as the right answer",
             "the model learns to predict token 0 nearly everywhere; ignore the tokens without a label"),
     Mistake("softmax-twice", "put_in", "softmax",
             "you apply a softmax before the cross-entropy, which applies one itself",

@@ -33,7 +33,7 @@ def reference(
         "none": lambda: real,
         "one": lambda: real[:, None],
     }[axis]()
-    scores.masked_fill(~real, 0.0)  # raises where the mask does not fit, as nearly every answer does
+    scores.masked_fill(~real, 0.0)  # raises if the mask does not fit, as nearly every answer does
     if causal:
         real = real & torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
     dim = {"keys": -1, "queries": -2, "heads": 1}[over]

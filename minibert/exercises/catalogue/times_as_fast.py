@@ -146,11 +146,11 @@ EXERCISE = Exercise(
     probes=times_probes,
     mistakes=(
         Mistake("inverted", "direction", "inverted", "you divide the challenger's seconds by the reference's",
-                "that is how many times as long it takes, which is below 1 where it is faster, and the time saved "
+                "that is how many times as long it takes, which is below 1 if it is faster, and the time saved "
                 "comes out below 0; divide the reference's seconds by the challenger's",
                 "One model needs 10 seconds and another needs 20: how many times as fast is the first one?"),
         Mistake("times-as-long", "direction", "times as long", "you return how many times as long the challenger takes",
-                "that is below 1 where the challenger is faster; the time saved is right, but `times` should be the "
+                "that is below 1 if the challenger is faster; the time saved is right, but `times` should be the "
                 "reference's seconds divided by the challenger's",
                 "One model needs 10 seconds and another needs 20: how many times as fast is the first one?"),
         Mistake("ratio-of-medians", "over", "medians", "you divide one median by the other",
@@ -190,7 +190,7 @@ EXERCISE = Exercise(
                 "there is; the challenger needs 1/times of the time",
                 "If it is twice as fast, how much of the time is saved?"),
         Mistake("saved-below-0", "saved", "1 - times", "the time saved is 1 - times",
-                "that is below 0 where the challenger is faster; the challenger needs 1/times of the time",
+                "that is below 0 if the challenger is faster; the challenger needs 1/times of the time",
                 "If it is twice as fast, how much of the time is needed, and how much is saved?"),
         Mistake("saved-in-percent", "saved", "percent", "the time saved is a percentage",
                 "the task asks for a share, so 0.5 for half of the time, and not 50"),
