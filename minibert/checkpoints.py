@@ -89,6 +89,9 @@ def load(source: str | Path, head: str | None = None) -> Loaded:
         for name, tensor in model.state_dict().items()
         if short_name(name).partition(".")[0] not in fresh
     }
+    for name, number in family.fills.items():
+        if name in expected:
+            tensors.setdefault(name, torch.full(expected[name].shape, number))
     check_tensors(tensors, expected, model, head, folder)
     for part in fresh.values():
         initialise(part.to_empty(device="cpu"), config.initializer_range)
@@ -211,7 +214,7 @@ def translate(raw: Mapping[str, Tensor], family: Family, head: str | None, folde
     """
     named = {}
     for key, tensor in raw.items():
-        if key.endswith("position_ids"):
+        if key.endswith(family.unused):
             continue
         key = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", key))
         if not family.knows(key) and key not in family.copies and family.knows(family.prefix + key):

@@ -41,10 +41,18 @@ class Model(nn.Module):
 
     A subclass has a forward(input_ids, attention_mask, token_type_ids, return_attention, return_hidden, *, wanted)
     that returns an Output; `wanted` may be used to leave out work (see Backbone.forward), or be ignored.
-    extra_inputs: the names of further tensors that its forward takes, which a head passes on.
+    extra_inputs: the names of further tensors that its forward takes, which a head passes on. heads: the keys of
+    heads.HEADS that it can have.
     """
 
     extra_inputs: ClassVar[tuple[str, ...]] = ()
+    heads: ClassVar[tuple[str, ...]] = (
+        "masked-lm",
+        "pretraining",
+        "sequence-classification",
+        "token-classification",
+        "question-answering",
+    )
     config: ModelConfig
 
     def __init__(self, config: ModelConfig):

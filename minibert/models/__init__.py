@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from minibert.config import ModelConfig
-from minibert.models import albert, bert, distilbert, roberta
+from minibert.models import albert, bart, bert, distilbert, roberta
 from minibert.models.family import Family
 
 # model_type, as a checkpoint's config.json says it -> all that belongs to that model
@@ -22,3 +22,4 @@ register(bert.FAMILY)
 register(roberta.FAMILY)
 register(distilbert.FAMILY)
 register(albert.FAMILY)
+register(bart.FAMILY)

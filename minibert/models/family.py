@@ -24,6 +24,8 @@ class Family:
     begin. prefix: of the model's own tensors, which files of a model without a head leave out.
     head_keys: head -> rows that replace those of `keys` for it, where two heads name a part of ours differently.
     copies: tensors that some files hold a second time, the copy -> the original; a copy must equal its original.
+    fills: tensors that some files lack, our name -> the number that they are then filled with. unused: the ends of the
+    names of tensors that old files hold and no model needs.
     field_names: our config field -> theirs, where the names differ; None where a config of theirs does not have it.
     constants: settings that a config of theirs may name and that have one value here.
     """
@@ -36,6 +38,8 @@ class Family:
     prefix: str
     head_keys: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     copies: Mapping[str, str] = field(default_factory=dict)
+    fills: Mapping[str, float] = field(default_factory=dict)
+    unused: tuple[str, ...] = ("position_ids",)
     field_names: Mapping[str, str | None] = field(default_factory=dict)
     constants: Mapping[str, Any] = field(default_factory=dict)
 
