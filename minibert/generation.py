@@ -99,14 +99,11 @@ class EncoderDecoder(Model):
             if tensor is not None and not isinstance(tensor, Tensor):
                 raise MinibertError(f"{name} is a {type(tensor).__name__}, not a tensor: use torch.tensor({name}).")
         if read is not None:
-            if (
-                read.dim() != 2
-                or read.shape[0] != input_ids.shape[0]
-                or not 0 < read.shape[1] <= self.config.max_length
-            ):
+            texts, longest = len(input_ids), self.config.max_length or math.inf
+            if read.dim() != 2 or len(read) != texts or not 0 < read.shape[1] <= longest:
                 raise MinibertError(
-                    f"decoder_input_ids has shape {tuple(read.shape)}, but must have ({input_ids.shape[0]}, T): a row "
-                    f"for each text of input_ids, T from 1 to the {self.config.max_length} positions of this model."
+                    f"decoder_input_ids has shape {tuple(read.shape)}, but must have ({texts}, T): a row for each text "
+                    f"of input_ids, T from 1 to the {longest} positions of this model."
                 )
             check_ids(read, self.config.vocab_size, "decoder_input_ids")
         if mask is not None:
@@ -209,18 +206,17 @@ def greedy(decoding: Decoding, score: Score, texts: int, rules: Rules, config: E
     unfinished = written
     while unfinished:
         scores = score(decoding.read([tokens[-1] for tokens in unfinished])).float()
-        for tokens, best in zip(
-            unfinished, allowed(scores, unfinished, rules, config).argmax(-1).tolist(), strict=True
-        ):
-            tokens.append(best)
-        going_on = [
+        best = allowed(scores, unfinished, rules, config).argmax(dim=-1)
+        for tokens, word in zip(unfinished, best.tolist(), strict=True):
+            tokens.append(word)
+        continuing = [
             row
             for row, tokens in enumerate(unfinished)
             if tokens[-1] != config.eos_token_id and len(tokens) < rules.max_length
         ]
-        if going_on and len(going_on) < len(unfinished):
-            decoding.select(going_on)
-        unfinished = [unfinished[row] for row in going_on]
+        if continuing and len(continuing) < len(unfinished):
+            decoding.select(continuing)
+        unfinished = [unfinished[row] for row in continuing]
     return written
 
 
@@ -247,15 +243,14 @@ def beam_search(
     """The text with the best score among those found by continuing the best `num_beams` texts at each step.
 
     At each step the 2 * num_beams best continuations of a text's beams are looked at. One that ends the text is
-    finished if it is among the first num_beams, and dropped otherwise; the best num_beams of the others go on. The
-    num_beams best finished texts are kept. The search for a text is over when its best beam, at its present length,
-    would not be better than the worst of them, or at max_length. (A longer text could still win where the length
-    penalty is above 0; the released code makes the same choice, which the reference library calls
-    early_stopping=False.)
+    finished if it is among the first num_beams, and dropped otherwise; the best num_beams of the others continue. The
+    num_beams best finished texts are kept. The search for a text ends at max_length, or when there are so many finished
+    texts and its best beam, scored at its present length, is no better than the worst of them. (A longer text could
+    still win where the length penalty is above 0. The reference library calls this choice early_stopping=False.)
     """
     beams, vocabulary = rules.num_beams, config.vocab_size
     start = [config.decoder_start_token_id]
-    # At first all beams are the same text: only one of them counts, or all would remain the same for ever.
+    # At first all beams are the same text: only one of them counts, or they would remain the same.
     running = {text: [Beam(0.0, start), *[Beam(UNUSED, start)] * (beams - 1)] for text in range(texts)}
     finished: dict[int, list[Finished]] = {text: [] for text in running}
     while running:
@@ -269,7 +264,7 @@ def beam_search(
         at_the_limit = length + 1 == rules.max_length
         kept: list[int] = []
         for place, (text, group) in enumerate(list(running.items())):
-            going_on: list[Beam] = []
+            continuing: list[Beam] = []
             origins: list[int] = []
             candidates = zip(best.values[place].tolist(), best.indices[place].tolist(), strict=True)
             for rank, (total, index) in enumerate(candidates):
@@ -278,13 +273,13 @@ def beam_search(
                 if word == config.eos_token_id or at_the_limit:
                     if rank < beams and total > -math.inf:
                         finished[text].append(Finished(total / length**rules.length_penalty, tokens))
-                elif len(going_on) < beams:
-                    going_on.append(Beam(total, tokens))
+                elif len(continuing) < beams:
+                    continuing.append(Beam(total, tokens))
                     origins.append(place * beams + beam)
             finished[text] = sorted(finished[text], key=lambda one: one.score, reverse=True)[:beams]
             worst = finished[text][-1].score if len(finished[text]) == beams else -math.inf
-            if going_on and going_on[0].total / length**rules.length_penalty > worst:
-                running[text] = going_on
+            if continuing and continuing[0].total / length**rules.length_penalty > worst:
+                running[text] = continuing
                 kept += origins
             else:
                 finished[text] = finished[text] or [Finished(-math.inf, group[0].tokens)]  # every word was forbidden

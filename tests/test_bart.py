@@ -319,6 +319,23 @@ def test_cross_attention_is_masked_by_the_text_that_was_read(skip_padding):
 
 
 @both
+def test_the_two_masks_are_told_apart_where_both_texts_are_equally_long(skip_padding):
+    model = tiny_bart()
+    mask = torch.ones_like(READ)
+    mask[:, 3:] = 0
+    written = {"decoder_input_ids": READ.flip(1), "decoder_attention_mask": mask}
+    output = run(model, skip_padding, input_ids=READ, attention_mask=MASK, **written, return_attention=True)
+    for weights in output.cross_attentions:
+        seen = (weights[:, :, :3] > 0).all(2).all(1)
+        assert torch.equal(seen, REAL)
+    for weights in output.attentions:
+        assert not weights[..., 3:].any()
+        assert (weights[:, :, 2, :3] > 0).all()
+    plain = model(READ, MASK, decoder_input_ids=READ.flip(1)[:, :3]).last_hidden_state
+    assert_close(output.last_hidden_state[:, :3], plain)
+
+
+@both
 @pytest.mark.parametrize("return_attention", [True, False], ids=["written out", "fused"])
 def test_a_text_of_nothing_but_padding_gives_no_nan(skip_padding, return_attention):
     model = tiny_bart()
@@ -404,6 +421,26 @@ def test_a_decoder_block_by_hand():
     across, _ = block.cross_attention(y, key=read)
     y = block.cross_attention_norm(y + across)
     assert_close(found, block.norm(y + block.feed_forward(y)))
+
+
+@pytest.mark.parametrize("number", range(DECODER_L))
+def test_each_block_reads_the_text_with_keys_and_values_of_its_own(number):
+    model = tiny_bart()
+    before = model(**BATCH, return_hidden=True).hidden_states
+    with torch.no_grad():
+        model.decoder.blocks[number].cross_attention.value.weight.mul_(2)
+    after = model(**BATCH, return_hidden=True).hidden_states
+    same = [torch.equal(a[:4], b[:4]) for a, b in zip(before, after, strict=True)]
+    assert same == [step <= number for step in range(DECODER_L + 1)]
+
+
+def test_no_norm_follows_the_last_blocks():
+    model, seen = tiny_bart(), []
+    for side in (model.encoder, model.decoder):
+        side.blocks[-1].norm.register_forward_hook(lambda _, __, output: seen.append(output))
+    output = model(READ, decoder_input_ids=WRITTEN)
+    assert torch.equal(output.encoder_last_hidden_state, seen[0])
+    assert torch.equal(output.last_hidden_state, seen[1])
 
 
 def test_gradients_of_a_decoder_block():
@@ -781,6 +818,13 @@ def test_settings_are_read_under_the_reference_librarys_names(tmp_path):
     published |= {"encoder_attention_heads": 8, "decoder_attention_heads": 6, "encoder_ffn_dim": 40}
     published |= {"decoder_ffn_dim": 44, "dropout": 0.3, "attention_dropout": 0.2, "activation_dropout": 0.15}
     published |= {"activation_function": "relu", "init_std": 0.03, "num_beams": 4, "num_hidden_layers": 5}
+    published |= {
+        "normalize_before": False,
+        "add_final_layer_norm": False,
+        "classif_dropout": 0.1,
+        "id2label": {"0": "a"},
+    }
+    published |= {"encoder_layerdrop": 0, "forced_bos_token_id": 0, "early_stopping": True, "task_specific_params": {}}
     (tmp_path / "config.json").write_text(json.dumps(published))
     c = read_config(tmp_path)
     assert (c.hidden_size, c.encoder_layers, c.decoder_layers, c.vocab_size) == (24, 5, 4, 96)
@@ -788,6 +832,7 @@ def test_settings_are_read_under_the_reference_librarys_names(tmp_path):
     assert (c.encoder_ffn_dim, c.decoder_ffn_dim) == (40, 44)
     assert (c.hidden_dropout_prob, c.attention_probs_dropout_prob, c.activation_dropout) == (0.3, 0.2, 0.15)
     assert (c.hidden_act, c.initializer_range) == ("relu", 0.03)
+    assert (c.forced_bos_token_id, c.labels) == (0, ("a",))
     (tmp_path / "config.json").write_text('{"model_type": "bart"}')
     assert read_config(tmp_path) == BartConfig()
 

@@ -237,6 +237,18 @@ def test_a_text_does_not_end_before_its_least_length(least, beams):
     assert found[1:].index(EOS) == len(found) - 2
 
 
+def test_a_forbidden_word_leaves_the_others_as_likely_as_they_were():
+    """After word 3 the end is likely (0.9), after word 4 the word 0; but the end must wait. 0.6 · 0.1 < 0.4 · 0.9."""
+    likely = {(): {3: 0.6, 4: 0.4}, (3,): {EOS: 0.9, 0: 0.1}, (4,): {EOS: 0.1, 0: 0.9}}
+
+    def scores(_: int, tokens: tuple[int, ...]) -> list[float]:
+        chances = likely.get(tokens[1:], {EOS: 1.0})
+        return [math.log(chances.get(word, 1e-9)) for word in range(5)]
+
+    assert script(scores, 5, max_length=6, num_beams=2) == [[START, 3, EOS]]
+    assert script(scores, 5, max_length=6, num_beams=2, min_length=3) == [[START, 4, 0, EOS]]
+
+
 @pytest.mark.parametrize("beams", [1, 2, 4])
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_no_ngram_is_written_twice(size, beams):

@@ -148,7 +148,7 @@ def test_whole_words_are_taken_out():
         while left:
             (word,) = [w for w in sorted(words, key=len, reverse=True) if left[: len(w)] == w][:1]
             left = left[len(word) :]
-        assert all(not continues[b] for a, b in pairwise(found) if a == 4), "no piece stands without its beginning"
+        assert all(not continues[b] for a, b in pairwise(found) if a == 4), "no piece without its beginning"
 
 
 def test_every_order_of_the_sentences_is_equally_likely():

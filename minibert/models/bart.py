@@ -1,4 +1,4 @@
-"""BART: a BERT reads a text, a decoder beside it writes one; it learns to restore texts that were damaged.
+"""BART: an encoder like BERT's reads a text and a decoder writes one; it learns to restore texts that were damaged.
 
 How texts are damaged is in training/infilling.py; how the decoder writes, in generation.py.
 
@@ -157,8 +157,8 @@ class DecoderBlock(nn.Module):
         before: KeysAndValues | None = None,
         return_weights: bool = False,
     ) -> tuple[Tensor, KeysAndValues, Tensor | None, Tensor | None]:
-        """x: (B, T, D), or (N, D) when the layout packs. mask: where a token may look among those before it and its
-        fellows. text: keys and values of the text that was read; text_layout: where that has padding. before: keys
+        """x: (B, T, D), or (N, D) when the layout packs. mask: which tokens each of x may look at, of those before
+        x and of x itself. text: keys and values of the text that was read; text_layout: where that has padding. before: keys
         and values of the tokens that were read before x.
 
         Returns x in its shape, the keys and values of all tokens so far, and the weights of both attentions,
@@ -238,7 +238,7 @@ class Decoder(nn.Module):
 
 
 class TiedScores(nn.Module):
-    """Score the vocabulary with the table of words itself, and a bias that was never trained: `final_logits_bias`."""
+    """Score the vocabulary with the table of words itself, and a bias that is kept but not learned."""
 
     bias: Tensor
 

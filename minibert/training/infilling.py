@@ -85,7 +85,7 @@ def infill(
         raise MinibertError(f"mean is {mean}, but must be above 0: spans of 3 words are usual.")
     missing = int(rate * len(words) + float(torch.rand((), generator=generator)))
     spans = span_lengths(missing, mean, generator=generator)
-    # What stands one after the other in the new text: None for a word that stays, else the length of a span.
+    # The parts of the new text: None for a word that stays, else the length of a span.
     parts = [*[None] * (len(words) - missing), *spans]
     damaged: list[int] = []
     place = 0
