@@ -158,8 +158,8 @@ class DecoderBlock(nn.Module):
         return_weights: bool = False,
     ) -> tuple[Tensor, KeysAndValues, Tensor | None, Tensor | None]:
         """x: (B, T, D), or (N, D) when the layout packs. mask: which tokens each of x may look at, of those before
-        x and of x itself. text: keys and values of the text that was read; text_layout: where that has padding. before: keys
-        and values of the tokens that were read before x.
+        x and of x itself. text: keys and values of the text that was read; text_layout: where that has padding.
+        before: keys and values of the tokens that were read before x.
 
         Returns x in its shape, the keys and values of all tokens so far, and the weights of both attentions,
         (B, H, T, ...) and (B, H, T, S), or None.
