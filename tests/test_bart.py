@@ -470,7 +470,7 @@ def test_every_parameter_learns():
     model = tiny_bart("seq2seq-lm")
     model(**BATCH, labels=WRITTEN).loss.backward()
     for name, parameter in model.named_parameters():
-        assert parameter.grad.abs().max() > (0 if name.endswith("key.bias") else 1e-9), name
+        assert name.endswith("key.bias") or parameter.grad.abs().max() > 1e-9, name
 
 
 # ------------------------------------------------------------------------------------------- embeddings
