@@ -8,19 +8,19 @@ from minibert.assets import resolve
 from minibert.errors import MinibertError
 from minibert.files import read_json
 from minibert.tokenizers.base import Encoding, Row, SpecialTokens, Tokenizer
+from minibert.tokenizers.byte_bpe import ByteBPE
 from minibert.tokenizers.wordpiece import WordPiece, settings_beside
 
-__all__ = ["Encoding", "Row", "SpecialTokens", "Tokenizer", "WordPiece", "load_tokenizer"]
+__all__ = ["ByteBPE", "Encoding", "Row", "SpecialTokens", "Tokenizer", "WordPiece", "load_tokenizer"]
 
-TOKENIZERS: tuple[type[Tokenizer], ...] = (WordPiece,)  # in the order in which a folder is looked through
+TOKENIZERS: tuple[type[Tokenizer], ...] = (WordPiece, ByteBPE)  # in the order in which a folder is looked through
 NOT_READ = {
-    "merges.txt": "byte-level BPE, as RoBERTa and BART have it",
     "spiece.model": "Unigram, as ALBERT and XLNet have it",
 }
 
 
 def load_tokenizer(source: str | Path) -> Tokenizer:
-    """The tokenizer of a checkpoint folder, of a vocab.txt, or of an asset by its name ("minilm-l6").
+    """The tokenizer of a checkpoint folder, of a vocab.txt, or of an asset by its name ("minilm-l6", "gpt2-bpe").
 
     What a folder holds decides which family reads it. A vocab.txt is read with the settings in a
     tokenizer_config.json in the same folder, if there is one, else as uncased.
