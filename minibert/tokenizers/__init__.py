@@ -8,29 +8,43 @@ from minibert.assets import resolve
 from minibert.errors import MinibertError
 from minibert.files import read_json
 from minibert.tokenizers.base import Encoding, Row, SpecialTokens, Tokenizer
+from minibert.tokenizers.unigram import AlbertUnigram, Unigram, XLNetUnigram
 from minibert.tokenizers.wordpiece import WordPiece, settings_beside
 
-__all__ = ["Encoding", "Row", "SpecialTokens", "Tokenizer", "WordPiece", "load_tokenizer"]
+__all__ = [
+    "AlbertUnigram",
+    "Encoding",
+    "Row",
+    "SpecialTokens",
+    "Tokenizer",
+    "Unigram",
+    "WordPiece",
+    "XLNetUnigram",
+    "load_tokenizer",
+]
 
-TOKENIZERS: tuple[type[Tokenizer], ...] = (WordPiece,)  # in the order in which a folder is looked through
+TOKENIZERS: tuple[type[Tokenizer], ...] = (WordPiece, Unigram)  # in the order in which a folder is looked through
 NOT_READ = {
     "merges.txt": "byte-level BPE, as RoBERTa and BART have it",
-    "spiece.model": "Unigram, as ALBERT and XLNet have it",
 }
 
 
 def load_tokenizer(source: str | Path) -> Tokenizer:
-    """The tokenizer of a checkpoint folder, of a vocab.txt, or of an asset by its name ("minilm-l6").
+    """The tokenizer of a checkpoint folder, of a vocab.txt or spiece.model, or of an asset by its name ("minilm-l6").
 
     What a folder holds decides which family reads it. A vocab.txt is read with the settings in a
     tokenizer_config.json in the same folder, if there is one, else as uncased.
     Raises MinibertError if nothing is there, or it holds no tokenizer that can be read here.
     """
     path = Path(source).expanduser()
+    if path.is_file() and path.suffix == ".model":
+        return Unigram.from_file(path)
     if path.is_file():
         return WordPiece.from_file(path, **settings_beside(path))
-    if path.suffix == ".txt":
-        raise MinibertError(f"there is no file {path}; name a vocab.txt, a checkpoint folder or an asset.")
+    if path.suffix in (".txt", ".model"):
+        raise MinibertError(
+            f"there is no file {path}; name a vocab.txt or spiece.model, a checkpoint folder or an asset."
+        )
     folder = path if path.is_dir() else resolve(source)
     for family in TOKENIZERS:
         if family.is_in(folder):
