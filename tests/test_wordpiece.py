@@ -543,7 +543,6 @@ def test_what_is_not_there(tmp_path: Path) -> None:
     ("names", "message"),
     [
         (["vocab.json", "merges.txt"], "found merges.txt: that is byte-level BPE"),
-        (["spiece.model", "config.json"], "found spiece.model: that is Unigram"),
         (["model.safetensors", "config.json"], "found config.json, model.safetensors"),
     ],
 )
