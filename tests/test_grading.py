@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from minibert.classroom import grading, isolation, submissions
+from minibert.classroom import box, grading, isolation, submissions
 from minibert.cli.main import main
 from minibert.errors import MinibertError
 from minibert.exercises.calls import pack
@@ -242,12 +242,12 @@ def test_an_attack_scores_nothing_and_harms_nothing(attack, tmp_path, monkeypatc
 
     boxes = []
 
-    class Kept(isolation.Box):
+    class Kept(box.Box):
         def __init__(self, *args, **kwargs):
             super().__init__(*args, **kwargs)
             boxes.append(self)
 
-    monkeypatch.setattr(isolation, "Box", Kept)
+    monkeypatch.setattr(box, "Box", Kept)
     monkeypatch.setenv("MARKERS_SECRET", "hunter2")
     canary, own = tmp_path / "canary", tmp_path / "handed-in" / "answer.py"
     secret = Path(grading.__file__).parents[1] / "attention.py"

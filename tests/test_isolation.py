@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from minibert.classroom import isolation
-from minibert.classroom.isolation import Box, Limits, Stopped
+from minibert.classroom import box as parents_end, isolation
+from minibert.classroom.box import Box, Stopped
+from minibert.classroom.isolation import Limits
 
 # Runs the Python code in a message and answers with the value of `answer`, or with the exception.
 WORKER = """
@@ -178,7 +179,7 @@ def test_closing_twice_kills_no_other_process(worker, monkeypatch):
 def test_it_does_not_outlive_this_process(worker, tmp_path):
     code = f"""
 from pathlib import Path
-from minibert.classroom.isolation import Box
+from minibert.classroom.box import Box
 box = Box(Path({str(worker)!r}))
 print(box.ask(b"import os; answer = os.getpid()").decode(), flush=True)
 box.ask(b"while True: pass")
@@ -189,10 +190,10 @@ box.ask(b"while True: pass")
         time.sleep(0.3)  # now it is in the loop, where it does not notice that the pipes are closed
         grader.send_signal(signal.SIGKILL)
     until = time.monotonic() + 5
-    while isolation._threads(boxed) and time.monotonic() < until:
+    while parents_end._threads(boxed) and time.monotonic() < until:
         time.sleep(0.02)
-    assert isolation._threads(boxed) in (0, 1)  # it has ended, or is a zombie where no process collects orphans
-    if isolation._threads(boxed):
+    assert parents_end._threads(boxed) in (0, 1)  # it has ended, or is a zombie where no process collects orphans
+    if parents_end._threads(boxed):
         assert "State:\tZ" in Path(f"/proc/{boxed}/status").read_text()
 
 

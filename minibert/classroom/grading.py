@@ -1,6 +1,6 @@
 """Marking a class: each file runs in a process of its own, and the marks are decided here.
 
-The definitions of a file run in the box of isolation.py. Only arrays and texts come back, and they are compared on
+The definitions of a file run in the box of box.py. Only arrays and texts come back, and they are compared on
 this side, with hidden probes (those of the catalogue with other numbers). Points, report and Gradescope's results.json
 are made only here, so that nothing that an answer prints or writes can change them.
 """
@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from minibert.classroom import isolation, worker
+from minibert.classroom import box, isolation, worker
 from minibert.classroom.submissions import Submission, read
 from minibert.errors import MinibertError
 from minibert.exercises import calls, swap
@@ -114,7 +114,7 @@ class Learner:
         self.submission = submission
         self.limits = limits
         self.until = time.monotonic() + limits.seconds
-        self.box: isolation.Box | None = None
+        self.box: box.Box | None = None
         self.starts = 0
         self.defined: list[str] = []
         self.problems: list[Problem] = []
@@ -123,9 +123,9 @@ class Learner:
     def start(self) -> None:
         left = self.until - time.monotonic()
         if left <= 0 or self.starts > RESTARTS:
-            raise isolation.Stopped("time", f"the file as a whole took longer than {self.limits.seconds:.0f} s")
+            raise box.Stopped("time", f"the file as a whole took longer than {self.limits.seconds:.0f} s")
         self.starts += 1
-        self.box = isolation.Box(WORKER, limits=replace(self.limits, seconds=left), modules=MODULES)
+        self.box = box.Box(WORKER, limits=replace(self.limits, seconds=left), modules=MODULES)
         answer = unpack(self.box.ask(pack(("define", self.submission.statements))))
         _, self.defined, self.problems, self.protections = answer
 
@@ -138,7 +138,7 @@ class Learner:
             if not isinstance(answer, Outcome):
                 raise ValueError("not an outcome")
             return checked(answer)
-        except isolation.Stopped as stopped:
+        except box.Stopped as stopped:
             self.close()
             return Outcome(problem=Problem("Stopped", str(stopped)))
         except ValueError as error:

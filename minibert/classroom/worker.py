@@ -1,6 +1,6 @@
 """The other end of the box: defines a learner's functions in a process of their own, and calls them when asked.
 
-`isolation.py` starts that process and loads two files into it: exercises/calls.py, under its usual name, and this one.
+`isolation.py` runs in that process and loads two files into it: exercises/calls.py, under its usual name, and this one.
 Nothing else from minibert can be imported there. `define` then removes calls.py from the list of modules too, so that
 an answer finds only a `Stub` under the name minibert.
 """
