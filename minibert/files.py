@@ -6,6 +6,7 @@ goes through `read_text` or `read_json`.
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import secrets
@@ -40,7 +41,7 @@ def write_files(folder: str | Path, contents: Mapping[str, Content]) -> None:
     """
     folder = Path(folder)
     mark = f"{os.getpid()}-{secrets.token_hex(4)}.writing"
-    unfinished = {name: folder / f".{name}.{mark}" for name in contents}
+    unfinished = {name: folder / f"{_unfinished_stem(name)}{mark}" for name in contents}
     is_new = not folder.exists()
     at = folder
     try:
@@ -69,6 +70,11 @@ def write_files(folder: str | Path, contents: Mapping[str, Content]) -> None:
             _remove_if_empty(folder)
 
 
+def _unfinished_stem(name: str) -> str:
+    """How the unfinished file of this name begins: short, because the longest names leave no room for more."""
+    return f".{name[:40]}."
+
+
 def _write_unfinished(path: Path, content: Content) -> None:
     if callable(content):
         content(path)
@@ -90,7 +96,7 @@ def _sync_folder(folder: Path) -> None:
 
 def _remove_abandoned(path: Path) -> None:
     """Remove unfinished files of killed processes, so that a run that is killed many times does not fill the disk."""
-    for left in path.parent.glob(f".{path.name}.*.writing"):
+    for left in path.parent.glob(f"{glob.escape(_unfinished_stem(path.name))}*.writing"):
         try:
             if time.time() - left.stat().st_mtime > ABANDONED:
                 left.unlink()

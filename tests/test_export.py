@@ -25,7 +25,8 @@ from minibert.exercises import notebooks, progress
 from minibert.exercises.calls import make_call
 from minibert.exercises.catalogue import exercises
 from minibert.exercises.check import evaluate
-from minibert.lessons.building import folder, lessons, readme_block
+from minibert.lessons.building import readme_block
+from minibert.lessons.lesson import folder, lessons
 
 
 @pytest.fixture(autouse=True)

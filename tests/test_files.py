@@ -71,6 +71,14 @@ def test_what_a_killed_process_left_is_removed_once_it_is_old(tmp_path):
     assert {each.name for each in tmp_path.iterdir()} == {"state", young.name}
 
 
+@pytest.mark.parametrize("name", ["x" * 255, "é" * 127, "brackets [1] and *.txt", ".hidden"])
+def test_long_and_odd_names_are_written_too(tmp_path, name):
+    path = write_file(tmp_path / name, "whole")
+    write_file(path, "again")
+    assert path.read_text() == "again"
+    assert [each.name for each in tmp_path.iterdir()] == [name]
+
+
 def test_text_is_read_without_a_byte_order_mark_and_with_its_line_ends(tmp_path):
     path = tmp_path / "a.txt"
     path.write_bytes(b"\xef\xbb\xbfone\r\ntwo")

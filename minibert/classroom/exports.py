@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from argparse import Namespace
 from collections.abc import Sequence
 from importlib import metadata
 from itertools import groupby
@@ -20,7 +19,6 @@ from nbformat.v4 import new_markdown_cell
 import minibert
 from minibert.errors import MinibertError
 from minibert.exercises.catalogue import exercises
-from minibert.exercises.check import exercise_named
 from minibert.exercises.declare import Exercise
 from minibert.exercises.notebooks import (
     IMPORTS,
@@ -39,20 +37,9 @@ HOW = (
 )
 
 
-def run(args: Namespace) -> None:
-    """`minibert export`: write the files and print where they are. (For the folder for a class see `handout.run`.)"""
-    chosen, out = asked_for(args)
-    if args.kind == "gradescope":
-        path = out if out.suffix == ".zip" else out / "autograder.zip"
-        print(write_file(path, autograder(chosen)))
-        return
-    print(*write_notebooks(out, args.kind, chosen), sep="\n")
-
-
-def asked_for(args: Namespace) -> tuple[list[Exercise], Path]:
-    """The exercises that the options name, and where to write. Raises MinibertError for an unknown exercise."""
-    chosen = [exercise_named(name) for name in args.exercises] if args.exercises else list(exercises().values())
-    return chosen, Path(args.out or f"minibert-{args.kind}")
+def write_autograder(path: Path, chosen: Sequence[Exercise]) -> Path:
+    """Write the zip for Gradescope; returns the file."""
+    return write_file(path, autograder(chosen))
 
 
 def write_notebooks(out: Path, kind: str, chosen: Sequence[Exercise]) -> list[Path]:

@@ -6,7 +6,6 @@ it.
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,11 +13,12 @@ from pathlib import Path
 from nbformat import NotebookNode
 
 import minibert
-from minibert.classroom.exports import asked_for, files_under, package_files, write_notebooks
+from minibert.classroom.exports import files_under, package_files, write_notebooks
 from minibert.errors import MinibertError
 from minibert.exercises.declare import Exercise
 from minibert.files import write_files
-from minibert.lessons.building import assembled, folder, lessons, readme_block, stored_notebook
+from minibert.lessons.building import assembled, readme_block
+from minibert.lessons.lesson import folder, lessons, stored_notebook
 
 README = """\
 # The BERT family, from one dot product to a distilled BERT
@@ -54,12 +54,6 @@ Begin with `{first}`. Run a lesson from top to bottom, change things, and do the
 
 <!-- lessons:end -->
 """
-
-
-def run(args: Namespace) -> None:
-    """`minibert export student`: write the folder and print what is in it."""
-    chosen, out = asked_for(args)
-    print(*write_class(out, chosen), sep="\n")
 
 
 def code_of(notebook: NotebookNode) -> list[str]:

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from minibert.cli.export_options import export_options
 from minibert.cli.options import Commands, add_command, seed
+
+if TYPE_CHECKING:
+    from minibert.exercises.declare import Exercise
 
 
 def add_commands(commands: Commands) -> None:
@@ -54,10 +60,22 @@ def run_grade(args: Namespace) -> None:
 
 
 def run_export(args: Namespace) -> None:
-    if args.kind == "student":
+    from minibert.exercises.catalogue import exercises
+    from minibert.exercises.check import exercise_named
+
+    chosen = [exercise_named(name) for name in args.exercises] if args.exercises else list(exercises().values())
+    out = Path(args.out or f"minibert-{args.kind}")
+    print(*exported(args.kind, chosen, out), sep="\n")
+
+
+def exported(kind: str, chosen: Sequence[Exercise], out: Path) -> list[Path]:
+    """Write one kind of export; returns what was written."""
+    if kind == "student":  # with the lessons, which take longer to import
         from minibert.classroom import handout
 
-        return handout.run(args)
+        return handout.write_class(out, chosen)
     from minibert.classroom import exports
 
-    exports.run(args)
+    if kind == "gradescope":
+        return [exports.write_autograder(out if out.suffix == ".zip" else out / "autograder.zip", chosen)]
+    return exports.write_notebooks(out, kind, chosen)

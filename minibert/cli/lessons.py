@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from pathlib import Path
 
 from minibert.cli.options import Commands, add_command
+from minibert.errors import MinibertError
 
 
 def add_commands(commands: Commands) -> None:
@@ -24,9 +26,27 @@ def add_lessons(commands: Commands) -> None:
 
 
 def run_lessons(args: Namespace) -> None:
+    if args.out and not args.html:
+        raise MinibertError("--out names the folder for the pages, but --html was not given: add --html or drop --out.")
     from minibert.lessons import building
+    from minibert.lessons.lesson import folder, lessons
 
-    building.run(args)
+    chosen = lessons(args.lessons)
+    if args.build:
+        for notebook in building.build_all(chosen):
+            print(notebook)
+        building.update_readme(folder().parent / "README.md")
+    if args.check:
+        building.check(chosen)
+        print(f"{len(chosen)} lessons agree with their sources.")
+    if args.html:
+        from minibert.lessons.site import render  # here, because building and checking need no nbconvert
+
+        print(render(lessons(), Path(args.out or folder().parent / "site")))
+    if not (args.build or args.check or args.html):
+        for lesson in chosen:
+            print(f"{lesson.number}  {lesson.title}\n    {lesson.question}")
+        print(f"\njupyter lab {folder()}   opens them; --html writes pages to read without it.")
 
 
 def add_explore(commands: Commands) -> None:

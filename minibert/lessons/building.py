@@ -19,8 +19,7 @@ import json
 import os
 import re
 import tempfile
-from argparse import Namespace
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -43,7 +42,7 @@ from minibert.exercises.check import exercise_named
 from minibert.exercises.notebooks import exercise_cells, finished_notebook
 from minibert.files import read_text, write_file
 from minibert.lessons import COURSE
-from minibert.lessons.lesson import Lesson, folder, lessons, stored_notebook
+from minibert.lessons.lesson import Lesson, lessons, stored_notebook
 
 LONGEST = 300  # seconds that a cell may take before a lesson counts as stuck; on two cores none needs a minute
 TRAINED = "trained"  # the tag of cells whose numbers differ from machine to machine
@@ -267,29 +266,13 @@ def strangers(a: Tensor, b: Tensor) -> float:
     return float((beyond.amax(dim=0) > 0.2).float().mean())
 
 
-# ---------------------------------------------------------------------------------------------- the command line
+# ----------------------------------------------------------------------------------------------------- checking
 
 
-def run(args: Namespace) -> None:
-    """`minibert lessons`: list, build, check, or write pages. Raises MinibertError for --out without --html."""
-    if args.out and not args.html:
-        raise MinibertError("--out names the folder for the pages, but --html was not given: add --html or drop --out.")
-    chosen = lessons(args.lessons)
-    if args.build:
-        for lesson in tqdm(chosen, desc="building lessons", unit="lesson", disable=None):
-            write_file(lesson.notebook, written(build(lesson)))
-            print(lesson.notebook)
-        update_readme(folder().parent / "README.md")
-    if args.check:
-        check(chosen)
-    if args.html:
-        from minibert.lessons.site import render  # here, because building and checking need no nbconvert
-
-        print(render(lessons(), Path(args.out or folder().parent / "site")))
-    if not (args.build or args.check or args.html):
-        for lesson in chosen:
-            print(f"{lesson.number}  {lesson.title}\n    {lesson.question}")
-        print(f"\njupyter lab {folder()}   opens them; --html writes pages to read without it.")
+def build_all(chosen: Sequence[Lesson]) -> Iterator[Path]:
+    """Run the lessons' sources and write their notebooks, one after another; yields each notebook's file."""
+    for lesson in tqdm(chosen, desc="building lessons", unit="lesson", disable=None):
+        yield write_file(lesson.notebook, written(build(lesson)))
 
 
 def check(chosen: Sequence[Lesson]) -> None:
@@ -303,7 +286,6 @@ def check(chosen: Sequence[Lesson]) -> None:
             "stored lessons differ from what their sources give; build them again with `minibert lessons --build`:\n"
             + "\n".join(wrong)
         )
-    print(f"{len(chosen)} lessons agree with their sources.")
 
 
 def readme_block() -> str:
