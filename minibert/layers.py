@@ -180,4 +180,4 @@ def check_ids(ids: Tensor, size: int, name: str, advice: str = "use the tokenize
     low, high = (int(bound) for bound in ids.aminmax())
     if low < 0 or high >= size:
         wrong = low if low < 0 else high
-        raise MinibertError(f"{name} holds {wrong}, but this model knows only 0 to {size - 1}: {advice}.")
+        raise MinibertError(f"{name} holds {wrong}, but it must be from 0 to {size - 1}: {advice}.")

@@ -574,12 +574,11 @@ def test_bad_arguments():
 
 def test_numbers_of_another_vocabulary():
     ids, free = torch.tensor([[5, 7, 9]]), torch.ones(1, 3, dtype=torch.bool)
-    advice = "is for a vocabulary of ids 0 to 8: take both from the same tokenizer"
-    with expect_refusal("input_ids holds 9, but counts", advice):
+    with expect_refusal("input_ids holds 9, but it must be from 0 to 8: counts must be of the same tokenizer"):
         choose_by_rarity(ids, free, COUNTS[:9], generator=seeded())
-    with expect_refusal("input_ids holds 9, but continuation", advice):
+    with expect_refusal("input_ids holds 9, but it must be from 0 to 8: continuation must be of the same tokenizer"):
         word_starts(ids, CONTINUES[:9])
-    with expect_refusal("input_ids holds 9, but vocab_size", advice):
+    with expect_refusal("input_ids holds 9, but it must be from 0 to 8: vocab_size must be that of the same tokenizer"):
         corrupt(ids, free, MASK, 9, seeded())
-    with expect_refusal("input_ids holds -100, but vocab_size"):
+    with expect_refusal("input_ids holds -100, but it must be from 0", "vocab_size"):
         corrupt(torch.tensor([[5, -100]]), free[:, :2], MASK, V, seeded())

@@ -32,6 +32,7 @@ from torch import Tensor
 
 from minibert.errors import MinibertError
 from minibert.heads import IGNORE, check_shape
+from minibert.layers import check_ids
 
 # ------------------------------------------------------------------------------- 1. what may be chosen
 
@@ -55,7 +56,7 @@ def word_starts(input_ids: Tensor, continuation: Tensor) -> Tensor:
     input_ids: (B, S). continuation: (V,) booleans, True for the tokens that continue a word (see
     `Tokenizer.continues`). Raises MinibertError for an id that is not in this vocabulary.
     """
-    _check_ids(input_ids, len(continuation), "continuation")
+    check_ids(input_ids, len(continuation), "input_ids", "continuation must be of the same tokenizer")
     return ~continuation[input_ids]
 
 
@@ -140,7 +141,7 @@ def choose_by_rarity(
     """
     _check_booleans(candidates, "candidates")
     check_shape(input_ids, candidates.shape, "input_ids")
-    _check_ids(input_ids, len(counts), "counts")
+    check_ids(input_ids, len(counts), "input_ids", "counts must be of the same tokenizer")
     _check_rate(rate)
     # Each token gets an exponential waiting time, -log(uniform) / weight: with twice the weight it is half as long on
     # average. Drawing without replacement is the same as taking the tokens in the order of these times.
@@ -218,7 +219,7 @@ def corrupt(input_ids: Tensor, chosen: Tensor, mask_id: int, vocab_size: int, ge
     """
     _check_booleans(chosen, "chosen")
     check_shape(chosen, input_ids.shape, "chosen")
-    _check_ids(input_ids, vocab_size, "vocab_size")
+    check_ids(input_ids, vocab_size, "input_ids", "vocab_size must be that of the same tokenizer")
     if not 0 <= mask_id < vocab_size:
         raise MinibertError(f"mask_id is {mask_id}, but the vocabulary runs from 0 to {vocab_size - 1}.")
     fate = torch.randint(10, input_ids.shape, generator=generator)  # 0 to 7: [MASK], 8: a random token, 9: stays
@@ -271,15 +272,3 @@ def _check_booleans(tensor: Tensor, name: str) -> None:
 def _check_rate(rate: float) -> None:
     if not 0 < rate < 1:
         raise MinibertError(f"rate is {rate}, but must be between 0 and 1: 0.15 chooses 15% of the tokens.")
-
-
-def _check_ids(input_ids: Tensor, size: int, name: str) -> None:
-    """Raise a MinibertError for an id outside the vocabulary of `size` tokens that the argument `name` describes."""
-    if not input_ids.numel():
-        return
-    low, high = (int(bound) for bound in input_ids.aminmax())
-    if low < 0 or high >= size:
-        raise MinibertError(
-            f"input_ids holds {low if low < 0 else high}, but {name} is for a vocabulary of ids 0 to {size - 1}: "
-            "take both from the same tokenizer."
-        )
