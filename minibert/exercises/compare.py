@@ -12,6 +12,7 @@ from torch import Tensor
 
 from minibert.exercises.calls import Other, Outcome
 from minibert.exercises.declare import TOLERANCE, Exercise
+from minibert.words import listed
 
 # ------------------------------------------------------------------------------------------- as a number
 
@@ -93,7 +94,7 @@ def differences(actual: Any, expected: Any, axes: Mapping[str, int], where: str 
         missing, extra = [n for n in expected if n not in actual], [n for n in actual if n not in expected]
         named = {"lacks": missing, "has the unexpected": extra}
         if texts := [f"{verb} {_listed(keys)}" for verb, keys in named.items() if keys]:
-            yield Difference("shape", f"{what} {' and '.join(texts)}", math.inf)
+            yield Difference("shape", f"{what} {listed(texts)}", math.inf)
         for name in expected:
             if name in actual:
                 inside = f"{where}[{name!r}]" if where else repr(name)
@@ -224,6 +225,7 @@ def _number(value: float) -> str:
 
 
 def _listed(items: Sequence[Any]) -> str:
+    """The first eight items in words, and how many more there are."""
     texts = [repr(item) if isinstance(item, str) else str(item) for item in items[:8]]
     texts += [f"{len(items) - 8} more"] * (len(items) > 8)
-    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"
+    return listed(texts)
