@@ -165,12 +165,13 @@ class MultiHeadAttention(nn.Module):
         key_layout: Layout | None = None,
         mask: Tensor | None = None,
         return_weights: bool = False,
+        kept: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Let every token of x look at the tokens of key, and return a mixture of value.
 
         x: (B, S, D), or (N, D) when `layout` packs; without a layout every token is real. key, value: the same
         with T for S; by default x itself (self-attention). mask: where a query may look, by default the padding mask
-        of the keys' layout.
+        of the keys' layout. kept: what `keys_and_values` returned earlier, used in place of key and value.
 
         Returns the output, shaped like x, and the weights (B, H, S, T), or None when they were not asked for.
         Rows of the weights that belong to padded queries have no meaning.
@@ -184,14 +185,24 @@ class MultiHeadAttention(nn.Module):
 
         # The tokens are laid out as (B, S) for attention only, and packed again afterwards.
         q = self.split_heads(layout.unpack(self.query(x)))
-        k = self.split_heads(key_layout.unpack(self.key(key)))
-        v = self.split_heads(key_layout.unpack(self.value(value)))
+        k, v = self.keys_and_values(key, value, key_layout) if kept is None else kept
         weights = None
         if return_weights:
             mixed, weights = attention(q, k, v, mask, dropout=dropout)
         else:
             mixed = fused_attention(q, k, v, mask, dropout=dropout)
         return self.output(layout.pack(self.merge_heads(mixed))), weights
+
+    def keys_and_values(self, key: Tensor, value: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
+        """The keys and values of every head, (B, H, T, K) each. They depend on these tokens alone, so that a decoder
+        that writes one token at a time can keep them (a "cache").
+
+        key, value: (B, T, D), or (N, D) when `layout` packs.
+        """
+        return (
+            self.split_heads(layout.unpack(self.key(key))),
+            self.split_heads(layout.unpack(self.value(value))),
+        )
 
     def split_heads(self, x: Tensor) -> Tensor:
         """(B, S, D) -> (B, H, S, K): head h takes features h·K to (h+1)·K of every token."""

@@ -79,7 +79,7 @@ def load(source: str | Path, head: str | None = None) -> Loaded:
     family = FAMILIES[config.model_type]
     with torch.device("meta"):
         model = build(config, head)
-    tensors = translate(read_tensors(folder), family, folder)
+    tensors = translate(read_tensors(folder), family, head, folder)
     fresh = missing_parts(model, tensors)
     if head is None and fresh:
         backbone_of(model).keep_summary(False)
@@ -89,7 +89,7 @@ def load(source: str | Path, head: str | None = None) -> Loaded:
         for name, tensor in model.state_dict().items()
         if short_name(name).partition(".")[0] not in fresh
     }
-    check_tensors(tensors, expected, model, folder)
+    check_tensors(tensors, expected, model, head, folder)
     for part in fresh.values():
         initialise(part.to_empty(device="cpu"), config.initializer_range)
     # A copy in float32: the model must not depend on a file that somebody may overwrite.
@@ -203,8 +203,8 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def translate(raw: Mapping[str, Tensor], family: Family, folder: Path) -> dict[str, Tensor]:
-    """The file's names -> ours (without "backbone."). Each tied tensor is returned once.
+def translate(raw: Mapping[str, Tensor], family: Family, head: str | None, folder: Path) -> dict[str, Tensor]:
+    """The file's names -> ours (without "backbone."), for a model with this head. Each tied tensor is returned once.
 
     Three differences of old files and of files without a head are accepted: LayerNorm.gamma and .beta, no prefix, and
     buffers of position numbers.
@@ -214,7 +214,7 @@ def translate(raw: Mapping[str, Tensor], family: Family, folder: Path) -> dict[s
         if key.endswith("position_ids"):
             continue
         key = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", key))
-        if not family.ours(key) and key not in family.copies and family.ours(family.prefix + key):
+        if not family.knows(key) and key not in family.copies and family.knows(family.prefix + key):
             key = family.prefix + key
         named[key] = tensor
     for copy, original in family.copies.items():
@@ -225,8 +225,8 @@ def translate(raw: Mapping[str, Tensor], family: Family, folder: Path) -> dict[s
                     f"{folder}: {copy} differs from {original}, but in this family the two are one tied tensor; "
                     "an untied checkpoint cannot be loaded."
                 )
-    ours = {key: family.ours(key) for key in named}
-    unknown = [key for key, name in ours.items() if name is None]
+    ours = {key: family.ours(key, head) for key in named}
+    unknown = [key for key, name in ours.items() if name is None and not family.knows(key)]
     if unknown:
         raise MinibertError(
             f"{folder} holds {len(unknown)} tensor(s) that a {family.stem} has no place for, such as {unknown[0]!r}: "
@@ -236,7 +236,11 @@ def translate(raw: Mapping[str, Tensor], family: Family, folder: Path) -> dict[s
 
 
 def check_tensors(
-    tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], model: Model | WithHead, folder: Path
+    tensors: Mapping[str, Tensor],
+    expected: Mapping[str, Tensor],
+    model: Model | WithHead,
+    head: str | None,
+    folder: Path,
 ) -> None:
     """Raise a MinibertError unless every expected tensor is there with its shape, and no part has more tensors.
 
@@ -247,20 +251,20 @@ def check_tensors(
     if missing:
         raise MinibertError(
             f"{folder} lacks {len(missing)} tensor(s) that its config.json asks for, such as "
-            f"{family.theirs(missing[0])!r}: is the file complete, and num_hidden_layers right?"
+            f"{family.theirs(missing[0], head)!r}: is the file complete, and num_hidden_layers right?"
         )
     parts = {name.partition(".")[0] for name in expected}
     left_over = [name for name in tensors if name not in expected and name.partition(".")[0] in parts]
     if left_over:
         raise MinibertError(
             f"{folder} holds {len(left_over)} tensor(s) that its config.json has no place for, such as "
-            f"{family.theirs(left_over[0])!r}: is num_hidden_layers right?"
+            f"{family.theirs(left_over[0], head)!r}: is num_hidden_layers right?"
         )
     for name, tensor in expected.items():
         if tensors[name].shape != tensor.shape:
             raise MinibertError(
-                f"{folder}: {family.theirs(name)} has shape {tuple(tensors[name].shape)}, but config.json asks for "
-                f"{tuple(tensor.shape)}: they belong to different models."
+                f"{folder}: {family.theirs(name, head)} has shape {tuple(tensors[name].shape)}, but config.json asks "
+                f"for {tuple(tensor.shape)}: they belong to different models."
             )
 
 
@@ -281,7 +285,7 @@ def save_pretrained(folder: str | Path, model: nn.Module, tokenizer: Any = None)
     description = json.dumps(config_as_json(model), indent=2) + "\n"  # first, because it may raise
     tensors = {}
     for name, tensor in model.state_dict().items():
-        theirs = family.theirs(short_name(name))
+        theirs = family.theirs(short_name(name), head_name(model))
         theirs = theirs.removeprefix(family.prefix) if isinstance(model, Model) else theirs
         tensors[theirs] = tensor.detach().cpu().contiguous()
     contents: dict[str, Content] = {
@@ -320,11 +324,16 @@ def config_as_json(model: Model | WithHead) -> dict[str, Any]:
     return described
 
 
+def head_name(model: Model | WithHead) -> str | None:
+    """The key of heads.HEADS of a model's head; None for a model without, or with a head of another kind."""
+    return next((name for name, head in HEADS.items() if type(model) is head), None)
+
+
 def architecture(model: Model | WithHead) -> str:
     """The class name for config.json, such as BertForMaskedLM. Raises MinibertError for a head of our own."""
     stem = FAMILIES[model.config.model_type].stem
     if isinstance(model, Model):
         return f"{stem}Model"
-    if type(model) not in HEADS.values():
+    if head_name(model) is None:
         raise MinibertError(f"a checkpoint has no place for the head {type(model).__name__}: save model.backbone.")
     return stem + model.architecture

@@ -107,6 +107,11 @@ class ModelConfig:
         return self.hidden_dropout_prob if self.classifier_dropout is None else self.classifier_dropout
 
     @property
+    def dense_dropout(self) -> float:
+        """Dropout before the dense layer of a classifier of texts, in a family that has one (`classifier_act`)."""
+        return 0.0
+
+    @property
     def token_dropout(self) -> float:
         """Dropout before a classifier of tokens."""
         return self.head_dropout

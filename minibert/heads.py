@@ -224,7 +224,8 @@ class SequenceClassification(WithHead):
     """One of C classes for a whole text (or C labels, or C numbers: see `text_loss`).
 
     Dropout and a linear layer on the model's summary of the text (Devlin et al. 2019, section 4.1). A family with a
-    `classifier_act` (DistilBERT) puts a dense layer with that activation before them, instead of a pooler.
+    `classifier_act` puts a dense layer with that activation before them, instead of a pooler (DistilBERT), and with a
+    `dense_dropout` another dropout before that (RoBERTa, BART).
     """
 
     architecture = "ForSequenceClassification"
@@ -233,6 +234,7 @@ class SequenceClassification(WithHead):
 
     def add_head(self) -> None:
         c = self.config
+        self.dense_dropout = nn.Dropout(c.dense_dropout)
         self.dense = nn.Linear(c.hidden_size, c.hidden_size) if c.classifier_act else None
         self.activation = ACTIVATIONS[c.classifier_act or "tanh"]
         self.dropout = nn.Dropout(c.head_dropout)
@@ -245,7 +247,7 @@ class SequenceClassification(WithHead):
         labels, the loss."""
         features = self.backbone.summary(output, input_ids, attention_mask)
         if self.dense is not None:
-            features = self.activation(self.dense(features))
+            features = self.activation(self.dense(self.dense_dropout(features)))
         output.logits = self.classifier(self.dropout(features))
         if labels is not None:
             output.loss = text_loss(output.logits, labels, self.config.problem_type)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from minibert.config import ModelConfig
-from minibert.models import albert, bert, distilbert
+from minibert.models import albert, bert, distilbert, roberta
 from minibert.models.family import Family
 
 # model_type, as in a checkpoint's config.json -> everything that belongs to that model
@@ -19,5 +19,6 @@ def register(family: Family) -> None:
 
 
 register(bert.FAMILY)
+register(roberta.FAMILY)
 register(distilbert.FAMILY)
 register(albert.FAMILY)

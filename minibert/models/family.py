@@ -22,7 +22,8 @@ class Family:
     keys: our name -> the name in a checkpoint. A row names a module, whose ``weight`` and ``bias`` follow, or a whole
     parameter or buffer; ``{}`` stands for the number of a layer. stem: the start of the class names under
     "architectures". prefix: what the names of the model's own tensors begin with; files of a model without a head
-    leave it out.
+    leave it out. head_keys: head -> rows that replace those of `keys` for it, where two heads give a part of ours
+    different names.
     copies: tensors that some files hold a second time, the copy -> the original; a copy must equal its original.
     field_names: our config field -> theirs, where the names differ; None where their config has no such field.
     constants: settings that their config may contain, with the only value that is supported here.
@@ -34,6 +35,7 @@ class Family:
     keys: Mapping[str, str]
     stem: str
     prefix: str
+    head_keys: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     copies: Mapping[str, str] = field(default_factory=dict)
     field_names: Mapping[str, str | None] = field(default_factory=dict)
     constants: Mapping[str, Any] = field(default_factory=dict)
@@ -43,22 +45,31 @@ class Family:
         """The family's name, as in a checkpoint's config.json."""
         return self.config.model_type
 
-    def theirs(self, ours: str) -> str:
+    def rows(self, head: str | None = None) -> dict[str, str]:
+        """The key table of a model with this head (a key of heads.HEADS)."""
+        return {**self.keys, **self.head_keys.get(head or "", {})}
+
+    def theirs(self, ours: str, head: str | None = None) -> str:
         """Our tensor's name -> the checkpoint's: encoder.blocks.3.norm.bias -> bert.encoder.layer.3.output..."""
+        rows = self.rows(head)
         numbers = re.findall(NUMBER, ours)
         whole = re.sub(NUMBER, "{}", ours)
-        if whole in self.keys:
-            return self.keys[whole].format(*numbers)
+        if whole in rows:
+            return rows[whole].format(*numbers)
         module, _, leaf = whole.rpartition(".")
-        return f"{self.keys[module].format(*numbers)}.{leaf}"
+        return f"{rows[module].format(*numbers)}.{leaf}"
 
-    def ours(self, theirs: str) -> str | None:
-        """The checkpoint's tensor name -> ours; None for a name that the family does not have."""
+    def ours(self, theirs: str, head: str | None = None) -> str | None:
+        """The checkpoint's tensor name -> ours; None for a name that a model with this head does not have."""
         module, _, leaf = theirs.rpartition(".")
-        for our_row, their_row in self.keys.items():
+        for our_row, their_row in self.rows(head).items():
             pattern = re.escape(their_row).replace(r"\{\}", f"({NUMBER})")
             if match := re.fullmatch(pattern, theirs):
                 return our_row.format(*match.groups())
             if leaf in ("weight", "bias") and (match := re.fullmatch(pattern, module)):
                 return f"{our_row.format(*match.groups())}.{leaf}"
         return None
+
+    def knows(self, theirs: str) -> bool:
+        """Whether some model of the family, with any head, has a tensor of that name."""
+        return any(self.ours(theirs, head) is not None for head in (None, *self.head_keys))
