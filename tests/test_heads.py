@@ -505,9 +505,12 @@ def test_the_loss_of_an_answer_does_not_depend_on_the_padding(skip_padding):
 @pytest.mark.parametrize(
     ("family", "head", "has_pooler"),
     [
-        (family, head, family != "distilbert" and head in (None, "pretraining", "sequence-classification"))
+        (family, head, head is None or head in ("pretraining", "sequence-classification"))
         for family, head in EVERY_MODEL
-    ],
+        if family in ("bert", "albert")
+    ]
+    + [("distilbert", head, False) for family, head in EVERY_MODEL if family == "distilbert"]
+    + [("roberta", head, head is None) for family, head in EVERY_MODEL if family == "roberta"],
 )
 def test_a_pooler_that_nobody_reads_is_not_there(family, head, has_pooler):
     model = tiny(family, head)
@@ -523,6 +526,7 @@ def test_a_pooler_that_nobody_reads_is_not_there(family, head, has_pooler):
         *[(family, head, "dropout") for family in CONFIGS for head in CLASSIFIERS],
         ("albert", "pretraining", "pair_dropout"),
         ("bert", "pretraining", "pair_dropout"),
+        ("roberta", "sequence-classification", "dense_dropout"),
     ],
 )
 def test_heads_drop_what_their_family_drops_and_only_while_training(family, head, part):
@@ -530,6 +534,7 @@ def test_heads_drop_what_their_family_drops_and_only_while_training(family, head
         "bert": {"question-answering": 0.0, "pretraining": 0.0},
         "distilbert": {"question-answering": 0.1, "sequence-classification": 0.2},
         "albert": {"question-answering": 0.0},
+        "roberta": {"question-answering": 0.0},
     }
     assert getattr(tiny(family, head), part).p == family_numbers[family].get(head, 0.1)
 

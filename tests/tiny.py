@@ -21,6 +21,7 @@ from minibert.factory import build
 from minibert.models.albert import AlbertConfig
 from minibert.models.bert import BertConfig
 from minibert.models.distilbert import DistilBertConfig
+from minibert.models.roberta import RobertaConfig
 
 B, S, V, D, H, K, F, E, L, C, POSITIONS = 5, 7, 31, 12, 3, 4, 20, 8, 2, 6, 9
 SIZES = {
@@ -34,6 +35,7 @@ SIZES = {
 }
 CONFIGS = {
     "bert": BertConfig(**SIZES),
+    "roberta": RobertaConfig(**{**SIZES, "max_position_embeddings": POSITIONS + 2, "type_vocab_size": 2}),
     "distilbert": DistilBertConfig(**SIZES),
     "albert": AlbertConfig(**SIZES, embedding_size=E),
 }
@@ -41,6 +43,7 @@ FAMILIES = tuple(CONFIGS)
 CLASSIFIERS = ("sequence-classification", "token-classification", "question-answering")
 HEADS = {
     "bert": (None, "masked-lm", "pretraining", *CLASSIFIERS),
+    "roberta": (None, "masked-lm", *CLASSIFIERS),
     "distilbert": (None, "masked-lm", *CLASSIFIERS),
     "albert": (None, "masked-lm", "pretraining", *CLASSIFIERS),
 }
@@ -52,6 +55,8 @@ GOLDEN = {
     "bert-classifier": "sequence-classification",
     "bert-token-classifier": "token-classification",
     "bert-question-answering": "question-answering",
+    "roberta": "masked-lm",
+    "roberta-classifier": "sequence-classification",
     "distilbert": "masked-lm",
     "distilbert-classifier": "sequence-classification",
     "albert": "pretraining",

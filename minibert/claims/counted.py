@@ -22,6 +22,8 @@ PUBLISHED = {
     "bert-large-uncased": 335_141_888,
     "bert-large-cased": 333_579_264,
     "distilbert-base-uncased": 66_362_880,
+    "roberta-base": 124_645_632,
+    "roberta-large": 355_359_744,
     "albert-base-v2": 11_683_584,
     "albert-large-v2": 17_683_968,
     "albert-xlarge-v2": 58_724_864,

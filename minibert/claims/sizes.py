@@ -36,12 +36,15 @@ class SizeClaim(NamedTuple):
 
 BASE, LARGE = "bert-base-uncased", "bert-large-uncased"
 DEVLIN, SANH, LAN = "Devlin et al. 2019, section 3", "Sanh et al. 2019, Table 3", "Lan et al. 2020, Table 1"
+LIU = "Liu et al. 2019, section 5, and its released code"
 CLAIMS = {
     "bert-base-uncased": SizeClaim(BASE, 110, "M", "110M", DEVLIN),
     "bert-base-cased": SizeClaim(BASE, 110, "M", "110M", DEVLIN),
     "bert-large-uncased": SizeClaim(LARGE, 340, "M", "340M", DEVLIN),
     "bert-large-cased": SizeClaim(LARGE, 340, "M", "340M", DEVLIN),
     "distilbert-base-uncased": SizeClaim(BASE, 40, "% fewer", "40% fewer", SANH),
+    "roberta-base": SizeClaim(BASE, 125, "M", "125M", LIU),
+    "roberta-large": SizeClaim(LARGE, 355, "M", "355M", LIU),
     "albert-base-v2": SizeClaim(BASE, 108 / 12, "× fewer", "9× fewer (12M for 108M)", LAN),
     "albert-large-v2": SizeClaim(LARGE, 334 / 18, "× fewer", "18× fewer (18M for 334M)", LAN),
     "albert-xlarge-v2": SizeClaim(LARGE, 60, "M", "60M", LAN),
@@ -50,7 +53,7 @@ CLAIMS = {
 
 
 def family() -> list[FamilyRow]:
-    """The published models of BERT, DistilBERT and ALBERT, counted on the meta device in well under a second."""
+    """The published models of the family, counted on the meta device in well under a second."""
     return [_row(name, CLAIMS[name]) for name in PUBLISHED]
 
 

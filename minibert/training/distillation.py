@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from numbers import Real
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from minibert.factory import build
 from minibert.heads import MaskedLM, WithHead, check_shape, cross_entropy
 from minibert.models.bert import BertConfig
 from minibert.models.distilbert import DistilBertConfig
+from minibert.models.roberta import RobertaConfig
 from minibert.training.choices import INITS
 
 # ------------------------------------------------------------------------------------------- the three losses
@@ -174,25 +175,26 @@ def chosen_layers(init: str, depth: int, count: int | None = None) -> list[int]:
 def student_from_teacher(
     teacher: nn.Module, layers: Sequence[int] | None = None, *, fold_types: bool = False
 ) -> nn.Module:
-    """A DistilBERT that starts from chosen layers of a BERT. They are copied: training one never changes the other.
+    """A student that starts from chosen layers of its teacher. They are copied: training one never changes the other.
 
-    teacher: a Bert, bare or with a masked-lm or pretraining head; with such a head the student gets a masked-lm head,
-    which is copied too. layers: which of the teacher's layers (0 is the lowest), in the student's order, any number of
-    them; by default every second one, as the paper says. RELEASED_LAYERS is the choice of 6 of 12 in the released code,
-    which is not strictly every second one.
+    teacher: a BERT, whose student is a DistilBERT, or a RoBERTa, whose student is a smaller RoBERTa (as the released
+    DistilRoBERTa is); bare, or with a masked-lm or pretraining head: with such a head the student gets a masked-lm
+    head, which is copied too. layers: which of the teacher's layers (0 is the lowest), in the student's order, any
+    number of them; by default every second one, as the paper says. RELEASED_LAYERS is the choice of 6 of 12 in the
+    released code, which is not strictly every second one.
 
-    The word embeddings, positions and embedding norm are copied; token types and pooler are dropped. But in the teacher
-    the vector of type 0 is part of every token of a single text, and without it the student's first block gets input of
-    a kind that it has never seen. fold_types adds that vector to the student's positions, so that both models have the
-    same embeddings for a single text; neither the paper nor the released code does so.
+    The word embeddings, positions and embedding norm are copied; the pooler is dropped, and so are BERT's token types.
+    But in a BERT the vector of type 0 is part of every token of a single text, and without it the student's first
+    block gets input of a kind that it has never seen. fold_types adds that vector to the student's positions, so that
+    both models have the same embeddings for a single text; neither the paper nor the released code does so.
 
     Raises MinibertError for a teacher of another family, or layers that it does not have.
 
     Source: Sanh et al. 2019, section 3, "Student initialization".
     """
     backbone = teacher.backbone if isinstance(teacher, WithHead) else teacher
-    if not isinstance(backbone, Backbone) or not isinstance(backbone.config, BertConfig):
-        raise MinibertError("the teacher must be a BERT, bare or with a masked-lm or pretraining head.")
+    if not isinstance(backbone, Backbone) or not isinstance(backbone.config, (BertConfig, RobertaConfig)):
+        raise MinibertError("the teacher must be a BERT or a RoBERTa, bare or with a masked-lm or pretraining head.")
     if backbone is not teacher and not isinstance(teacher, MaskedLM):
         raise MinibertError(
             "only a masked-lm or pretraining head can be copied to the student: pass teacher.backbone, and give the "
@@ -204,9 +206,10 @@ def student_from_teacher(
         student = build(config, None if backbone is teacher else "masked-lm")
     student.to_empty(device=next(teacher.parameters()).device)
     body = student if backbone is teacher else student.backbone
-    # strict=False: the teacher has a part that the student lacks, the token types.
+    body.keep_summary(False)
+    # strict=False: a BERT has a part that its student lacks, the token types.
     body.embeddings.load_state_dict(backbone.embeddings.state_dict(), strict=False)
-    if fold_types and backbone.embeddings.token_type is not None:
+    if fold_types and backbone.embeddings.token_type is not None and body.embeddings.token_type is None:
         with torch.no_grad():
             body.embeddings.position.weight += backbone.embeddings.token_type.weight[0]
     for block, layer in zip(body.encoder.blocks, layers, strict=True):
@@ -216,14 +219,20 @@ def student_from_teacher(
     return student
 
 
-# What a student does not take over from its teacher: depth, token types (it has none), dropout before a classifier.
+# What a DistilBERT does not take over from its BERT: depth, token types (it has none), dropout before a classifier.
 STUDENTS_OWN = frozenset({"num_hidden_layers", "type_vocab_size", "classifier_dropout"})
 
 
 def student_config(
     teacher: EncoderConfig, num_hidden_layers: int, kind: type[EncoderConfig] = DistilBertConfig
 ) -> EncoderConfig:
-    """The config of a student: the teacher's value of every field that both have, except those of STUDENTS_OWN."""
+    """The config of a student of this depth, copied field by field, so that a field added later is never lost.
+
+    A BERT's student is of the other `kind`: it has the teacher's value of every field that both have, except those of
+    STUDENTS_OWN. A RoBERTa's student is a RoBERTa.
+    """
+    if isinstance(teacher, RobertaConfig):
+        return replace(teacher, num_hidden_layers=num_hidden_layers)
     shared = {field.name for field in fields(kind)} & {field.name for field in fields(teacher)}
     taken = {name: getattr(teacher, name) for name in shared - STUDENTS_OWN}
     return kind(**taken, num_hidden_layers=num_hidden_layers)
