@@ -1,6 +1,7 @@
-"""Attention: the one place in the whole family where tokens meet.
+"""Attention: the one place in a BERT encoder where tokens meet.
 
-Everything else in a BERT (embeddings, feed-forward, norms, heads) treats each token by itself. Read this file
+Everything else in it (embeddings, feed-forward, norms, heads) treats each token by itself. One model in this package
+is an exception: in MobileBERT's embeddings, a token reads its two neighbours (models/mobilebert.py). Read this file
 first, from top to bottom: masks, the formula, the same formula in one fused kernel, many heads at once.
 
 Shapes are written with the letters of ``minibert.__doc__``: B batch, S sequence, T other sequence, D hidden,
@@ -94,9 +95,10 @@ class Layout:
     """Where the real tokens of a padded (B, S) batch are, and how to pack and unpack them.
 
     A batch of short texts is nearly half padding. Only attention needs the rectangle (B, S), so everything else
-    works on the N real tokens alone: ``pack`` takes (B, S, ...) to (N, ...), ``unpack`` goes back and leaves zeros
-    where the padding is. A batch without padding stays (B, S, ...) throughout, and so does one made with
-    ``skip_padding=False`` (the plain way, kept so that the two can be compared).
+    works on the N real tokens alone (but for MobileBERT's embeddings, which look at neighbours first): ``pack`` takes
+    (B, S, ...) to (N, ...), ``unpack`` goes back and leaves zeros where the padding is. A batch without padding stays
+    (B, S, ...) throughout, and so does one made with ``skip_padding=False`` (the plain way, kept so that the two can
+    be compared).
 
     attention_mask: (B, S), 1 real and 0 padding, or None when every token is real.
     """

@@ -32,6 +32,11 @@ def fraction(default: float | None, optional: bool = False) -> Any:
     return field(default=default, metadata={"fraction": True, "optional": optional})
 
 
+def flag(default: bool) -> Any:
+    """A field for true or false."""
+    return field(default=default, metadata={"flag": True})
+
+
 def choice(default: str | None, known: Sequence[str], optional: bool = False) -> Any:
     """A field for one of the known words. optional: whether None is allowed too."""
     return field(default=default, metadata={"known": tuple(known), "optional": optional})
@@ -56,6 +61,8 @@ def problem_with(limits: Mapping[str, Any], value: Any) -> str | None:
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not (is_number and 0 <= value <= 1):
             return "must be a number from 0 to 1"
+    if "flag" in limits and type(value) is not bool:
+        return "must be true or false"
     if "known" in limits and value not in limits["known"]:
         return f"is unknown; known: {', '.join(limits['known'])}"
     return None

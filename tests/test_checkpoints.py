@@ -372,7 +372,10 @@ BROKEN = {
     "nothing said": (config("{}"), ("config.json does not say which model", '"model_type"')),
     "a number": (config("3"), ("config.json must hold a JSON object",)),
     "no model_type": (config("{}"), ("config.json does not say which model",)),
-    "unknown model_type": (setting(model_type="gpt2"), ("model_type 'gpt2'", "bert, roberta, distilbert, albert")),
+    "unknown model_type": (
+        setting(model_type="gpt2"),
+        ("model_type 'gpt2'", "bert, roberta, distilbert, albert"),
+    ),
     "strange model_type": (setting(model_type=["bert"]), ("model_type ['bert']", "reads bert")),
     "size that is text": (setting(hidden_size="12"), ("config.json cannot be used", "hidden_size is '12'")),
     "unknown activation": (setting(hidden_act="swish"), ("config.json cannot be used", "'swish'")),
@@ -541,8 +544,15 @@ def test_the_config_says_which_class_reads_it(saved):
             {"model_type": "roberta", "pad_token_id": 3, "max_position_embeddings": 30, "classifier_dropout": 0.4},
             {"pad_token_id": 3, "max_length": 26, "dense_dropout": 0.4, "layer_norm_eps": 1e-5},
         ),
+        (
+            {"model_type": "mobilebert", "intra_bottleneck_size": 64, "key_query_shared_bottleneck": False}
+            | {"num_feedforward_networks": 2, "normalization_type": "layer_norm", "trigram_input": False},
+            {"intra_bottleneck_size": 64, "key_query_shared_bottleneck": False, "use_bottleneck_attention": False}
+            | {"num_feedforward_networks": 2, "normalization_type": "layer_norm", "trigram_input": False}
+            | {"use_bottleneck": True, "classifier_activation": True, "embedding_size": 128},
+        ),
     ],
-    ids=("bert", "distilbert", "albert", "roberta"),
+    ids=("bert", "distilbert", "albert", "roberta", "mobilebert"),
 )
 def test_settings_are_read_under_the_names_that_each_family_uses(tmp_path, published, expected):
     (tmp_path / "config.json").write_text(json.dumps(published))

@@ -438,7 +438,7 @@ def test_distilbert_has_no_pair_to_judge():
 # ----------------------------------------------------------------------------------------- classifiers
 
 
-@pytest.mark.parametrize("family", ["bert", "albert"])
+@pytest.mark.parametrize("family", ["bert", "albert", "mobilebert"])
 def test_a_class_for_a_text_is_read_off_the_pooled_vector(family):
     model = tiny(family, "sequence-classification")
     output = model(**BATCH)
@@ -507,7 +507,7 @@ def test_the_loss_of_an_answer_does_not_depend_on_the_padding(skip_padding):
     [
         (family, head, head is None or head in ("pretraining", "sequence-classification"))
         for family, head in EVERY_MODEL
-        if family in ("bert", "albert")
+        if family in ("bert", "albert", "mobilebert")
     ]
     + [("distilbert", head, False) for family, head in EVERY_MODEL if family == "distilbert"]
     + [("roberta", head, head is None) for family, head in EVERY_MODEL if family == "roberta"],
@@ -526,6 +526,7 @@ def test_a_pooler_that_nobody_reads_is_not_there(family, head, has_pooler):
         *[(family, head, "dropout") for family in CONFIGS for head in CLASSIFIERS],
         ("albert", "pretraining", "pair_dropout"),
         ("bert", "pretraining", "pair_dropout"),
+        ("mobilebert", "pretraining", "pair_dropout"),
         ("roberta", "sequence-classification", "dense_dropout"),
     ],
 )
@@ -534,6 +535,7 @@ def test_heads_drop_what_their_family_drops_and_only_while_training(family, head
         "bert": {"question-answering": 0.0, "pretraining": 0.0},
         "distilbert": {"question-answering": 0.1, "sequence-classification": 0.2},
         "albert": {"question-answering": 0.0},
+        "mobilebert": {"question-answering": 0.0, "pretraining": 0.0},
         "roberta": {"question-answering": 0.0},
     }
     assert getattr(tiny(family, head), part).p == family_numbers[family].get(head, 0.1)

@@ -21,6 +21,7 @@ from minibert.factory import build
 from minibert.models.albert import AlbertConfig
 from minibert.models.bert import BertConfig
 from minibert.models.distilbert import DistilBertConfig
+from minibert.models.mobilebert import MobileBertConfig
 from minibert.models.roberta import RobertaConfig
 
 B, S, V, D, H, K, F, E, L, C, POSITIONS = 5, 7, 31, 12, 3, 4, 20, 8, 2, 6, 9
@@ -38,6 +39,10 @@ CONFIGS = {
     "roberta": RobertaConfig(**{**SIZES, "max_position_embeddings": POSITIONS + 2, "type_vocab_size": 2}),
     "distilbert": DistilBertConfig(**SIZES),
     "albert": AlbertConfig(**SIZES, embedding_size=E),
+    # as wide inside as the teacher is, and with a layer in the pooler, which the released one lacks
+    "mobilebert": MobileBertConfig(
+        **SIZES, embedding_size=E, intra_bottleneck_size=15, num_feedforward_networks=3, hidden_dropout_prob=0.1
+    ),
 }
 FAMILIES = tuple(CONFIGS)
 CLASSIFIERS = ("sequence-classification", "token-classification", "question-answering")
@@ -46,7 +51,10 @@ HEADS = {
     "roberta": (None, "masked-lm", *CLASSIFIERS),
     "distilbert": (None, "masked-lm", *CLASSIFIERS),
     "albert": (None, "masked-lm", "pretraining", *CLASSIFIERS),
+    "mobilebert": (None, "masked-lm", "pretraining", *CLASSIFIERS),
 }
+# The families whose tokens meet in attention alone; MobileBERT's read their neighbours' embeddings as well.
+MEET_IN_ATTENTION = tuple(family for family in FAMILIES if family != "mobilebert")
 EVERY_MODEL = [(family, head) for family in FAMILIES for head in HEADS[family]]
 
 # tests/golden/<name> -> the head that its numbers come from

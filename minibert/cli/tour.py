@@ -272,7 +272,7 @@ def show_ending(pictures: Sequence[Path]) -> None:
         print(f"  {picture}")
     print()
     say(
-        "Look at the pictures; read minibert/attention.py, the only place where tokens meet, from top to bottom; then "
+        "Look at the pictures; read minibert/attention.py, where the tokens of a BERT meet, from top to bottom; then "
         "break something in it and run this again. `minibert claims` checks what is said about these models, "
         "`minibert bench` shows how fast this code is, and `minibert --help` lists all commands."
     )
