@@ -124,7 +124,7 @@ def with_neighbours(x: Tensor) -> Tensor:
     """Each token's vector between those of its neighbours: next, own, previous; zeros beyond the ends of the sequence.
 
     (B, S, E) -> (B, S, 3E). A linear layer on this is a convolution over three tokens. Padding is a neighbour like
-    any other. Source: Sun et al. 2020, section 3.1 ("1D convolution with a kernel size of 3"); the order is that of
+    any other. Source: Sun et al. 2020, section 3.4 ("1D convolution with a kernel size of 3"); the order is that of
     the released code.
     """
     following = F.pad(x[:, 1:], (0, 0, 0, 1))
@@ -204,7 +204,7 @@ class MobileBertBlock(nn.Module):
     """Narrow the input, attend, run several feed-forward parts, widen again, and add the input back.
 
     Dropout is on what is widened, or, in a block without bottlenecks, where BERT has it.
-    Source: Sun et al. 2020, section 3.1 and figure 1 (b, the teacher, and c); the norms' places are in the released
+    Source: Sun et al. 2020, sections 3.1 and 3.2, figure 1 (b: the teacher, c); the norms' places are in the released
     code.
     """
 
