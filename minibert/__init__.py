@@ -9,7 +9,7 @@ The shapes in every docstring are written with these letters:
     K  head size      D / H
     F  feed-forward   width of the layer in between
     V  vocabulary     word pieces that the model knows
-    E  embedding      features of a word piece in ALBERT, before the projection to D
+    E  embedding      features of a word piece in ALBERT and MobileBERT, before the projection to D
     L  layers         blocks run one after the other
     N  real tokens    of a batch, without the padding
 """

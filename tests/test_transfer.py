@@ -318,9 +318,20 @@ def test_the_weights_of_the_terms_and_the_number_of_steps_are_honoured():
     assert result() == result(), "no dropout, and nothing else is random"
     assert result(weights=ONES)[0] < 0.1 * result()[0]
     assert result(steps=4)[1] < result()[1]
-    # two batches in turn: the second step differs from one that repeats the first batch
+
+
+def test_the_batches_are_taken_in_turn():
     student, teacher = pair()
-    assert progressive_transfer(student, teacher, batches()[:1] * 2, steps=2)[0].after != result()[1]
+    trained_on = []
+
+    def note(model: nn.Module, args: tuple, inputs: dict) -> None:
+        if torch.is_grad_enabled():
+            ids = inputs["input_ids"]
+            trained_on.append([torch.equal(batch["input_ids"], ids) for batch in batches()].index(True))
+
+    student.register_forward_pre_hook(note, with_kwargs=True)
+    progressive_transfer(student, teacher, batches(), steps=3)
+    assert trained_on == [0, 1, 0] * L
 
 
 def test_modes_and_what_is_trainable_come_back_also_after_an_error():

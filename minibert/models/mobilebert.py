@@ -96,7 +96,8 @@ class NoNorm(nn.Module):
     """What is left of layer norm without the normalising: a learned scale and shift, x · w + b. (..., D) -> (..., D).
 
     No mean and variance have to be computed before the first number can come out, which is where layer norm spends its
-    time on a phone. Source: Sun et al. 2020, section 3.3, "Remove layer normalization".
+    time on a phone. Nothing keeps the numbers small then: in the published weights they reach 1e7, which float16 cannot
+    hold. Source: Sun et al. 2020, section 3.3, "Remove layer normalization".
     """
 
     def __init__(self, width: int):
