@@ -28,6 +28,7 @@ PUBLISHED = {
     "albert-large-v2": 17_683_968,
     "albert-xlarge-v2": 58_724_864,
     "albert-xxlarge-v2": 222_595_584,
+    "mobilebert-uncased": 24_581_888,
 }
 
 BERT, BERT_LARGE = "bert-base-uncased", "bert-large-uncased"

@@ -36,6 +36,7 @@ class SizeClaim(NamedTuple):
 
 BASE, LARGE = "bert-base-uncased", "bert-large-uncased"
 DEVLIN, SANH, LAN = "Devlin et al. 2019, section 3", "Sanh et al. 2019, Table 3", "Lan et al. 2020, Table 1"
+SUN = "Sun et al. 2020, abstract and Table 1"
 LIU = "Liu et al. 2019, section 5, and its released code"
 CLAIMS = {
     "bert-base-uncased": SizeClaim(BASE, 110, "M", "110M", DEVLIN),
@@ -49,6 +50,7 @@ CLAIMS = {
     "albert-large-v2": SizeClaim(LARGE, 334 / 18, "× fewer", "18× fewer (18M for 334M)", LAN),
     "albert-xlarge-v2": SizeClaim(LARGE, 60, "M", "60M", LAN),
     "albert-xxlarge-v2": SizeClaim(LARGE, 70, "% of it", "70% of it (235M)", LAN),
+    "mobilebert-uncased": SizeClaim(BASE, 4.3, "× fewer", "4.3× fewer (25.3M for 109M)", SUN),
 }
 
 

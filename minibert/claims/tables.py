@@ -137,8 +137,8 @@ def family_markdown(rows: Sequence[FamilyRow]) -> str:
     ]
     notes = (
         "The parts, in millions of parameters: word embeddings; other embeddings (positions, token types, norm); "
-        "ALBERT's projection from E to H; encoder blocks; pooler. Each model is compared with the uncased BERT of its "
-        f"size. Said about their sizes: {'; '.join(dict.fromkeys(row.source for row in rows))}."
+        "the projection from E to H (ALBERT, MobileBERT); encoder blocks; pooler. Each model is compared with the "
+        f"uncased BERT of its size. Said about their sizes: {'; '.join(dict.fromkeys(row.source for row in rows))}."
     )
     return f"{_markdown_table(heads, cells, right=range(1, 3 + len(PARTS)))}\n\n{notes}"
 
