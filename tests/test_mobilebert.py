@@ -189,7 +189,7 @@ def test_the_masked_lm_head_has_output_weights_of_its_own():
 
 
 def test_where_the_parameters_of_the_teacher_sit():
-    """Queries, keys and values are made from the 512 features of a block's input, as the paper's Table 1 says."""
+    """Queries, keys and values are made from the 512 features of a block's input; Table 1 agrees."""
     block = (
         linear(512, 1024)
         + 3 * linear(512, 1024)

@@ -314,7 +314,8 @@ class MobileBert(Backbone):
 PRESETS = {
     "mobilebert-uncased": MobileBertConfig(classifier_activation=False),
     # The teacher, whose weights were not published with the student's. Its settings are those of the released code, as
-    # is the GELU, which is the approximated one there. What the paper's Table 1 says of it agrees.
+    # is the GELU, which is the approximated one there. The paper's Table 1 agrees, as far as remembered. The reference
+    # library cannot run this form: its queries and keys expect the width of the body, not of the input.
     "ib-bert-large": MobileBertConfig(
         intermediate_size=4096,
         hidden_act="gelu_new",
