@@ -331,9 +331,10 @@ def head_name(model: Model | WithHead) -> str | None:
 
 def architecture(model: Model | WithHead) -> str:
     """The class name for config.json, such as BertForMaskedLM. Raises MinibertError for a head of our own."""
-    stem = FAMILIES[model.config.model_type].stem
+    family = FAMILIES[model.config.model_type]
     if isinstance(model, Model):
-        return f"{stem}Model"
-    if head_name(model) is None:
+        return f"{family.stem}Model"
+    head = head_name(model)
+    if head is None:
         raise MinibertError(f"a checkpoint has no place for the head {type(model).__name__}: save model.backbone.")
-    return stem + model.architecture
+    return family.class_names.get(head, family.stem + model.architecture)

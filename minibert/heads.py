@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from minibert.errors import MinibertError, nearest
 from minibert.layers import ACTIVATIONS, check_ids
 from minibert.model import Model, Output, initialise
+from minibert.words import listed
 
 IGNORE = -100  # the label of a token that does not count
 
@@ -113,7 +114,7 @@ class WithHead(nn.Module):
         """
         extra = {name: more.pop(name) for name in self.backbone.extra_inputs if name in more}
         self.backbone.check_inputs(input_ids, attention_mask, token_type_ids, **extra)
-        wanted = None if return_hidden or return_attention else self.wanted_tokens(input_ids, **more)
+        wanted = None if return_hidden or return_attention else self.wanted_tokens(input_ids, **extra, **more)
         output = self.backbone(
             input_ids, attention_mask, token_type_ids, return_attention, return_hidden, wanted=wanted, **extra
         )
@@ -220,6 +221,36 @@ class Pretraining(MaskedLM):
         return output
 
 
+class PermutationLM(WithHead):
+    """Predict words from those before them in a factorisation order, which need not be that of the text.
+
+    For a model with a query stream (XLNet). Source: Yang et al. 2019, sections 2.2 and 2.3.
+    """
+
+    architecture = "LMHeadModel"
+
+    def add_head(self) -> None:
+        self.lm = self.backbone.vocabulary_head()
+
+    def wanted_tokens(self, input_ids: Tensor, target_mapping: Tensor | None = None, **_: Any) -> Tensor | None:
+        """With targets, no token's own last hidden state is needed."""
+        return None if target_mapping is None else torch.zeros_like(input_ids, dtype=torch.bool)
+
+    def score(
+        self, output: Output, input_ids: Tensor, attention_mask: Tensor | None, labels: Tensor | None = None
+    ) -> Output:
+        """labels: the true ids, -100 where nothing is to be predicted: (B, P) for the targets of target_mapping, or
+        (B, S) without it.
+
+        Fills in logits, (B, P, V) or (B, S, V), and with labels, loss: the mean cross-entropy in nats. Without
+        target_mapping the logits are those of the content stream, where every token has seen itself.
+        """
+        output.logits = self.lm(self.backbone.predicting_states(output), self.backbone.word_embeddings.weight)
+        if labels is not None:
+            output.loss = cross_entropy(output.logits, labels)
+        return output
+
+
 class SequenceClassification(WithHead):
     """One of C classes for a whole text (or C labels, or C numbers: see `text_loss`).
 
@@ -307,6 +338,7 @@ class QuestionAnswering(WithHead):
 HEADS: dict[str, type[WithHead]] = {
     "masked-lm": MaskedLM,
     "pretraining": Pretraining,
+    "permutation-lm": PermutationLM,
     "sequence-classification": SequenceClassification,
     "token-classification": TokenClassification,
     "question-answering": QuestionAnswering,
@@ -317,10 +349,14 @@ def add_head(backbone: Model, head: str) -> WithHead:
     """Put a fresh head (a key of HEADS) on a model; the model becomes the `backbone` of the result.
 
     The model loses a pooler that the head does not use, and gets a fresh one if the head needs one and there is none.
-    Raises MinibertError for a head that does not exist.
+    Raises MinibertError for a head that does not exist, or that such a model cannot have.
     """
     if head not in HEADS:
         raise MinibertError(f"there is no head {head!r}; {nearest(head, HEADS)}")
+    if head not in backbone.heads:
+        raise MinibertError(
+            f"{backbone.config.model_type} cannot have the head {head!r}; choose {listed(backbone.heads, 'or')}."
+        )
     model = HEADS[head](backbone)
     for name, part in model.named_children():
         if name != "backbone":

@@ -41,10 +41,18 @@ class Model(nn.Module):
 
     A subclass has a forward(input_ids, attention_mask, token_type_ids, return_attention, return_hidden, *, wanted)
     that returns an Output. It may use `wanted` to save work (see Backbone.forward), or ignore it.
-    extra_inputs: the names of further tensors that its forward takes, which a head passes on.
+    extra_inputs: the names of further tensors that its forward takes, which a head passes on. heads: the keys of
+    heads.HEADS that it can have.
     """
 
     extra_inputs: ClassVar[tuple[str, ...]] = ()
+    heads: ClassVar[tuple[str, ...]] = (
+        "masked-lm",
+        "pretraining",
+        "sequence-classification",
+        "token-classification",
+        "question-answering",
+    )
     config: ModelConfig
 
     def __init__(self, config: ModelConfig):
@@ -73,6 +81,10 @@ class Model(nn.Module):
         """
         c = self.config
         return MaskedLMHead(c.hidden_size, c.output_embedding_size, c.vocab_size, c.hidden_act, c.layer_norm_eps)
+
+    def predicting_states(self, output: Output) -> Tensor:
+        """The hidden states that words are predicted from: by default every token's, (B, S, D)."""
+        return output.last_hidden_state
 
     # ------------------------------------------------------------------------------ checking the inputs
 

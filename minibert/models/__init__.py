@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from minibert.config import ModelConfig
-from minibert.models import albert, bert, distilbert, mobilebert, roberta
+from minibert.models import albert, bert, distilbert, mobilebert, roberta, xlnet
 from minibert.models.family import Family
 
 # model_type, as in a checkpoint's config.json -> everything that belongs to that model
@@ -23,3 +23,4 @@ register(roberta.FAMILY)
 register(distilbert.FAMILY)
 register(albert.FAMILY)
 register(mobilebert.FAMILY)
+register(xlnet.FAMILY)

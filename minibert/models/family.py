@@ -23,7 +23,8 @@ class Family:
     parameter or buffer; ``{}`` stands for the number of a layer. stem: the start of the class names under
     "architectures". prefix: what the names of the model's own tensors begin with; files of a model without a head
     leave it out. head_keys: head -> rows that replace those of `keys` for it, where two heads give a part of ours
-    different names.
+    different names. class_names: head -> the class name under "architectures", where it is not the stem and the
+    head's own ending.
     copies: tensors that some files hold a second time, the copy -> the original; a copy must equal its original.
     field_names: our config field -> theirs, where the names differ; None where their config has no such field.
     constants: settings that their config may contain, with the only value that is supported here.
@@ -36,6 +37,7 @@ class Family:
     stem: str
     prefix: str
     head_keys: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    class_names: Mapping[str, str] = field(default_factory=dict)
     copies: Mapping[str, str] = field(default_factory=dict)
     field_names: Mapping[str, str | None] = field(default_factory=dict)
     constants: Mapping[str, Any] = field(default_factory=dict)

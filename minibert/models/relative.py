@@ -1,0 +1,192 @@
+"""Attention that knows how far away a key is, and not where it is: Transformer-XL's, with XLNet's segments.
+
+Where positions are added to the words (BERT), the scores hold four products: word with word, word with place, place
+with word, place with place. Here the key's place becomes the distance between the two, and the query's place a learned
+vector that is the same everywhere. So a token can look at an earlier segment, whose tokens are simply further away.
+
+Sources: Dai, Yang, Yang, Carbonell, Le & Salakhutdinov 2019, "Transformer-XL: Attentive Language Models Beyond a
+Fixed-Length Context", section 3.3 and appendix B; Yang et al. 2019, "XLNet", sections 2.4 and 2.5.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from minibert.attention import Layout, attention, fused_attention
+
+# ---------------------------------------------------------------------------------------------- distances
+
+
+def sinusoids(distances: Tensor, hidden_size: int) -> Tensor:
+    """Distances (W,) as vectors (W, D): the sines of all D/2 frequencies first, then their cosines.
+
+    The frequencies fall from 1 to almost 1/10000. (Vaswani et al. 2017 have sines and cosines in turn.)
+    Source: Dai et al. 2019, section 3.3, and its released code.
+    """
+    frequencies = 1 / 10000 ** (torch.arange(0, hidden_size, 2, device=distances.device) / hidden_size)
+    angles = distances[:, None] * frequencies
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+def distance_vectors(gaps: Tensor, hidden_size: int, clamp: int = -1) -> Tensor:
+    """The sinusoids of all distances that can be, T, T - 1, ..., 1 - S: (T + S, D).
+
+    gaps: (S, T), how far before each query each key is. clamp: larger distances are taken for this one; none is where
+    it is 0 or less.
+    """
+    queries, keys = gaps.shape
+    distances = torch.arange(keys, -queries, -1, device=gaps.device)
+    return sinusoids(distances.clamp(-clamp, clamp) if clamp > 0 else distances, hidden_size)
+
+
+def shift(scores: Tensor) -> Tensor:
+    """From "by distance" to "by key", without computing or copying anything.
+
+    scores: (..., S, T + S), for each of S queries its score with the distances T, T - 1, ..., 1 - S.
+    Returns (..., S, T): what query i has with key j, which is at the distance (T - S) + i - j, as the queries are the
+    last S of the T keys. It was in column j + S - i. So each row moves one further to the right than the row above
+    it, and reading the same numbers in rows that are one shorter does just that.
+
+    Source: Dai et al. 2019, appendix B.
+    """
+    queries, columns = scores.shape[-2:]
+    return scores.flatten(-2)[..., queries:].unflatten(-1, (queries, columns - 1))[..., : columns - queries]
+
+
+# ------------------------------------------------------------------------------------------- the attention
+
+
+class View(NamedTuple):
+    """What the queries of a stream see, which is the same in every block. Q: S content vectors, or P query vectors.
+
+    layout: where the queries are. mask: (B, 1, Q, T), True where they may look, None for everywhere. different:
+    (B, 1, Q, T), True where query and key are of different segments, None without segments. columns: (B, 1, P, T), in
+    which column of the scores by distance each key's is; None for the queries 0 ... S - 1, where `shift` knows it.
+    """
+
+    layout: Layout
+    mask: Tensor | None
+    different: Tensor | None
+    columns: Tensor | None = None
+
+
+def other_segment(token_type_ids: Tensor, total: int) -> Tensor:
+    """Whether a place and a key are of different segments, (B, S, T) booleans; the memory is of segment 0."""
+    keys = F.pad(token_type_ids, (total - token_type_ids.shape[1], 0), value=0)
+    return token_type_ids[:, :, None] != keys[:, None, :]
+
+
+def view_of_targets(target_mapping: Tensor, seen: Tensor | None, different: Tensor | None, gaps: Tensor) -> View:
+    """What the query stream sees: each target what its place may, itself not among it.
+
+    target_mapping: (B, P, S). seen, different: (B or 1, S, T) or None. gaps: (S, T).
+    """
+    batch = len(target_mapping)
+    used, where = target_mapping.max(dim=-1)  # (B, P)
+    rows = where[:, :, None].expand(-1, -1, gaps.shape[1])  # (B, P, T)
+
+    def at_targets(of_places: Tensor) -> Tensor:
+        return of_places.expand(batch, -1, -1).gather(1, rows)[:, None]
+
+    allowed = used.bool()[:, None, :, None].expand(-1, -1, -1, gaps.shape[1])
+    return View(
+        Layout(),
+        mask=allowed if seen is None else allowed & at_targets(seen),
+        different=None if different is None else at_targets(different),
+        columns=gaps.shape[1] - at_targets(gaps[None]),
+    )
+
+
+class LookedAt(NamedTuple):
+    """What the queries look at: keys and values, (B, H, T, K) each, and the distances' keys, (H, T + S, K)."""
+
+    keys: Tensor
+    values: Tensor
+    distances: Tensor
+
+
+def fresh(*shape: int, std: float) -> nn.Parameter:
+    """A parameter that is in no layer of torch's, drawn as `initialise` draws those."""
+    return nn.Parameter(nn.init.trunc_normal_(torch.empty(shape), std=std, a=-2 * std, b=2 * std))
+
+
+class RelativeAttention(nn.Module):
+    """Many heads whose scores have three terms: what the key is, how far away it is, and whether it is of the same
+    segment. Each has a bias of its own that is added to the query.
+
+        ((q + content_bias) · k  +  (q + position_bias) · r  +  (q + segment_bias) · s) / √K
+
+    The matrices have the shape (D, H, K), and no bias. dropout: on the weights. std: of fresh weights.
+
+    Source: Dai et al. 2019, section 3.3, the equation of "relative positional encodings"; Yang et al. 2019, sections
+    2.4 and 2.5.
+    """
+
+    def __init__(self, hidden_size: int, num_heads: int, dropout: float, std: float):
+        super().__init__()
+        self.dropout = dropout
+        heads = (num_heads, hidden_size // num_heads)  # H, K
+        self.query = fresh(hidden_size, *heads, std=std)
+        self.key = fresh(hidden_size, *heads, std=std)
+        self.value = fresh(hidden_size, *heads, std=std)
+        self.output = fresh(hidden_size, *heads, std=std)
+        self.position = fresh(hidden_size, *heads, std=std)
+        self.segment = fresh(2, *heads, std=std)  # 0: the same segment, 1: another
+        self.content_bias = fresh(*heads, std=std)
+        self.position_bias = fresh(*heads, std=std)
+        self.segment_bias = fresh(*heads, std=std)
+
+    def looked_at(self, content: Tensor, layout: Layout, memory: Tensor | None, distances: Tensor) -> LookedAt:
+        """What both streams look at. content: (B, S, D), or (N, D) when the layout packs. memory: (B, M, D), comes
+        before the content. distances: (T + S, D), the sinusoids of T, ..., 1 - S, with T = M + S."""
+        found = []
+        for matrix in (self.key, self.value):
+            past = [] if memory is None else [split_heads(memory, matrix, Layout())]
+            found.append(torch.cat([*past, split_heads(content, matrix, layout)], dim=2))
+        return LookedAt(found[0], found[1], torch.einsum("td,dhk->htk", distances, self.position))
+
+    def forward(
+        self, x: Tensor, looked_at: LookedAt, view: View, return_weights: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """x: the queries' vectors, (B, Q, D), or (N, D) when the view's layout packs.
+
+        Returns the output, shaped like x, and the weights (B, H, Q, T), or None when they were not asked for.
+        """
+        keys, values, distances = looked_at
+        q = split_heads(x, self.query, view.layout)
+        bias = self.position_scores(q, distances, view.columns)
+        if view.different is not None:
+            bias = bias + self.segment_scores(q, view.different)
+        bias = bias / math.sqrt(q.shape[-1])
+        q = q + self.content_bias[:, None]
+        dropout = self.dropout if self.training else 0.0
+        weights = None
+        if return_weights:
+            mixed, weights = attention(q, keys, values, view.mask, bias=bias, dropout=dropout)
+        else:
+            mixed = fused_attention(q, keys, values, view.mask, bias=bias, dropout=dropout)
+        mixed = view.layout.pack(rearrange(mixed, "b h s k -> b s h k"))
+        return torch.einsum("...hk,dhk->...d", mixed, self.output), weights
+
+    def position_scores(self, q: Tensor, distances: Tensor, columns: Tensor | None) -> Tensor:
+        """q: (B, H, Q, K). distances: (H, T + S, K). Returns (B, H, Q, T), not yet scaled."""
+        by_distance = (q + self.position_bias[:, None]) @ distances.transpose(-2, -1)
+        if columns is None:
+            return shift(by_distance)
+        return by_distance.gather(-1, columns.expand(-1, q.shape[1], -1, -1))
+
+    def segment_scores(self, q: Tensor, different: Tensor) -> Tensor:
+        """q: (B, H, Q, K). different: (B, 1, Q, T). Returns (B, H, Q, T), not yet scaled."""
+        scores = (q + self.segment_bias[:, None]) @ rearrange(self.segment, "two h k -> h k two")
+        return torch.where(different, scores[..., 1:], scores[..., :1])
+
+
+def split_heads(x: Tensor, matrix: Tensor, layout: Layout) -> Tensor:
+    """x: (B, S, D), or (N, D) when the layout packs, times a matrix (D, H, K): (B, H, S, K)."""
+    return rearrange(layout.unpack(torch.einsum("...d,dhk->...hk", x, matrix)), "b s h k -> b h s k")
