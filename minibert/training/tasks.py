@@ -37,18 +37,18 @@ from minibert.training.objectives import (
 Chooser = Callable[[Tensor, Tensor, Generator], Tensor]  # ids (B, S), candidates (B, S) -> chosen (B, S)
 
 
-def make_chooser(masking: str, tokenizer: Tokenizer, examples: Sequence[Example]) -> Chooser:
-    """The function that chooses the 15%. masking: a name of MASKINGS. Raises MinibertError for another name."""
+def make_chooser(masking: str, tokenizer: Tokenizer, examples: Sequence[Example], rate: float = 0.15) -> Chooser:
+    """The function that chooses the 15%, or another share. masking: a name of MASKINGS; raises MinibertError else."""
     if masking == "tokens":
-        return lambda ids, free, generator: choose_tokens(free, generator=generator)
+        return lambda ids, free, generator: choose_tokens(free, rate, generator=generator)
     if masking == "rarity":
         seen = np.concatenate([example.ids for example in examples])
         counts = torch.from_numpy(np.bincount(seen, minlength=tokenizer.vocab_size))
-        return lambda ids, free, generator: choose_by_rarity(ids, free, counts, generator=generator)
+        return lambda ids, free, generator: choose_by_rarity(ids, free, counts, rate, generator=generator)
     if masking in ("whole-words", "ngrams"):
         continues = torch.tensor([tokenizer.continues(token) for token in tokenizer.tokens])
         choose = choose_whole_words if masking == "whole-words" else choose_ngrams
-        return lambda ids, free, generator: choose(free, word_starts(ids, continues), generator=generator)
+        return lambda ids, free, generator: choose(free, word_starts(ids, continues), rate, generator=generator)
     raise MinibertError(f"there is no masking {masking!r}; {nearest(masking, MASKINGS)}")
 
 
