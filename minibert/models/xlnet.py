@@ -318,7 +318,7 @@ class XLNet(Model):
         distances = distance_vectors(gaps, self.config.hidden_size, self.config.clamp_len)
         output = self.encoder(
             streams,
-            self.dropout(distances.to(self.word_embeddings.weight.dtype)),
+            self.dropout(distances.to(self.word_embeddings.weight.dtype)),  # one draw for all texts of the batch
             mems,
             return_attention,
             leave_out_last=wanted is not None and not (wanted.any() or return_attention or return_hidden),
