@@ -289,8 +289,8 @@ class XLNet(Model):
         perm_mask: (B, S, S), 1 where token i may *not* look at token j, 0 where it may; by default it always may. In
         the content stream every token sees itself nevertheless.
         target_mapping: (B, P, S), a 1 at the place of each of the P targets; a row of zeros is a target that is not
-        used, and what comes out for it has no meaning. perm_mask must keep each target from seeing itself. A target
-        that may see nothing at all attends to nothing. (The released code would let it see everything, itself too.)
+        used: it attends to nothing. perm_mask must keep each target from seeing itself. A target that may see nothing
+        at all attends to nothing, too. (In the released code it then sees everything, itself included.)
         mems: L tensors (B, M, D), `mems` of the segment before; they count as segment A. Rows of zeros in the first of
         them are hidden, as padding.
         wanted: (B, S) booleans; where none is wanted, the last block leaves the content stream out (zeros).
