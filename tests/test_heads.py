@@ -208,7 +208,7 @@ def test_the_word_embeddings_learn_through_the_head():
     None,
     code=SequenceClassification.score,
     lesson="07",
-    breaks="`self.activation(self.dense(features))` without the activation",
+    breaks="`self.activation(self.dense(self.dense_dropout(features)))` without the activation",
 )
 def test_distilberts_classifier_has_a_layer_with_relu():
     """without a pooler, DistilBERT's classifier has a dense layer of its own, with ReLU

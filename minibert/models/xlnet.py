@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from minibert.attention import Layout
-from minibert.config import ModelConfig, choice, integer
+from minibert.config import ModelConfig, choice, flag, integer
 from minibert.errors import MinibertError
 from minibert.layers import FeedForward, Table
 from minibert.model import Model, Output
@@ -61,21 +61,18 @@ class XLNetConfig(ModelConfig):
     classifier_dropout: float | None = 0.1
     pad_token_id: int = 5
     attn_type: str = choice("bi", ("bi", "uni"))
-    same_length: bool = False
+    same_length: bool = flag(False)
     clamp_len: int = integer(-1, least=-1)
     mem_len: int | None = field(default=512, metadata={"least": 0, "optional": True})
     reuse_len: int | None = field(default=None, metadata={"least": 0, "optional": True})
-    use_mems_eval: bool = True
-    use_mems_train: bool = False
+    use_mems_eval: bool = flag(True)
+    use_mems_train: bool = flag(False)
 
     model_type: ClassVar[str] = "xlnet"
     classifier_act: ClassVar[str] = "tanh"  # the dense layer of the text's summary
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("same_length", "use_mems_eval", "use_mems_train"):
-            if not isinstance(getattr(self, name), bool):
-                raise MinibertError(f"{name} is {getattr(self, name)!r}; it must be True or False.")
         if self.hidden_size % self.num_attention_heads:
             raise MinibertError(
                 f"hidden_size {self.hidden_size} does not divide into {self.num_attention_heads} heads: "
