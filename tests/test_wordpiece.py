@@ -362,8 +362,8 @@ def test_control_characters_are_deleted_where_split_would_cut(letters: WordPiece
 def test_cache_is_bounded_and_never_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     tok = tiny("a", "b", "##a", "##b", ".")
     cache = tok._cache
-    monkeypatch.setattr(type(cache), "MAX_CHUNKS", 5)
-    monkeypatch.setattr(type(cache), "MAX_CHUNK_LENGTH", 4)
+    monkeypatch.setattr(type(cache), "MAX_ENTRIES", 5)
+    monkeypatch.setattr(type(cache), "MAX_LENGTH", 4)
     rng = random.Random(0)
     for _ in range(200):
         text = "".join(rng.choices("ab. ", k=20))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, TypeVar
@@ -274,6 +274,32 @@ class Tokenizer(ABC):
                 f"{self.vocab_size - 1}; were these ids made with another tokenizer?"
             )
         return number
+
+
+# ------------------------------------------------------------------------------------------ the quick way
+
+
+class IdCache(dict):
+    """A stretch of text -> its ids, computed when first asked for.
+
+    Bounded, so that it cannot fill the memory: long stretches are not kept (they seldom occur twice), and a full cache
+    is emptied, which costs little because common words are soon back.
+    """
+
+    MAX_ENTRIES = 2**19
+    MAX_LENGTH = 32  # characters
+
+    def __init__(self, compute: Callable[[str], Iterable[int]]):
+        super().__init__()
+        self._compute = compute
+
+    def __missing__(self, text: str) -> tuple[int, ...]:
+        ids = tuple(self._compute(text))
+        if len(text) <= self.MAX_LENGTH:
+            if len(self) >= self.MAX_ENTRIES:
+                self.clear()
+            self[text] = ids
+        return ids
 
 
 # -------------------------------------------------------------------------- special tokens and truncation

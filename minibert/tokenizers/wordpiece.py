@@ -32,19 +32,19 @@ elsewhere.
 
 from __future__ import annotations
 
-import heapq
 import json
 import re
 import unicodedata
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import chain, pairwise
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from minibert.errors import MinibertError
 from minibert.files import read_json, read_text
-from minibert.tokenizers.base import FIRST, SECOND, Span, SpecialTokens, Tokenizer, as_batch
+from minibert.tokenizers.base import FIRST, SECOND, IdCache, Span, SpecialTokens, Tokenizer, as_batch
+from minibert.tokenizers.learning import frequent_pairs
 
 MAX_WORD_LENGTH = 100  # characters; a longer word is [UNK], as in the released code
 CONTINUATION = "##"
@@ -152,7 +152,7 @@ class WordPiece(Tokenizer):
         self.space_cjk = space_cjk
         self._table = CharacterTable(lowercase, lowercase if strip_accents is None else strip_accents, space_cjk)
         self._longest = max(map(len, self.tokens))
-        self._cache = _ChunkCache(self.pieces)
+        self._cache = IdCache(self._chunk_ids)
 
     def pieces(self, text: str) -> list[tuple[int, Span]]:
         """The text's tokens as (id, span). Special tokens written in the text, such as "[MASK]", are kept whole.
@@ -208,6 +208,12 @@ class WordPiece(Tokenizer):
         The text is split at " " and newline only: str.split() would also cut at control characters, which BERT deletes.
         """
         return list(chain.from_iterable(map(self._cache.__getitem__, text.replace("\n", " ").split(" "))))
+
+    def _chunk_ids(self, chunk: str) -> list[int]:
+        """The ids of a chunk without a blank: ``pieces``, without asking where each piece comes from."""
+        if "[" in chunk:  # perhaps a special token
+            return [piece_id for piece_id, _ in self.pieces(chunk)]
+        return [piece_id for word in chunk.translate(self._table).split() for piece_id, _ in self.match(word)]
 
     def join(self, tokens: Iterable[str]) -> str:
         """Words with one blank between them, and none before . , ! ?: una ##ffa ##ble ! -> "unaffable!"."""
@@ -327,29 +333,6 @@ class WordPiece(Tokenizer):
         return cls({token: number for number, token in enumerate(tokens)}, lowercase)
 
 
-class _ChunkCache(dict):
-    """Chunk of text (no blank inside) -> its ids, computed when first asked for.
-
-    Bounded, so that it cannot fill the memory: long chunks are not kept (they rarely occur twice), and a full cache
-    is emptied, which costs little because common words are soon back.
-    """
-
-    MAX_CHUNKS = 2**19
-    MAX_CHUNK_LENGTH = 32
-
-    def __init__(self, pieces: Callable[[str], list[tuple[int, Span]]]):
-        super().__init__()
-        self._pieces = pieces
-
-    def __missing__(self, chunk: str) -> tuple[int, ...]:
-        ids = tuple(piece_id for piece_id, _ in self._pieces(chunk))
-        if len(chunk) <= self.MAX_CHUNK_LENGTH:
-            if len(self) >= self.MAX_CHUNKS:
-                self.clear()
-            self[chunk] = ids
-        return ids
-
-
 # ------------------------------------------------------------------------------- 3. learning a vocabulary
 
 
@@ -383,55 +366,15 @@ def learn_pieces(word_counts: Mapping[str, int], size: int, min_frequency: int) 
             f"raise vocab_size by {len(pieces) - size} or more."
         )
 
-    pair_counts: Counter[tuple[str, str]] = Counter()
-    words_with: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
-    for number, symbols in enumerate(spelling):
-        for pair in pairwise(symbols):
-            pair_counts[pair] += counts[number]
-            words_with[pair].add(number)
-
-    queue = [(-count, pair) for pair, count in pair_counts.items()]
-    heapq.heapify(queue)
-    while queue and len(pieces) < size:
-        negative_count, best = heapq.heappop(queue)
-        if -negative_count != pair_counts[best]:
-            continue  # outdated: the pair went back into the queue when its count changed
-        if -negative_count < min_frequency:
+    for pair in frequent_pairs(spelling, counts, min_frequency, _joined):
+        if len(pieces) >= size:
             break
-        pieces[_joined(best)] = None
-        changed = set()
-        for number in words_with.pop(best):
-            before = spelling[number]
-            after = spelling[number] = _join_pair(before, best)
-            for pair in pairwise(before):
-                pair_counts[pair] -= counts[number]
-                changed.add(pair)
-            for pair in pairwise(after):
-                pair_counts[pair] += counts[number]
-                words_with[pair].add(number)
-                changed.add(pair)
-        for pair in changed:
-            if pair_counts[pair]:
-                heapq.heappush(queue, (-pair_counts[pair], pair))
+        pieces[_joined(*pair)] = None
     return list(pieces)
 
 
-def _joined(pair: tuple[str, str]) -> str:
-    return pair[0] + pair[1].removeprefix(CONTINUATION)
-
-
-def _join_pair(symbols: list[str], pair: tuple[str, str]) -> list[str]:
-    """The symbols, with each occurrence of the pair, from the left, joined into one."""
-    joined = []
-    at = 0
-    while at < len(symbols):
-        if tuple(symbols[at : at + 2]) == pair:
-            joined.append(_joined(pair))
-            at += 2
-        else:
-            joined.append(symbols[at])
-            at += 1
-    return joined
+def _joined(left: str, right: str) -> str:
+    return left + right.removeprefix(CONTINUATION)
 
 
 # ------------------------------------------------------------------------------------------ 4. file formats
