@@ -712,6 +712,32 @@ def test_tokenizer_json_with_added_tokens(tmp_path: Path) -> None:
         load_tokenizer(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("added_tokens.json", {"[E1]": 6}),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"6": {"content": "[E1]", "special": True}}}),
+        ("tokenizer_config.json", {"additional_special_tokens": ["[E1]"]}),
+        ("special_tokens_map.json", {"additional_special_tokens": [{"content": "[E1]"}]}),
+        ("tokenizer.json", {"added_tokens": [{"content": "[E1]"}]}),
+    ],
+    ids=str,
+)
+def test_tokens_added_beside_a_vocabulary_are_never_ignored(tmp_path: Path, name: str, content: dict) -> None:
+    path = write_vocabulary(tmp_path, "a", "[", "]", "e", "##1")
+    (tmp_path / name).write_text(json.dumps(content))
+    for source in (tmp_path, path):
+        with pytest.raises(MinibertError, match=r"adds tokens of its own, .*: \[E1\]"):
+            load_tokenizer(source)
+
+
+def test_a_special_token_by_another_name_is_refused(tmp_path: Path) -> None:
+    write_vocabulary(tmp_path, "a")
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"cls_token": "[SEP]"}))
+    with pytest.raises(MinibertError, match=r"has \[SEP\] as its cls token; only \[CLS\]"):
+        load_tokenizer(tmp_path)
+
+
 def test_the_real_folder_says_the_same_in_both_its_files(
     minilm_folder: Path, minilm: WordPiece, tmp_path: Path
 ) -> None:

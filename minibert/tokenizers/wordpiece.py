@@ -43,6 +43,7 @@ from typing import Any
 
 from minibert.errors import MinibertError
 from minibert.files import read_json, read_text
+from minibert.tokenizers.added import added_tokens
 from minibert.tokenizers.base import FIRST, SECOND, IdCache, Span, SpecialTokens, Tokenizer, as_batch
 from minibert.tokenizers.learning import frequent_pairs
 
@@ -399,7 +400,11 @@ BERT_MODEL = {
 
 
 def settings_beside(vocab_file: Path) -> dict[str, Any]:
-    """The settings in the tokenizer_config.json of the same folder; none, if there is no such file."""
+    """The settings in the tokenizer_config.json of the same folder; none, if there is no such file.
+
+    Raises MinibertError if a file of the folder adds tokens to the vocabulary: see ``added_tokens``.
+    """
+    added_tokens(vocab_file.parent, BERT_SPECIAL)
     path = vocab_file.with_name("tokenizer_config.json")
     config = read_json(path) if path.exists() else {}
     return {ours: config[theirs] for ours, theirs in CONFIG_NAMES.items() if theirs in config}
@@ -416,9 +421,6 @@ def _read_tokenizer_json(path: Path) -> WordPiece:
             )
     if normalizer.get("type") != "BertNormalizer" or not normalizer.get("clean_text"):
         raise MinibertError(f"{path} normalises text differently from BERT, which is not supported here.")
-    added = [token["content"] for token in content.get("added_tokens", ())]
-    unknown = sorted({*added} - {*BERT_SPECIAL.all()})
-    if unknown:
-        raise MinibertError(f"{path} adds tokens of its own, which is not supported here: {', '.join(unknown[:5])}.")
+    added_tokens(path.parent, BERT_SPECIAL)
     settings = {ours: normalizer[theirs] for ours, theirs in NORMALIZER_NAMES.items() if theirs in normalizer}
     return WordPiece(model["vocab"], **settings)
