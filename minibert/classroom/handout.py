@@ -34,7 +34,7 @@ minibert fetch
 ```
 
 The first line makes an environment (Python 3.10 or newer). The second installs what is in this folder. The third
-downloads a small real BERT and film reviews, 97 MB; after that no network is needed.
+downloads a small real BERT, film reviews and a vocabulary, 97 MB; after that no network is needed.
 
 ## Start
 

