@@ -638,7 +638,7 @@ def test_what_is_not_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["vocab.json", "merges.txt"], "found merges.txt: that is byte-level BPE"),
+        (["merges.txt", "config.json"], "holds no whole byte-level BPE"),
         (["spiece.model", "config.json"], "found spiece.model: that is Unigram"),
         (["model.safetensors", "config.json"], "found config.json, model.safetensors"),
     ],
@@ -692,7 +692,7 @@ def test_folder_with_a_tokenizer_json_only(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("part", "name", "value", "message"),
     [
-        ("model", "type", "BPE", "whose model's type is 'BPE'"),
+        ("model", "type", "WordLevel", "whose model's type is 'WordLevel'"),
         ("model", "max_input_chars_per_word", 50, "max_input_chars_per_word is 50, not 100"),
         ("normalizer", "type", "Sequence", "normalises text differently"),
         ("normalizer", "clean_text", False, "normalises text differently"),

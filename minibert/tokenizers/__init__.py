@@ -8,19 +8,19 @@ from minibert.assets import resolve
 from minibert.errors import MinibertError
 from minibert.files import read_json
 from minibert.tokenizers.base import Encoding, Row, SpecialTokens, Tokenizer
+from minibert.tokenizers.byte_bpe import ByteBPE
 from minibert.tokenizers.wordpiece import WordPiece, settings_beside
 
-__all__ = ["Encoding", "Row", "SpecialTokens", "Tokenizer", "WordPiece", "load_tokenizer"]
+__all__ = ["ByteBPE", "Encoding", "Row", "SpecialTokens", "Tokenizer", "WordPiece", "load_tokenizer"]
 
-TOKENIZERS: tuple[type[Tokenizer], ...] = (WordPiece,)  # in the order in which a folder is searched for them
+TOKENIZERS: tuple[type[Tokenizer], ...] = (WordPiece, ByteBPE)  # in the order in which a folder is searched for them
 NOT_READ = {
-    "merges.txt": "byte-level BPE, which RoBERTa and BART use",
     "spiece.model": "Unigram, which ALBERT and XLNet use",
 }
 
 
 def load_tokenizer(source: str | Path) -> Tokenizer:
-    """The tokenizer of a checkpoint folder, of a vocab.txt, or of an asset by its name ("minilm-l6").
+    """The tokenizer of a checkpoint folder, of a vocab.txt, or of an asset by its name ("minilm-l6", "gpt2-bpe").
 
     The files in a folder decide which family reads it. A vocab.txt is read with the settings in a
     tokenizer_config.json in the same folder, if there is one, and otherwise as uncased.
