@@ -819,7 +819,7 @@ def slow_learn(word_counts: dict[str, int], size: int) -> list[tuple[str, str]]:
             for at in range(len(symbols) - 1):
                 pairs[symbols[at], symbols[at + 1]] += word_counts[word]
         best = min(pairs, key=lambda pair: (-pairs[pair], pair), default=None)
-        if best is None or pairs[best] < 2 or len({left + right for left, right in [*merges, best]}) > size:
+        if best is None or pairs[best] < 2 or len(merges) == size:
             return merges
         merges.append(best)
         for symbols in spelling.values():
@@ -847,9 +847,8 @@ def test_trained_on_reviews(reviews) -> None:
 
 
 def test_trained_tokenizers_read_any_text() -> None:
-    tok = ByteBPE.train(["ab ab<mask>ab <s>"], 300)
-    assert not {"<s", "<m", "s>"} & {*tok.tokens}  # the special tokens were not taken for text
-    assert tok.merges == [("a", "b")]
+    tok = ByteBPE.train(["ab ab<mask>ab <mask> <s><s>"], 300)
+    assert tok.merges == [("a", "b")]  # the special tokens were not taken for text
     assert tok.decode(tok.ids("Ünder 日本 😀")) == "Ünder 日本 😀"
     assert ("Ġ", "a") in ByteBPE.train(["a", "a"], 300, add_prefix_space=True).merges
     assert ByteBPE.train(["a", "a"], 300).merges == []

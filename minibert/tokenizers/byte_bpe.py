@@ -38,7 +38,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain, pairwise, repeat
+from itertools import chain, islice, pairwise, repeat
 from pathlib import Path
 from typing import Any
 
@@ -377,12 +377,7 @@ class ByteBPE(Tokenizer):
         if not words:
             raise MinibertError("there is not one word in the texts; a vocabulary cannot be made from them.")
         merges = learn_merges(words, vocab_size - least, min_frequency)
-        tokens = [
-            *FIRST_TOKENS,
-            *sorted(LETTERS),
-            *dict.fromkeys(left + right for left, right in merges),
-            cls.special.mask,
-        ]
+        tokens = [*FIRST_TOKENS, *sorted(LETTERS), *(left + right for left, right in merges), cls.special.mask]
         return cls({token: number for number, token in enumerate(tokens)}, merges, add_prefix_space)
 
 
@@ -390,23 +385,16 @@ class ByteBPE(Tokenizer):
 
 
 def learn_merges(word_counts: Mapping[str, int], size: int, min_frequency: int) -> list[Pair]:
-    """Merges that make at most ``size`` new pieces. word_counts: word -> how often it occurs.
+    """At most ``size`` merges, each of which makes one new piece. word_counts: word -> how often it occurs.
 
     Begin with single bytes; join the two neighbours that occur side by side most often into one new piece, everywhere;
-    repeat. Of equally frequent pairs the one that sorts first, in the byte alphabet, wins. Two pairs can make the same
-    piece (ab + c and a + bc): both are merges, and the piece counts once.
+    repeat. Of equally frequent pairs the one that sorts first, in the byte alphabet, wins.
 
     Source: Sennrich et al. 2016, section 3.2; on bytes, Radford et al. 2019, section 2.2.
     """
     spelling = [spell(word) for word in word_counts]
-    merges: list[Pair] = []
-    pieces: set[str] = set()
-    for pair in frequent_pairs(spelling, list(word_counts.values()), min_frequency, str.__add__):
-        pieces.add("".join(pair))
-        if len(pieces) > size:
-            break
-        merges.append(pair)
-    return merges
+    pairs = frequent_pairs(spelling, list(word_counts.values()), min_frequency, str.__add__)
+    return list(islice(pairs, size))
 
 
 # ------------------------------------------------------------------------------------------ 5. file formats
