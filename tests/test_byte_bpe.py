@@ -19,7 +19,7 @@ from minibert import load_tokenizer
 from minibert.errors import MinibertError
 from minibert.tokenizers import ByteBPE, Encoding, WordPiece, byte_bpe
 from minibert.tokenizers.byte_bpe import FIRST_TOKENS, LETTERS, learn_merges, spell
-from minibert.tokenizers.cutting import KINDS, KindTable, cut_words
+from minibert.tokenizers.gpt2_words import KINDS, KindTable, cut_words
 
 FOLDER = Path(__file__).parent / "golden/byte_bpe"
 BYTES_ALONE, ROBERTA, BART, OFFSETS, CHARACTER_KINDS = (

@@ -21,9 +21,9 @@ that can be seen: most bytes of ASCII and Latin-1 as themselves, the 68 others (
 from Ā on, and the blank, number 32, comes out as Ġ. This is the byte alphabet.
 
 Before that, the text is cut into words, so that no piece ever reaches across two: letters, digits or other signs, each
-with the blank before them, English endings such as 's, and runs of blanks. See ``cutting.py``.
+with the blank before them, English endings such as 's, and runs of blanks. See ``gpt2_words.py``.
 
-Read on in this order: LETTERS, ``cutting.py``, ByteBPE.merge, ByteBPE.pieces, ByteBPE.ids (the same, fast),
+Read on in this order: LETTERS, ``gpt2_words.py``, ByteBPE.merge, ByteBPE.pieces, ByteBPE.ids (the same, fast),
 learn_merges.
 
 Sources: Sennrich, Haddow & Birch 2016 for merging; Radford et al. 2019, section 2.2, and GPT-2's released encoder.py
@@ -46,7 +46,7 @@ from minibert.errors import MinibertError
 from minibert.files import read_json, read_text
 from minibert.tokenizers.added import SAME_ROLE, added_tokens
 from minibert.tokenizers.base import FIRST, SECOND, IdCache, Span, SpecialTokens, Tokenizer, as_batch
-from minibert.tokenizers.cutting import BLANKS, cut_words
+from minibert.tokenizers.gpt2_words import BLANKS, cut_words
 from minibert.tokenizers.learning import Pair, frequent_pairs
 
 ROBERTA_SPECIAL = SpecialTokens(pad="<pad>", unk="<unk>", cls="<s>", sep="</s>", mask="<mask>")
