@@ -9,28 +9,42 @@ from minibert.errors import MinibertError
 from minibert.files import read_json
 from minibert.tokenizers.base import Encoding, Row, SpecialTokens, Tokenizer
 from minibert.tokenizers.byte_bpe import ByteBPE
+from minibert.tokenizers.unigram import AlbertUnigram, Unigram, XLNetUnigram
 from minibert.tokenizers.wordpiece import WordPiece, settings_beside
 
-__all__ = ["ByteBPE", "Encoding", "Row", "SpecialTokens", "Tokenizer", "WordPiece", "load_tokenizer"]
+__all__ = [
+    "AlbertUnigram",
+    "ByteBPE",
+    "Encoding",
+    "Row",
+    "SpecialTokens",
+    "Tokenizer",
+    "Unigram",
+    "WordPiece",
+    "XLNetUnigram",
+    "load_tokenizer",
+]
 
-TOKENIZERS: tuple[type[Tokenizer], ...] = (WordPiece, ByteBPE)  # in the order in which a folder is searched for them
-NOT_READ = {
-    "spiece.model": "Unigram, which ALBERT and XLNet use",
-}
+# In the order in which a folder is searched for them.
+TOKENIZERS: tuple[type[Tokenizer], ...] = (WordPiece, ByteBPE, Unigram)
 
 
 def load_tokenizer(source: str | Path) -> Tokenizer:
-    """The tokenizer of a checkpoint folder, of a vocab.txt, or of an asset by its name ("minilm-l6", "gpt2-bpe").
+    """The tokenizer of a checkpoint folder, of a vocab.txt or spiece.model, or of an asset ("minilm-l6", "gpt2-bpe").
 
     The files in a folder decide which family reads it. A vocab.txt is read with the settings in a
     tokenizer_config.json in the same folder, if there is one, and otherwise as uncased.
     Raises MinibertError if there is no such source, or if it holds no tokenizer that can be read here.
     """
     path = Path(source).expanduser()
+    if path.is_file() and path.suffix == ".model":
+        return Unigram.from_file(path)
     if path.is_file():
         return WordPiece.from_file(path, **settings_beside(path))
-    if path.suffix == ".txt":
-        raise MinibertError(f"there is no file {path}; name a vocab.txt, a checkpoint folder or an asset.")
+    if path.suffix in (".txt", ".model"):
+        raise MinibertError(
+            f"there is no file {path}; name a vocab.txt or spiece.model, a checkpoint folder or an asset."
+        )
     folder = path if path.is_dir() else resolve(source)
     for family in TOKENIZERS:
         if family.is_in(folder):
@@ -43,9 +57,6 @@ def _what_is_there(folder: Path) -> str:
     names = sorted(entry.name for entry in folder.iterdir())
     if not names:
         return "it is empty."
-    for name, family in NOT_READ.items():
-        if name in names:
-            return f"found {name}: that is {family}."
     if "tokenizer.json" in names:
         kind = (read_json(folder / "tokenizer.json").get("model") or {}).get("type")
         return f"found a tokenizer.json whose model's type is {kind!r}."

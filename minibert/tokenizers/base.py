@@ -139,8 +139,8 @@ class Tokenizer(ABC):
         """Read the tokenizer of a checkpoint folder. Raises MinibertError if it cannot be read."""
 
     @abstractmethod
-    def files(self) -> dict[str, str]:
-        """The files that the ecosystem reads this tokenizer from: name -> text. Raises MinibertError if a token
+    def files(self) -> Mapping[str, str | bytes]:
+        """The files that the ecosystem reads this tokenizer from: name -> content. Raises MinibertError if a token
         cannot be written down."""
 
     def check_folder(self, folder: str | Path) -> None:

@@ -1,0 +1,735 @@
+"""Unigram tokenizers: how ALBERT and XLNet read text.
+
+    "Naïve? UNAFFABLE!"  ->  "▁naive?▁unaffable!"  ->  ▁na ive ? ▁un aff able !
+
+First the text is made plain: blanks are joined, accents dropped, for an uncased vocabulary letters lower-cased, and
+each blank becomes "▁", with one more in front. Then the most probable way to cut it into pieces is found
+(unigram_model.py). Since "▁" belongs to the word after it, nothing is lost, and text is put together again by joining
+pieces and writing blanks for "▁". Characters that are in no piece become <unk>, one for all that stand side by side.
+
+Read on in this order: SentencePieceCutter, Unigram, AlbertUnigram and XLNetUnigram, WordCutter. The file spiece.model
+and its rules for characters are in spiece.py.
+
+Sources: Kudo 2018 ("Subword Regularization"); Kudo and Richardson 2018 for SentencePiece, whose ids these are; the
+released tokenization.py of ALBERT and prepro_utils.py of XLNet for cleaning, and for commas after digits.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import re
+import unicodedata
+from abc import ABC, abstractmethod
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import reduce
+from itertools import chain, pairwise
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from minibert.errors import MinibertError
+from minibert.files import read_json, read_text
+from minibert.tokenizers import spiece
+from minibert.tokenizers.base import FIRST, SECOND, Span, SpecialTokens, Template, Tokenizer, as_batch
+from minibert.tokenizers.spiece import BLANK, CharacterMap, LongestMatch, Piece, PieceModel, Step, Traced
+from minibert.tokenizers.unigram_model import BestPath, best_path, known_pieces, learn_pieces
+
+UNKNOWN_PENALTY = 10.0  # by which an unknown character's score is below that of the least probable piece
+
+# ---------------------------------------------------------------------------- 1. from a text to its pieces
+
+
+class Found(NamedTuple):
+    """A piece of a text: its id, how it is written, and the characters of the original text that it covers."""
+
+    id: int
+    text: str
+    span: Span
+
+
+class Quick(NamedTuple):
+    """A chunk of text without blanks, cut by itself.
+
+    ids: the result. path: the ids on the best path, which unknown characters that are joined, and commas that are cut
+    off, make different from the result; None for a chunk that can only be cut together with its text. lead: as in
+    BestPath. size: how many characters the best path goes over.
+    """
+
+    ids: tuple[int, ...]
+    path: tuple[int, ...] | None
+    lead: float
+    size: int
+
+
+class Cutter(ABC):
+    """A vocabulary with scores, and how text is made plain and cut. Of special tokens it knows nothing.
+
+    vocabulary: piece -> id. scores: of each id, as they are added up on a path. single_precision: whether sums are
+    rounded to 32 bits, so that what comes before a word can decide between two ways that are nearly equal.
+    cuts_at_blanks: whether no piece, no rule and no row of unknown characters reaches from one word into the next.
+    """
+
+    vocabulary: dict[str, int]
+    scores: list[float]
+    single_precision: bool
+    cuts_at_blanks: bool
+
+    @abstractmethod
+    def cut(self, text: Traced) -> list[Found]:
+        """The pieces of a text."""
+
+    @abstractmethod
+    def words(self, text: str) -> list[str]:
+        """The text made plain, as words, each with the "▁" in front of it."""
+
+    @abstractmethod
+    def quick(self, chunk: str) -> Quick:
+        """A chunk of text without blanks."""
+
+    @abstractmethod
+    def quick_after(self, chunk: str, before: float) -> Quick:
+        """A chunk of text without blanks, where all pieces before it have a score of `before` together."""
+
+    @abstractmethod
+    def files(self) -> dict[str, str | bytes]:
+        """The file that it is kept in: name -> content."""
+
+    @property
+    @abstractmethod
+    def settings(self) -> dict[str, bool]:
+        """Its settings by their names in a tokenizer_config.json."""
+
+
+class SentencePieceCutter(Cutter):
+    """A spiece.model, with the cleaning that ALBERT and XLNet put before it and their rule for commas after it.
+
+    lowercase: for uncased vocabularies. remove_space: whatever str.split() takes for blanks becomes one blank.
+    keep_accents: False decomposes characters (é is e and an accent, ² is 2) and drops combining marks.
+    """
+
+    single_precision = True
+
+    def __init__(
+        self, model: PieceModel, lowercase: bool = False, remove_space: bool = True, keep_accents: bool = False
+    ):
+        """Raises MinibertError if the model does not have one unknown piece, and ordinary ones."""
+        self.model = model
+        self.lowercase = lowercase
+        self.remove_space = remove_space
+        self.keep_accents = keep_accents
+        self.vocabulary = model.vocabulary
+        normal = [piece.score for piece in model.pieces if piece.kind == spiece.NORMAL]
+        unknown = [number for number, piece in enumerate(model.pieces) if piece.kind == spiece.UNKNOWN]
+        if len(unknown) != 1 or not normal:
+            raise MinibertError(
+                f"the model has {len(unknown)} pieces of the kind 'unknown' and {len(normal)} ordinary ones, but must "
+                "have one, and some; is it a whole spiece.model?"
+            )
+        self.unknown = unknown[0], _single(min(normal) - UNKNOWN_PENALTY)
+        self.scores = [self._score(piece) for piece in model.pieces]
+        self.known = known_pieces(
+            (piece.text, number, self.scores[number])
+            for number, piece in enumerate(model.pieces)
+            if piece.kind in (spiece.NORMAL, spiece.USER_DEFINED)
+        )
+        symbols = LongestMatch(piece.text for piece in model.pieces if piece.kind == spiece.USER_DEFINED)
+        self._normalise = spiece.plain_sentence(model, symbols)
+        self._steps: list[Step] = [spiece.strip, spiece.replace(r"\s+", " ")] if remove_space else []
+        self._steps += [spiece.replace("``", '"'), spiece.replace("''", '"')]
+        if not keep_accents:
+            self._steps.append(spiece.each_character(spiece.without_accents))
+        if lowercase:
+            self._steps.append(spiece.lowercase)
+        self._steps.append(self._normalise)
+        self._ascii_stays = model.dummy_prefix and model.escape_blanks and model.rules.spare_ascii
+        self.cuts_at_blanks = (
+            bool(self.known.get(BLANK))
+            and not any(BLANK in piece[1:] for piece in self.known)
+            and not model.rules.have_blanks
+        )
+
+    def _score(self, piece: Piece) -> float:
+        if piece.kind == spiece.USER_DEFINED:  # SentencePiece 0.2.3 prefers them: 0.1 for each byte but the first
+            return _single(0.1 * (len(piece.text.encode("utf-8")) - 1))
+        return self.unknown[1] if piece.kind == spiece.UNKNOWN else piece.score
+
+    def cut(self, text: Traced) -> list[Found]:
+        sentence = _done(self._steps, text)
+        return self._finished(sentence, best_path(sentence.text, self.known, self.unknown, precision="f"))
+
+    def words(self, text: str) -> list[str]:
+        return re.findall(f"{BLANK}[^{BLANK}]*|[^{BLANK}]+", _done(self._steps, Traced.of(text)).text)
+
+    def _finished(self, sentence: Traced, path: BestPath, commas: bool = True) -> list[Found]:
+        """The pieces on the best path, unknown characters side by side joined, and commas after digits cut off."""
+        found = []
+        for number, start, end in _runs(path, self.unknown[0]):
+            part = sentence.part(start, end)
+            if commas and _ends_in_digit_and_comma(part.text):
+                found += self._without_comma(part)
+            else:
+                found.append(Found(number, part.text, _covered(sentence, start, end)))
+        return found
+
+    def _without_comma(self, part: Traced) -> list[Found]:
+        """A piece such as "▁9," as "▁9" and ",": its front is cut again, so that numbers look alike before a comma.
+
+        The front is cut as a text of its own, which gets a "▁"; if the piece has none, it is taken away again, even
+        where this leaves something that is not in the vocabulary.
+        """
+        kept = [at for at, character in enumerate(part.text[:-1]) if character != BLANK]
+        front = Traced("".join(part.text[at] for at in kept), [part.spans[at] for at in kept])
+        sentence = self._normalise(front)
+        path = best_path(sentence.text, self.known, self.unknown, precision="f")
+        found = self._finished(sentence, path, commas=False)
+        if found and found[0].text[0] == BLANK and part.text[0] != BLANK:
+            rest = found[0].text[1:]
+            found[:1] = [self._named(rest, found[0].span)] if rest else []
+        return [*found, self._named(",", part.spans[-1])]
+
+    def _named(self, text: str, span: Span) -> Found:
+        return Found(self.vocabulary.get(text, self.unknown[0]), text, span)
+
+    def quick(self, chunk: str) -> Quick:
+        if self._ascii_stays and chunk.isascii() and chunk.isprintable() and "``" not in chunk and "''" not in chunk:
+            text = BLANK + (chunk.lower() if self.lowercase else chunk) if chunk else ""
+        else:
+            text = _done(self._steps, Traced.of(chunk)).text
+        path = best_path(text, self.known, self.unknown)
+        unknown = self.unknown[0]
+        if unknown in path.ids or ("," in text and any(map(_ends_in_digit_and_comma, _parts(text, path)))):
+            return self._quick(_done(self._steps, Traced.of(chunk)), path)
+        ids = tuple(path.ids)
+        return Quick(ids, ids, path.lead, len(text))
+
+    def quick_after(self, chunk: str, before: float) -> Quick:
+        sentence = _done(self._steps, Traced.of(chunk))
+        return self._quick(sentence, best_path(sentence.text, self.known, self.unknown, before, "f"))
+
+    def _quick(self, sentence: Traced, path: BestPath) -> Quick:
+        ids = tuple(piece.id for piece in self._finished(sentence, path))
+        return Quick(ids, tuple(path.ids), path.lead, len(sentence.text))
+
+    def files(self) -> dict[str, str | bytes]:
+        return {"spiece.model": self.model.to_bytes()}
+
+    @property
+    def settings(self) -> dict[str, bool]:
+        return {theirs: getattr(self, ours) for ours, theirs in CONFIG_NAMES.items()}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return SentencePieceCutter, (self.model, self.lowercase, self.remove_space, self.keep_accents)
+
+
+def _single(number: float) -> float:
+    """Rounded to 32 bits."""
+    return float(np.float32(number))
+
+
+def _done(steps: Iterable[Step], text: Traced) -> Traced:
+    return reduce(lambda traced, step: step(traced), steps, text)
+
+
+def _runs(path: BestPath, unknown_id: int) -> Iterator[tuple[int, int, int]]:
+    """(id, start, end) of the pieces on a path, where unknown characters side by side are one."""
+    start = 0
+    for at, (number, end) in enumerate(zip(path.ids, path.ends, strict=True)):
+        if number == unknown_id and path.ids[at + 1 : at + 2] == [unknown_id]:
+            continue
+        yield number, start, end
+        start = end
+
+
+def _parts(text: str, path: BestPath) -> Iterator[str]:
+    return (text[start:end] for start, end in pairwise([0, *path.ends]))
+
+
+def _ends_in_digit_and_comma(piece: str) -> bool:
+    return len(piece) > 1 and piece[-1] == "," and piece[-2].isdigit()
+
+
+def _covered(sentence: Traced, start: int, end: int) -> Span:
+    """The characters that a piece comes from. A "▁" has none of its own: alone, it gets the first of its word."""
+    first, last = sentence.spans[start][0], sentence.spans[end - 1][1]
+    if first == last and end < len(sentence.spans):
+        last = sentence.spans[end][1]
+    return first, last
+
+
+# ---------------------------------------------------------------------------------------- 2. the tokenizer
+
+
+class Unigram(Tokenizer):
+    """What ALBERT's and XLNet's tokenizers share: a cutter, and special tokens in and around the text.
+
+    reserved: the special tokens, among them some that nothing here puts around a text, with their kinds in a
+    spiece.model, and in the order in which a new vocabulary begins with them. uncased: whether the family's published
+    vocabularies are lower-cased.
+    """
+
+    reserved: ClassVar[Mapping[str, int]]
+    uncased: ClassVar[bool]
+    class_name: ClassVar[str]  # in a tokenizer_config.json
+    model_type: ClassVar[str]  # in a config.json
+
+    def __init__(self, cutter: Cutter):
+        """Raises MinibertError if a special token is missing from the cutter's vocabulary."""
+        super().__init__(cutter.vocabulary)
+        self.cutter = cutter
+        self._reserved = {*self.special.all(), *self.reserved} & self.vocabulary.keys()
+        self.special_ids = frozenset(self.vocabulary[token] for token in self._reserved)
+        self._special = re.compile("(" + "|".join(map(re.escape, sorted(self._reserved))) + ")")
+        self._cache = _ChunkCache(self._quick)
+        self._worst = max(map(abs, cutter.scores))
+        # Whether the ids of chunks between blanks, one after the other, are those of the text.
+        self._splits = cutter.words("a\nb c") == [BLANK + letter for letter in "abc"] and cutter.cuts_at_blanks
+        self._blank_is_a_sign = cutter.words(f"a {BLANK} b") != [BLANK + letter for letter in "ab"]
+
+    def pieces(self, text: str) -> list[tuple[int, Span]]:
+        """The text's tokens as (id, span). Special tokens written in the text, as "[MASK]", are kept whole.
+
+        A span is the smallest stretch of the original text that holds all characters a piece comes from; blanks do not
+        count. A "▁" alone has the span of the first character of its word. Where one character gave several (½ gives
+        1⁄2), all of them have its span.
+        """
+        found: list[tuple[int, Span]] = []
+        start = 0
+        for at, part in enumerate(self._special.split(text)):
+            if at % 2:
+                found.append((self.vocabulary[part], (start, start + len(part))))
+            elif part:
+                found += [(piece.id, piece.span) for piece in self.cutter.cut(Traced.of(part, start))]
+            start += len(part)
+        return found
+
+    def ids(self, text: str) -> list[int]:
+        """The ids of ``pieces(text)``, many times as fast: chunks between blanks are cut once, then looked up.
+
+        A piece begins at a blank or lies within a word, so that the best path of a text is that of its first word, then
+        that of the second, and so on. With one exception: SentencePiece adds up scores in 32 bits. Far into a text, its
+        sums are exact to some thousandths only, and of two ways that are nearly equal the worse may win. Chunks that
+        have such ways are cut again, with the sum at which they begin (`_settled`).
+        """
+        if not self._splits or (self._blank_is_a_sign and BLANK in text):
+            return [number for number, _ in self.pieces(text)]
+        cache = self._cache
+        cache.make_room()
+        chunks = text.replace("\n", " ").split(" ")
+        found = list(chain.from_iterable(map(cache.__getitem__, chunks)))
+        if self.cutter.single_precision and cache.may_differ(chunks, len(found) * self._worst):
+            return self._settled(text, chunks)
+        return found
+
+    def _quick(self, chunk: str) -> Quick:
+        if self._special.search(chunk):
+            return Quick(tuple(number for number, _ in self.pieces(chunk)), None, 0.0, len(chunk))
+        return self.cutter.quick(chunk)
+
+    def _settled(self, text: str, chunks: Sequence[str]) -> list[int]:
+        """The ids of a text in which some chunks have two ways that are nearly equal."""
+        total = array("f", [0.0])
+        scores = self.cutter.scores
+        found: list[int] = []
+        for chunk in chunks:
+            quick = self._cache.noted.get(chunk)
+            if quick is None:
+                ids = path = self._cache[chunk]
+            else:
+                if quick.path is None:
+                    return [number for number, _ in self.pieces(text)]
+                if quick.lead <= rounding(abs(total[0]) + quick.size * self._worst, quick.size):
+                    quick = self.cutter.quick_after(chunk, total[0])
+                ids, path = quick.ids, quick.path or ()
+            found += ids
+            for number in path:
+                total[0] += scores[number]
+        return found
+
+    def join(self, tokens: Iterable[str]) -> str:
+        """Pieces one after the other, a blank for each "▁": ▁un aff able ! -> "unaffable!"."""
+        return "".join(tokens).replace(BLANK, " ").strip()
+
+    def continues(self, token: str) -> bool:
+        """Whether a piece is inside a word: it has no "▁", and it begins with a letter or a digit.
+
+        Signs begin words of their own, as the released code of ALBERT has it for masking whole words.
+        """
+        return token not in self._reserved and token[:1].isalnum()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled (for worker processes) and copied without the cache."""
+        return type(self), (self.cutter,)
+
+    # ------------------------------------------------------------------------------- from and to files
+
+    @classmethod
+    def is_in(cls, folder: Path) -> bool:
+        if (folder / "spiece.model").exists():
+            return True
+        described = folder / "tokenizer.json"
+        model = (read_json(described).get("model") or {}) if described.exists() else {}
+        return model.get("type") == "Unigram" or ("type" not in model and "unk_id" in model)  # older files have no type
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Unigram:
+        """Read a spiece.model, with the settings in a tokenizer_config.json in the same folder, if there is one.
+
+        Raises MinibertError if it cannot be read, or if it is not clear whether it is ALBERT's or XLNet's.
+        """
+        path = Path(path)
+        model = PieceModel.read(path)
+        family = cls._family(path.parent, model.vocabulary)
+        settings = {"lowercase": family.uncased, **settings_in(path.parent)}
+        return family(SentencePieceCutter(model, **settings))
+
+    @classmethod
+    def from_folder(cls, folder: str | Path) -> Unigram:
+        """Read the tokenizer of a checkpoint folder: its spiece.model, or else its tokenizer.json.
+
+        Whether it is ALBERT's or XLNet's is said by tokenizer_config.json ("tokenizer_class"), else by config.json
+        ("model_type"), else by the special tokens in the vocabulary. Raises MinibertError where none of them says it.
+        """
+        folder = Path(folder)
+        if (folder / "spiece.model").exists():
+            return cls.from_file(folder / "spiece.model")
+        if (folder / "tokenizer.json").exists():
+            path = folder / "tokenizer.json"
+            cutter = WordCutter(read_text(path), str(path))
+            family = cls._family(folder, cutter.vocabulary)
+            cutter.check(family)
+            return family(cutter)
+        if not folder.is_dir():
+            raise MinibertError(f"there is no folder {folder}; name a checkpoint folder that holds a spiece.model.")
+        raise MinibertError(
+            f"{folder} holds no Unigram vocabulary (spiece.model, or tokenizer.json): name the folder that does."
+        )
+
+    @classmethod
+    def _family(cls, folder: Path, vocabulary: Mapping[str, int]) -> type[Unigram]:
+        """AlbertUnigram or XLNetUnigram: which of them a folder's vocabulary is for."""
+        if cls is not Unigram:
+            return cls
+        config = _json_in(folder, "tokenizer_config.json")
+        name = str(config.get("tokenizer_class") or "").removesuffix("Fast")
+        if name and name not in GENERAL_CLASSES:
+            for family in FAMILIES:
+                if name == family.class_name:
+                    return family
+            raise MinibertError(
+                f"{folder / 'tokenizer_config.json'} says that this is a {name}; of Unigram tokenizers only "
+                f"{' and '.join(family.class_name for family in FAMILIES)} are read here."
+            )
+        kind = _json_in(folder, "config.json").get("model_type")
+        by_kind = [family for family in FAMILIES if family.model_type == kind]
+        fitting = by_kind or [family for family in FAMILIES if vocabulary.keys() >= {*family.special.all()}]
+        if len(fitting) != 1:
+            both = "the special tokens of both" if fitting else "the special tokens of neither"
+            raise MinibertError(
+                f"it is not clear whether the Unigram vocabulary in {folder} is ALBERT's or XLNet's: it has {both}; "
+                'add a tokenizer_config.json that says "tokenizer_class": "AlbertTokenizer" or "XLNetTokenizer".'
+            )
+        return fitting[0]
+
+    def files(self) -> dict[str, str | bytes]:
+        """spiece.model (or the tokenizer.json it was read from), tokenizer_config.json, special_tokens_map.json."""
+        names = {f"{role}_token": token for role, token in vars(self.special).items()}
+        settings = self.cutter.settings | {"tokenizer_class": self.class_name}
+        return self.cutter.files() | {
+            "tokenizer_config.json": json.dumps(settings | names, indent=2) + "\n",
+            "special_tokens_map.json": json.dumps(names, indent=2) + "\n",
+        }
+
+    def check_folder(self, folder: str | Path) -> None:
+        if "tokenizer.json" not in self.cutter.files():
+            super().check_folder(folder)
+        elif (Path(folder) / "spiece.model").exists():
+            raise MinibertError(
+                f"{folder} has a spiece.model, which is read before the tokenizer.json that would be saved; "
+                "save to another folder, or remove that file first."
+            )
+
+    # ------------------------------------------------------------------------------------- from text
+
+    @classmethod
+    def train(
+        cls,
+        texts: Iterable[str],
+        vocab_size: int,
+        lowercase: bool | None = None,
+        character_map: bytes = b"",
+    ) -> Unigram:
+        """Make a vocabulary of at most ``vocab_size`` tokens from texts; see ``learn_pieces`` for how.
+
+        It holds the special tokens, every character of the texts, and pieces that occur at least twice. The same texts,
+        in any order, give the same vocabulary. lowercase: None for what the family's published vocabularies are.
+        character_map: rules for characters from another model (its `character_map`), b"" for none.
+        Raises MinibertError if vocab_size cannot hold the characters, or if the texts have no words.
+        """
+        if cls is Unigram:
+            raise MinibertError("Unigram.train does not say whose special tokens to use; call AlbertUnigram.train.")
+        lowercase = cls.uncased if lowercase is None else lowercase
+        reserved = tuple(Piece(token, 0.0, kind) for token, kind in cls.reserved.items())
+        empty = PieceModel((*reserved, Piece(BLANK, -1.0)), character_map)
+        cutter = SentencePieceCutter(empty, lowercase)
+        special = re.compile("|".join(map(re.escape, cls.reserved)))
+        chunks = Counter(chunk for text in as_batch(texts, "texts") for chunk in text.split(" "))
+        words: Counter[str] = Counter()
+        for chunk, count in chunks.items():
+            for word in cutter.words(special.sub(" ", chunk)):
+                words[word] += count
+        if not words:
+            raise MinibertError("there is not one word in the texts; a vocabulary cannot be made from them.")
+        learned = learn_pieces(words, vocab_size - len(reserved))
+        pieces = (*reserved, *(Piece(text, _single(score)) for text, score in learned))
+        return cls(SentencePieceCutter(PieceModel(pieces, character_map), lowercase))
+
+
+class AlbertUnigram(Unigram):
+    """ALBERT's tokenizer: [CLS] A [SEP] B [SEP], lower case."""
+
+    special = SpecialTokens(pad="<pad>", unk="<unk>", cls="[CLS]", sep="[SEP]", mask="[MASK]")
+    template = (("[CLS]", 0), (FIRST, 0), ("[SEP]", 0))
+    pair_template = (("[CLS]", 0), (FIRST, 0), ("[SEP]", 0), (SECOND, 1), ("[SEP]", 1))
+    reserved = dict.fromkeys(("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"), spiece.CONTROL) | {"<unk>": spiece.UNKNOWN}
+    uncased = True
+    class_name = "AlbertTokenizer"
+    model_type = "albert"
+
+
+class XLNetUnigram(Unigram):
+    """XLNet's tokenizer: A <sep> B <sep> <cls>, with a token type of its own for <cls>, and filled at the left."""
+
+    special = SpecialTokens(pad="<pad>", unk="<unk>", cls="<cls>", sep="<sep>", mask="<mask>")
+    template = ((FIRST, 0), ("<sep>", 0), ("<cls>", 2))
+    pair_template = ((FIRST, 0), ("<sep>", 0), (SECOND, 1), ("<sep>", 1), ("<cls>", 2))
+    pad_left = True
+    pad_type_id = 3
+    reserved = dict.fromkeys(
+        ("<unk>", "<s>", "</s>", "<cls>", "<sep>", "<pad>", "<mask>", "<eod>", "<eop>"), spiece.CONTROL
+    ) | {"<unk>": spiece.UNKNOWN}
+    uncased = False
+    class_name = "XLNetTokenizer"
+    model_type = "xlnet"
+
+
+FAMILIES: tuple[type[Unigram], ...] = (AlbertUnigram, XLNetUnigram)
+GENERAL_CLASSES = ("PreTrainedTokenizer", "TokenizersBackend")  # of which nothing follows
+
+
+class _ChunkCache(dict):
+    """Chunk of text (no blank inside) -> its ids, computed when first asked for. Bounded as WordPiece's is.
+
+    noted: chunks of which more must be known than their ids: those with ways that are nearly equal, and those whose
+    path and ids differ. close[e]: chunks that rounding can change when sums are below 2**e.
+    """
+
+    MAX_CHUNKS = 2**19
+    MAX_CHUNK_LENGTH = 32
+    LARGEST = 20  # sums reach 2**20 after some 80,000 pieces
+
+    def __init__(self, cut: Callable[[str], Quick]):
+        super().__init__()
+        self._cut = cut
+        self.noted: dict[str, Quick] = {}
+        self.close: list[set[str]] = [set() for _ in range(self.LARGEST + 1)]
+
+    def __missing__(self, chunk: str) -> tuple[int, ...]:
+        quick = self._cut(chunk)
+        if quick.lead <= rounding(2.0**self.LARGEST, quick.size) or quick.path != quick.ids:
+            self.noted[chunk] = quick
+            for exponent, chunks in enumerate(self.close):
+                # A path that is longer than its ids, or unknown, makes `magnitude` in `may_differ` too small.
+                if (
+                    quick.path is None
+                    or len(quick.path) > len(quick.ids)
+                    or quick.lead <= rounding(2.0**exponent, quick.size)
+                ):
+                    chunks.add(chunk)
+        if len(chunk) <= self.MAX_CHUNK_LENGTH:
+            self[chunk] = quick.ids
+        return quick.ids
+
+    def make_room(self) -> None:
+        """Between two texts: empty a cache that is full."""
+        if len(self) + len(self.noted) > self.MAX_CHUNKS:
+            self.clear()
+            self.noted.clear()
+            for chunks in self.close:
+                chunks.clear()
+
+    def may_differ(self, chunks: Sequence[str], magnitude: float) -> bool:
+        """Whether rounding can change the ids of one of the chunks when sums are no larger than this."""
+        exponent = math.frexp(magnitude)[1] + 1
+        return exponent > self.LARGEST or not self.close[exponent].isdisjoint(chunks)
+
+
+def rounding(magnitude: float, steps: int) -> float:
+    """How far two sums of up to `steps` numbers, rounded to 32 bits at each step, can move against each other.
+
+    All sums are no larger than `magnitude`; below 2**e, rounding changes a number by at most 2**(e - 25).
+    """
+    return (steps + 1) * 2.0 ** (math.frexp(magnitude)[1] - 24)
+
+
+# ------------------------------------------------------------------------------------------ 3. file formats
+
+# Our setting -> its name in tokenizer_config.json.
+CONFIG_NAMES = {"lowercase": "do_lower_case", "remove_space": "remove_space", "keep_accents": "keep_accents"}
+
+
+def settings_in(folder: Path) -> dict[str, bool]:
+    """The settings in a folder's tokenizer_config.json; none, if there is no such file."""
+    config = _json_in(folder, "tokenizer_config.json")
+    return {ours: bool(config[theirs]) for ours, theirs in CONFIG_NAMES.items() if config.get(theirs) is not None}
+
+
+def _json_in(folder: Path, name: str) -> dict[str, Any]:
+    return read_json(folder / name) if (folder / name).exists() else {}
+
+
+class WordCutter(Cutter):
+    """A tokenizer.json that holds a Unigram model, as the tokenizers library reads it.
+
+    It differs from SentencePiece in details: text is split at blanks first, and each word is cut by itself, in 64 bits;
+    characters are normalised by the steps that the file lists; numbers before commas are not cut again (converters
+    lowered the scores of pieces that end in a digit and a comma instead). content: the file's text. where: its name,
+    for messages.
+    """
+
+    single_precision = False
+    cuts_at_blanks = True
+
+    def __init__(self, content: str, where: str = "tokenizer.json"):
+        """Raises MinibertError if the file describes another model, or prepares text in another way."""
+        self.content = content
+        self.where = where
+        self.description = described = json.loads(content)
+        model = described.get("model") or {}
+        pieces = model.get("vocab")
+        if not isinstance(pieces, list) or not pieces or model.get("byte_fallback"):
+            raise MinibertError(f"{where} does not hold a Unigram model as ALBERT and XLNet have it.")
+        number = model.get("unk_id")
+        if not isinstance(number, int) or not 0 <= number < len(pieces):
+            raise MinibertError(f"{where} has no piece for what is unknown: its model's unk_id is {number!r}.")
+        self.vocabulary = {text: at for at, (text, _) in enumerate(pieces)}
+        if len(self.vocabulary) != len(pieces):
+            raise MinibertError(f"{where} lists a piece twice; a piece has one id.")
+        self.scores = [float(score) for _, score in pieces]
+        self.unknown = number, min(self.scores) - UNKNOWN_PENALTY
+        self.known = known_pieces((text, at, self.scores[at]) for text, at in self.vocabulary.items())
+        self._steps = _read_normalizer(described.get("normalizer"), where)
+        _check_pre_tokenizer(described.get("pre_tokenizer"), where)
+
+    def check(self, family: type[Unigram]) -> None:
+        """Raise a MinibertError where the file's special tokens, or their places, are not those of a family."""
+        added = {token["content"] for token in self.description.get("added_tokens") or ()}
+        strange = sorted(added - family.reserved.keys())
+        if strange:
+            raise MinibertError(
+                f"{self.where} adds tokens of its own, which are not read here: {', '.join(strange[:5])}."
+            )
+        if list(self.vocabulary)[self.unknown[0]] != family.special.unk:
+            raise MinibertError(f"{self.where} says that what is unknown is not {family.special.unk}.")
+        around = self.description.get("post_processor")
+        expected = {"single": _as_listed(family.template), "pair": _as_listed(family.pair_template)}
+        if around is not None and {name: around.get(name) for name in expected} != expected:
+            raise MinibertError(f"{self.where} puts special tokens elsewhere than {family.class_name} does.")
+
+    def _sentences(self, text: Traced) -> Iterator[Traced]:
+        """The text's words, made plain, with "▁" in front; where a word has a "▁" inside, another word begins."""
+        plain = _done(self._steps, text)
+        for match in NO_BLANKS.finditer(plain.text):
+            word = plain.part(*match.span())
+            if word.text[0] != BLANK:
+                start = word.spans[0][0]
+                word = Traced(BLANK + word.text, [(start, start), *word.spans])
+            for part in re.finditer(f"{BLANK}[^{BLANK}]*", word.text):
+                yield word.part(*part.span())
+
+    def cut(self, text: Traced) -> list[Found]:
+        found = []
+        for word in self._sentences(text):
+            path = best_path(word.text, self.known, self.unknown)
+            for number, start, end in _runs(path, self.unknown[0]):
+                found.append(Found(number, word.text[start:end], _covered(word, start, end)))
+        return found
+
+    def words(self, text: str) -> list[str]:
+        return [word.text for word in self._sentences(Traced.of(text))]
+
+    def quick(self, chunk: str) -> Quick:
+        ids = tuple(piece.id for piece in self.cut(Traced.of(chunk)))
+        return Quick(ids, ids, math.inf, len(chunk))
+
+    def quick_after(self, chunk: str, before: float) -> Quick:
+        return self.quick(chunk)
+
+    def files(self) -> dict[str, str | bytes]:
+        return {"tokenizer.json": self.content}
+
+    @property
+    def settings(self) -> dict[str, bool]:
+        return {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return WordCutter, (self.content, self.where)
+
+
+# What Unicode calls white space: as str.split() has it, but for four control characters.
+NO_BLANKS = re.compile("[^\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
+
+
+def _read_normalizer(described: Any, where: str) -> list[Step]:
+    """The steps of a tokenizer.json's "normalizer". Raises MinibertError for one that is not known here."""
+    listed = [] if described is None else described.get("normalizers", [described])
+    kinds = [step.get("type") for step in listed]
+    steps: list[Step] = []
+    for step, kind in zip(listed, kinds, strict=True):
+        if kind == "Replace" and {*step.get("pattern", ())} <= {"String", "Regex"}:
+            pattern = step["pattern"]
+            regular = re.escape(pattern["String"]) if "String" in pattern else pattern["Regex"]
+            if "Regex" in pattern and regular != " {2,}":
+                break
+            steps.append(spiece.replace(regular, step["content"]))
+        elif kind == "NFKD" and "StripAccents" in kinds:  # else the order of accents would have to be looked after
+            steps.append(spiece.each_character(lambda character: unicodedata.normalize("NFKD", character)))
+        elif kind == "StripAccents":
+            steps.append(spiece.each_character(lambda character: "" if spiece.is_mark(character) else character))
+        elif kind == "Lowercase":
+            steps.append(spiece.each_character(str.lower))
+        elif kind == "Precompiled":
+            steps.append(spiece.cluster_by_cluster(CharacterMap(base64.b64decode(step["precompiled_charsmap"] or ""))))
+        else:
+            break
+    if len(steps) < len(listed):
+        raise MinibertError(f"{where} prepares text in a way that is not read here: {listed[len(steps)]}.")
+    return steps
+
+
+def _check_pre_tokenizer(described: Any, where: str) -> None:
+    """Words are split at blanks, and "▁" is put in front of each; else MinibertError is raised."""
+    parts = (described or {}).get("pretokenizers", [described or {}])
+    last = parts[-1]
+    if (
+        [part.get("type") for part in parts] not in (["WhitespaceSplit", "Metaspace"], ["Metaspace"])
+        or last.get("replacement") != BLANK
+        or last.get("prepend_scheme", "always") != "always"
+        or not last.get("add_prefix_space", True)
+        or not last.get("split", True)
+    ):
+        raise MinibertError(f"{where} splits text in a way that is not read here: {described}.")
+
+
+def _as_listed(template: Template) -> list[dict[str, Any]]:
+    """A template as a tokenizer.json writes it."""
+    return [
+        {"SpecialToken": {"id": slot, "type_id": type_id}}
+        if isinstance(slot, str)
+        else {"Sequence": {"id": "AB"[slot], "type_id": type_id}}
+        for slot, type_id in template
+    ]
