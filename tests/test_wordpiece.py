@@ -639,7 +639,6 @@ def test_what_is_not_there(tmp_path: Path) -> None:
     ("names", "message"),
     [
         (["merges.txt", "config.json"], "holds no whole byte-level BPE"),
-        (["spiece.model", "config.json"], "found spiece.model: that is Unigram"),
         (["model.safetensors", "config.json"], "found config.json, model.safetensors"),
     ],
 )

@@ -1,6 +1,6 @@
 """Unigram tokenizers: how ALBERT and XLNet read text.
 
-    "Naïve? UNAFFABLE!"  ->  "▁naive?▁unaffable!"  ->  ▁na ive ? ▁un aff able !
+    "Naïve? UNAFFABLE!"  ->  "▁naive?▁unaffable!"  ->  ▁na ive ? ▁un a f f able !
 
 First the text is made plain: blanks are joined, accents dropped, for an uncased vocabulary letters lower-cased, and
 each blank becomes "▁", with one more in front. Then the most probable way to cut it into pieces is found
@@ -72,12 +72,14 @@ class Cutter(ABC):
     vocabulary: piece -> id. scores: of each id, as they are added up on a path. single_precision: whether sums are
     rounded to 32 bits, so that what comes before a word can decide between two ways that are nearly equal.
     cuts_at_blanks: whether no piece, no rule and no row of unknown characters reaches from one word into the next.
+    kept_whole: pieces that are kept whole in a text, wherever they are, as special tokens are.
     """
 
     vocabulary: dict[str, int]
     scores: list[float]
     single_precision: bool
     cuts_at_blanks: bool
+    kept_whole: Sequence[str] = ()
 
     @abstractmethod
     def cut(self, text: Traced) -> list[Found]:
@@ -283,7 +285,8 @@ class Unigram(Tokenizer):
         self.cutter = cutter
         self._reserved = {*self.special.all(), *self.reserved} & self.vocabulary.keys()
         self.special_ids = frozenset(self.vocabulary[token] for token in self._reserved)
-        self._special = re.compile("(" + "|".join(map(re.escape, sorted(self._reserved))) + ")")
+        kept_whole = sorted({*self._reserved, *cutter.kept_whole}, key=lambda token: (-len(token), token))
+        self._special = re.compile("(" + "|".join(map(re.escape, kept_whole)) + ")")
         self._cache = _ChunkCache(self._quick)
         self._worst = max(map(abs, cutter.scores))
         # Whether the ids of chunks between blanks, one after the other, are those of the text.
@@ -351,7 +354,7 @@ class Unigram(Tokenizer):
         return found
 
     def join(self, tokens: Iterable[str]) -> str:
-        """Pieces one after the other, a blank for each "▁": ▁un aff able ! -> "unaffable!"."""
+        """Pieces one after the other, a blank for each "▁": ▁un a f f able ! -> "unaffable!"."""
         return "".join(tokens).replace(BLANK, " ").strip()
 
     def continues(self, token: str) -> bool:
@@ -622,17 +625,18 @@ class WordCutter(Cutter):
         self.scores = [float(score) for _, score in pieces]
         self.unknown = number, min(self.scores) - UNKNOWN_PENALTY
         self.known = known_pieces((text, at, self.scores[at]) for text, at in self.vocabulary.items())
+        added = described.get("added_tokens") or ()
+        strange = [token["content"] for token in added if self.vocabulary.get(token["content"]) != token.get("id")]
+        if strange:
+            raise MinibertError(
+                f"{where} adds tokens that its vocabulary lacks, which are not read here: {', '.join(strange[:5])}."
+            )
+        self.kept_whole = [token["content"] for token in added]
         self._steps = _read_normalizer(described.get("normalizer"), where)
         _check_pre_tokenizer(described.get("pre_tokenizer"), where)
 
     def check(self, family: type[Unigram]) -> None:
         """Raise a MinibertError where the file's special tokens, or their places, are not those of a family."""
-        added = {token["content"] for token in self.description.get("added_tokens") or ()}
-        strange = sorted(added - family.reserved.keys())
-        if strange:
-            raise MinibertError(
-                f"{self.where} adds tokens of its own, which are not read here: {', '.join(strange[:5])}."
-            )
         if list(self.vocabulary)[self.unknown[0]] != family.special.unk:
             raise MinibertError(f"{self.where} says that what is unknown is not {family.special.unk}.")
         around = self.description.get("post_processor")
