@@ -261,6 +261,9 @@ def test_what_comes_before_is_rounded_like_the_whole_text(monkeypatch: pytest.Mo
     assert tok.ids(text) == [number for number, _ in tok.pieces(text)]
     assert asked[0] == ("aa", -9.25 * 3000)
     assert {chunk for chunk, _ in asked} == {"aa"}
+    asked.clear()
+    tok.ids("b " * 3000 + "qqq aa")  # one <unk>, but three unknown characters on the path, at -17.25 each
+    assert asked[-1] == ("aa", -9.25 * 3000 - 2 - 3 * 17.25)
 
 
 def test_short_texts_are_not_cut_twice(albert: Unigram, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -386,6 +389,7 @@ def test_special_tokens_in_the_text_stay_whole(albert: Unigram, xlnet: Unigram) 
     assert spelled(xlnet, "so<mask>so<sep>") == ["▁so", "<mask>", "▁so", "<sep>"]
     encoding = albert.encode("a[MASK]b")
     assert encoding.offsets[2] == (1, 7)
+    assert encoding.offsets[-2] == (7, 8)
     assert encoding.sequence_ids[2] == 0
     full = small(("a", -1.0), family=XLNetUnigram)
     assert spelled(full, "a<eop><eod>a<s></s>") == ["▁", "a", "<eop>", "<eod>", "▁", "a", "<s>", "</s>"]
