@@ -793,7 +793,7 @@ def test_rules_cluster_by_cluster() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model": {"type": "BPE", "vocab": {}}}, "whose model's type is 'BPE'"),
+        ({"model": {"type": "WordLevel", "vocab": {}}}, "whose model's type is 'WordLevel'"),
         ({"normalizer": {"type": "NFKD"}}, "prepares text in a way .*NFKD"),
         ({"normalizer": {"type": "Replace", "pattern": {"Regex": "x+"}, "content": ""}}, "prepares text in a way"),
         ({"pre_tokenizer": None}, "splits text in a way"),
