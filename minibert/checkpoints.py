@@ -89,6 +89,9 @@ def load(source: str | Path, head: str | None = None) -> Loaded:
         for name, tensor in model.state_dict().items()
         if short_name(name).partition(".")[0] not in fresh
     }
+    for name, number in family.fills.items():
+        if name in expected:
+            tensors.setdefault(name, torch.full(expected[name].shape, number))
     check_tensors(tensors, expected, model, head, folder)
     for part in fresh.values():
         initialise(part.to_empty(device="cpu"), config.initializer_range)
@@ -211,7 +214,7 @@ def translate(raw: Mapping[str, Tensor], family: Family, head: str | None, folde
     """
     named = {}
     for key, tensor in raw.items():
-        if key.endswith("position_ids"):
+        if key.endswith(family.unused):
             continue
         key = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", key))
         if not family.knows(key) and key not in family.copies and family.knows(family.prefix + key):
@@ -251,14 +254,14 @@ def check_tensors(
     if missing:
         raise MinibertError(
             f"{folder} lacks {len(missing)} tensor(s) that its config.json asks for, such as "
-            f"{family.theirs(missing[0], head)!r}: is the file complete, and num_hidden_layers right?"
+            f"{family.theirs(missing[0], head)!r}: is the file complete, and is the number of layers right?"
         )
     parts = {name.partition(".")[0] for name in expected}
     left_over = [name for name in tensors if name not in expected and name.partition(".")[0] in parts]
     if left_over:
         raise MinibertError(
             f"{folder} holds {len(left_over)} tensor(s) that its config.json has no place for, such as "
-            f"{family.theirs(left_over[0], head)!r}: is num_hidden_layers right?"
+            f"{family.theirs(left_over[0], head)!r}: is the number of layers right?"
         )
     for name, tensor in expected.items():
         if tensors[name].shape != tensor.shape:

@@ -22,6 +22,7 @@ class EncoderBlock(nn.Module):
     """Attention, then feed-forward; after each, the input is added back and the sum is normalised ("post-norm").
 
     attention_output_dropout: on what attention returns, by default the same as `dropout` (DistilBERT: 0).
+    activation_dropout: inside the feed-forward part (BART).
 
     Source: Vaswani et al. 2017, section 3.1 and figure 1 (left).
     """
@@ -36,6 +37,7 @@ class EncoderBlock(nn.Module):
         dropout: float = 0.1,
         attention_dropout: float = 0.1,
         attention_output_dropout: float | None = None,
+        activation_dropout: float = 0.0,
     ):
         super().__init__()
         self.attention = MultiHeadAttention(hidden_size, num_heads, attention_dropout)
@@ -43,7 +45,7 @@ class EncoderBlock(nn.Module):
             dropout if attention_output_dropout is None else attention_output_dropout
         )
         self.attention_norm = nn.LayerNorm(hidden_size, eps=eps)
-        self.feed_forward = FeedForward(hidden_size, intermediate_size, activation)
+        self.feed_forward = FeedForward(hidden_size, intermediate_size, activation, activation_dropout)
         self.dropout = nn.Dropout(dropout)
         self.norm = nn.LayerNorm(hidden_size, eps=eps)
 

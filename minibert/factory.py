@@ -47,7 +47,7 @@ def parameters_by_part(model: nn.Module) -> dict[str, int]:
     """Where the parameters are: a part's name -> its number of parameters. The values sum to count_parameters.
 
     Parts: "word embeddings", "other embeddings" (positions, token types, their norm), "projection" (ALBERT's
-    E x H), "encoder", "pooler", "head"; those that a model lacks are left out.
+    E x H), "encoder", "decoder", "pooler", "head"; those that a model lacks are left out.
     """
     check_is_model(model)
     backbone = model.backbone if isinstance(model, WithHead) else model

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from minibert.errors import MinibertError, nearest
+from minibert.generation import EncoderDecoder, Rules, generate, shift_right
 from minibert.layers import ACTIVATIONS, check_ids
 from minibert.model import Model, Output, initialise
 from minibert.words import listed
@@ -335,6 +336,96 @@ class QuestionAnswering(WithHead):
         return output
 
 
+class Seq2SeqLM(WithHead):
+    """Write a text, given another (BART): score the vocabulary at each place of the decoder.
+
+    Source: Lewis et al. 2020, section 3.3.
+    """
+
+    architecture = "ForConditionalGeneration"
+    backbone: EncoderDecoder
+
+    def add_head(self) -> None:
+        self.lm = self.backbone.vocabulary_head()
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        return_attention: bool = False,
+        return_hidden: bool = False,
+        **more: Tensor | None,
+    ) -> Output:
+        """As the model's forward. With labels and no decoder_input_ids, the decoder reads the labels, one step late."""
+        labels = more.get("labels")
+        if labels is not None and more.get("decoder_input_ids") is None:
+            if not isinstance(labels, Tensor) or labels.dim() != 2:
+                raise MinibertError(f"labels must be a tensor (B, T) of the ids of the text to write, not {labels!r}.")
+            c = self.backbone.config
+            decoder_ids = shift_right(labels, c.decoder_start_token_id)
+            more["decoder_input_ids"] = decoder_ids.masked_fill(decoder_ids == IGNORE, c.pad_token_id)
+        return super().forward(input_ids, attention_mask, token_type_ids, return_attention, return_hidden, **more)
+
+    def score(
+        self, output: Output, input_ids: Tensor, attention_mask: Tensor | None, labels: Tensor | None = None
+    ) -> Output:
+        """labels: (B, T), the ids of the text to write, -100 where nothing is to be learned (padding).
+
+        Fills in logits: (B, T, V), or with labels (M, V) for the M tokens that are not -100, row by row. And with
+        labels, loss: the mean cross-entropy in nats over the M tokens; 0 when there are none.
+        """
+        hidden = output.last_hidden_state
+        wanted = wanted_tokens(hidden.shape[:2], labels, None)
+        output.logits = self.word_scores(hidden if wanted is None else hidden[wanted])
+        if labels is not None:
+            output.loss = cross_entropy(output.logits, labels[wanted])
+        return output
+
+    def word_scores(self, hidden: Tensor) -> Tensor:
+        """(..., D) -> (..., V)."""
+        return self.lm(hidden, self.backbone.word_embeddings.weight)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        *,
+        max_length: int,
+        min_length: int = 0,
+        num_beams: int = 1,
+        length_penalty: float = 1.0,
+        no_repeat_ngram_size: int = 0,
+    ) -> Tensor:
+        """Write a text for each that is read. Returns ids, (B, T) with T <= max_length, padded at the right.
+
+        input_ids, attention_mask: (B, S), the texts to read. max_length, min_length: of the texts that are written,
+        in tokens, with the token that the decoder starts from and the one that ends a text; at max_length the end is
+        forced. num_beams: 1 for the best word at each step, more for beam search. length_penalty: beam search ranks
+        texts by log-probability / length ** length_penalty, so that above 0 long texts are favoured.
+        no_repeat_ngram_size: n, to write no n tokens twice; 0 to allow it.
+
+        The special tokens are the config's. Settings for writing that a checkpoint's config.json may hold (num_beams
+        and its like) are not read. Dropout acts in training mode, here as everywhere: call eval() first.
+        Raises MinibertError for inputs that the model cannot read, or a setting that cannot be.
+        """
+        rules = Rules(
+            max_length=max_length,
+            min_length=min_length,
+            num_beams=num_beams,
+            length_penalty=length_penalty,
+            no_repeat_ngram_size=no_repeat_ngram_size,
+        )
+        config = self.backbone.config
+        longest = config.max_length
+        if longest is not None and max_length > longest:
+            raise MinibertError(f"max_length is {max_length}, but this model has {longest} positions: ask for fewer.")
+        decoding = self.backbone.start_decoding(input_ids, attention_mask, num_beams)
+        written = generate(decoding, self.word_scores, len(input_ids), rules, config)
+        return written.to(input_ids.device)
+
+
 HEADS: dict[str, type[WithHead]] = {
     "masked-lm": MaskedLM,
     "pretraining": Pretraining,
@@ -342,6 +433,7 @@ HEADS: dict[str, type[WithHead]] = {
     "sequence-classification": SequenceClassification,
     "token-classification": TokenClassification,
     "question-answering": QuestionAnswering,
+    "seq2seq-lm": Seq2SeqLM,
 }
 
 

@@ -62,20 +62,23 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-12) -> T
 class FeedForward(nn.Module):
     """Two linear layers with an activation between them: D -> F -> D, each token by itself.
 
+    dropout: on the activations, in the models that have it there (XLNet, BART).
+
     Source: Vaswani et al. 2017, section 3.3; GELU in place of ReLU: Devlin et al. 2019, appendix A.2.
     """
 
-    def __init__(self, hidden_size: int, intermediate_size: int, activation: str = "gelu"):
+    def __init__(self, hidden_size: int, intermediate_size: int, activation: str = "gelu", dropout: float = 0.0):
         super().__init__()
         if activation not in ACTIVATIONS:
             raise MinibertError(f"there is no activation {activation!r}; {nearest(activation, ACTIVATIONS)}")
         self.expand = nn.Linear(hidden_size, intermediate_size)
         self.activation = ACTIVATIONS[activation]
+        self.dropout = nn.Dropout(dropout)
         self.contract = nn.Linear(intermediate_size, hidden_size)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) -> (..., D)."""
-        return self.contract(self.activation(self.expand(x)))
+        return self.contract(self.dropout(self.activation(self.expand(x))))
 
 
 class Table(nn.Embedding):

@@ -379,7 +379,9 @@ def layer_norm_by_module(x, weight, bias, eps=1e-12):
 
 def gelu_by_feed_forward(x):
     nothing = nn.Identity()
-    return layers.FeedForward.forward(SimpleNamespace(expand=nothing, contract=nothing, activation=F.gelu), x)
+    return layers.FeedForward.forward(
+        SimpleNamespace(expand=nothing, contract=nothing, activation=F.gelu, dropout=nothing), x
+    )
 
 
 def feed_forward_by_module(x, weights):

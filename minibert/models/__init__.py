@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from minibert.config import ModelConfig
-from minibert.models import albert, bert, distilbert, mobilebert, roberta, xlnet
+from minibert.models import albert, bart, bert, distilbert, mobilebert, roberta, xlnet
 from minibert.models.family import Family
 
 # model_type, as in a checkpoint's config.json -> everything that belongs to that model
@@ -24,3 +24,4 @@ register(distilbert.FAMILY)
 register(albert.FAMILY)
 register(mobilebert.FAMILY)
 register(xlnet.FAMILY)
+register(bart.FAMILY)

@@ -26,6 +26,8 @@ class Family:
     different names. class_names: head -> the class name under "architectures", where it is not the stem and the
     head's own ending.
     copies: tensors that some files hold a second time, the copy -> the original; a copy must equal its original.
+    fills: tensors that some files lack, our name -> the number that they are then filled with. unused: the ends of the
+    names of tensors that old files hold and no model needs.
     field_names: our config field -> theirs, where the names differ; None where their config has no such field.
     constants: settings that their config may contain, with the only value that is supported here.
     """
@@ -39,6 +41,8 @@ class Family:
     head_keys: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     class_names: Mapping[str, str] = field(default_factory=dict)
     copies: Mapping[str, str] = field(default_factory=dict)
+    fills: Mapping[str, float] = field(default_factory=dict)
+    unused: tuple[str, ...] = ("position_ids",)
     field_names: Mapping[str, str | None] = field(default_factory=dict)
     constants: Mapping[str, Any] = field(default_factory=dict)
 

@@ -109,18 +109,6 @@ class XLNetOutput(Output):
 # -------------------------------------------------------------------------------------------------- block
 
 
-class XLNetFeedForward(FeedForward):
-    """The feed-forward layer, with dropout between its two linear layers as well."""
-
-    def __init__(self, hidden_size: int, intermediate_size: int, activation: str, dropout: float):
-        super().__init__(hidden_size, intermediate_size, activation)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., D) -> (..., D)."""
-        return self.contract(self.dropout(self.activation(self.expand(x))))
-
-
 Stream = tuple[Tensor, View]  # vectors, (B, Q, D) or (N, D) when the view's layout packs, and what they see
 
 
@@ -132,7 +120,7 @@ class XLNetBlock(nn.Module):
         c, dropout = config, config.hidden_dropout_prob
         self.attention = RelativeAttention(c.hidden_size, c.num_attention_heads, dropout, c.initializer_range)
         self.attention_norm = nn.LayerNorm(c.hidden_size, eps=c.layer_norm_eps)
-        self.feed_forward = XLNetFeedForward(c.hidden_size, c.intermediate_size, c.hidden_act, dropout)
+        self.feed_forward = FeedForward(c.hidden_size, c.intermediate_size, c.hidden_act, dropout)
         self.norm = nn.LayerNorm(c.hidden_size, eps=c.layer_norm_eps)
         self.dropout = nn.Dropout(dropout)
 

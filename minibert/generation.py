@@ -1,0 +1,289 @@
+"""Writing: how a model with a decoder makes a text of its own, one token after another.
+
+At each step the model scores every word of the vocabulary as the next token, and rules forbid some of them. *Greedy*
+writing takes the best word each time. *Beam search* keeps the best few texts at once, because a word that looks second
+best may begin the better text.
+
+A decoder remembers what it has read (`Decoding`), so that each step costs one token and not the whole text again.
+
+Sources: Sutskever et al. 2014, section 3.2 (beam search); Wu et al. 2016, section 7 (length penalty; here in the
+simpler form that BART's released code has); Paulus et al. 2018, section 2.5 (no repeated n-grams).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from minibert.config import ModelConfig, integer
+from minibert.errors import MinibertError
+from minibert.layers import check_ids
+from minibert.model import Model, check_zeros_and_ones
+
+# ------------------------------------------------------------------------------- what a model has to offer
+
+
+def token(default: int) -> int:
+    """A field for the number of a special token."""
+    return integer(default, least=0)
+
+
+def optional_token(default: int | None) -> int | None:
+    """A field for the number of a special token, or None."""
+    return field(default=default, metadata={"least": 0, "optional": True})
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderDecoderConfig(ModelConfig):
+    """The special tokens that writing needs; the defaults are BART's.
+
+    decoder_start_token_id: what the decoder reads first. eos_token_id: what ends a text. forced_bos_token_id,
+    forced_eos_token_id: what is always written first, and as the last token of a text that reaches its limit; None
+    to leave it to the model.
+    """
+
+    bos_token_id: int = token(0)
+    eos_token_id: int = token(2)
+    pad_token_id: int = 1
+    decoder_start_token_id: int = token(2)
+    forced_bos_token_id: int | None = optional_token(None)
+    forced_eos_token_id: int | None = optional_token(2)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in (declared.name for declared in fields(self) if declared.name.endswith("token_id")):
+            value = getattr(self, name)
+            if value is not None and value >= self.vocab_size:
+                raise MinibertError(
+                    f"{name} is {value}, but a vocabulary of {self.vocab_size} words ends at {self.vocab_size - 1}."
+                )
+
+
+class Decoding(Protocol):
+    """A decoder at work on R rows, each a text that is being written; it remembers what it has read of each."""
+
+    def read(self, tokens: Sequence[int]) -> Tensor:
+        """Read one more token of each row. Returns the last hidden state there, (R, D)."""
+
+    def select(self, rows: Sequence[int]) -> None:
+        """Continue with these rows alone, in this order; a row may occur several times."""
+
+
+class EncoderDecoder(Model):
+    """The base of models that read one text and write another."""
+
+    heads = ("seq2seq-lm", "sequence-classification", "question-answering")
+    extra_inputs = ("decoder_input_ids", "decoder_attention_mask")
+    config: EncoderDecoderConfig
+
+    def start_decoding(self, input_ids: Tensor, attention_mask: Tensor | None = None, copies: int = 1) -> Decoding:
+        """Read the texts (B, S), and get ready to write `copies` rows for each: text 0's first, then text 1's."""
+        raise NotImplementedError
+
+    def check_inputs(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        wanted: Tensor | None = None,
+        **extra: Any,
+    ) -> None:
+        super().check_inputs(input_ids, attention_mask, token_type_ids, wanted)
+        read, mask = extra.get("decoder_input_ids"), extra.get("decoder_attention_mask")
+        for name, tensor in (("decoder_input_ids", read), ("decoder_attention_mask", mask)):
+            if tensor is not None and not isinstance(tensor, Tensor):
+                raise MinibertError(f"{name} is a {type(tensor).__name__}, not a tensor: use torch.tensor({name}).")
+        if read is not None:
+            texts, longest = len(input_ids), self.config.max_length or math.inf
+            if read.dim() != 2 or len(read) != texts or not 0 < read.shape[1] <= longest:
+                raise MinibertError(
+                    f"decoder_input_ids has shape {tuple(read.shape)}, but must have ({texts}, T): a row for each text "
+                    f"of input_ids, T from 1 to the {longest} positions of this model."
+                )
+            check_ids(read, self.config.vocab_size, "decoder_input_ids")
+        if mask is not None:
+            shape = input_ids.shape if read is None else read.shape
+            if mask.shape != shape:
+                raise MinibertError(
+                    f"decoder_attention_mask has shape {tuple(mask.shape)}, but must have {tuple(shape)}, as what the "
+                    "decoder reads."
+                )
+            check_zeros_and_ones(mask, "decoder_attention_mask")
+
+
+def shift_right(ids: Tensor, start: int) -> Tensor:
+    """What a decoder reads to write these ids: at each place the token before it, `start` at the first. (B, T)."""
+    return torch.cat([torch.full_like(ids[:, :1], start), ids[:, :-1]], dim=1)
+
+
+# -------------------------------------------------------------------------------------------------- rules
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """How a text is to be written; see `generate` of the head "seq2seq-lm".
+
+    All lengths are in tokens and count the token that the decoder starts from.
+    """
+
+    max_length: int
+    min_length: int = 0
+    num_beams: int = 1
+    length_penalty: float = 1.0
+    no_repeat_ngram_size: int = 0
+
+    def __post_init__(self) -> None:
+        least = {"max_length": 2, "min_length": 0, "num_beams": 1, "no_repeat_ngram_size": 0}
+        for name, bound in least.items():
+            value = getattr(self, name)
+            if type(value) is not int or value < bound:
+                raise MinibertError(f"{name} is {value!r}; it must be an integer, at least {bound}.")
+        if self.min_length > self.max_length:
+            raise MinibertError(
+                f"min_length {self.min_length} is more than max_length {self.max_length}: lower it, or allow more."
+            )
+        penalty = self.length_penalty
+        if not isinstance(penalty, (int, float)) or isinstance(penalty, bool) or not abs(penalty) <= 100:
+            raise MinibertError(
+                f"length_penalty is {penalty!r}; it must be a number from -100 to 100: above 0 it favours long texts."
+            )
+
+
+def allowed(scores: Tensor, rows: Sequence[Sequence[int]], rules: Rules, config: EncoderDecoderConfig) -> Tensor:
+    """Scores of the next token with minus infinity for what may not be written.
+
+    scores: (R, V). rows: R texts of one length, as far as they are written. Of two rules that contradict each other
+    the later one below wins; so the limit of the length is kept in any case.
+    """
+    scores = scores.clone()
+    if rules.no_repeat_ngram_size:
+        for row, written in enumerate(rows):
+            scores[row, repeats(written, rules.no_repeat_ngram_size)] = -math.inf
+    length = len(rows[0])
+    if length < rules.min_length:
+        scores[:, config.eos_token_id] = -math.inf
+    first, last = config.forced_bos_token_id, config.forced_eos_token_id
+    for forced, now in ((first, length == 1), (last, length == rules.max_length - 1)):
+        if forced is not None and now:
+            scores = torch.full_like(scores, -math.inf)
+            scores[:, forced] = 0.0
+    return scores
+
+
+def repeats(written: Sequence[int], size: int) -> list[int]:
+    """The tokens that would now complete an n-gram of this size that the text has already."""
+    begun = list(written[len(written) - size + 1 :]) if size > 1 else []
+    places = range(len(written) - size + 1)
+    return [written[place + size - 1] for place in places if list(written[place : place + size - 1]) == begun]
+
+
+# ------------------------------------------------------------------------------------------------- writing
+
+Score = Callable[[Tensor], Tensor]  # hidden states (R, D) -> a score of each word, (R, V)
+
+
+def generate(decoding: Decoding, score: Score, texts: int, rules: Rules, config: EncoderDecoderConfig) -> Tensor:
+    """Write one text for each that was read: (B, T) ids with T <= max_length, filled up with padding.
+
+    decoding: of B texts, with num_beams rows for each. score: what makes scores of hidden states. texts: B.
+    """
+    write = greedy if rules.num_beams == 1 else beam_search
+    written = write(decoding, score, texts, rules, config)
+    ids = torch.full((texts, max(map(len, written))), config.pad_token_id)
+    for row, tokens in enumerate(written):
+        ids[row, : len(tokens)] = torch.tensor(tokens)
+    return ids
+
+
+def greedy(decoding: Decoding, score: Score, texts: int, rules: Rules, config: EncoderDecoderConfig) -> list[list[int]]:
+    """The best word at each step, until the text ends or is as long as it may be. A finished text leaves the batch."""
+    written = [[config.decoder_start_token_id] for _ in range(texts)]
+    unfinished = written
+    while unfinished:
+        scores = score(decoding.read([tokens[-1] for tokens in unfinished])).float()
+        best = allowed(scores, unfinished, rules, config).argmax(dim=-1)
+        for tokens, word in zip(unfinished, best.tolist(), strict=True):
+            tokens.append(word)
+        continuing = [
+            row
+            for row, tokens in enumerate(unfinished)
+            if tokens[-1] != config.eos_token_id and len(tokens) < rules.max_length
+        ]
+        if continuing and len(continuing) < len(unfinished):
+            decoding.select(continuing)
+        unfinished = [unfinished[row] for row in continuing]
+    return written
+
+
+class Beam(NamedTuple):
+    """A text that is being written. total: the sum of its tokens' log-probabilities, in nats."""
+
+    total: float
+    tokens: list[int]
+
+
+class Finished(NamedTuple):
+    """A text that is complete. score: its total divided by (tokens written) ** length_penalty."""
+
+    score: float
+    tokens: list[int]
+
+
+UNUSED = -1e9  # the total of a beam that is a copy of another; a number, so that it can be added to
+
+
+def beam_search(
+    decoding: Decoding, score: Score, texts: int, rules: Rules, config: EncoderDecoderConfig
+) -> list[list[int]]:
+    """The text with the best score among those found by continuing the best `num_beams` texts at each step.
+
+    At each step the 2 * num_beams best continuations of a text's beams are looked at. One that ends the text is
+    finished if it is among the first num_beams, and dropped otherwise; the best num_beams of the others continue. The
+    num_beams best finished texts are kept. The search for a text ends at max_length, or when there are so many finished
+    texts and its best beam, scored at its present length, is no better than the worst of them. (A longer text could
+    still win where the length penalty is above 0. The reference library calls this choice early_stopping=False.)
+    """
+    beams, vocabulary = rules.num_beams, config.vocab_size
+    start = [config.decoder_start_token_id]
+    # At first all beams are the same text: only one of them counts, or they would remain the same.
+    running = {text: [Beam(0.0, start), *[Beam(UNUSED, start)] * (beams - 1)] for text in range(texts)}
+    finished: dict[int, list[Finished]] = {text: [] for text in running}
+    while running:
+        rows = [beam for group in running.values() for beam in group]
+        written = [beam.tokens for beam in rows]
+        scores = score(decoding.read([tokens[-1] for tokens in written])).float().log_softmax(dim=-1)
+        totals = torch.tensor([beam.total for beam in rows], dtype=scores.dtype, device=scores.device)
+        sums = totals[:, None] + allowed(scores, written, rules, config)
+        best = sums.view(len(running), beams * vocabulary).topk(2 * beams)
+        length = len(written[0])  # tokens written, this one included and the start left out
+        at_the_limit = length + 1 == rules.max_length
+        kept: list[int] = []
+        for place, (text, group) in enumerate(list(running.items())):
+            continuing: list[Beam] = []
+            origins: list[int] = []
+            candidates = zip(best.values[place].tolist(), best.indices[place].tolist(), strict=True)
+            for rank, (total, index) in enumerate(candidates):
+                beam, word = divmod(index, vocabulary)
+                tokens = [*group[beam].tokens, word]
+                if word == config.eos_token_id or at_the_limit:
+                    if rank < beams and total > -math.inf:
+                        finished[text].append(Finished(total / length**rules.length_penalty, tokens))
+                elif len(continuing) < beams:
+                    continuing.append(Beam(total, tokens))
+                    origins.append(place * beams + beam)
+            finished[text] = sorted(finished[text], key=lambda one: one.score, reverse=True)[:beams]
+            worst = finished[text][-1].score if len(finished[text]) == beams else -math.inf
+            if continuing and continuing[0].total / length**rules.length_penalty > worst:
+                running[text] = continuing
+                kept += origins
+            else:
+                finished[text] = finished[text] or [Finished(-math.inf, group[0].tokens)]  # every word was forbidden
+                del running[text]
+        if running:
+            decoding.select(kept)
+    return [finished[text][0].tokens for text in range(texts)]
