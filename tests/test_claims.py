@@ -57,7 +57,7 @@ def test_a_row_is_measured_or_says_why_not():
 
 def test_what_is_trained_can_be_rerun_but_for_the_rows_that_take_a_data_centre():
     trained = [claim for claim in LEDGER.values() if claim.kind == "trained"]
-    assert {claim.id for claim in trained if claim.measure is None} == {"A4", "A7"}
+    assert {claim.id for claim in trained if claim.measure is None} == {"A4", "A7", "R3", "M3", "X1", "B1"}
     assert all((claim.measure is None) == (claim.judge is None) for claim in trained)
 
 
@@ -260,6 +260,66 @@ def test_a_comparison_says_how_many_times_as_fast_the_challenger_is(monkeypatch)
     assert figures["time_saved"] == [0.333]
 
 
+def test_the_family_takes_turns_and_its_operations_are_counted(monkeypatch):
+    monkeypatch.setattr(speed, "QUICK_ROUNDS", 2)
+    told: list[tuple[int, int]] = []
+    others = {name: PRESETS[name] for name in ("tiny-distilbert", "tiny-bart")}
+    figures = speed.compare_family("tiny-bert", others, quick=True, progress=lambda done, of: told.append((done, of)))
+    assert told == [(done, 9) for done in range(1, 10)]  # 2 rounds and a warm-up, 3 models
+    for name in ("parameters", "operations", "seconds", "rounds"):
+        assert list(figures[name]) == ["tiny-bert", *others]
+    for name in ("ratio", "ratio_low", "ratio_high"):
+        assert list(figures[name]) == [*others]
+    assert figures["parameters"] == {name: counted.size_of(name) for name in ("tiny-bert", *others)}
+    assert json.loads(json.dumps(figures)) == figures
+
+
+def test_operations_are_those_of_the_formulas():
+    """Per layer 2·S·(4·D² + 2·D·F) for the linear layers and 4·S²·D for the two products of attention; the pooler."""
+    c, s = PRESETS["tiny-bert"], 10
+    d, f = c.hidden_size, c.intermediate_size
+    by_hand = c.num_hidden_layers * (2 * s * (4 * d * d + 2 * d * f) + 4 * s * s * d) + 2 * d * d
+    assert speed.operations(c, s) == by_hand
+
+
+def of_the_family(mobilebert, low, plain):
+    """Figures of M2 with these speeds of MobileBERT, as published and with layer norm and GELU."""
+    names = ("mobilebert-uncased", "MobileBERT with layer norm and GELU")
+    speeds = dict(zip(names, (mobilebert, plain), strict=True))
+    figures = {"tokens": 128, "operations": {"bert-base-uncased": 24e9, "mobilebert-uncased": 6e9}}
+    return figures | {"ratio": speeds, "ratio_low": speeds | {names[0]: low}, "ratio_high": speeds}
+
+
+@pytest.mark.parametrize(
+    ("mobilebert", "low", "verdict"), [(5.5, 5.0, HOLDS), (5.4, 5.3, CONDITION), (1.2, 1.0, FAILS)]
+)
+def test_how_fast_mobilebert_is(mobilebert, low, verdict):
+    found = LEDGER["M2"].judge(of_the_family(mobilebert, low, 1.5))
+    assert found.verdict == verdict
+    assert f"{mobilebert:.2f}×" in found.ours
+    assert "1.50×" in found.ours
+    assert "4.0× fewer" in found.why
+
+
+@pytest.mark.parametrize(
+    ("id", "changes", "verdict"),
+    [
+        ("M1", {}, HOLDS),
+        ("M1", {"mobilebert-uncased": 26_000_000}, FAILS),
+        ("R4", {}, HOLDS),
+        ("R4", {"roberta-large": 350_000_000}, FAILS),
+        ("D7", {}, CONDITION),
+        ("D7", {"gpus": 16}, HOLDS),
+        ("B2", {}, FAILS),
+        ("B2", {"bart-base": 120_000_000, "bart-large": 370_000_000}, HOLDS),
+        ("B2", {"bart-base": 120_000_000}, FAILS),
+    ],
+)
+def test_what_is_counted_of_the_relatives(id, changes, verdict):
+    claim = LEDGER[id]
+    assert claim.judge(claim.measure() | changes).verdict == verdict
+
+
 # ----------------------------------------------------------------------------------------------- recorded
 
 
@@ -339,10 +399,10 @@ def test_the_records_in_the_package_are_whole_and_name_no_host():
         kept = json.loads((records.RECORDED / f"{id}.json").read_text())
         assert set(kept) == {"id", "date", "commit", "machine", "figures"}
         assert kept["id"] == id
-        assert kept["figures"]["tokens"] == list(speed.TOKENS)
+        assert kept["figures"]["tokens"] == (speed.FAMILY_TOKENS if id == "M2" else list(speed.TOKENS))
         assert kept["figures"]["seeds"]
         assert "node" not in kept["machine"]
-        assert set(kept["figures"]["rounds"]) == set(LEDGER[id].models)
+        assert set(kept["figures"]["rounds"]) >= set(LEDGER[id].models)
     assert "claims/recorded/*.json" in (ROOT / "pyproject.toml").read_text()
 
 

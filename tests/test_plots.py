@@ -94,6 +94,12 @@ def family() -> Figure:
     return plots.family(MEASURED, {"size": "parameters, millions", "speed": "texts a second"})
 
 
+def size_and_speed() -> Figure:
+    sizes = {"large": (110.0, 1.0), "small": (25.0, 2.0), "narrow": (12.0, 1.1), "wide": (140.0, 0.7)}
+    points = {name: plots.SizeAndSpeed(m, s, s / 1.1, s * 1.1, "5G operations") for name, (m, s) in sizes.items()}
+    return plots.size_and_speed(points, "large")
+
+
 def grid() -> Figure:
     return plots.grid(SCORES, ["a", "b"], ["x", "y", "z"], "Scores", row_label="query", column_label="key")
 
@@ -155,7 +161,7 @@ EVERY_FIGURE = pytest.mark.parametrize(
     "draw",
     [
         *(parameters, speed, attention, retention, ablation, speed_up),
-        *(vectors, lines, flow, distributions, shares, family),
+        *(vectors, lines, flow, distributions, shares, family, size_and_speed),
         *(grid, grids, similarity, head_split, head_split_wrong, masks, padded_batch, pieces, masked_text),
         *(layer_map, stacks, course_map, encoder_block, shared_block),
     ],
@@ -406,6 +412,18 @@ def test_family_has_a_panel_for_each_measure_a_colour_for_each_model_and_says_wh
     assert len({*colours[0]}) == 2
     assert [axes.get_xlabel() for axes in (size, speed)] == ["parameters, millions", "texts a second"]
     assert [label.get_text() for label in size.get_yticklabels()] == ["large", "small"]
+
+
+def test_sizes_and_speeds_are_where_they_should_be_and_names_do_not_meet():
+    (axes,) = size_and_speed().axes
+    points = [line.get_xydata()[0].tolist() for line in axes.lines if line.get_marker() == "o"]
+    assert points == [[110, 1.0], [25, 2.0], [12, 1.1], [140, 0.7]]
+    assert axes.get_xscale() == axes.get_yscale() == "log"
+    sides = {text.get_text().partition("\n")[0]: text.get_ha() for text in axes.texts}
+    assert sides == {"large": "right", "wide": "left", "small": "left", "narrow": "right"}
+    for wrong in ({"large": plots.SizeAndSpeed(0, 1, 1, 1)}, {"other": plots.SizeAndSpeed(1, 1, 1, 1)}):
+        with pytest.raises(MinibertError, match="must be above 0, and the reference"):
+            plots.size_and_speed(wrong, "large")
 
 
 def test_a_grid_writes_its_numbers_and_tints_them_by_sign():

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from minibert.claims.records import CONDITION, FAILS, HOLDS, Claim, Figures, Judgement
-from minibert.config import EncoderConfig
-from minibert.encoder import Backbone
+from minibert.config import ModelConfig
 from minibert.factory import build, count_parameters, parameters_by_part, preset
+from minibert.model import Model
 from minibert.models.albert import AlbertConfig
 from minibert.models.bert import BertConfig
 from minibert.words import listed
@@ -29,6 +29,10 @@ PUBLISHED = {
     "albert-xlarge-v2": 58_724_864,
     "albert-xxlarge-v2": 222_595_584,
     "mobilebert-uncased": 24_581_888,
+    "xlnet-base-cased": 116_718_336,
+    "xlnet-large-cased": 360_268_800,
+    "bart-base": 139_420_416,
+    "bart-large": 406_291_456,
 }
 
 BERT, BERT_LARGE = "bert-base-uncased", "bert-large-uncased"
@@ -37,7 +41,7 @@ ALBERT, ALBERT_LARGE = "albert-base-v2", "albert-large-v2"
 
 
 @cache
-def shape_of(config: EncoderConfig) -> Backbone:
+def shape_of(config: ModelConfig) -> Model:
     """The model with shapes but without weights, which is enough for counting."""
     with torch.device("meta"):
         return build(config)

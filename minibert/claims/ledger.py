@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from minibert.claims.counted import COUNTED
 from minibert.claims.records import Claim, Result, commit, judged, recorded, today
+from minibert.claims.relatives import RELATIVES
 from minibert.claims.timed import TIMED
 from minibert.claims.trained import TRAINED
 from minibert.claims.tried import TRIED
@@ -15,10 +16,10 @@ from minibert.words import listed
 
 READING_ORDER = (
     "C1", "D1", "D2", "D3", "D4", "D5", "D6", "D8", "A1", "A2", "A2-inference", "A3", "A4", "A5", "A6", "A7", "A8",
-    "R1", "R2",
+    "D7", "R1", "R2", "R3", "R4", "M1", "M2", "M3", "X1", "B1", "B2",
 )  # fmt: skip
 
-_CLAIMS = {claim.id: claim for claim in (*COUNTED, *TRIED, *TIMED, *TRAINED)}
+_CLAIMS = {claim.id: claim for claim in (*COUNTED, *TRIED, *TIMED, *TRAINED, *RELATIVES)}
 LEDGER: dict[str, Claim] = {id: _CLAIMS[id] for id in READING_ORDER}
 
 

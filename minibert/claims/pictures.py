@@ -69,6 +69,23 @@ def draw_training_speed(figures: Figures) -> Figure:
     return plots.speed_up_by_bandwidth(figures["gbits"], figures["speed_up"], LINKS, CLAIMED, reached, title)
 
 
+def draw_family(figures: Figures) -> Figure:
+    """Size against speed for the base model of each family, from the record of M2."""
+    reference = next(iter(figures["parameters"]))
+    points = {
+        name: plots.SizeAndSpeed(
+            figures["parameters"][name] / 1e6,
+            figures["ratio"].get(name, 1.0),
+            figures["ratio_low"].get(name, 1.0),
+            figures["ratio_high"].get(name, 1.0),
+            f"{figures['operations'][name] / 1e9:.1f}G operations",
+        )
+        for name in figures["parameters"]
+    }
+    title = f"Smaller is not the same as faster: one text of {figures['tokens']} tokens on a CPU"
+    return plots.size_and_speed(points, reference, title)
+
+
 def _draw_changes(cells: Cells, compared: dict[str, tuple[str, str]], title: str) -> Figure:
     """Draw how much each variant differs from its baseline by both measures, seed by seed."""
     measures = {"accuracy, change in points": ("accuracy", 100), "held-out loss, change in nats": ("masked_lm", 1)}
@@ -88,5 +105,6 @@ PICTURES: dict[str, tuple[tuple[str, ...], Callable[..., Figure]]] = {
     "losses.png": (("D6",), draw_losses),
     "sharing.png": (("A3",), draw_sharing),
     "masking.png": (("R1", "A8"), draw_masking),
+    "family.png": (("M2",), draw_family),
     "training-speed.png": (("A2",), draw_training_speed),
 }

@@ -36,6 +36,8 @@ class SizeClaim(NamedTuple):
 
 BASE, LARGE = "bert-base-uncased", "bert-large-uncased"
 DEVLIN, SANH, LAN = "Devlin et al. 2019, section 3", "Sanh et al. 2019, Table 3", "Lan et al. 2020, Table 1"
+YANG = "Yang et al. 2019, and its released code"
+LEWIS = "Lewis et al. 2020, section 2.1"
 SUN = "Sun et al. 2020, abstract and Table 1"
 LIU = "Liu et al. 2019, section 5, and its released code"
 CLAIMS = {
@@ -51,6 +53,10 @@ CLAIMS = {
     "albert-xlarge-v2": SizeClaim(LARGE, 60, "M", "60M", LAN),
     "albert-xxlarge-v2": SizeClaim(LARGE, 70, "% of it", "70% of it (235M)", LAN),
     "mobilebert-uncased": SizeClaim(BASE, 4.3, "× fewer", "4.3× fewer (25.3M for 109M)", SUN),
+    "xlnet-base-cased": SizeClaim(BASE, 110, "M", "110M", YANG),
+    "xlnet-large-cased": SizeClaim(LARGE, 340, "M", "340M", YANG),
+    "bart-base": SizeClaim(BASE, 10, "% more", "10% more", LEWIS),
+    "bart-large": SizeClaim(LARGE, 10, "% more", "10% more", LEWIS),
 }
 
 
@@ -74,6 +80,7 @@ def _in_unit(unit: str, total: int, ratio: float) -> tuple[float, str]:
     return {
         "M": (total / 1e6, millions),
         "% fewer": (100 * (1 - ratio), f"{1 - ratio:.1%} fewer"),
+        "% more": (100 * (ratio - 1), f"{ratio - 1:.1%} more"),
         "× fewer": (1 / ratio, f"{1 / ratio:.2f}× fewer"),
         "% of it": (100 * ratio, f"{ratio:.1%} of it ({millions})"),
     }[unit]

@@ -1,6 +1,16 @@
 """Figures: plain data in, a matplotlib Figure out. Nothing here knows a model or a claim."""
 
-from minibert.plots.charts import ablation, attention, distributions, family, parameters_by_part, shares, speed
+from minibert.plots.charts import (
+    SizeAndSpeed,
+    ablation,
+    attention,
+    distributions,
+    family,
+    parameters_by_part,
+    shares,
+    size_and_speed,
+    speed,
+)
 from minibert.plots.curves import flow, lines, retention, speed_up_by_bandwidth, vectors
 from minibert.plots.diagrams import (
     HEAD_COLOURS,
@@ -42,6 +52,7 @@ __all__ = [
     "VERMILION",
     "WHITE_TO_BLUE",
     "Picture",
+    "SizeAndSpeed",
     "ablation",
     "attention",
     "course_map",
@@ -64,6 +75,7 @@ __all__ = [
     "save",
     "shares",
     "similarity",
+    "size_and_speed",
     "speed",
     "speed_up_by_bandwidth",
     "stacks",

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import LogLocator, NullLocator
 from numpy.typing import ArrayLike
 
 from minibert.errors import MinibertError
 from minibert.plots.style import (
     BLUE,
+    GREY,
     INK,
     LINE_COLOURS,
     ORANGE,
@@ -278,6 +281,60 @@ def family(
     _name_bars(every_axes, list(rows))
     title_panels(figure, title)
     return figure
+
+
+class SizeAndSpeed(NamedTuple):
+    """A model in `size_and_speed`. speed: how many times as fast as the reference, the median and the quartiles."""
+
+    millions: float
+    speed: float
+    low: float
+    high: float
+    note: str = ""
+
+
+@styled
+def size_and_speed(points: Mapping[str, SizeAndSpeed], reference: str, title: str = "Size and speed") -> Picture:
+    """Models as points: from left to right their size, from bottom to top their speed, the reference's speed being 1.
+
+    points: model -> its numbers; the note is written under its name. Both axes are logarithmic, so that equal factors
+    are equal distances. Raises MinibertError when the reference is not among the models, or a number is not positive.
+    """
+    if reference not in points or any(min(point[:4]) <= 0 for point in points.values()):
+        raise MinibertError("sizes and speeds must be above 0, and the reference must be one of the models.")
+    figure = Picture(figsize=(9, 5.6), layout="constrained")
+    axes = figure.subplots()
+    here = points[reference]
+    axes.axhline(here.speed, color=GREY, linewidth=1, zorder=0)
+    axes.axvline(here.millions, color=GREY, linewidth=1, zorder=0)
+    colours = itertools.cycle(LINE_COLOURS)
+    for point, colour in zip(points.values(), colours, strict=False):
+        spread = [[point.speed - point.low], [point.high - point.speed]]
+        axes.errorbar(point.millions, point.speed, yerr=spread, fmt="o", markersize=9, color=colour, capsize=4)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    _label_points(axes, points)
+    for axis, unit in ((axes.xaxis, ""), (axes.yaxis, "×")):
+        axis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+        axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter(f"{{x:g}}{unit}")
+    axes.set_xlabel("parameters, millions (logarithmic)")
+    axes.set_ylabel(f"times as fast as {reference} (logarithmic)")
+    axes.set_title(title, loc="left")
+    return figure
+
+
+def _label_points(axes: Axes, points: Mapping[str, SizeAndSpeed]) -> None:
+    """Write the names and notes of points with logarithmic axes: on the side where the nearest other point is not."""
+    places = {name: np.log([point.millions, point.speed]) for name, point in points.items()}
+    for name, point in points.items():
+        others = [place for other, place in places.items() if other != name]
+        nearest = min(others, key=lambda place: np.abs(place - places[name]).sum(), default=places[name])
+        left = bool(nearest[0] > places[name][0])
+        text = f"{name}\n{point.note}" if point.note else name
+        axes.annotate(text, (point.millions, point.speed), (-9 if left else 9, 0), textcoords="offset points",
+                      va="center", ha="right" if left else "left", fontsize=9.5)  # fmt: skip
+    axes.margins(x=0.28, y=0.12)
 
 
 def _brief(value: float) -> str:
