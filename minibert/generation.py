@@ -1,10 +1,11 @@
-"""Writing: how a model with a decoder makes a text of its own, one token after another.
+"""Generation: how a model with a decoder produces a text, one token after another.
 
 At each step the model scores every word of the vocabulary as the next token, and rules forbid some of them. *Greedy*
-writing takes the best word each time. *Beam search* keeps the best few texts at once, because a word that looks second
+search takes the best word each time. *Beam search* keeps the best few texts at once, because a word that looks second
 best may begin the better text.
 
-A decoder remembers what it has read (`Decoding`), so that each step costs one token and not the whole text again.
+A decoder keeps the keys and values of the tokens that it has read (`Decoding`), so that each step computes one token
+and not the whole text again.
 
 Sources: Sutskever et al. 2014, section 3.2 (beam search); Wu et al. 2016, section 7 (length penalty; here in the
 simpler form that BART's released code has); Paulus et al. 2018, section 2.5 (no repeated n-grams).
@@ -25,7 +26,7 @@ from minibert.errors import MinibertError
 from minibert.layers import check_ids
 from minibert.model import Model, check_zeros_and_ones
 
-# ------------------------------------------------------------------------------- what a model has to offer
+# ------------------------------------------------------------------------------- what a model must provide
 
 
 def token(default: int) -> int:
@@ -40,11 +41,11 @@ def optional_token(default: int | None) -> int | None:
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderDecoderConfig(ModelConfig):
-    """The special tokens that writing needs; the defaults are BART's.
+    """The special tokens that generation needs; the defaults are BART's.
 
     decoder_start_token_id: what the decoder reads first. eos_token_id: what ends a text. forced_bos_token_id,
-    forced_eos_token_id: what is always written first, and as the last token of a text that reaches its limit; None
-    to leave it to the model.
+    forced_eos_token_id: what is always generated first, and as the last token of a text that reaches its limit;
+    None to leave it to the model.
     """
 
     bos_token_id: int = token(0)
@@ -65,7 +66,7 @@ class EncoderDecoderConfig(ModelConfig):
 
 
 class Decoding(Protocol):
-    """A decoder at work on R rows, each a text that is being written; it remembers what it has read of each."""
+    """A decoder that is generating R rows, each a text, with the keys and values of the tokens that it has read."""
 
     def read(self, tokens: Sequence[int]) -> Tensor:
         """Read one more token of each row. Returns the last hidden state there, (R, D)."""
@@ -75,14 +76,14 @@ class Decoding(Protocol):
 
 
 class EncoderDecoder(Model):
-    """The base of models that read one text and write another."""
+    """The base of models that read one text and generate another."""
 
     heads = ("seq2seq-lm", "sequence-classification", "question-answering")
     extra_inputs = ("decoder_input_ids", "decoder_attention_mask")
     config: EncoderDecoderConfig
 
     def start_decoding(self, input_ids: Tensor, attention_mask: Tensor | None = None, copies: int = 1) -> Decoding:
-        """Read the texts (B, S), and get ready to write `copies` rows for each: text 0's first, then text 1's."""
+        """Read the texts (B, S), and prepare to generate `copies` rows for each: text 0's first, then text 1's."""
         raise NotImplementedError
 
     def check_inputs(
@@ -117,7 +118,7 @@ class EncoderDecoder(Model):
 
 
 def shift_right(ids: Tensor, start: int) -> Tensor:
-    """What a decoder reads to write these ids: at each place the token before it, `start` at the first. (B, T)."""
+    """What a decoder reads to predict these ids: at each place the token before it, `start` at the first. (B, T)."""
     return torch.cat([torch.full_like(ids[:, :1], start), ids[:, :-1]], dim=1)
 
 
@@ -126,7 +127,7 @@ def shift_right(ids: Tensor, start: int) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """How a text is to be written; see `generate` of the head "seq2seq-lm".
+    """How text is generated; see `generate` of the head "seq2seq-lm".
 
     All lengths are in tokens and count the token that the decoder starts from.
     """
@@ -155,15 +156,15 @@ class Rules:
 
 
 def allowed(scores: Tensor, rows: Sequence[Sequence[int]], rules: Rules, config: EncoderDecoderConfig) -> Tensor:
-    """Scores of the next token with minus infinity for what may not be written.
+    """Scores of the next token, with minus infinity for what is not allowed.
 
-    scores: (R, V). rows: R texts of one length, as far as they are written. Of two rules that contradict each other
-    the later one below wins; so the limit of the length is kept in any case.
+    scores: (R, V). rows: the tokens of R texts so far, all of one length. If two rules contradict each other, the later
+    one below wins, so the limit of the length is always kept.
     """
     scores = scores.clone()
     if rules.no_repeat_ngram_size:
-        for row, written in enumerate(rows):
-            scores[row, repeats(written, rules.no_repeat_ngram_size)] = -math.inf
+        for row, generated in enumerate(rows):
+            scores[row, repeats(generated, rules.no_repeat_ngram_size)] = -math.inf
     length = len(rows[0])
     if length < rules.min_length:
         scores[:, config.eos_token_id] = -math.inf
@@ -175,35 +176,35 @@ def allowed(scores: Tensor, rows: Sequence[Sequence[int]], rules: Rules, config:
     return scores
 
 
-def repeats(written: Sequence[int], size: int) -> list[int]:
-    """The tokens that would now complete an n-gram of this size that the text has already."""
-    begun = list(written[len(written) - size + 1 :]) if size > 1 else []
-    places = range(len(written) - size + 1)
-    return [written[place + size - 1] for place in places if list(written[place : place + size - 1]) == begun]
+def repeats(generated: Sequence[int], size: int) -> list[int]:
+    """The tokens that would complete an n-gram of this size that the text already contains."""
+    begun = list(generated[len(generated) - size + 1 :]) if size > 1 else []
+    places = range(len(generated) - size + 1)
+    return [generated[place + size - 1] for place in places if list(generated[place : place + size - 1]) == begun]
 
 
-# ------------------------------------------------------------------------------------------------- writing
+# ------------------------------------------------------------------------------------------------- search
 
 Score = Callable[[Tensor], Tensor]  # hidden states (R, D) -> a score of each word, (R, V)
 
 
 def generate(decoding: Decoding, score: Score, texts: int, rules: Rules, config: EncoderDecoderConfig) -> Tensor:
-    """Write one text for each that was read: (B, T) ids with T <= max_length, filled up with padding.
+    """Generate one text for each that was read: (B, T) ids with T <= max_length, padded at the right.
 
-    decoding: of B texts, with num_beams rows for each. score: what makes scores of hidden states. texts: B.
+    decoding: of B texts, with num_beams rows for each. score: turns hidden states into scores. texts: B.
     """
-    write = greedy if rules.num_beams == 1 else beam_search
-    written = write(decoding, score, texts, rules, config)
-    ids = torch.full((texts, max(map(len, written))), config.pad_token_id)
-    for row, tokens in enumerate(written):
+    search = greedy if rules.num_beams == 1 else beam_search
+    generated = search(decoding, score, texts, rules, config)
+    ids = torch.full((texts, max(map(len, generated))), config.pad_token_id)
+    for row, tokens in enumerate(generated):
         ids[row, : len(tokens)] = torch.tensor(tokens)
     return ids
 
 
 def greedy(decoding: Decoding, score: Score, texts: int, rules: Rules, config: EncoderDecoderConfig) -> list[list[int]]:
-    """The best word at each step, until the text ends or is as long as it may be. A finished text leaves the batch."""
-    written = [[config.decoder_start_token_id] for _ in range(texts)]
-    unfinished = written
+    """The best word at each step, until the text ends or reaches its limit. A finished text leaves the batch."""
+    generated = [[config.decoder_start_token_id] for _ in range(texts)]
+    unfinished = generated
     while unfinished:
         scores = score(decoding.read([tokens[-1] for tokens in unfinished])).float()
         best = allowed(scores, unfinished, rules, config).argmax(dim=-1)
@@ -217,24 +218,24 @@ def greedy(decoding: Decoding, score: Score, texts: int, rules: Rules, config: E
         if continuing and len(continuing) < len(unfinished):
             decoding.select(continuing)
         unfinished = [unfinished[row] for row in continuing]
-    return written
+    return generated
 
 
 class Beam(NamedTuple):
-    """A text that is being written. total: the sum of its tokens' log-probabilities, in nats."""
+    """An unfinished text. total: the sum of its tokens' log-probabilities, in nats."""
 
     total: float
     tokens: list[int]
 
 
 class Finished(NamedTuple):
-    """A text that is complete. score: its total divided by (tokens written) ** length_penalty."""
+    """A text that is complete. score: its total divided by (number of tokens) ** length_penalty."""
 
     score: float
     tokens: list[int]
 
 
-UNUSED = -1e9  # the total of a beam that is a copy of another; a number, so that it can be added to
+UNUSED = -1e9  # the total of a beam that is a copy of another; finite, so that numbers can be added to it
 
 
 def beam_search(
@@ -246,7 +247,7 @@ def beam_search(
     finished if it is among the first num_beams, and dropped otherwise; the best num_beams of the others continue. The
     num_beams best finished texts are kept. The search for a text ends at max_length, or when there are so many finished
     texts and its best beam, scored at its present length, is no better than the worst of them. (A longer text could
-    still win where the length penalty is above 0. The reference library calls this choice early_stopping=False.)
+    still win if the length penalty is above 0. The reference library calls this choice early_stopping=False.)
     """
     beams, vocabulary = rules.num_beams, config.vocab_size
     start = [config.decoder_start_token_id]
@@ -255,12 +256,12 @@ def beam_search(
     finished: dict[int, list[Finished]] = {text: [] for text in running}
     while running:
         rows = [beam for group in running.values() for beam in group]
-        written = [beam.tokens for beam in rows]
-        scores = score(decoding.read([tokens[-1] for tokens in written])).float().log_softmax(dim=-1)
+        generated = [beam.tokens for beam in rows]
+        scores = score(decoding.read([tokens[-1] for tokens in generated])).float().log_softmax(dim=-1)
         totals = torch.tensor([beam.total for beam in rows], dtype=scores.dtype, device=scores.device)
-        sums = totals[:, None] + allowed(scores, written, rules, config)
+        sums = totals[:, None] + allowed(scores, generated, rules, config)
         best = sums.view(len(running), beams * vocabulary).topk(2 * beams)
-        length = len(written[0])  # tokens written, this one included and the start left out
+        length = len(generated[0])  # tokens so far, with this one and without the start
         at_the_limit = length + 1 == rules.max_length
         kept: list[int] = []
         for place, (text, group) in enumerate(list(running.items())):

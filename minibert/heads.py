@@ -337,7 +337,7 @@ class QuestionAnswering(WithHead):
 
 
 class Seq2SeqLM(WithHead):
-    """Write a text, given another (BART): score the vocabulary at each place of the decoder.
+    """Generate a text, given another (BART): score the vocabulary at each place of the decoder.
 
     Source: Lewis et al. 2020, section 3.3.
     """
@@ -361,7 +361,9 @@ class Seq2SeqLM(WithHead):
         labels = more.get("labels")
         if labels is not None and more.get("decoder_input_ids") is None:
             if not isinstance(labels, Tensor) or labels.dim() != 2:
-                raise MinibertError(f"labels must be a tensor (B, T) of the ids of the text to write, not {labels!r}.")
+                raise MinibertError(
+                    f"labels must be a tensor (B, T) of the ids of the text to generate, not {labels!r}."
+                )
             c = self.backbone.config
             decoder_ids = shift_right(labels, c.decoder_start_token_id)
             more["decoder_input_ids"] = decoder_ids.masked_fill(decoder_ids == IGNORE, c.pad_token_id)
@@ -370,7 +372,7 @@ class Seq2SeqLM(WithHead):
     def score(
         self, output: Output, input_ids: Tensor, attention_mask: Tensor | None, labels: Tensor | None = None
     ) -> Output:
-        """labels: (B, T), the ids of the text to write, -100 where nothing is to be learned (padding).
+        """labels: (B, T), the ids of the text to generate, -100 where nothing is to be learned (padding).
 
         Fills in logits: (B, T, V), or with labels (M, V) for the M tokens that are not -100, row by row. And with
         labels, loss: the mean cross-entropy in nats over the M tokens; 0 when there are none.
@@ -398,16 +400,16 @@ class Seq2SeqLM(WithHead):
         length_penalty: float = 1.0,
         no_repeat_ngram_size: int = 0,
     ) -> Tensor:
-        """Write a text for each that is read. Returns ids, (B, T) with T <= max_length, padded at the right.
+        """Generate a text for each that is read. Returns ids, (B, T) with T <= max_length, padded at the right.
 
-        input_ids, attention_mask: (B, S), the texts to read. max_length, min_length: of the texts that are written,
+        input_ids, attention_mask: (B, S), the texts to read. max_length, min_length: of the generated texts
         in tokens, with the token that the decoder starts from and the one that ends a text; at max_length the end is
-        forced. num_beams: 1 for the best word at each step, more for beam search. length_penalty: beam search ranks
-        texts by log-probability / length ** length_penalty, so that above 0 long texts are favoured.
-        no_repeat_ngram_size: n, to write no n tokens twice; 0 to allow it.
+        forced. num_beams: 1 for greedy search, more for beam search. length_penalty: beam search ranks texts by
+        log-probability / length ** length_penalty, so that above 0 long texts are favoured. no_repeat_ngram_size: n, to
+        generate no n-gram twice; 0 to allow it.
 
-        The special tokens are the config's. Settings for writing that a checkpoint's config.json may hold (num_beams
-        and its like) are not read. Dropout acts in training mode, here as everywhere: call eval() first.
+        The special tokens are the config's. Settings of generation that a checkpoint's config.json may contain
+        (num_beams and others) are not read. Dropout acts in training mode, here as everywhere: call eval() first.
         Raises MinibertError for inputs that the model cannot read, or a setting that cannot be.
         """
         rules = Rules(
@@ -422,8 +424,8 @@ class Seq2SeqLM(WithHead):
         if longest is not None and max_length > longest:
             raise MinibertError(f"max_length is {max_length}, but this model has {longest} positions: ask for fewer.")
         decoding = self.backbone.start_decoding(input_ids, attention_mask, num_beams)
-        written = generate(decoding, self.word_scores, len(input_ids), rules, config)
-        return written.to(input_ids.device)
+        generated = generate(decoding, self.word_scores, len(input_ids), rules, config)
+        return generated.to(input_ids.device)
 
 
 HEADS: dict[str, type[WithHead]] = {

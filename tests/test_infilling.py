@@ -1,4 +1,4 @@
-"""Text infilling: what is damaged, how often, and that a tiny BART learns to restore it.
+"""Text infilling: what is corrupted, how often, and that a tiny BART learns to reconstruct it.
 
 Every bound of a count is five standard deviations wide, as in test_objectives.py.
 """
@@ -83,7 +83,7 @@ def test_the_share_of_words_that_is_taken_out(rate, words):
 
 
 def gaps(found: list[int], words: int) -> list[tuple[int, int]]:
-    """Of each run of masks in a damaged text: how many masks, and how many words are missing there."""
+    """Of each run of masks in a corrupted text: how many masks, and how many words are missing there."""
     result, masks, last = [], 0, 999
     for i in [*found, 1000 + words]:
         if i == MASK:
@@ -185,13 +185,13 @@ def test_a_story_is_as_much_of_a_document_as_there_is_room_for():
     assert document == [[5, 6], [], [7, 8, 9], [10]]
 
 
-def test_what_is_read_is_damaged_and_what_is_written_is_not():
+def test_what_is_read_is_corrupted_and_what_is_generated_is_not():
     task = Infilling(DOCUMENTS, TOKENIZER, 9)
     rows = list(range(40))
     batch = task.batch(rows, 1)
     assert batch["labels"].shape == batch["decoder_attention_mask"].shape
     assert batch["input_ids"].shape[1] <= 9
-    swapped = damaged = 0
+    swapped = corrupted = 0
     for row, document in enumerate(DOCUMENTS):
         written = batch["labels"][row][batch["labels"][row] != IGNORE].tolist()
         assert written == [2, *document[0], *document[1], 3]
@@ -201,9 +201,9 @@ def test_what_is_read_is_damaged_and_what_is_written_is_not():
         assert set(read) <= {*written, MASK}
         left = [i for i in read[1:-1] if i != MASK]
         swapped += left != [i for i in written if i in left]
-        damaged += MASK in read
+        corrupted += MASK in read
     assert swapped > 5
-    assert damaged > 20
+    assert corrupted > 20
     again, other = task.batch(rows, 1), task.batch(rows, 2)
     assert all(torch.equal(batch[name], again[name]) for name in batch)
     assert batch["input_ids"].tolist() != other["input_ids"].tolist()

@@ -1,6 +1,6 @@
-"""BART: an encoder like BERT's reads a text and a decoder writes one; it learns to restore texts that were damaged.
+"""BART: an encoder like BERT's reads a text, and a decoder generates one; it is trained to reconstruct corrupted texts.
 
-How texts are damaged is in training/infilling.py; how the decoder writes, in generation.py.
+How texts are corrupted is in training/infilling.py; how the decoder generates, in generation.py.
 
 Source: Lewis, Liu, Goyal, Ghazvininejad, Mohamed, Levy, Stoyanov & Zettlemoyer 2020, "BART: Denoising
 Sequence-to-Sequence Pre-training for Natural Language Generation, Translation, and Comprehension" (ACL), section 2.
@@ -127,7 +127,7 @@ KeysAndValues = tuple[Tensor, Tensor]  # of every head, (B, H, T, K) each
 
 
 class DecoderBlock(nn.Module):
-    """Look at the tokens before, look at the text that was read, feed forward; after each, add and normalise.
+    """Self-attention to the tokens before, cross-attention to the encoder, feed-forward; after each, add and normalise.
 
     Source: Vaswani et al. 2017, section 3.1 and figure 1 (right).
     """
@@ -177,7 +177,7 @@ class DecoderBlock(nn.Module):
 
 @dataclass
 class Memory:
-    """What the decoder's blocks remember, so that nothing is computed twice. One entry a block.
+    """What the decoder's blocks keep (the cache), so that nothing is computed twice. One entry for each block.
 
     text: keys and values of the text that was read; layout: where that has padding. before: keys and values of the
     tokens that the decoder has read so far; empty at first.
@@ -196,7 +196,7 @@ class Decoder(nn.Module):
         self.blocks = nn.ModuleList([DecoderBlock(config) for _ in range(config.decoder_layers)])
 
     def remember(self, encoded: Tensor, layout: Layout) -> Memory:
-        """The memory of a text whose encoder states are (B, S, D), before the decoder has read anything."""
+        """The cache for a text whose encoder states are (B, S, D), before the decoder has read anything."""
         real = layout.pack(encoded)
         attentions = [cast(DecoderBlock, block).cross_attention for block in self.blocks]
         return Memory([attention.keys_and_values(real, real, layout) for attention in attentions], layout, [])
@@ -210,7 +210,7 @@ class Decoder(nn.Module):
         return_attention: bool = False,
         return_hidden: bool = False,
     ) -> BartOutput:
-        """x: (B, T, D), or (N, D) when the layout packs; it is added to the memory. The output is unpacked."""
+        """x: (B, T, D), or (N, D) when the layout packs; its keys and values join the cache. The output is unpacked."""
         hidden_states, attentions, cross_attentions = [], [], []
         seen, memory.before = memory.before, []
         for number, block in enumerate(self.blocks):
@@ -354,7 +354,7 @@ class Bart(EncoderDecoder):
         """
         if output.last_hidden_state.shape[:2] != input_ids.shape:
             raise MinibertError(
-                "a text is judged by what the decoder says at the text's own end: leave out decoder_input_ids."
+                "a text is judged by the decoder's state at the end of the text itself: leave out decoder_input_ids."
             )
         eos = self.config.eos_token_id
         real = torch.ones_like(input_ids).bool() if attention_mask is None else attention_mask.bool()
@@ -370,7 +370,7 @@ class Bart(EncoderDecoder):
 
 
 class BartDecoding:
-    """A BART at work on R rows, each a text that is being written; see `generation.Decoding`."""
+    """A BART that is generating R rows, each a text; see `generation.Decoding`."""
 
     def __init__(self, model: Bart, input_ids: Tensor, attention_mask: Tensor | None, copies: int):
         self.model = model
@@ -386,14 +386,16 @@ class BartDecoding:
         ids = torch.tensor(tokens, device=self.texts.device)[:, None]
         x = self.model.embeddings(ids, Layout(), self.model.embeddings.decoder, start=self.length)
         self.length += 1
-        # The newest token may look at all before it: there is nothing to mask.
+        # The newest token may look at all tokens before it: there is nothing to mask.
         return self.model.decoder(x, Layout(), None, self.memory).last_hidden_state[:, 0]
 
     def select(self, rows: Sequence[int]) -> None:
         chosen = torch.tensor(rows, device=self.texts.device)
         self.memory.before = [(keys[chosen], values[chosen]) for keys, values in self.memory.before]
         texts = self.texts[chosen]
-        if not torch.equal(texts, self.texts):  # else the beams of a text changed places, which it does not notice
+        if not torch.equal(
+            texts, self.texts
+        ):  # otherwise the beams of a text changed places, and their text is the same
             self.memory.text = [(keys[chosen], values[chosen]) for keys, values in self.memory.text]
             self.mask, self.texts = self.mask[chosen], texts
             self.memory.layout = Layout(self.mask, skip_padding=False)

@@ -1,8 +1,8 @@
-"""Text infilling: damage a text, and let an encoder-decoder write it as it was (BART).
+"""Text infilling: corrupt a text, and train an encoder-decoder to reconstruct it (BART).
 
-A text is damaged in two ways. Its sentences change places (`permute_sentences`). Then spans of words are taken out and
-one [MASK] is put in the place of each (`infill`), so that the model has to find out how many words are missing, and
-sometimes that none is: a span of no words is a [MASK] that was put between two words.
+A text is corrupted in two ways. Its sentences are permuted (`permute_sentences`). Then spans of words are removed, and
+each is replaced by one [MASK] (`infill`), so that the model has to predict how many words are missing, and sometimes
+that none is: a span of length 0 inserts a [MASK] between two words.
 
 A document is its sentences, each a list of token ids, as in pairs.py. Nothing is remembered between calls and no input
 is changed: all randomness comes from the generator. All tensors are on the CPU.
@@ -42,7 +42,7 @@ def permute_sentences(document: Document, generator: Generator) -> Document:
 def words_of(ids: Sequence[int], continues: Sequence[bool]) -> list[Word]:
     """A sentence's token ids, word by word; the first begins a word in any case.
 
-    continues: (V,), for each id whether it carries a word on, as `Tokenizer.continues` says.
+    continues: (V,), for each id whether it continues a word, as `Tokenizer.continues` says.
     """
     words: list[Word] = []
     for i in ids:
@@ -54,9 +54,9 @@ def words_of(ids: Sequence[int], continues: Sequence[bool]) -> list[Word]:
 
 
 def span_lengths(words: int, mean: float = 3.0, *, generator: Generator) -> list[int]:
-    """The lengths of spans that have so many words together: drawn from Poisson(mean) until they do.
+    """The lengths of spans with this many words in total: drawn from Poisson(mean) until they have as many.
 
-    Some are 0. The last is cut to what is left; it is never 0. Source: Lewis et al. 2020, section 2.2.
+    Some are 0. The last is cut to what remains; it is never 0. Source: Lewis et al. 2020, section 2.2.
     """
     lengths: list[int] = []
     while words > 0:
@@ -68,31 +68,33 @@ def span_lengths(words: int, mean: float = 3.0, *, generator: Generator) -> list
 def infill(
     words: Sequence[Word], mask_id: int, rate: float = 0.3, mean: float = 3.0, *, generator: Generator
 ) -> list[int]:
-    """The ids of a text in which spans of whole words are replaced by one [MASK] each.
+    """The ids of a text in which spans of whole words are each replaced by one [MASK].
 
-    words: the text. rate: the share of its words to take out; a fraction is rounded up or down at random, so that it
-    is right on average. mean: of the spans' lengths in words, which are Poisson; a span of no words inserts a [MASK].
+    words: the text. rate: the share of its words to remove; a fraction of a word is rounded up or down at random, so
+    that the share is right on average. mean: of the spans' lengths in words, which are Poisson; a span of length 0
+    inserts a [MASK].
 
     The spans and the words that stay are put in a random order (the words among themselves keep theirs), so that
-    spans never overlap, but may touch. A span does not reach over an end of the text, so words near an end are taken
-    out less often. (The released code draws the places independently; there spans may merge, and fewer are taken out.)
+    spans never overlap, but may touch. A span does not reach past the end of the text, so words near the ends are
+    removed less often. (The released code draws the places independently; spans may merge there, and fewer words are
+    removed.)
 
     Raises MinibertError unless 0 < rate < 1 and mean > 0.
     """
     if not 0 < rate < 1:
-        raise MinibertError(f"rate is {rate}, but must be between 0 and 1: 0.3 takes out 30% of the words.")
+        raise MinibertError(f"rate is {rate}, but must be between 0 and 1: 0.3 removes 30% of the words.")
     if not mean > 0:
         raise MinibertError(f"mean is {mean}, but must be above 0: spans of 3 words are usual.")
     missing = int(rate * len(words) + float(torch.rand((), generator=generator)))
     spans = span_lengths(missing, mean, generator=generator)
     # The parts of the new text: None for a word that stays, else the length of a span.
     parts = [*[None] * (len(words) - missing), *spans]
-    damaged: list[int] = []
+    corrupted: list[int] = []
     place = 0
     for part in (parts[i] for i in torch.randperm(len(parts), generator=generator).tolist()):
-        damaged += words[place] if part is None else [mask_id]
+        corrupted += words[place] if part is None else [mask_id]
         place += 1 if part is None else part
-    return damaged
+    return corrupted
 
 
 # ------------------------------------------------------------------------------------------------- the task
@@ -100,7 +102,7 @@ def infill(
 
 @dataclass(frozen=True)
 class Story(Example):
-    """A document as one row of a batch: `ids` is what is to be written, with special tokens."""
+    """A document as one row of a batch: `ids` is what is to be generated, with special tokens."""
 
     sentences: Document = field(default_factory=list)
 
@@ -118,9 +120,9 @@ def story(document: Document, tokenizer: Tokenizer, max_length: int) -> Story:
 
 
 class Infilling:
-    """Write damaged documents as they were; for a model with the head "seq2seq-lm".
+    """Reconstruct corrupted documents; for a model with the head "seq2seq-lm".
 
-    documents: the texts. max_length: the most tokens of a row. rate, mean: as in `infill`. A document is damaged
+    documents: the texts. max_length: the most tokens of a row. rate, mean: as in `infill`. A document is corrupted
     differently each time it is seen.
     """
 
@@ -145,11 +147,11 @@ class Infilling:
         chosen = [self.examples[i] for i in examples]
         # Padded at the right whatever the tokenizer does: the decoder reads them one step late.
         labels = pad_sequence([torch.tensor(each.ids) for each in chosen], True, IGNORE)
-        read = self.tokenizer.batch([self.damaged(each.sentences, generator) for each in chosen])
+        read = self.tokenizer.batch([self.corrupted(each.sentences, generator) for each in chosen])
         return {**read, "labels": labels, "decoder_attention_mask": (labels != IGNORE).long()}
 
-    def damaged(self, sentences: Document, generator: Generator) -> Row:
-        """A damaged document with its special tokens; truncated, since inserted masks may have made it longer."""
+    def corrupted(self, sentences: Document, generator: Generator) -> Row:
+        """A corrupted document with its special tokens; truncated, because inserted masks may have made it longer."""
         shuffled = permute_sentences(sentences, generator)
         words = [word for sentence in shuffled for word in words_of(sentence, self.continues)]
         ids = infill(words, self.tokenizer.mask_id, self.rate, self.mean, generator=generator)
