@@ -60,6 +60,35 @@ def test_training_figures(small, minilm_folder, reviews, monkeypatch):
     assert figures["both: tokens a second"] > 0
 
 
+def varied(name, **settings):
+    """A tiny BART with larger weights, so that it does not repeat one word."""
+    model = build("tiny-bart", **settings)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(20 if parameter.dim() > 1 else 1)
+    return model
+
+
+def test_generation_with_and_without_a_cache_is_the_same_and_as_long_as_asked(monkeypatch):
+    found = {}
+
+    def timed(label, functions, rounds):
+        found[label] = {name: function() for name, function in functions.items()}
+        return {key: [2.0] for key in functions} | {"again": [3.0]}
+
+    monkeypatch.setattr(benches, "timed", timed)
+    monkeypatch.setattr(benches, "LENGTH", 8)
+    monkeypatch.setattr(benches, "GENERATED", (8,))
+    monkeypatch.setattr(benches, "build", varied)
+    figures = benches.generation(1, 0)
+    kept, again = found["generation, 8 tokens"].values()
+    assert torch.equal(kept, again)
+    assert kept.shape == (1, 9)
+    assert len(set(kept.flatten().tolist())) > 2  # else it would be the same by chance
+    assert figures["8 tokens, with a cache: ms each"] == 250
+    assert figures["8 tokens: times as fast with a cache"].median == 1.5
+
+
 def test_json_holds_the_machine_and_the_ratios(small, capsys):
     assert main(["bench", "forward", "--quick", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

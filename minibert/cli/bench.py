@@ -12,7 +12,14 @@ from minibert.errors import MinibertError
 if TYPE_CHECKING:
     from minibert.timing import Ratio
 
-BENCHES = ("forward", "masked-lm", "training", "padding", "tokenizer")  # functions of experiments/benches.py
+BENCHES = (
+    "forward",
+    "masked-lm",
+    "training",
+    "padding",
+    "generation",
+    "tokenizer",
+)  # functions of experiments/benches.py
 ROUNDS, QUICK_ROUNDS = 9, 3
 
 

@@ -1,9 +1,10 @@
-"""How fast this package is on this machine: five comparisons, each with a reference that takes turns with it.
+"""How fast this package is on this machine: six comparisons, each with a reference that takes turns with it.
 
     forward     BERT-base on 8 x 128 tokens, against only torch's matrix products of the same shapes
     masked_lm   one training step with 15% of the words masked, against the same step with logits everywhere
     training    the same on real reviews of all lengths: real tokens and masked words only, against all tokens
     padding     real sentences in random order: the real tokens only, against the padded rectangle
+    generation  BART-base generates a text: with the keys and values of earlier tokens kept, against computed again
     tokenizer   words per second on the real reviews, in pure Python on one core
 
 Each is a function of (rounds, seed) that returns its figures, name -> number or Ratio. A time is the median over the
@@ -14,15 +15,19 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from minibert.attention import Layout, causal_mask
 from minibert.config import EncoderConfig
 from minibert.factory import build, preset
-from minibert.heads import IGNORE
+from minibert.generation import Rules, allowed
+from minibert.heads import IGNORE, Seq2SeqLM
+from minibert.models.bart import Bart
 from minibert.timing import paired, progress_bar, ratio, summary
 from minibert.tokenizers import load_tokenizer
 from minibert.training.batching import inputs, single
@@ -30,6 +35,7 @@ from minibert.training.data import load_reviews
 from minibert.training.tasks import MaskedWords
 
 BATCH, LENGTH = 8, 128  # of `forward` and `masked_lm`
+GENERATED = 16, 64  # tokens, in `generation`
 SENTENCES = 32  # per batch of `training` and `padding`
 
 Seconds = dict[str, list[float]]  # name -> one number per round
@@ -194,6 +200,52 @@ def padding(rounds: int, seed: int) -> dict[str, Any]:
             apart = max(float((a - b).abs().max()) for a, b in zip(encode(True), encode(False), strict=True))
         figures[f"{name}: times as fast"] = ratio(seconds["padded"], seconds["packed"])
         figures[f"{name}: largest difference"] = apart
+    return figures
+
+
+# ------------------------------------------------------------------------------------------- generation
+
+
+def without_cache(model: Seq2SeqLM, input_ids: Tensor, max_length: int) -> Tensor:
+    """Greedy search for one text in which the decoder reads all tokens again at each step. Returns (1, max_length).
+
+    The text that was read is encoded once, and its keys and values are kept. The end of the text is not allowed.
+    """
+    bart = cast(Bart, model.backbone)
+    memory = bart.decoder.remember(bart.encode(input_ids).last_hidden_state, Layout())
+    generated = torch.full((1, 1), bart.config.decoder_start_token_id)
+    rules = Rules(max_length=max_length, min_length=max_length)
+    while generated.shape[1] < max_length:
+        memory.before = []
+        x = bart.embeddings(generated, Layout(), bart.embeddings.decoder)
+        hidden = bart.decoder(x, Layout(), causal_mask(generated.shape[1]), memory).last_hidden_state[:, -1]
+        scores = allowed(model.word_scores(hidden), generated.tolist(), rules, bart.config)
+        generated = torch.cat([generated, scores.argmax(dim=-1, keepdim=True)], dim=1)
+    return generated
+
+
+def generation(rounds: int, seed: int) -> dict[str, Any]:
+    """BART-base reads 128 tokens and generates up to 64 others: the time of one, with a cache and without.
+
+    Figures: milliseconds for each generated token of both, and how many times as fast the cache makes it; at 16 tokens
+    and at 64, because without a cache each token takes longer than the one before.
+    """
+    model = cast(Seq2SeqLM, build("bart-base", head="seq2seq-lm", seed=seed).eval())
+    # No token is forced, and none ends the text early: both ways generate the same.
+    model.backbone.config = replace(model.backbone.config, forced_bos_token_id=None, forced_eos_token_id=None)
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.randint(1000, model.config.vocab_size, (1, LENGTH), generator=generator)
+    figures: dict[str, Any] = {}
+    with torch.inference_mode():
+        for tokens in GENERATED:
+            ways = {
+                "kept": lambda tokens=tokens: model.generate(ids, max_length=tokens + 1, min_length=tokens + 1),
+                "again": lambda tokens=tokens: without_cache(model, ids, tokens + 1),
+            }
+            seconds = timed(f"generation, {tokens} tokens", ways, rounds)
+            for way, words in (("kept", "with a cache"), ("again", "without a cache")):
+                figures[f"{tokens} tokens, {words}: ms each"] = 1000 * summary(seconds[way]).median / tokens
+            figures[f"{tokens} tokens: times as fast with a cache"] = ratio(seconds["again"], seconds["kept"])
     return figures
 
 
