@@ -182,10 +182,6 @@ class Pretraining(MaskedLM):
 
     def add_head(self) -> None:
         super().add_head()
-        if self.config.pair_task is None:
-            raise MinibertError(
-                f"{self.config.model_type} has no sentence-pair task in its pre-training: use head='masked-lm'."
-            )
         self.pair_dropout = nn.Dropout(self.config.pair_dropout)
         self.pair = nn.Linear(self.config.hidden_size, 2)
 

@@ -48,7 +48,6 @@ class Model(nn.Module):
     extra_inputs: ClassVar[tuple[str, ...]] = ()
     heads: ClassVar[tuple[str, ...]] = (
         "masked-lm",
-        "pretraining",
         "sequence-classification",
         "token-classification",
         "question-answering",

@@ -13,6 +13,7 @@ from tiny import (
     CLASSIFIERS,
     CONFIGS,
     EVERY_MODEL,
+    FAMILIES,
     IDS,
     MASK,
     REAL,
@@ -430,9 +431,14 @@ def test_the_losses_of_pretraining_add_up(family, head):
     assert_close(both, model(**BATCH, labels=LABELS).loss + model(**BATCH, pair_labels=pairs).loss)
 
 
-def test_distilbert_has_no_pair_to_judge():
-    with expect_refusal("distilbert", "no sentence-pair task", "masked-lm"):
-        build(CONFIGS["distilbert"], "pretraining")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_model_has_the_head_for_pairs_if_its_pre_training_has_pairs(family):
+    config = CONFIGS[family]
+    if config.pair_task is None:
+        with expect_refusal(f"{family} cannot have the head 'pretraining'", "choose masked-lm"):
+            build(config, "pretraining")
+    else:
+        assert build(config, "pretraining").pair.out_features == 2
 
 
 # ----------------------------------------------------------------------------------------- classifiers

@@ -76,6 +76,8 @@ class FactorisedEmbeddings(Embeddings):
 
 
 class Albert(Backbone):
+    heads = (*Backbone.heads, "pretraining")
+
     def __init__(self, config: AlbertConfig):
         steps, groups = config.num_hidden_layers, config.num_hidden_groups
         super().__init__(

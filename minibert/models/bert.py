@@ -24,6 +24,8 @@ class BertConfig(EncoderConfig):
 
 
 class Bert(Backbone):
+    heads = (*Backbone.heads, "pretraining")
+
     def __init__(self, config: BertConfig):
         super().__init__(
             config,

@@ -286,6 +286,7 @@ class SplitOutputHead(MaskedLMHead):
 
 
 class MobileBert(Backbone):
+    heads = (*Backbone.heads, "pretraining")
     config: MobileBertConfig
 
     def __init__(self, config: MobileBertConfig):
