@@ -62,12 +62,23 @@ class Reader(HTMLParser):
             self.texts[self.open][-1] += text
 
 
-def data_in(document: str) -> tuple[dict, np.ndarray]:
-    """What the page was given, and its weights, (L, H, S, S)."""
+def views_in(document: str) -> list[tuple[dict, np.ndarray]]:
+    """What the page was given for each view, and its weights, (L, H, Q, T)."""
     data = json.loads(Reader(document).texts["script"][0])
-    size = len(data["tokens"])
-    levels = np.frombuffer(base64.b64decode(data["weights"]), dtype=np.uint8)
-    return data, np.array(data["levels"])[levels].reshape(data["layers"], data["heads"], size, size)
+    found = []
+    for view in data["views"]:
+        shape = (view["layers"], view["heads"], len(view["rows"]), len(view["columns"]))
+        levels = np.frombuffer(base64.b64decode(view["weights"]), dtype=np.uint8)
+        found.append((view | {"start": data["start"]}, np.array(data["levels"])[levels].reshape(shape)))
+    return found
+
+
+def data_in(document: str) -> tuple[dict, np.ndarray]:
+    """What a page with one view of one text was given, and its weights, (L, H, S, S)."""
+    ((view, weights),) = views_in(document)
+    (words,) = view["words"]
+    assert view["rows"] == view["columns"] == list(range(len(words["tokens"])))
+    return {**view, **words}, weights
 
 
 def uniform(size: int, layers: int = 1, heads: int = 1) -> np.ndarray:
@@ -118,7 +129,7 @@ def test_any_token_and_any_title_come_through_whole(tmp_path):
         document = page(ODD, uniform(len(ODD)), title)
         seen = Reader(document)
         assert len(seen.texts["script"]) == 2
-        assert json.loads(seen.texts["script"][0])["tokens"] == ODD
+        assert data_in(document)[0]["tokens"] == ODD
         assert seen.texts["title"][0] == ("\ufffd" if title == HALF else title)
         tags = {tag for tag, _ in seen.tags}
         assert "b" not in tags

@@ -54,13 +54,19 @@ def add_explore(commands: Commands) -> None:
     parser.add_argument("text", metavar="TEXT", help="a sentence, in quotes")
     parser.add_argument("--pair", metavar="TEXT", help="a second sentence, read together with the first")
     parser.add_argument("--model", metavar="SOURCE", default="minilm-l6", help="an asset or a checkpoint folder")
+    parser.add_argument("--before", metavar="TEXT", help="what was read before, for a model with a memory (XLNet)")
+    parser.add_argument("--written", metavar="TEXT", help="what the decoder writes (BART); default: the text itself")
     parser.add_argument("--out", metavar="FILE", default="attention.html", help="default: attention.html")
     parser.add_argument("--layer", metavar="N", type=int, help="the layer shown first, counted from 1")
     parser.add_argument("--head", metavar="N", type=int, help="the head shown first, counted from 1")
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="draws the order of the words (XLNet)")
 
 
 def run_explore(args: Namespace) -> None:
     from minibert.lessons.explorer import explore
 
-    found = explore(args.text, args.pair, args.model, layer=args.layer, head=args.head)
+    found = explore(
+        args.text, args.pair, args.model, layer=args.layer, head=args.head,
+        before=args.before, written=args.written, seed=args.seed,
+    )  # fmt: skip
     print(found.save(args.out))

@@ -1,36 +1,58 @@
 """The attention explorer: all heads of a model on one page, to be explored word by word.
 
-``explore`` runs a model on a text. ``page`` needs no model: it puts tokens and weights into explorer.html, which draws
-them in any browser, without a network. Layers and heads are counted from 1 here, as readers count them.
+``explore`` runs a model on a text, and shows every attention that its output holds: of the encoder, of the decoder to
+what it has written and to the text, of the content and of the query stream. What a model can be given (an earlier text,
+a text to write, an order of the words) is asked of the model. The page itself is made in explorer_page.py.
 """
 
 from __future__ import annotations
 
-import base64
 import html
-import json
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from minibert.checkpoints import from_pretrained
-from minibert.encoder import Backbone
 from minibert.errors import MinibertError
-from minibert.files import read_text, write_file
+from minibert.files import write_file
+from minibert.generation import EncoderDecoder, shift_right
+from minibert.lessons.explorer_page import LEVELS, TEMPLATE, View, Words, page, page_of
+from minibert.model import Model, Output
 from minibert.tokenizers import Encoding, Tokenizer, load_tokenizer
+from minibert.training.permutation import factorisation_order, order_mask, targets
 
-TEMPLATE = Path(__file__).with_name("explorer.html")
+__all__ = ["LEVELS", "LONGEST", "READABLE", "TEMPLATE", "Explorer", "View", "Words", "explore", "look", "page"]
+
 LONGEST = 128  # tokens; the page grows with the square of it: with 12 layers of 12 heads it is then 3 MB
 READABLE = {"minilm-l6": (4, 2)}  # a layer and a head to begin with: those that the tour shows
-# A weight is stored in one byte, as the nearest of these numbers: from .05 on, where the page shows two digits, in
-# steps of .01; below that, where only the colour shows it, in smaller steps.
-LEVELS = np.concatenate([np.arange(160) / 3200, np.arange(5, 101) / 100])
+
+# What the page says about each kind of attention; models with a single kind need no words.
+ENCODER = ("The encoder", "It reads the text: its tokens look at those before them and at those after them.")
+DECODER = (
+    "The decoder, at its own words",
+    "It writes one token after another. At each place it has read the token shown there, looks at it and at those "
+    "before it, and then writes the next one (→).",
+)
+CROSS = (
+    "The decoder, at the text",
+    "Cross-attention: at each place the decoder has read the token shown there, and looks at the text that the encoder "
+    "has read, to write the next token (→).",
+)
+PLAIN = ("Without an order", "As the model reads when it is fine-tuned and used: no word is hidden from another.")
+CONTENT = (
+    "Content stream",
+    "As the model is trained: the small numbers are a random order in which words are predicted. A content vector "
+    "knows its own word, and looks at it and at the words with lower numbers.",
+)
+QUERY = (
+    "Query stream",
+    "The same order. A query vector knows its place and not its word, because the word is predicted from it: it looks "
+    "only at the words with lower numbers. What it looks at are content vectors.",
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -69,14 +91,21 @@ def explore(
     tokenizer: Tokenizer | None = None,
     layer: int | None = None,
     head: int | None = None,
+    *,
+    before: str | None = None,
+    written: str | None = None,
+    seed: int = 0,
 ) -> Explorer:
     """Show what each head of a model looks at in a text, or in a pair of texts.
 
     model: a source as for from_pretrained, or a model, with or without a head; a model needs its tokenizer, too.
     layer, head: those to begin with, counted from 1.
+    before: a text that was read before this one, for a model with a memory. written: what a decoder writes; by default
+    the text itself, as BART learns to. seed: draws the order in which a model like XLNet predicts the words.
 
     Raises MinibertError for a text without words or of more than LONGEST tokens, for a model without its tokenizer or
-    of another package, for a layer or head that does not exist, and for what from_pretrained and load_tokenizer refuse.
+    of another package, for a layer or head that does not exist, for `before` or `written` where the model has no use
+    for it, and for what from_pretrained and load_tokenizer refuse.
     """
     if isinstance(model, nn.Module):
         source, name = "", f"this {type(getattr(model, 'backbone', model)).__name__}"
@@ -85,15 +114,17 @@ def explore(
             tokenizer = load_tokenizer(model)
         source, model = str(model), from_pretrained(model)
         name = Path(source).name
-    if not isinstance(tokenizer, Tokenizer):
-        raise MinibertError("a model reads ids, not text: give its tokenizer too, as load_tokenizer returns it.")
     encoding = _encode(tokenizer, text, pair)
-    weights, tokens = _attend(model, encoding), encoding.tokens
+    backbone = _backbone(model)
+    views = _views(backbone, tokenizer, encoding, before, written, seed)
     first = READABLE.get(source, (1, 1)) if layer is None and head is None else (1, 1)
     start = (first[0] if layer is None else layer, first[1] if head is None else head)
     title = f"What the heads of {name} look at"
-    height = min(1000, 620 + max(17 * len(tokens), 20 * len(weights)))  # enough at a width of 780 pixels
-    return Explorer(title, page(tokens, weights, title, start, encoding.sequence_ids), height)
+    document = page_of(views, title, start)
+    shown = [sum(len(words.tokens) for words in view.words) for view in views]
+    layers = [len(view.weights) for view in views]
+    height = 620 + max(17 * max(shown), 20 * max(layers)) + 110 * (len(views) > 1)  # enough at a width of 780 pixels
+    return Explorer(title, document, min(1000, height))
 
 
 def look(model: nn.Module, tokenizer: Tokenizer, text: str, pair: str | None = None) -> tuple[Tensor, list[str]]:
@@ -102,10 +133,115 @@ def look(model: nn.Module, tokenizer: Tokenizer, text: str, pair: str | None = N
     Raises MinibertError for what cannot be shown; see ``explore``.
     """
     encoding = _encode(tokenizer, text, pair)
-    return _attend(model, encoding), encoding.tokens
+    return _stacked(_run(_backbone(model), encoding).attentions), encoding.tokens
 
 
-def _encode(tokenizer: Tokenizer, text: str, pair: str | None) -> Encoding:
+# ------------------------------------------------------------------------------------------ what is shown
+
+
+class Past(NamedTuple):
+    """A text that was read before, as far as the model remembers it."""
+
+    words: Words
+    inputs: Mapping[str, Any]  # for the model's forward
+
+
+def _views(
+    model: Model, tokenizer: Tokenizer, encoding: Encoding, before: str | None, written: str | None, seed: int
+) -> list[View]:
+    """A view for each kind of attention that the model has."""
+    if written is not None and not isinstance(model, EncoderDecoder):
+        raise MinibertError(f"a {type(model).__name__} has no decoder: leave out what is written ({written!r}).")
+    text = Words(encoding.tokens, encoding.sequence_ids)
+    past = None if before is None else _read_before(model, _encode(tokenizer, before, None), before)
+    if isinstance(model, EncoderDecoder):
+        given, own = _to_write(model, encoding if written is None else _encode(tokenizer, written, None), tokenizer)
+    else:
+        given, own = ({} if past is None else past.inputs), text
+    output = _run(model, encoding, **given)
+    encoder, cross = (getattr(output, f"{name}_attentions", None) for name in ("encoder", "cross"))
+    views = []
+    if encoder is not None:
+        views.append(View(_stacked(encoder), [text], name=ENCODER[0], note=ENCODER[1]))
+    views.append(_look_back(output.attentions, own, past))
+    if cross is not None:
+        read, size = replace(text, name="read"), len(text.tokens)
+        places = range(size + len(own.tokens))
+        both = [read, replace(own, name="written")]
+        views.append(View(_stacked(cross), both, places[size:], places[:size], *CROSS))
+        views[-2] = replace(views[-2], name=DECODER[0], note=DECODER[1])
+    if {"perm_mask", "target_mapping"} <= set(model.extra_inputs):
+        views[-1] = replace(views[-1], name=PLAIN[0], note=PLAIN[1])
+        views += _streams(model, encoding, past, seed)
+    return views
+
+
+def _look_back(weights: Sequence[Tensor], own: Words, past: Past | None, places: Sequence[int] | None = None) -> View:
+    """Tokens that look at those of their own text, and at those that are remembered of an earlier one.
+
+    places: which of the text's tokens look, by default all.
+    """
+    words = [own] if past is None else [past.words, replace(own, name="read now")]
+    behind = 0 if past is None else len(past.words.tokens)
+    looking = range(len(own.tokens)) if places is None else places
+    return View(_stacked(weights), words, [behind + place for place in looking])
+
+
+def _streams(model: Model, encoding: Encoding, past: Past | None, seed: int) -> list[View]:
+    """The content and the query stream of a model that predicts words in an order: each word is predicted once.
+
+    The special tokens come first in the order, and are not predicted, as in pre-training.
+    """
+    ids = torch.tensor([encoding.ids])
+    words = torch.tensor([[text is not None for text in encoding.sequence_ids]])
+    order = factorisation_order(torch.ones_like(ids), words, generator=torch.Generator().manual_seed(seed))
+    given = {"perm_mask": order_mask(order), "target_mapping": targets(ids, words)["target_mapping"]}
+    output = _run(model, encoding, **given, **({} if past is None else past.inputs))
+    own = Words(encoding.tokens, encoding.sequence_ids, order=order[0].tolist())
+    places = words[0].nonzero()[:, 0].tolist()  # targets come in the order of the text
+    content = _look_back(output.attentions, own, past)
+    query = _look_back(output.query_attentions, own, past, places)
+    return [
+        replace(content, name=CONTENT[0], note=CONTENT[1]),
+        replace(query, name=QUERY[0], note=QUERY[1], looking="the place of "),
+    ]
+
+
+def _to_write(model: EncoderDecoder, encoding: Encoding, tokenizer: Tokenizer) -> tuple[dict[str, Tensor], Words]:
+    """What the decoder reads to write a text: all of its tokens one place later, after the one that it starts from."""
+    read = shift_right(torch.tensor([encoding.ids]), model.config.decoder_start_token_id)
+    tokens = [tokenizer.tokens[i] for i in read[0].tolist()]
+    return {"decoder_input_ids": read}, Words(tokens, [None, *encoding.sequence_ids[:-1]], next=encoding.tokens)
+
+
+def _read_before(model: Model, encoding: Encoding, text: str) -> Past:
+    """Let the model read a text and keep what it remembers of it, which may be less than the whole."""
+    if "mems" not in model.extra_inputs:
+        raise MinibertError(f"a {type(model).__name__} has no memory of an earlier text: leave it out ({text!r}).")
+    output = _run(model, encoding, return_hidden=True)
+    kept = getattr(output, "mems", None)
+    if kept is None:
+        raise MinibertError(f"this {type(model).__name__} is set to keep no memory: leave out the text before.")
+    # Which tokens those are, the model does not say; but its first block remembers what it has read itself.
+    read, size = output.hidden_states[0], kept[0].shape[1]
+    start = next(at for at in range(read.shape[1]) if torch.equal(read[:, at : at + size], kept[0]))
+    some = slice(start, start + size)
+    return Past(Words(encoding.tokens[some], encoding.sequence_ids[some], name="read before"), {"mems": kept})
+
+
+# ------------------------------------------------------------------------------------------ running a model
+
+
+def _backbone(model: nn.Module) -> Model:
+    backbone = getattr(model, "backbone", model)
+    if not isinstance(backbone, Model):
+        raise MinibertError(f"a {type(model).__name__} is not a model of this package: make one with build.")
+    return backbone
+
+
+def _encode(tokenizer: Tokenizer | None, text: str, pair: str | None) -> Encoding:
+    if not isinstance(tokenizer, Tokenizer):
+        raise MinibertError("a model reads ids, not text: give its tokenizer too, as load_tokenizer returns it.")
     encoding = tokenizer.encode(text, pair)
     read = set(encoding.sequence_ids) - {None}
     if len(read) < (1 if pair is None else 2):
@@ -118,69 +254,20 @@ def _encode(tokenizer: Tokenizer, text: str, pair: str | None) -> Encoding:
     return encoding
 
 
-def _attend(model: nn.Module, encoding: Encoding) -> Tensor:
-    """All attention weights, (L, H, S, S); the parts of the model keep their training modes."""
-    backbone = getattr(model, "backbone", model)
-    if not isinstance(backbone, Backbone):
-        raise MinibertError(f"a {type(model).__name__} is not a model of this package: make one with build.")
-    device = next(backbone.parameters()).device
+def _run(model: Model, encoding: Encoding, **given: Any) -> Output:
+    """The model's output for a text, with all weights, in evaluation mode; its parts keep their training modes."""
+    device = next(model.parameters()).device
     ids, types = (torch.tensor([row], device=device) for row in (encoding.ids, encoding.type_ids))
-    modes = {part: part.training for part in backbone.modules()}
+    given = {name: value.to(device) if isinstance(value, Tensor) else value for name, value in given.items()}
+    modes = {part: part.training for part in model.modules()}
     try:
         with torch.inference_mode():
-            attentions = backbone.eval()(ids, token_type_ids=types, return_attention=True).attentions
+            return model.eval()(ids, token_type_ids=types, return_attention=True, **given)
     finally:
         for part, mode in modes.items():
             part.training = mode
-    return torch.cat(attentions).float().cpu()
 
 
-def page(
-    tokens: Sequence[str],
-    weights: ArrayLike,
-    title: str,
-    start: tuple[int, int] = (1, 1),
-    sequence_ids: Sequence[int | None] | None = None,
-) -> str:
-    """The explorer as one HTML page; the same input gives the same page.
-
-    tokens: S of them. weights: (L, H, S, S); row s says how token s spreads its attention, and sums to 1.
-    start: the layer and the head to begin with, counted from 1. sequence_ids: the text that each token comes from, as
-    an Encoding has it: 0 or 1, and None for the special tokens around the texts; by default all come from text 0.
-    Raises MinibertError when the weights have another shape, a row does not sum to 1, there is no such head, or the
-    sequence ids are not one for each token.
-    """
-    weights = np.asarray(weights, dtype=float)
-    size = len(tokens)
-    sequence_ids = [0] * size if sequence_ids is None else list(sequence_ids)
-    if len(sequence_ids) != size:
-        raise MinibertError(f"there are {len(sequence_ids)} sequence ids for {size} tokens: give one for each token.")
-    if weights.ndim != 4 or not weights.size or weights.shape[2:] != (size, size):
-        raise MinibertError(
-            f"the weights have shape {weights.shape} but there are {size} tokens: give all heads of one text, "
-            "(L, H, S, S)."
-        )
-    if not (np.allclose(weights.sum(axis=3), 1, atol=1e-2) and weights.min() >= 0):  # 1e-2 because of bfloat16
-        raise MinibertError("a row of the weights does not sum to 1: give them after the softmax, without padding.")
-    for place, chosen, count in zip(("layer", "head"), start, weights.shape[:2], strict=True):
-        if type(chosen) is not int or not 1 <= chosen <= count:
-            raise MinibertError(f"there is no {place} {chosen!r}: give a {place} from 1 to {count}.")
-    nearest = np.searchsorted((LEVELS[1:] + LEVELS[:-1]) / 2, weights).astype(np.uint8)
-    data = {
-        "tokens": list(tokens),
-        "texts": sequence_ids,
-        "layers": weights.shape[0],
-        "heads": weights.shape[1],
-        "start": start,
-        "levels": LEVELS.tolist(),
-        "weights": base64.b64encode(nearest.tobytes()).decode(),
-    }
-    # Only ASCII, so that no character, not even half of a surrogate pair, can harm the file; and no "<", which could
-    # end the script element that holds the data.
-    parts = {
-        "title": html.escape(title).encode("ascii", "xmlcharrefreplace").decode(),
-        "data": json.dumps(data).replace("<", "\\u003c"),
-    }
-    template = read_text(TEMPLATE)
-    # In one pass: a title may contain {{data}}.
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], template)
+def _stacked(weights: Sequence[Tensor]) -> Tensor:
+    """The weights of all layers for one text, L of (1, H, Q, T), as (L, H, Q, T)."""
+    return torch.cat(list(weights)).float().cpu()
