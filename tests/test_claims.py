@@ -5,16 +5,19 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from minibert import PRESETS, claims, files
 from minibert.claims import LEDGER, VERDICTS, counted, records, timed, tried
+from minibert.claims.overview import _layers
 from minibert.claims.sizes import size_verdict
 from minibert.claims.tables import fill_markers
 from minibert.errors import MinibertError
 from minibert.experiments import speed, tried as trials
+from minibert.models import FAMILIES
 
 ROOT = Path(__file__).parents[1]
 HOLDS, CONDITION, FAILS, UNMEASURED = VERDICTS
@@ -422,7 +425,11 @@ def test_text_fits_a_terminal_and_says_all():
 
 
 def test_markdown_has_as_many_cells_in_every_row():
-    for table in (claims.to_markdown(claims.results()), claims.family_markdown(claims.family())):
+    for table in (
+        claims.to_markdown(claims.results()),
+        claims.family_markdown(claims.family()),
+        claims.members_markdown(claims.members()),
+    ):
         rows = [line for line in table.splitlines() if line.startswith("|")]
         assert len({line.replace("\\|", "").count("|") for line in rows}) == 1
     assert claims.to_markdown(claims.results()).count("\n| **") == len(LEDGER)
@@ -470,15 +477,92 @@ def test_a_published_size_holds_within_a_tenth(said, verdict):
     assert size_verdict(said, 100) == verdict
 
 
-def test_family_text_fits_a_terminal():
-    text = claims.family_text(claims.family())
+def test_what_was_said_of_xlnet_and_bart():
+    by_name = {row.name: row for row in claims.family()}
+    assert by_name["xlnet-base-cased"].verdict == by_name["xlnet-large-cased"].verdict == HOLDS
+    assert (by_name["bart-base"].here, by_name["bart-large"].here) == ("27.3% more", "21.2% more")
+    assert by_name["bart-base"].verdict == by_name["bart-large"].verdict == FAILS
+    assert by_name["bart-base"].parts["decoder"] == 56_710_656
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_family_text_fits_a_terminal(said):
+    rows = claims.family()
+    text = claims.family_text(rows, said)
     assert max(map(len, text.splitlines())) <= 80
     assert "109,482,240" in text
+    assert ("said: 110M" in text) == said
+    if not said:
+        assert len(text.splitlines()) == 2 + len(rows)
+
+
+def test_the_parts_that_are_shown_make_up_the_whole():
+    for row in claims.family():
+        (line,) = [line for line in claims.family_text([row], claims=False).splitlines() if line.startswith(row.name)]
+        shown = [float(cell) for cell in line.split()[2:-1] if cell != "–"]
+        assert sum(shown) == pytest.approx(row.total / 1e6, abs=0.03)
+        (row_of_table,) = [
+            line for line in claims.family_markdown([row]).splitlines() if line.startswith(f"| {row.name}")
+        ]
+        cells = [cell.strip() for cell in row_of_table.split("|")[3:9]]
+        assert sum(float(cell) for cell in cells if cell != "–") == pytest.approx(row.total / 1e6, abs=0.03)
+
+
+# ------------------------------------------------------------------------------------------------ members
+
+# Each model's layers, width and positions, as the papers give them.
+NUMBERS = {
+    "BERT": ("12", "768", "learned, up to 512", "WordPiece, 30,522", "[CLS] A [SEP]"),
+    "RoBERTa": ("12", "768", "learned, up to 512", "byte-level BPE, 50,265", "<s> A </s>"),
+    "DistilBERT": ("6", "768", "learned, up to 512", "WordPiece, 30,522", "[CLS] A [SEP]"),
+    "ALBERT": ("12, from 1 block", "768, words 128", "learned, up to 512", "Unigram, 30,000", "[CLS] A [SEP]"),
+    "MobileBERT": ("24", "512, words 128", "learned, up to 512", "WordPiece, 30,522", "[CLS] A [SEP]"),
+    "XLNet": ("12", "768", "relative, any length", "Unigram, 32,000", "A <sep> <cls>"),
+    "BART": ("6 + 6 (encoder + decoder)", "768", "learned, up to 1,024", "byte-level BPE, 50,265", "<s> A </s>"),
+}
+
+
+def test_there_is_one_row_for_each_family():
+    types = [PRESETS[row.preset].model_type for row in claims.members()]
+    assert sorted(types) == sorted(FAMILIES)
+    assert [row.paper.name.lower() for row in claims.members()] == types
+
+
+def test_the_numbers_of_a_row_are_those_of_the_model():
+    for row in claims.members():
+        shown = (row.layers, row.width, row.positions, row.pieces, row.template)
+        assert shown == NUMBERS[row.paper.name]
+        assert row.parameters == counted.PUBLISHED[row.preset]
+
+
+def test_what_a_row_says_of_sentence_pairs_is_what_the_model_is_trained_on():
+    for row in claims.members():
+        named = {task for task in ("NSP", "SOP") if task in row.paper.learns}
+        assert named == {PRESETS[row.preset].pair_task} - {None}
+
+
+def test_the_words_of_the_rows_are_shown_whole_and_fit_a_terminal():
+    rows = claims.members()
+    text, table = claims.members_text(rows), claims.members_markdown(rows)
+    assert max(map(len, text.splitlines())) <= 80
+    flat = " ".join(text.split())
+    for row in rows:
+        paper = row.paper
+        for part in (paper.name, paper.changed, paper.learns, row.layers, row.width, row.positions, row.pieces,
+                     row.template, f"{row.parameters:,}", f"{paper.authors} {paper.year}", row.preset):  # fmt: skip
+            assert part in flat
+            assert part in table
+        assert f"https://arxiv.org/abs/{paper.arxiv}" in table
+
+
+def test_a_member_counts_the_blocks_that_are_there():
+    assert _layers(SimpleNamespace(blocks=[0, 1], order=(0, 0, 1, 1))) == "4, from 2 blocks"
+    assert _layers(SimpleNamespace(blocks=[0, 1])) == "2"
 
 
 # ------------------------------------------------------------------------------------------------- README
 
-BLOCKS = ("family", "claims")
+BLOCKS = ("members", "family", "claims")
 README = "# Über\r\n" + "\r\n".join(f"{b}\r\n<!-- {b}:begin -->old<!-- {b}:end -->\r\nafter {b}" for b in BLOCKS)
 
 
@@ -487,7 +571,11 @@ def test_a_readme_is_changed_between_its_markers_only(tmp_path):
     path.write_bytes(README.encode())
     assert claims.update_readme(path)
     text, file = path.read_bytes().decode(), path.stat().st_ino
-    for block in (claims.family_markdown(claims.family()), claims.to_markdown(claims.results())):
+    for block in (
+        claims.members_markdown(claims.members()),
+        claims.family_markdown(claims.family()),
+        claims.to_markdown(claims.results()),
+    ):
         assert f":begin -->\n\n{block}\n\n<!-- " in text  # without the empty lines it is no table
     assert fill_markers(text, dict.fromkeys(BLOCKS, "")) == fill_markers(README, dict.fromkeys(BLOCKS, ""))
     assert not claims.update_readme(path)

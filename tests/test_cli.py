@@ -218,12 +218,13 @@ def test_claims_fills_a_readme_and_draws_the_recorded_speeds_beside_it(tmp_path,
     known = claims.results(["D2", "A2-inference"])
     recorded = replace(known[0], figures=figures, machine={"threads": 2})
     monkeypatch.setattr(claims, "results", lambda ids: [recorded, replace(known[1], figures={})])
-    markers = "".join(f"<!-- {name}:begin -->\n<!-- {name}:end -->\n" for name in ("family", "claims"))
+    markers = "".join(f"<!-- {name}:begin -->\n<!-- {name}:end -->\n" for name in ("members", "family", "claims"))
     readme = tmp_path / "README.md"
     readme.write_text(f"# Title\n{markers}")
     assert main(["claims", "--update-readme", str(readme)]) == 0
     assert "109,482,240" in readme.read_text()
     assert (tmp_path / "figures" / "speed.png").exists()
+    assert (tmp_path / "figures" / "parameters.png").exists()
     assert "updated" in capsys.readouterr().out
     assert main(["claims", "--update-readme", str(readme)]) == 0
     assert "nothing to change" in capsys.readouterr().out

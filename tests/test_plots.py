@@ -260,6 +260,26 @@ def test_speed_draws_the_published_ratio_across_its_group_and_no_other():
     assert [low < centre < high for centre in centres] == [True, True, False]
 
 
+def test_attention_from_one_text_to_another_names_both():
+    axes = plots.attention(WEIGHTS[:2], ["p", "q"], others=TOKENS, sides=("writing", "reads")).axes[0]
+    assert axes.images[0].get_array().shape == (2, 3)
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["p", "q"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == TOKENS
+    assert (axes.get_ylabel(), axes.get_xlabel()) == ("writing", "reads")
+
+
+def test_a_long_legend_takes_two_rows_and_stays_inside():
+    parts = dict.fromkeys(("word embeddings", "encoder blocks", "the rest (positions, pooler, projection)", "more"), 1)
+    for counts, columns in (({"a": parts}, 2), ({"a": {"words": 1, "blocks": 2}}, 2), (COUNTS, 3)):
+        figure = plots.parameters_by_part(counts)
+        figure.canvas.draw()
+        (legend,) = figure.legends
+        assert legend._ncols == columns
+        box = legend.get_window_extent()
+        assert box.x0 >= 0
+        assert box.x1 <= figure.bbox.width
+
+
 def test_attention_shows_the_weights_and_frames_the_cells_asked_for():
     axes = attention().axes[0]
     np.testing.assert_array_equal(axes.images[0].get_array(), WEIGHTS)
@@ -683,6 +703,7 @@ def test_no_text_covers_another_or_is_cut_off(draw):
         (lambda: plots.attention(WEIGHTS, TOKENS[:2]), r"\(3, 3\) but there are 2 tokens"),
         (lambda: plots.attention(WEIGHTS[:2], TOKENS), r"\(2, 3\) but there are 3 tokens"),
         (lambda: plots.attention(WEIGHTS.T, TOKENS), "sum to 1"),
+        (lambda: plots.attention(WEIGHTS[:2], TOKENS[:2], others=TOKENS[:2]), r"2 tokens that look at 2.*\(S, T\)"),
         (lambda: plots.attention(np.zeros((0, 0)), []), "0 tokens"),
         (lambda: plots.vectors({}), "shape"),
         (lambda: plots.vectors({"a": (0, 0)}), "with a length"),

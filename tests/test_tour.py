@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +13,7 @@ from minibert import claims
 from minibert.cli import tour
 from minibert.errors import MinibertError
 from minibert.experiments import similarity
+from minibert.models import FAMILIES
 from minibert.models.bert import BertConfig
 from minibert.tokenizers import WordPiece
 from minibert.training.data import Review
@@ -54,6 +56,7 @@ def fakes(monkeypatch, model, tok):
     monkeypatch.setattr(minibert, "load_tokenizer", lambda name: tok)
     monkeypatch.setattr(tour, "load_reviews", lambda source, seed: SimpleNamespace(train=REVIEWS, test=REVIEWS))
     monkeypatch.setattr(tour, "DISTILLED_TEXTS", 2)
+    monkeypatch.setattr(tour.backwards, "STEPS", 2)
     monkeypatch.setenv("COLUMNS", "80")
 
 
@@ -105,13 +108,19 @@ def test_embed_cuts_a_text_that_is_longer_than_the_model_reads(model, tok):
 # ------------------------------------------------------------------------------------------ the whole of it
 
 
-def test_the_tour_shows_everything_and_draws_three_pictures(fakes, tmp_path, capsys):
+def test_the_tour_shows_everything_and_draws_four_pictures(fakes, tmp_path, capsys):
     tour.tour(tmp_path / "pictures")
     said = capsys.readouterr().out
     assert sorted(file.name for file in (tmp_path / "pictures").iterdir()) == [
-        "attention.png", "parameters.png", "speed-here.png",
+        "attention.png", "cross-attention.png", "parameters.png", "speed-here.png",
     ]  # fmt: skip
-    assert "109,482,240" in said
+    for row in claims.members():
+        assert f"\n{row.paper.name} " in said
+    for row in claims.family():
+        assert f"\n{row.name} " in said
+        assert f"{row.total:,}" in said
+    assert "2 steps in" in said
+    assert f"it reads    {' '.join(tour.WRITTEN)}" in said
     assert "student, after distillation" in said
     assert "1.50× (1.25–1.75)" in said
     assert "D2" in said
@@ -119,7 +128,7 @@ def test_the_tour_shows_everything_and_draws_three_pictures(fakes, tmp_path, cap
     assert "good film ." in said
     assert "3 sentences" in " ".join(said.split())  # wherever the line breaks
     assert str(tmp_path / "pictures" / "attention.png") in said
-    paragraphs = said[said.index("2. How fast") : said.index("Where to go")]
+    paragraphs = said[said.index("1. What is new") : said.index("Where to go")]
     assert max(map(len, paragraphs.splitlines())) <= 80
 
 
@@ -134,8 +143,10 @@ def test_without_the_weights_the_rest_is_shown_and_the_error_comes_last(fakes, t
     assert "1.50×" in said
     assert "could not be fetched" in said
     assert "Where to go from here" in said
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["parameters.png", "speed-here.png"]
-    assert "attention.png" not in said
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "cross-attention.png", "parameters.png", "speed-here.png",
+    ]  # fmt: skip
+    assert "/attention.png" not in said
 
 
 @pytest.mark.parametrize("inside", ["", "/deeper"])
@@ -163,10 +174,48 @@ def test_the_picture_of_sizes_holds_every_parameter(monkeypatch, tmp_path):
     monkeypatch.setattr(tour.plots, "save", lambda figure, path: path)
     tour.draw_sizes(tmp_path)
     totals = {name: sum(parts.values()) for name, parts in drawn["counts"].items()}
-    assert totals == {tour.NAMES[row.name]: row.total for row in claims.family() if row.name in tour.NAMES}
-    assert drawn["notes"] == [
-        "", "61% of BERT-base", "11% of BERT-base", "", "5% of BERT-large", "18% of BERT-large", "66% of BERT-large",
-    ]  # fmt: skip
+    family = {row.name: row for row in claims.family()}
+    assert totals == {shown: family[name].total for name, shown in tour.NAMES.items()}
+    shown = dict(zip(drawn["counts"], drawn["notes"], strict=True))
+    assert shown["BERT-base"] == shown["BERT-large"] == ""
+    assert shown["DistilBERT"] == "61% of BERT-base"
+    assert shown["ALBERT-xxlarge"] == "66% of BERT-large"
+    assert shown["BART-large"] == "121% of BERT-large"
+    assert drawn["counts"]["BART-base"]["decoder blocks"] == 56_710_656
+    assert [name for name, parts in drawn["counts"].items() if parts["decoder blocks"]] == ["BART-base", "BART-large"]
+
+
+def test_the_picture_of_sizes_holds_every_family():
+    shown = {minibert.PRESETS[name].model_type for name in tour.NAMES}
+    assert shown == set(FAMILIES)
+
+
+def test_sizes_that_are_not_as_they_are_said_to_be_are_named():
+    row = claims.FamilyRow("one", 2, {}, "", 1, "three", "A paper", "two", "does not hold")
+    right = replace(row, name="other", verdict="holds")
+    assert tour.check_sizes([right]) == "1 of them are as large as their sources say, within a tenth."
+    assert tour.check_sizes([row, right, replace(row, name="third", here="four")]).endswith(
+        "A paper, says “three”; it is two for one and four for third."
+    )
+
+
+def test_the_order_is_printed_with_what_comes_before(capsys):
+    tour.show_order(seed=5)
+    lines = [
+        line.split() for line in capsys.readouterr().out.splitlines() if line[2:4] in [f"{n}." for n in range(1, 8)]
+    ]
+    words = [line[1] for line in lines]
+    assert sorted(words) == sorted(tour.ORDERED)
+    assert lines[0][3:] == ["(nothing)"]
+    for number, line in enumerate(lines[1:], start=1):
+        assert line[3:] == sorted(words[:number], key=tour.ORDERED.index)  # in the order of the text
+
+
+def test_the_cuts_show_the_pieces_of_each_and_what_comes_back(tok, capsys):
+    tour.show_cuts({"one": tok})
+    out = capsys.readouterr().out
+    assert f"  {'one':<15}{' '.join(tok.encode(tour.CUT).tokens[1:-1])}\n" in out
+    assert f"  {'and back':<15}{tok.decode(tok.encode(tour.CUT).ids)}\n" in out
 
 
 def test_the_picture_of_speeds_holds_what_was_measured(monkeypatch, tmp_path):

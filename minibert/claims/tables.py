@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from minibert.claims.ledger import LEDGER, results as known_results
+from minibert.claims.overview import Member, members
 from minibert.claims.records import VERDICTS, Result
 from minibert.claims.sizes import FamilyRow, family
 from minibert.errors import MinibertError
@@ -23,8 +24,10 @@ PARTS = {
     "other embeddings": "other",
     "projection": "E to H",
     "encoder": "encoder",
+    "decoder": "decoder",
     "pooler": "pooler",
 }
+TOGETHER = {"projection": "other embeddings"}  # in a terminal, which has less room
 
 # ------------------------------------------------------------------------------------------------ the ledger
 
@@ -107,22 +110,69 @@ def _machines(results: Sequence[Result]) -> list[str]:
 # ------------------------------------------------------------------------------------------------ the family
 
 
-def family_text(rows: Sequence[FamilyRow]) -> str:
-    """The family for a terminal of 80 columns: two lines per model. Parts are in millions."""
-    widths = [max(len(short), 6) + 1 for short in PARTS.values()]
-    columns = list(zip(PARTS, PARTS.values(), widths, strict=True))
+def members_text(rows: Sequence[Member]) -> str:
+    """What each model of the family changed, for a terminal of 80 columns: about six lines per model."""
+    return "\n".join(map(_member_text, rows))
+
+
+def _member_text(row: Member) -> str:
+    paper = row.paper
+    lines = [f"{paper.name:<12}{f'{paper.authors} {paper.year}':<20}{row.preset:>25}{row.parameters:>21,}"]
+    numbers = f"layers {row.layers}; width {row.width}; positions {row.positions}; pieces {row.pieces}; {row.template}"
+    for label, said in {"new": paper.changed, "trained on": paper.learns, "numbers": numbers}.items():
+        start = f"{'':<4}{label:<12}"
+        lines.append(
+            textwrap.fill(said, 79, initial_indent=start, subsequent_indent=" " * len(start), break_on_hyphens=False)
+        )
+    return "\n".join(lines)
+
+
+def members_markdown(rows: Sequence[Member]) -> str:
+    """What each model of the family changed, as a Markdown table, with its terms below it."""
+    heads = ("model", "paper", "what is new", "trained on", "layers", "width", "parameters", "positions",
+             "pieces of words", "around a text A")  # fmt: skip
+    cells = [
+        (
+            f"**{row.paper.name}**<br>{row.preset}",
+            f"[{row.paper.authors} {row.paper.year}](https://arxiv.org/abs/{row.paper.arxiv})",
+            row.paper.changed,
+            row.paper.learns,
+            row.layers,
+            row.width,
+            f"{row.parameters:,}",
+            row.positions,
+            row.pieces,
+            f"`{row.template}`",
+        )
+        for row in rows
+    ]
+    return _markdown_table(heads, cells, right=(6,))
+
+
+def family_text(rows: Sequence[FamilyRow], claims: bool = True) -> str:
+    """The family's sizes for a terminal of 80 columns, one line per model, with parts in millions.
+
+    claims: add a line or two on what is said about each size.
+    """
+    shown = {part: short for part, short in PARTS.items() if part not in TOGETHER}
+    columns = [(part, short, max(len(short), 6) + 1) for part, short in shown.items()]
     head = f"{'':<24}{'parameters':>12}" + "".join(f"{short:>{width}}" for _, short, width in columns) + f"{'size':>7}"
-    lines = [head, f"{'':<36}{'millions in each part':^{sum(widths)}}{'/ BERT':>7}"]
+    across = sum(width for _, _, width in columns)
+    lines = [head, f"{'':<36}{'millions in each part':^{across}}{'/ BERT':>7}"]
     for row in rows:
-        parts = "".join(f"{_millions(row.parts.get(part, 0)):>{width}}" for part, _, width in columns)
+        counts = {part: row.parts.get(part, 0) for part in PARTS}
+        for part, other in TOGETHER.items():
+            counts[other] += counts[part]
+        parts = "".join(f"{_millions(counts[part]):>{width}}" for part, _, width in columns)
         lines.append(f"{row.name:<24}{row.total:>12,}{parts}{row.ratio:>7.1%}")
-        said = f"said: {row.claim} [{row.source}]; counted: {row.here}; {row.verdict}"
-        lines.append(textwrap.fill(said, 78, initial_indent="    ", subsequent_indent="    "))
+        if claims:
+            said = f"said: {row.claim} [{row.source}]; counted: {row.here}; {row.verdict}"
+            lines.append(textwrap.fill(said, 78, initial_indent="    ", subsequent_indent="    "))
     return "\n".join(lines)
 
 
 def family_markdown(rows: Sequence[FamilyRow]) -> str:
-    """The family as a Markdown table, with its units and sources below it."""
+    """The family's sizes as a Markdown table, with its units and sources below it."""
     heads = ("model", "parameters", *PARTS.values(), "share of its BERT", "said about its size", "counted")
     cells = [
         (
@@ -137,7 +187,7 @@ def family_markdown(rows: Sequence[FamilyRow]) -> str:
     ]
     notes = (
         "The parts, in millions of parameters: word embeddings; other embeddings (positions, token types, norm); "
-        "the projection from E to H (ALBERT, MobileBERT); encoder blocks; pooler. Each model is compared with the "
+        "the projection from E to H; encoder and decoder blocks; pooler. Each model is compared with the "
         f"uncased BERT of its size. Said about their sizes: {'; '.join(dict.fromkeys(row.source for row in rows))}."
     )
     return f"{_markdown_table(heads, cells, right=range(1, 3 + len(PARTS)))}\n\n{notes}"
@@ -160,12 +210,18 @@ def _markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]], right: 
 def update_readme(path: str | Path) -> bool:
     """Write the family's and the ledger's tables into a README between its markers; the rest stays as it is.
 
-    The markers are the lines ``<!-- family:begin -->`` and ``<!-- family:end -->``, and the same with ``claims``.
+    The markers are the lines ``<!-- family:begin -->`` and ``<!-- family:end -->``, and the same with ``members`` and
+    ``claims``.
     Returns whether anything changed. Raises MinibertError when the file cannot be read, or lacks a marker.
     """
     path = Path(path)
     before = read_text(path)
-    after = fill_markers(before, {"family": family_markdown(family()), "claims": to_markdown(known_results())})
+    blocks = {
+        "members": members_markdown(members()),
+        "family": family_markdown(family()),
+        "claims": to_markdown(known_results()),
+    }
+    after = fill_markers(before, blocks)
     if after != before:
         write_file(path, after)
     return after != before

@@ -78,9 +78,10 @@ def measure(known: Result, args: Namespace) -> Result:
 def update_readme(readme: Path) -> None:
     from minibert import claims
     from minibert.claims.pictures import draw_recorded
-    from minibert.cli.tour import TIMED, draw_speeds
+    from minibert.cli.tour import TIMED, draw_sizes, draw_speeds
 
     print(f"{readme}: {'updated' if claims.update_readme(readme) else 'nothing to change'}")
+    print(draw_sizes(readme.parent / "figures" / "parameters.png"))
     timed = [result for result in claims.results(TIMED) if result.figures]
     if timed:
         print(draw_speeds(timed, readme.parent / "figures" / "speed.png"))

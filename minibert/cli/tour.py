@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
 from time import perf_counter
@@ -18,8 +18,10 @@ from torch import Tensor, nn
 
 import minibert
 from minibert import claims, plots
-from minibert.claims import Result
+from minibert.claims import FamilyRow, Result
 from minibert.errors import MinibertError
+from minibert.experiments import backwards
+from minibert.experiments.any_order import depends_on
 from minibert.experiments.halving import halve
 from minibert.experiments.similarity import agreement, embed, nearest
 from minibert.experiments.statistics import share_kept
@@ -27,21 +29,42 @@ from minibert.lessons.explorer import READABLE, look
 from minibert.timing import progress_bar
 from minibert.tokenizers import Tokenizer
 from minibert.training.data import Review, Reviews, load_reviews
+from minibert.training.permutation import factorisation_order
+from minibert.words import listed
 
 # The models in the picture of sizes, and the names that people use for them.
 NAMES = {
     "bert-base-uncased": "BERT-base",
+    "roberta-base": "RoBERTa-base",
     "distilbert-base-uncased": "DistilBERT",
     "albert-base-v2": "ALBERT-base",
+    "mobilebert-uncased": "MobileBERT",
+    "xlnet-base-cased": "XLNet-base",
+    "bart-base": "BART-base",
     "bert-large-uncased": "BERT-large",
+    "roberta-large": "RoBERTa-large",
     "albert-large-v2": "ALBERT-large",
     "albert-xlarge-v2": "ALBERT-xlarge",
     "albert-xxlarge-v2": "ALBERT-xxlarge",
+    "xlnet-large-cased": "XLNet-large",
+    "bart-large": "BART-large",
+}
+# The parts in the picture of sizes -> the part that is counted; None: all that is not in the others.
+DRAWN = {
+    "word embeddings": "word embeddings",
+    "encoder blocks": "encoder",
+    "the rest (positions, pooler, projection)": None,
+    "decoder blocks": "decoder",
 }
 TIMED = ("D2", "A2-inference")  # the claims that are timed during the tour
 PUBLISHED_SPEED = {"D2": 668 / 410}  # Sanh et al. 2019, Table 3: seconds of BERT-base over seconds of DistilBERT
 
+ORDERED = ("the", "plot", "was", "too", "long", "for", "her")
+WRITTEN = ("my", "sister", "slept", "through", "the", "whole", "film")  # as many words as it learns to write
+
 WEIGHTS = "minilm-l6"
+VOCABULARY = "gpt2-bpe"
+CUT = "A naïve, unwatchable biopic 🎬"
 # One of its 72 heads, found by looking through them: it links words to the nouns that they belong to. Layers and heads
 # are counted from 0 here, and from 1 in what is printed.
 LAYER, HEAD = (number - 1 for number in READABLE[WEIGHTS])
@@ -63,8 +86,8 @@ STAGES = ("teacher, 6 layers", "student, 3 layers, as copied", "student, after d
 def tour(figures: str | Path = "figures", seed: int = 0) -> None:
     """Count the family, time it on this machine, let real weights read real reviews, and distil them; a few minutes.
 
-    figures: the folder for parameters.png, speed-here.png and attention.png. seed: decides which reviews the test
-    split holds, and so which are searched.
+    figures: the folder for parameters.png, cross-attention.png, speed-here.png and attention.png. seed: decides which
+    reviews the test split holds, and so which are searched, and what is drawn at random.
 
     Raises MinibertError when the folder cannot be written to (before anything else), or when the weights or the
     reviews cannot be fetched (after everything else).
@@ -72,14 +95,15 @@ def tour(figures: str | Path = "figures", seed: int = 0) -> None:
     folder = writable_folder(figures)
     say(
         "minibert is the BERT family, written from scratch for people to read. In the next few minutes it counts the "
-        "models, times them on this machine, and lets a real one read film reviews and teach a smaller one. Every "
-        "measurement is made now."
+        "models, lets one learn to write, times them on this machine, and lets a real one read film reviews and teach "
+        "a smaller one. Every measurement is made now."
     )
-    pictures = [show_sizes(folder), show_speeds(folder)]
+    pictures = [show_sizes(folder), show_writing(folder, seed), show_speeds(folder)]
     missing = None
     try:
-        heading("3. What a real BERT has learned")
+        heading("4. What a real BERT has learned")
         model, tok = minibert.from_pretrained(WEIGHTS), minibert.load_tokenizer(WEIGHTS)
+        show_cuts({"BERT": tok, "RoBERTa, BART": minibert.load_tokenizer(VOCABULARY)})
         pictures.append(show_attention(model, tok, folder))
         reviews = load_reviews("rotten-tomatoes", seed)
         show_nearest(model, tok, reviews.test)
@@ -96,22 +120,45 @@ def tour(figures: str | Path = "figures", seed: int = 0) -> None:
 
 
 def show_sizes(folder: Path) -> Path:
-    """Print the family table, and draw it."""
-    heading("1. How large are they, and where are their parameters?")
+    """Print what each model changed and how large all of them are, and draw the sizes."""
+    heading("1. What is new in each of them, and where are the parameters?")
     family = claims.family()
     by_name = {row.name: row for row in family}
-    bert, distilbert, albert = (by_name[name] for name in list(NAMES)[:3])
+    bert, distilbert, albert, bart = (
+        by_name[name] for name in ("bert-base-uncased", "distilbert-base-uncased", "albert-base-v2", "bart-base")
+    )
     table, blocks = bert.parts["word embeddings"] / bert.total, bert.parts["encoder"] / bert.total
     say(
         "A BERT turns a text into vectors: a table has one for every word piece, and a stack of encoder blocks "
-        f"lets them look at each other. Of BERT-base's {bert.total:,} parameters, {table:.0%} are in the table and "
-        f"{blocks:.0%} in the blocks. DistilBERT keeps half of the blocks ({distilbert.ratio:.1%} of the size); ALBERT "
-        f"has one block, which it runs again and again, and a narrow table ({albert.ratio:.1%}). Here the models are "
-        "built without memory for their weights, and counted:"
+        "lets them look at each other. The others change that:"
     )
     print()
-    print(claims.family_text(family))
+    print(claims.members_text(claims.members()))
+    print()
+    say(
+        f"Of BERT-base's {bert.total:,} parameters, {table:.0%} are in the table and {blocks:.0%} in the blocks. "
+        f"DistilBERT keeps half of the blocks ({distilbert.ratio:.1%} of the size); ALBERT has one block, which it "
+        f"runs again and again, and a narrow table ({albert.ratio:.1%}); BART has a decoder as well "
+        f"({bart.ratio:.1%}). Here all {len(family)} published sizes are built without memory for their weights, and "
+        "counted:"
+    )
+    print()
+    print(claims.family_text(family, claims=False))
+    print()
+    say(check_sizes(family))
     return draw_sizes(folder / "parameters.png")
+
+
+def check_sizes(family: Sequence[FamilyRow]) -> str:
+    """How many sizes are as their papers say, and which are not."""
+    wrong = [row for row in family if row.verdict != "holds"]
+    sentences = [f"{len(family) - len(wrong)} of them are as large as their sources say, within a tenth."]
+    for source in dict.fromkeys(row.source for row in wrong):
+        rows = [row for row in wrong if row.source == source]
+        said = listed(dict.fromkeys(f"“{row.claim}”" for row in rows))
+        counted = listed(f"{row.here} for {row.name}" for row in rows)
+        sentences.append(f"{source}, says {said}; it is {counted}.")
+    return " ".join(sentences)
 
 
 def draw_sizes(path: Path) -> Path:
@@ -120,19 +167,81 @@ def draw_sizes(path: Path) -> Path:
     counts, notes = {}, []
     for name, shown in NAMES.items():
         row = rows[name]
-        large = {"word embeddings": row.parts["word embeddings"], "encoder blocks": row.parts["encoder"]}
-        rest = "the rest (positions, pooler, projection)"
-        counts[shown] = large | {rest: row.total - sum(large.values())}
+        apart = {part: row.parts.get(part, 0) for part in DRAWN.values() if part is not None}
+        rest = row.total - sum(apart.values())
+        counts[shown] = {drawn: rest if part is None else apart[part] for drawn, part in DRAWN.items()}
         notes.append("" if row.bert == name else f"{row.ratio:.0%} of {NAMES[row.bert]}")
     return plots.save(plots.parameters_by_part(counts, notes), path)
 
 
-# ------------------------------------------------------------------------------------------ 2. the speeds
+# -------------------------------------------------------------------------- 2. predicting in any order, writing
+
+
+def show_writing(folder: Path, seed: int) -> Path:
+    """Print what XLNet predicts each word from, let a tiny BART learn to write, and draw where it looks; ~10 s."""
+    heading("2. In any order, and backwards: XLNet and BART")
+    show_order(seed)
+    model = backwards.untrained(seed)
+    print()
+    say(
+        "BART's decoder writes a text, one word after another, and all that it knows of the text that was read comes "
+        f"through cross-attention. A tiny BART with {minibert.count_parameters(model):,} parameters now learns, from "
+        f"nothing, to write {backwards.LENGTH} words backwards:"
+    )
+    print(f"\n  {'it reads':<12}{' '.join(WRITTEN)}")
+    print(f"  {'untrained':<12}{' '.join(backwards.write(model, WRITTEN).words)}")
+    start = perf_counter()
+    with progress_bar("learning to write backwards", unit="step") as progress:
+        backwards.learn(model, seed, progress)
+    seconds = perf_counter() - start
+    written = backwards.write(model, WRITTEN)
+    print(f"  {'trained':<12}{' '.join(written.words)}\n")
+    for word, looked in zip(written.words, written.looked, strict=True):
+        place = int(looked.argmax())
+        weight = looked[place].item()
+        print(f"  writing {word:>8}  looks at {written.read[place]:<8} {'█' * round(30 * weight):<30} {weight:.2f}")
+    right, shorter = (backwards.share_right(model, seed, length=backwards.LENGTH - fewer) for fewer in (0, 1))
+    print()
+    say(
+        f"({backwards.STEPS} steps in {seconds:.0f} s.) It writes {right:.0%} of new texts without a mistake. But what "
+        f"it has learned are {backwards.LENGTH} places, and not what “backwards” means: it writes {shorter:.0%} of the "
+        f"texts with {backwards.LENGTH - 1} words right. `minibert explore` shows both streams of an XLNet, and all "
+        "three attentions of a BART."
+    )
+    return draw_writing(written, folder / "cross-attention.png")
+
+
+def show_order(seed: int) -> None:
+    """Print a random order of a text, and what the prediction of each word depends on in a fresh XLNet."""
+    model = minibert.build("tiny-xlnet", seed=seed).eval()
+    ids = torch.arange(len(ORDERED))[None]  # any words do
+    every = torch.ones_like(ids)
+    order = factorisation_order(every, every.bool(), generator=torch.Generator().manual_seed(seed))
+    depends = depends_on(model, ids, order)
+    say(
+        "XLNet predicts the words of a text one after another too, but in a random order; the text itself stays as it "
+        "is. Here is an order, and what each prediction depends on in a fresh XLNet, found by its gradients. They are "
+        "exactly 0 for all other words, and for the word itself:"
+    )
+    print(f"\n  {' '.join(ORDERED)}\n")
+    for number, place in enumerate(order[0].argsort().tolist(), start=1):
+        words = [word for word, needed in zip(ORDERED, depends[place].tolist(), strict=True) if needed]
+        print(f"  {number}. {ORDERED[place]:>5}  from  {' '.join(words) or '(nothing)'}")
+
+
+def draw_writing(written: backwards.Writing, path: Path) -> Path:
+    """Draw the cross-attention while a text is written."""
+    sides = ("to write this word, the decoder …", "… looks at this word of the text")
+    title = "Cross-attention: writing seven words backwards"
+    return plots.save(plots.attention(written.looked, written.words, (), title, written.read, sides), path)
+
+
+# ------------------------------------------------------------------------------------------ 3. the speeds
 
 
 def show_speeds(folder: Path) -> Path:
     """Measure the timed claims now, print the results and draw them."""
-    heading("2. How fast are they, on this machine?")
+    heading("3. How fast are they, on this machine?")
     say(
         "Two models take turns on the same text, round after round, so that whatever else this machine does disturbs "
         "both equally. The ratio is computed within each round; you see its median and, in brackets, its quartiles. "
@@ -167,7 +276,24 @@ def draw_speeds(measured: Sequence[Result], path: Path) -> Path:
     return plots.save(plots.speed(groups, published, title), path)
 
 
-# ------------------------------------------------------------------------------ 3. real weights, real text
+# ------------------------------------------------------------------------------ 4. real weights, real text
+
+
+def show_cuts(tokenizers: Mapping[str, Tokenizer]) -> None:
+    """Print how real vocabularies cut a text into pieces, and what comes back from their numbers."""
+    say(
+        "First, text becomes numbers. BERT's pieces are made of letters, here small ones without accents, and what it "
+        "does not know is lost. RoBERTa's and BART's are made of bytes (Ġ is a blank; a letter with an accent has two "
+        "bytes, an emoji four), so everything comes back:"
+    )
+    print()
+    print(f"  {CUT}")
+    for name, tok in tokenizers.items():
+        encoding = tok.encode(CUT)
+        pieces = [token for token, text in zip(encoding.tokens, encoding.sequence_ids, strict=True) if text is not None]
+        say(" ".join(pieces), indent=f"  {name:<15}")
+        say(tok.decode(encoding.ids), indent=f"  {'and back':<15}")
+    print()
 
 
 def show_attention(model: nn.Module, tok: Tokenizer, folder: Path) -> Path:
@@ -236,12 +362,12 @@ def show_nearest(model: nn.Module, tok: Tokenizer, reviews: Sequence[Review]) ->
     )
 
 
-# ------------------------------------------------------------------------------------------ 4. distillation
+# ------------------------------------------------------------------------------------------ 5. distillation
 
 
 def show_distillation(tok: Tokenizer, reviews: Reviews, seed: int) -> None:
     """Print what a student of half the depth learns from its teacher; about a minute."""
-    heading("4. Half of the layers, taught by all of them")
+    heading("5. Half of the layers, taught by all of them")
     texts, tested = Random(seed).sample(reviews.train, DISTILLED_TEXTS), reviews.test[:TESTED_TEXTS]
     say(
         f"Now the model learns to tell positive from negative reviews, from {len(texts):,} sentences. Then a student "

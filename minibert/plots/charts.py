@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -29,6 +30,7 @@ from minibert.plots.style import (
     format_number,
     read_numbers,
     styled,
+    text_width,
     title_panels,
 )
 
@@ -61,7 +63,7 @@ def parameters_by_part(
         start = millions[:, :column].sum(axis=1)
         axes.barh(rows, millions[:, column], left=start, height=0.66, color=colour, label=part)
         for row, width in enumerate(millions[:, column]):
-            if width > 0.06 * room:
+            if width > 0.065 * room:
                 axes.text(
                     start[row] + width / 2, row, _millions(width), ha="center", va="center",
                     fontsize=10, color="white" if colour == BLUE else INK,
@@ -77,7 +79,8 @@ def parameters_by_part(
     axes.set_xlim(0, room * (1.42 if any(notes) else 1.12))
     axes.set_xlabel("parameters, in millions")
     axes.set_title(title)
-    figure.legend(loc="outside lower center", ncols=len(parts))
+    across = sum(0.85 + text_width(part, 11) for part in parts)  # of the legend, in inches
+    figure.legend(loc="outside lower center", ncols=math.ceil(len(parts) / math.ceil(across / 9)))
     return figure
 
 
@@ -373,24 +376,30 @@ def attention(
     tokens: Sequence[str],
     outlined: Sequence[tuple[int, int]] = (),
     title: str = "Who looks at whom",
+    others: Sequence[str] = (),
+    sides: tuple[str, str] = ("this token …", "… looks at"),
 ) -> Picture:
-    """A heat map of one head's attention between the tokens of one text.
+    """A heat map of one head's attention between the tokens of one text, or from one text to another.
 
-    weights: (S, S), row s says how token s spreads its attention, and sums to 1. tokens: S of them. outlined: the
-    (row, column) of cells to draw a frame around. Numbers are written into cells of 0.2 and more.
-    Raises MinibertError when the weights are not (S, S), or a row does not sum to 1.
+    weights: (S, S), row s says how token s spreads its attention, and sums to 1; or (S, T) with T others. tokens: S of
+    them. others: the tokens that are looked at, if they are not the same. outlined: the (row, column) of cells to draw
+    a frame around. sides: what the rows and the columns are. Numbers are written into cells of 0.2 and more.
+    Raises MinibertError when the weights have another shape, or a row does not sum to 1.
     """
     weights = np.asarray(weights, dtype=float)
-    size = len(tokens)
-    if weights.shape != (size, size) or not size:
+    others = others or tokens
+    rows, columns = len(tokens), len(others)
+    if weights.shape != (rows, columns) or not weights.size:
+        count = f"{rows} tokens" if others is tokens else f"{rows} tokens that look at {columns}"
         raise MinibertError(
-            f"the weights have shape {weights.shape} but there are {size} tokens: give one head of one text, (S, S)."
+            f"the weights have shape {weights.shape} but there are {count}: give one head of one text, "
+            f"({'S, S' if others is tokens else 'S, T'})."
         )
     if not np.allclose(weights.sum(axis=1), 1, atol=1e-3):
         raise MinibertError("a row of the weights does not sum to 1: give them after the softmax, without padding.")
 
-    side = max(4.0, 0.46 * size + 1.6)
-    figure = Picture(figsize=(side + 1.2, side), layout="constrained")
+    wide, high = (max(4.0, 0.46 * size + 1.6) for size in (columns, rows))
+    figure = Picture(figsize=(wide + 1.2, high), layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(weights, cmap=WHITE_TO_BLUE, vmin=0, vmax=1)
     for (row, column), weight in np.ndenumerate(weights):
@@ -400,7 +409,7 @@ def attention(
     for row, column in outlined:
         corner = (column - 0.5, row - 0.5)
         axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=VERMILION, linewidth=3, zorder=3))
-    _label_tokens(axes, tokens)
+    _label_tokens(axes, tokens, others, sides)
     axes.set_title(title, pad=14)
     bar = figure.colorbar(image, ax=axes, shrink=0.6, aspect=25)
     bar.set_label("attention weight (each row sums to 1)")
@@ -408,18 +417,18 @@ def attention(
     return figure
 
 
-def _label_tokens(axes: Axes, tokens: Sequence[str]) -> None:
+def _label_tokens(axes: Axes, rows: Sequence[str], columns: Sequence[str], sides: tuple[str, str]) -> None:
     """Write tokens along both sides of a heat map, and draw a thin grid between its cells."""
-    places = np.arange(len(tokens))
-    axes.set_xticks(places, tokens, rotation=60, ha="left", rotation_mode="anchor")
-    axes.set_yticks(places, tokens)
+    down, across = np.arange(len(rows)), np.arange(len(columns))
+    axes.set_xticks(across, columns, rotation=60, ha="left", rotation_mode="anchor")
+    axes.set_yticks(down, rows)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
-    axes.set_xticks(places[1:] - 0.5, minor=True)
-    axes.set_yticks(places[1:] - 0.5, minor=True)
+    axes.set_xticks(across[1:] - 0.5, minor=True)
+    axes.set_yticks(down[1:] - 0.5, minor=True)
     axes.grid(which="minor", color="#E6E6E6", linewidth=0.8)
     axes.tick_params(which="minor", length=0)
     axes.spines[:].set_visible(False)
-    axes.set_ylabel("this token …")
-    axes.set_xlabel("… looks at")
+    axes.set_ylabel(sides[0])
+    axes.set_xlabel(sides[1])
     axes.xaxis.set_label_position("top")
