@@ -13,7 +13,7 @@ import torch
 from minibert import PRESETS, claims, files
 from minibert.claims import LEDGER, VERDICTS, counted, records, timed, tried
 from minibert.claims.overview import _layers
-from minibert.claims.sizes import size_verdict
+from minibert.claims.sizes import _in_unit, size_verdict
 from minibert.claims.tables import fill_markers
 from minibert.errors import MinibertError
 from minibert.experiments import speed, tried as trials
@@ -470,6 +470,14 @@ def test_the_family_is_compared_with_the_bert_of_its_size():
     assert by_name["albert-large-v2"].here == "18.95× fewer"
     assert by_name["albert-xxlarge-v2"].here == "66.4% of it (222.6M)"
     assert by_name["albert-xlarge-v2"].bert == "bert-large-uncased"
+
+
+@pytest.mark.parametrize(
+    ("unit", "number", "here"),
+    [("M", 110, "110.0M"), ("% more", 10, "10.0% more"), ("% of it", 110, "110.0% of it (110.0M)")],
+)
+def test_a_size_in_the_unit_of_its_source(unit, number, here):
+    assert _in_unit(unit, 110_000_000, 1.1) == (pytest.approx(number), here)
 
 
 @pytest.mark.parametrize(("said", "verdict"), [(110, HOLDS), (91, HOLDS), (89, FAILS), (111, FAILS)])

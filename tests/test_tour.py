@@ -211,11 +211,27 @@ def test_the_order_is_printed_with_what_comes_before(capsys):
         assert line[3:] == sorted(words[:number], key=tour.ORDERED.index)  # in the order of the text
 
 
-def test_the_cuts_show_the_pieces_of_each_and_what_comes_back(tok, capsys):
-    tour.show_cuts({"one": tok})
+def test_the_cuts_show_the_pieces_of_each_and_what_comes_back(fakes, tok, capsys):
+    assert tour.show_cuts(tok) is None
     out = capsys.readouterr().out
-    assert f"  {'one':<15}{' '.join(tok.encode(tour.CUT).tokens[1:-1])}\n" in out
-    assert f"  {'and back':<15}{tok.decode(tok.encode(tour.CUT).ids)}\n" in out
+    for name in ("BERT", "RoBERTa, BART"):  # with the fakes, both have the same pieces
+        assert f"  {name:<15}{' '.join(tok.encode(tour.CUT).tokens[1:-1])}\n" in out
+    assert out.count(f"  {'and back':<15}{tok.decode(tok.encode(tour.CUT).ids)}\n") == 2
+
+
+def test_without_the_second_vocabulary_all_else_is_shown(fakes, tok, tmp_path, capsys, monkeypatch):
+    def load(name):
+        if name == tour.VOCABULARY:
+            raise MinibertError("no network: try again.")
+        return tok
+
+    monkeypatch.setattr(minibert, "load_tokenizer", load)
+    with pytest.raises(MinibertError, match="no network"):
+        tour.tour(tmp_path)
+    said = capsys.readouterr().out
+    assert "vocabulary of RoBERTa and BART could not be fetched" in said
+    assert "student, after distillation" in said
+    assert (tmp_path / "attention.png").exists()
 
 
 def test_the_picture_of_speeds_holds_what_was_measured(monkeypatch, tmp_path):

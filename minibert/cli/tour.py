@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from time import perf_counter
@@ -103,7 +103,7 @@ def tour(figures: str | Path = "figures", seed: int = 0) -> None:
     try:
         heading("4. What a real BERT has learned")
         model, tok = minibert.from_pretrained(WEIGHTS), minibert.load_tokenizer(WEIGHTS)
-        show_cuts({"BERT": tok, "RoBERTa, BART": minibert.load_tokenizer(VOCABULARY)})
+        missing = show_cuts(tok)
         pictures.append(show_attention(model, tok, folder))
         reviews = load_reviews("rotten-tomatoes", seed)
         show_nearest(model, tok, reviews.test)
@@ -279,21 +279,30 @@ def draw_speeds(measured: Sequence[Result], path: Path) -> Path:
 # ------------------------------------------------------------------------------ 4. real weights, real text
 
 
-def show_cuts(tokenizers: Mapping[str, Tokenizer]) -> None:
-    """Print how real vocabularies cut a text into pieces, and what comes back from their numbers."""
+def show_cuts(tok: Tokenizer) -> MinibertError | None:
+    """Print how real vocabularies cut a text into pieces, and what comes back from their numbers.
+
+    Returns the error if the second vocabulary cannot be fetched, as the rest of the tour can do without it.
+    """
+    try:
+        tokenizers = {"BERT": tok, "RoBERTa, BART": minibert.load_tokenizer(VOCABULARY)}
+    except MinibertError as error:
+        say("The vocabulary of RoBERTa and BART could not be fetched: see the last line.")
+        print()
+        return error
     say(
         "First, text becomes numbers. BERT's pieces are made of letters, here small ones without accents, and what it "
         "does not know is lost. RoBERTa's and BART's are made of bytes (Ġ is a blank; a letter with an accent has two "
         "bytes, an emoji four), so everything comes back:"
     )
-    print()
-    print(f"  {CUT}")
-    for name, tok in tokenizers.items():
-        encoding = tok.encode(CUT)
+    print(f"\n  {CUT}")
+    for name, cutter in tokenizers.items():
+        encoding = cutter.encode(CUT)
         pieces = [token for token, text in zip(encoding.tokens, encoding.sequence_ids, strict=True) if text is not None]
         say(" ".join(pieces), indent=f"  {name:<15}")
-        say(tok.decode(encoding.ids), indent=f"  {'and back':<15}")
+        say(cutter.decode(encoding.ids), indent=f"  {'and back':<15}")
     print()
+    return None
 
 
 def show_attention(model: nn.Module, tok: Tokenizer, folder: Path) -> Path:

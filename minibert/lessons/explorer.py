@@ -27,7 +27,9 @@ from minibert.training.permutation import factorisation_order, order_mask, targe
 
 __all__ = ["LEVELS", "LONGEST", "READABLE", "TEMPLATE", "Explorer", "View", "Words", "explore", "look", "page"]
 
-LONGEST = 128  # tokens; the page grows with the square of it: with 12 layers of 12 heads it is then 3 MB
+# Tokens of a text. The page grows with the square of it: with 12 layers of 12 heads, it is then 3 MB for each kind of
+# attention.
+LONGEST = 128
 READABLE = {"minilm-l6": (4, 2)}  # a layer and a head to begin with: those that the tour shows
 
 # What the page says about each kind of attention; models with a single kind need no words.
