@@ -262,6 +262,8 @@ def test_the_command_passes_its_options_on(tmp_path, capsys):
         assert out.read_text(encoding="utf-8") == explore(TEXT, None, folder, **options).html()
     assert main(["explore", TEXT, "--model", str(tmp_path / "xlnet"), "--written", "no"]) == 2
     assert "has no decoder" in capsys.readouterr().err
+    assert main(["explore", TEXT, "--model", str(tmp_path / "xlnet"), "--seed", str(2**70)]) == 2
+    assert "at most 64 bits" in capsys.readouterr().err
 
 
 # ------------------------------------------------------------------------------------------ in a browser

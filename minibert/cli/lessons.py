@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from minibert.cli.options import Commands, add_command
+from minibert.cli.options import Commands, add_command, seed
 from minibert.errors import MinibertError
 
 
@@ -59,7 +59,7 @@ def add_explore(commands: Commands) -> None:
     parser.add_argument("--out", metavar="FILE", default="attention.html", help="default: attention.html")
     parser.add_argument("--layer", metavar="N", type=int, help="the layer shown first, counted from 1")
     parser.add_argument("--head", metavar="N", type=int, help="the head shown first, counted from 1")
-    parser.add_argument("--seed", metavar="N", type=int, default=0, help="draws the order of the words (XLNet)")
+    parser.add_argument("--seed", metavar="N", type=seed, default=0, help="draws the order of the words (XLNet)")
 
 
 def run_explore(args: Namespace) -> None:
