@@ -299,7 +299,7 @@ def slow_match(word: str, vocabulary: dict[str, int]) -> list[str]:
         ("ΟΔΟΣ", "οδοσ"),  # not the final sigma that str.lower() would write
         ("≠ \u037e", "= ;"),  # punctuation once they are taken apart
         ("日本x語の", "日 本 x 語 の"),
-        ("a\uf900b\U0002f800c\U00020000d\U0002b820e", "a \u8c48 b \u4e3d c \U00020000 d \U0002b820 e"),
+        ("a\uf900b\U0002f800c\U00020000d\U0002b920e", "a \u8c48 b \u4e3d c \U00020000 d \U0002b920 e"),
         ("$5+~`^<>=| “q” — ¿", "$ 5 + ~ ` ^ < > = | “ q ” — ¿"),
         ("€5 ±2 ™", "€5 ±2 ™"),  # symbols outside ASCII are no punctuation
         ("한", unicodedata.normalize("NFD", "한")),
@@ -307,6 +307,22 @@ def slow_match(word: str, vocabulary: dict[str, int]) -> list[str]:
 )
 def test_uncased_text_made_plain(text: str, plain: str) -> None:
     assert text.translate(CharacterTable(True, True, True)).split() == plain.split()
+
+
+@pytest.mark.parametrize(
+    ("text", "plain", "origin"),
+    [
+        ("a\u1dfb\u302eb", "a\u302e\u1dfbb", [0, 1, 2, 3]),  # both stay, and the second comes first
+        ("a\u1dfb\u0334b", "a\u1dfbb", [0, 2, 3]),  # the one that goes made the other wait
+        ("\u1dfb\xe9\u1dfb\u0327!", "\u1dfbe\u1dfb ! ", [0, 1, 3, 4, 4, 4]),
+        ("\u1dfb\xad\u302e", "\u302e\u1dfb", [0, 2]),
+    ],
+)
+def test_accents_that_stay_are_put_in_order(text: str, plain: str, origin: list[int]) -> None:
+    table = CharacterTable(True, True, True)
+    assert table.traced(text) == (plain, origin)
+    assert table.plain(text) == plain
+    assert CharacterTable(True, False, True).plain("a\u1dfb\u302eb") == "a\u1dfb\u302eb"
 
 
 def test_all_ascii_signs_are_punctuation() -> None:

@@ -209,15 +209,19 @@ class ByteBPE(Tokenizer):
     def pieces(self, text: str) -> list[tuple[int, Span]]:
         """The text's tokens as (id, span). Special tokens written in the text, as "<mask>", are kept whole.
 
-        A span has the characters that a piece comes from, without the blanks at its ends. Where a character of several
-        bytes is cut, all pieces with a byte of it have the character in their spans.
+        A span has the characters that a piece comes from, without the blanks at its ends (but see ``_trimmed``). Where
+        a character of several bytes is cut, all pieces with a byte of it have the character in their spans.
         """
         found: list[tuple[int, Span]] = []
+        reached = 0
         for part, start, is_special in cut_special(text, self.mask_takes_blanks):
+            end = start + len(part)
             if is_special:
-                found.append((self.vocabulary[part], (start, start + len(part))))
+                blanks = BLANK * (start - reached)  # that belong to a <mask>
+                found.append((self.vocabulary[part], self._trimmed(blanks + part, reached, end)))
             else:
                 found += self._pieces_between(part, start)
+            reached = end
         return found
 
     def _pieces_between(self, text: str, shift: int) -> Iterator[tuple[int, Span]]:
@@ -225,16 +229,28 @@ class ByteBPE(Tokenizer):
         prefixed = self._prefixed(text)
         start = shift - (len(prefixed) - len(text))
         for word in cut_words(prefixed):
-            origin = [at for at, character in enumerate(word, start) for _ in to_bytes(character)]
+            # A blank that was put before the text has the place of the character after it.
+            origin = [max(at, shift) for at, character in enumerate(word, start) for _ in to_bytes(character)]
             start += len(word)
-            origin.append(start)
             end = 0
             for piece_id in self.merge(word):
-                piece = self.tokens[piece_id]
-                first = end + len(piece) - len(piece.lstrip(BLANK))
-                last = end + len(piece.rstrip(BLANK)) - 1
+                piece, first = self.tokens[piece_id], end
                 end += len(piece)
-                yield piece_id, (origin[first], origin[last] + 1 if first <= last else origin[first])
+                yield piece_id, self._trimmed(piece, origin[first], origin[end - 1] + 1)
+
+    def _trimmed(self, piece: str, start: int, end: int) -> Span:
+        """A piece's span without the blanks at its ends, by the standard library's rule.
+
+        The rule knows only the piece. With ``add_prefix_space`` it takes one blank at the very beginning for the one
+        that was put there, which is no character of the text. So the span of " film" keeps a blank that is really
+        there; and in "<mask>film", where a blank is put after the special token, the span loses the f.
+        """
+        before = len(piece) - len(piece.lstrip(BLANK))
+        after = len(piece) - len(piece.rstrip(BLANK))
+        if self.add_prefix_space and start == 0:
+            before = max(before - 1, 0)
+        start = min(start + before, end)
+        return start, max(end - after, start)
 
     def _prefixed(self, text: str) -> str:
         return " " + text if self.add_prefix_space and text and text[0] != " " else text

@@ -12,6 +12,8 @@ import re
 import unicodedata
 from itertools import accumulate, pairwise
 
+from minibert.tokenizers.characters import code_points
+
 # GPT-2's pattern. A blank goes with what follows it; of several, all but the last are a word of their own.
 WORD = re.compile(
     r"""
@@ -48,11 +50,6 @@ NEW_NUMBERS = """
 """
 
 
-def _code_points(ranges: str) -> frozenset[int]:
-    ends = [entry.split("-") for entry in ranges.split()]
-    return frozenset(code for end in ends for code in range(int(end[0], 16), int(end[-1], 16) + 1))
-
-
 class KindTable(dict):
     """What kind of character each is: code point -> a character of ASCII of the same kind, which is itself for ASCII.
 
@@ -65,7 +62,7 @@ class KindTable(dict):
     number = "0"
     blank = "\n"  # not " ", which may go with a word
     sign = "!"
-    new = dict.fromkeys(_code_points(NEW_LETTERS), letter) | dict.fromkeys(_code_points(NEW_NUMBERS), number)
+    new = dict.fromkeys(code_points(NEW_LETTERS), letter) | dict.fromkeys(code_points(NEW_NUMBERS), number)
 
     def __missing__(self, code: int) -> str:
         self[code] = kind = self._kind(chr(code))

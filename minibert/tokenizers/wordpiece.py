@@ -25,19 +25,17 @@ a vocabulary comes from).
 
 Sources: Devlin et al. 2019, Section 3 and the released tokenization.py; Schuster and Nakajima 2012 and Wu et al. 2016
 (Section 4.1) for the model. Where today's standard library differs from the released code (special tokens written in
-a text, Greek final sigma), this file gives the same ids as the library. Python's own Unicode tables decide which
-characters are marks or punctuation; characters added to Unicode in recent years may be classified differently
-elsewhere.
+a text, Greek final sigma, the first of the Chinese characters of extension E), this file gives the same ids as the
+library. What is a sign, an accent or a blank is said by ``characters.py``, in the same way on every Python.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +43,7 @@ from minibert.errors import MinibertError
 from minibert.files import read_json, read_text
 from minibert.tokenizers.added import added_tokens
 from minibert.tokenizers.base import FIRST, SECOND, IdCache, Span, SpecialTokens, Tokenizer, as_batch
+from minibert.tokenizers.characters import category, combining_class, decomposed, lower
 from minibert.tokenizers.learning import frequent_pairs
 
 MAX_WORD_LENGTH = 100  # characters; a longer word is [UNK], as in the released code
@@ -61,7 +60,7 @@ CJK_BLOCKS = (  # Chinese characters and their extensions; not Japanese kana, no
     (0x20000, 0x2A6DF),
     (0x2A700, 0x2B73F),
     (0x2B740, 0x2B81F),
-    (0x2B820, 0x2CEAF),
+    (0x2B920, 0x2CEAF),  # from 2B820 in the released code, but not in today's standard library
     (0xF900, 0xFAFF),
     (0x2F800, 0x2FA1F),
 )
@@ -70,8 +69,11 @@ CJK_BLOCKS = (  # Chinese characters and their extensions; not Japanese kana, no
 class CharacterTable(dict):
     """What each character becomes: code point -> "", a blank, or plain characters with blanks around some.
 
-    ``text.translate(table).split()`` is all of BERT's basic tokenisation, since none of its rules looks at a
-    character's neighbours. An entry is computed when its character first occurs.
+    ``text.translate(table).split()`` is all of BERT's basic tokenisation, since no rule but one looks at a character's
+    neighbours. An entry is computed when its character first occurs.
+
+    The exception: accents on one letter, of which each sort has its place, are put in order. Nearly all accents are
+    dropped here ("Mn"), so this is seen only if one of the few that stay occurs; ``movable`` has those met so far.
     """
 
     def __init__(self, lowercase: bool, strip_accents: bool, space_cjk: bool):
@@ -79,43 +81,81 @@ class CharacterTable(dict):
         self.lowercase = lowercase
         self.strip_accents = strip_accents
         self.space_cjk = space_cjk
+        self.movable: set[str] = set()
 
     def __missing__(self, code: int) -> str:
-        self[code] = plain = self._plain(chr(code))
+        parts = self._parts(chr(code))
+        self.movable.update(part for part in parts if self.strip_accents and combining_class(part))
+        self[code] = plain = "".join(map(self._written, parts))
         return plain
 
-    def _plain(self, character: str) -> str:
+    def plain(self, text: str) -> str:
+        plain = text.translate(self)
+        return plain if self.movable.isdisjoint(plain) else self._in_order(text)[0]
+
+    def traced(self, text: str) -> tuple[str, list[int]]:
+        """The plain text, and for each of its characters the place in the text of the one that it comes from."""
+        plain = text.translate(self)
+        if not self.movable.isdisjoint(plain):
+            return self._in_order(text)
+        return plain, [at for at, character in enumerate(text) for _ in self[ord(character)]]
+
+    def _in_order(self, text: str) -> tuple[str, list[int]]:
+        """``traced`` with accents in order: those that moved are said to come from where they stand now."""
+        kept: list[int] = []
+        parts: list[tuple[str, bool]] = []  # a character, and whether it is the first that one of the text gave
+        for at, character in enumerate(text):
+            for cleaned in self._cleaned(character):
+                kept.append(at)
+                parts += ((part, number == 0) for number, part in enumerate(self._decomposed(cleaned)))
+        plain: list[str] = []
+        origin: list[int] = []
+        at = -1
+        for _, group in groupby(parts, lambda part: combining_class(part[0]) > 0):
+            for part, is_first in sorted(group, key=lambda part: combining_class(part[0])):
+                at += is_first
+                if not self._is_dropped(part):
+                    plain += self._written(part)
+                    origin += [kept[at]] * (len(plain) - len(origin))
+        return "".join(plain), origin
+
+    def _parts(self, character: str) -> list[str]:
+        decomposed = (part for cleaned in self._cleaned(character) for part in self._decomposed(cleaned))
+        return [part for part in decomposed if not self._is_dropped(part)]
+
+    def _cleaned(self, character: str) -> str:
         if is_blank(character):
             return " "
         if is_removed(character):
             return ""
-        if self.space_cjk and is_cjk(character):
-            character = f" {character} "
-        if self.strip_accents:
-            # é is taken apart into e and an accent. Doing this character by character differs from doing it to the
-            # whole text only in the order of marks, and nearly all marks are dropped here ("Mn"). It matters only
-            # if several of the few that stay, such as musical stems, follow each other out of order.
-            parts = unicodedata.normalize("NFD", character)
-            character = "".join(part for part in parts if unicodedata.category(part) != "Mn")
-        if self.lowercase:
-            character = character.lower()
-        return "".join(f" {part} " if is_punctuation(part) else part for part in character)
+        return f" {character} " if self.space_cjk and is_cjk(character) else character
+
+    def _decomposed(self, character: str) -> str:
+        """é is taken apart into e and an accent."""
+        return decomposed(character) if self.strip_accents else character
+
+    def _is_dropped(self, part: str) -> bool:
+        return self.strip_accents and category(part) == "Mn"
+
+    def _written(self, part: str) -> str:
+        letters = lower(part) if self.lowercase else part
+        return "".join(f" {letter} " if is_punctuation(letter) else letter for letter in letters)
 
 
 def is_blank(character: str) -> bool:
-    return character in "\t\n\r" or unicodedata.category(character) in ("Zs", "Zl", "Zp")
+    return character in "\t\n\r" or category(character) in ("Zs", "Zl", "Zp")
 
 
 def is_removed(character: str) -> bool:
     """Control characters, invisible formatting, private use, and U+FFFD, which marks a decoding error."""
-    return character == "\ufffd" or unicodedata.category(character) in ("Cc", "Cf", "Co", "Cs")
+    return character == "\ufffd" or category(character) in ("Cc", "Cf", "Co", "Cs")
 
 
 def is_punctuation(character: str) -> bool:
     """Unicode punctuation, and all of ASCII's visible signs: $, + and ~ too, which Unicode calls symbols."""
     if character.isascii():
         return character.isprintable() and not character.isalnum() and character != " "
-    return unicodedata.category(character).startswith("P")
+    return category(character).startswith("P")
 
 
 def is_cjk(character: str) -> bool:
@@ -174,12 +214,11 @@ class WordPiece(Tokenizer):
 
     def _pieces_between(self, text: str, shift: int) -> Iterator[tuple[int, Span]]:
         """The pieces of a text without special tokens, which starts at character ``shift`` of a longer text."""
-        plain = text.translate(self._table)
-        origin = [at for at, character in enumerate(text, shift) for _ in self._table[ord(character)]]
+        plain, origin = self._table.traced(text)
         for word in re.finditer("[^ ]+", plain):
             start = word.start()
             for piece_id, length in self.match(word.group()):
-                yield piece_id, (origin[start], origin[start + length - 1] + 1)
+                yield piece_id, (shift + origin[start], shift + origin[start + length - 1] + 1)
                 start += length
 
     def match(self, word: str) -> list[tuple[int, int]]:
@@ -214,7 +253,7 @@ class WordPiece(Tokenizer):
         """The ids of a chunk without a blank: ``pieces``, without asking where each piece comes from."""
         if "[" in chunk:  # perhaps a special token
             return [piece_id for piece_id, _ in self.pieces(chunk)]
-        return [piece_id for word in chunk.translate(self._table).split() for piece_id, _ in self.match(word)]
+        return [piece_id for word in self._table.plain(chunk).split() for piece_id, _ in self.match(word)]
 
     def join(self, tokens: Iterable[str]) -> str:
         """Words with one blank between them, and none before . , ! ?: una ##ffa ##ble ! -> "unaffable!"."""
@@ -325,7 +364,7 @@ class WordPiece(Tokenizer):
         chunks = Counter(chunk for text in as_batch(texts, "texts") for chunk in text.split(" "))
         words: Counter[str] = Counter()
         for chunk, count in chunks.items():
-            for word in SPECIAL_PATTERN.sub(" ", chunk).translate(table).split():
+            for word in table.plain(SPECIAL_PATTERN.sub(" ", chunk)).split():
                 words[word] += count
         if not words:
             raise MinibertError("there are no words in the texts, so no vocabulary can be made: give texts with words.")
