@@ -594,7 +594,7 @@ def test_the_order_of_lines_is_the_order_of_ranks(tmp_path: Path) -> None:
         ({"tokenizer_config__json": {"padding_side": "left"}}, "padding_side is 'left', not 'right'"),
         ({"tokenizer_config__json": {"errors": "strict"}}, "errors is 'strict', not 'replace'"),
         ({"tokenizer_config__json": {"cls_token": "<pad>"}}, "has <pad> as its cls token; only <s>"),
-        ({"special_tokens_map__json": {"eos_token": {"content": "<s>"}}}, "has <s> as its sep token; only </s>"),
+        ({"special_tokens_map__json": {"eos_token": {"content": "<s>"}}}, "has <s> as its eos token; only </s>"),
         ({"special_tokens_map__json": {"additional_special_tokens": ["<url>"]}}, "adds tokens of its own, .*: <url>"),
         ({"tokenizer_config__json": {"extra_special_tokens": {"image_token": "<i>"}}}, "adds tokens .*: <i>"),
         ({"added_tokens__json": {"<url>": 262}}, r"added_tokens\.json adds tokens of its own, .*: <url>"),

@@ -20,10 +20,11 @@ import torch
 
 from minibert import load_tokenizer
 from minibert.errors import MinibertError
-from minibert.tokenizers import AlbertUnigram, Unigram, XLNetUnigram, spiece, unigram, unigram_model
+from minibert.tokenizers import AlbertUnigram, Unigram, XLNetUnigram, protobuf, spiece, unigram, unigram_model
+from minibert.tokenizers.cutters import SentencePieceCutter
 from minibert.tokenizers.spiece import CharacterMap, Piece, PieceModel, Traced
-from minibert.tokenizers.unigram import SentencePieceCutter, WordCutter
 from minibert.tokenizers.unigram_model import Lattices, best_path, digamma, gains, known_pieces, learn_pieces, same_kind
+from minibert.tokenizers.word_cutter import WordCutter
 
 FOLDER = Path(__file__).parent / "golden" / "unigram"
 MODEL = PieceModel.read(FOLDER / "spiece.model")
@@ -465,6 +466,7 @@ def test_offsets_lead_back_to_the_text(text: str, lowercase: bool) -> None:
         assert 0 <= start < end <= len(text)
         visible = piece.text.replace("▁", "")
         again = "".join(cutter.words(text[start:end])).replace("▁", "")
+        again = '"' if visible == '"' and again in ("`", "'") else again  # the second of two
         assert visible.casefold().replace("ς", "σ") in again.casefold().replace("ς", "σ")
         if len(visible) > 1:
             assert len(again) - len(visible) <= 3  # the rest of a character that gave several, as ﷺ
@@ -480,7 +482,7 @@ def test_offsets_of_awkward_pieces(albert: Unigram) -> None:
     assert covered(" timeless") == [("▁time", "time"), ("less", "less")]
     assert covered("zo")[:2] == [("▁", "z"), ("z", "z")]  # a lone blank has the first character of its word
     assert covered("N\u0301a\u0301o\u200b")[-1][1] in ("o", "a\u0301o")  # what is removed at the end is not covered
-    assert covered("the``")[-1] == ('"', "``")
+    assert albert.encode("the``").offsets[-2] == (4, 5)  # the second of two that become one
     assert covered("½") == [("▁", "½"), ("1", "½"), ("<unk>", "½"), ("2", "½")]
     pair = albert.encode("the", "  movie")
     assert pair.offsets == [(0, 0), (0, 3), (0, 0), (2, 7), (0, 0)]
@@ -563,11 +565,11 @@ def test_switches_are_written_and_read(tmp_path: Path) -> None:
 
 def test_the_writing_of_numbers() -> None:
     # 300 is 0b10_0101100: the lower seven bits first, with the sign that more follow; -1 takes ten bytes.
-    assert spiece._field(1, 300) == b"\x08\xac\x02"
-    assert spiece._field(2, -1) == b"\x10" + b"\xff" * 9 + b"\x01"
-    assert spiece._field(3, b"ab") == b"\x1a\x02ab"
-    assert spiece._field(4, 1.0) == b"\x25\x00\x00\x80\x3f"
-    message = spiece.Message(b"\x08\xac\x02\x1a\x02ab\x08\x01\x21" + bytes(8))
+    assert protobuf.field(1, 300) == b"\x08\xac\x02"
+    assert protobuf.field(2, -1) == b"\x10" + b"\xff" * 9 + b"\x01"
+    assert protobuf.field(3, b"ab") == b"\x1a\x02ab"
+    assert protobuf.field(4, 1.0) == b"\x25\x00\x00\x80\x3f"
+    message = protobuf.Message(b"\x08\xac\x02\x1a\x02ab\x08\x01\x21" + bytes(8))
     assert message.fields == {1: [300, 1], 3: [b"ab"], 4: [bytes(8)]}
     assert (message.last(1, 0), message.last(9, 7)) == (1, 7)
 
@@ -761,7 +763,7 @@ def test_tokenizer_json_of_xlnet(tmp_path: Path, xlnet: Unigram) -> None:
     for text in ("The naïve movie <mask> so!", "THE END"):
         assert tok.encode(text) == xlnet.encode(text)
     pair[0] = {"Sequence": {"id": "A", "type_id": 1}}
-    with pytest.raises(MinibertError, match="puts special tokens elsewhere than XLNetTokenizer"):
+    with pytest.raises(MinibertError, match="puts special tokens elsewhere than XLNetUnigram"):
         load_tokenizer(write_described(tmp_path, content))
 
 
@@ -784,7 +786,7 @@ def test_where_tokenizer_json_differs_from_sentencepiece(tmp_path: Path) -> None
 
 def test_rules_cluster_by_cluster() -> None:
     step = spiece.cluster_by_cluster(MODEL.rules)
-    assert step(Traced.of("e\u0301x")) == Traced("éx", [(0, 2), (2, 3)])
+    assert step(Traced.of("e\u0301x")) == Traced("éx", [(0, 1), (2, 3)])
     assert step(Traced.of("ﬁ\u0301")).text == "fi"  # the mark belongs to the cluster, and goes with it
     assert step(Traced.of("\xa0\u0301\r\na")).text == "  a"
     assert step(Traced.of("か\u3099")).text == "か\u3099"  # six bytes: one by one
@@ -802,7 +804,7 @@ def test_rules_cluster_by_cluster() -> None:
             {"pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first"}},
             "splits text in a way",
         ),
-        ({"added_tokens": [{"id": 1000, "content": "<url>"}]}, "adds tokens that its vocabulary lacks.*: <url>"),
+        ({"added_tokens": [{"id": 1000, "content": "<url>"}]}, "adds <url>, which its vocabulary lacks"),
     ],
 )
 def test_tokenizer_json_that_is_refused(tmp_path: Path, changes: dict, message: str) -> None:

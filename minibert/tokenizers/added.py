@@ -7,7 +7,7 @@ it into pieces, and the model would never see the token.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ SAME_ROLE = {"bos": "cls", "eos": "sep"}  # other names of what is put at the st
 
 @dataclass(frozen=True)
 class AddedToken:
-    """What one file says of one token. role: pad, unk, cls, sep or mask, where it says so. id: its number, if given.
+    """What one file says of one token. role: pad, unk, cls, sep, mask, bos or eos, where it says so. id: its number, if
+    given.
 
     flags: those that the file gives, such as "lstrip", whether the blanks before the token belong to it.
     """
@@ -40,23 +41,27 @@ class AddedToken:
         return (self.flags or {}).get(flag)
 
 
-def added_tokens(folder: Path, special: SpecialTokens) -> list[AddedToken]:
+def added_tokens(
+    folder: Path, special: SpecialTokens, further: Iterable[str] = (), ends: tuple[str, str] | None = None
+) -> list[AddedToken]:
     """All that the files of a folder say of single tokens, tokenizer.json first.
 
-    Raises MinibertError where one adds a token that is not among the special ones, or gives a special token's part to
-    another: those are not read here.
+    further: tokens that are kept whole as well. ends: the bos and eos tokens; None where they are cls and sep. Raises
+    MinibertError if one of the files adds a token that is not among these, or gives a special token's part to another:
+    those are not read here.
     """
+    known = {*special.all(), *further}
+    expected = vars(special) | dict(zip(SAME_ROLE, ends or (special.cls, special.sep), strict=True))
     found = [token for file, read in READERS.items() for token in _read(folder / file, read)]
     for token in found:
-        if token.content not in special.all():
-            unknown = sorted({other.content for other in found if other.file == token.file} - {*special.all()})
+        if token.content not in known:
+            unknown = sorted({other.content for other in found if other.file == token.file} - known)
             raise MinibertError(
                 f"{token.file} adds tokens of its own, which are not read here: {', '.join(unknown[:5])}."
             )
-        if token.role is not None and token.content != getattr(special, token.role):
+        if token.role is not None and token.content != expected[token.role]:
             raise MinibertError(
-                f"{token.file} has {token.content} as its {token.role} token; only {getattr(special, token.role)} "
-                "is read here."
+                f"{token.file} has {token.content} as its {token.role} token; only {expected[token.role]} is read here."
             )
     return found
 
@@ -89,7 +94,7 @@ def _in_settings(content: dict[str, Any]) -> Entries:
         yield entry, {"id": int(number)}
     for role in ("pad", "unk", "cls", "sep", "mask", *SAME_ROLE):
         if (entry := content.get(f"{role}_token")) is not None:
-            yield entry, {"role": SAME_ROLE.get(role, role)}
+            yield entry, {"role": role}
     for name in ("additional_special_tokens", "extra_special_tokens"):
         entries = content.get(name) or ()
         for entry in entries.values() if isinstance(entries, Mapping) else entries:

@@ -16,6 +16,7 @@ for which nothing changes, so that the lists are short.
 from __future__ import annotations
 
 import unicodedata
+from typing import Literal
 
 
 def code_points(ranges: str) -> frozenset[int]:
@@ -80,7 +81,7 @@ def is_mark(character: str) -> bool:
     return (CHANGED.get(character) or unicodedata.category(character)).startswith("M")
 
 
-def decomposed(character: str, form: str = "NFD") -> str:
+def decomposed(character: str, form: Literal["NFD", "NFKD"] = "NFD") -> str:
     """The characters that a character is made of, in version 9. form: "NFKD" also takes ﬁ apart into f and i."""
     return character if ord(character) in AFTER_9 else unicodedata.normalize(form, character)
 

@@ -54,7 +54,8 @@ class Cutter(ABC):
     vocabulary: piece -> id. scores: of each id, as they are added up on a path. single_precision: whether sums are
     rounded to 32 bits, so that what comes before a word can decide between two ways that are nearly equal.
     cuts_at_blanks: whether no piece, no rule and no row of unknown characters reaches from one word into the next.
-    kept_whole: pieces that are kept whole in a text, wherever they are, as special tokens are.
+    kept_whole: pieces that are kept whole in a text, wherever they are, as special tokens are. takes_blanks: those of
+    them to which the blanks before them belong.
     """
 
     vocabulary: dict[str, int]
@@ -62,6 +63,7 @@ class Cutter(ABC):
     single_precision: bool
     cuts_at_blanks: bool
     kept_whole: Sequence[str] = ()
+    takes_blanks: Sequence[str] = ()
 
     @abstractmethod
     def cut(self, text: Traced) -> list[Found]:

@@ -27,19 +27,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 
 from minibert.errors import MinibertError
 from minibert.tokenizers.base import Span
+from minibert.tokenizers.protobuf import Message, field
 
 BLANK = "\u2581"  # "▁", which stands for a blank, so that pieces with blanks can be seen
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)  # the kinds of pieces
 UNIGRAM = 1  # the kind of model, of which SentencePiece has four
-
-
-Value = TypeVar("Value", int, bytes)
 
 
 class Piece(NamedTuple):
@@ -137,93 +135,25 @@ class PieceModel:
         if self.source is not None:
             return self.source
         content = b""
-        parts = [_field(1, _piece_fields(piece)) for piece in self.pieces]
+        parts = [field(1, _piece_fields(piece)) for piece in self.pieces]
         named = {piece.text: number for number, piece in enumerate(self.pieces)}
         unknown = next((number for number, piece in enumerate(self.pieces) if piece.kind == UNKNOWN), 0)
-        trainer = _field(3, UNIGRAM) + _field(4, len(self.pieces)) + _field(40, unknown)
-        for field, name in ((41, "<s>"), (42, "</s>"), (43, "<pad>")):
-            trainer += _field(field, named.get(name, -1))
-        normalizer = _field(1, b"minibert") + _field(2, self.character_map)
-        for field, switch in ((3, self.dummy_prefix), (4, self.join_blanks), (5, self.escape_blanks)):
-            normalizer += _field(field, int(switch))
-        return content.join(parts) + _field(2, trainer) + _field(3, normalizer)
+        trainer = field(3, UNIGRAM) + field(4, len(self.pieces)) + field(40, unknown)
+        for number, name in ((41, "<s>"), (42, "</s>"), (43, "<pad>")):
+            trainer += field(number, named.get(name, -1))
+        normalizer = field(1, b"minibert") + field(2, self.character_map)
+        for number, switch in ((3, self.dummy_prefix), (4, self.join_blanks), (5, self.escape_blanks)):
+            normalizer += field(number, int(switch))
+        return content.join(parts) + field(2, trainer) + field(3, normalizer)
 
 
 class _NotSupported(MinibertError):
     """The file is whole, but says something that is not supported."""
 
 
-class Message:
-    """The fields of a protocol buffer: number -> the values that it has, in their order.
-
-    A value is an int (a varint) or bytes (all others; a message inside a message is bytes, too). Raises ValueError,
-    IndexError or TypeError when the bytes are no protocol buffer.
-    """
-
-    def __init__(self, data: bytes):
-        self.fields: dict[int, list[int | bytes]] = {}
-        at = 0
-        while at < len(data):
-            key, at = _varint(data, at)
-            kind = key & 7
-            value: int | bytes
-            if kind == 0:
-                value, at = _varint(data, at)
-            else:
-                if kind == 2:
-                    length, at = _varint(data, at)
-                elif kind in (1, 5):
-                    length = 8 if kind == 1 else 4
-                else:
-                    raise ValueError(f"a field of kind {kind} at byte {at}")
-                value = data[at : at + length]
-                at += length
-                if at > len(data):
-                    raise ValueError(f"the bytes end inside field {key >> 3}")
-            self.fields.setdefault(key >> 3, []).append(value)
-
-    def all(self, number: int) -> list[Any]:
-        return self.fields.get(number, [])
-
-    def last(self, number: int, default: Value) -> Value:
-        """The value of a field that occurs once; of several the last counts. Raises TypeError for the wrong type."""
-        value: Any = self.fields.get(number, [default])[-1]
-        if type(value) is not type(default):
-            raise TypeError(f"field {number} is of type {type(value).__name__}")
-        return value
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """A number in groups of 7 bits, the lowest first, and the place behind it; the 8th bit says that more follow."""
-    number = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        number |= (byte & 127) << shift
-        if byte < 128:
-            return number, at
-        shift += 7
-
-
-def _field(number: int, value: int | float | bytes) -> bytes:
-    if isinstance(value, bytes):
-        return _number(number << 3 | 2) + _number(len(value)) + value
-    if isinstance(value, float):
-        return _number(number << 3 | 5) + struct.pack("<f", value)
-    return _number(number << 3) + _number(value % 2**64)
-
-
-def _number(value: int) -> bytes:
-    groups = bytearray()
-    while value > 127:
-        groups.append(value & 127 | 128)
-        value >>= 7
-    return bytes([*groups, value])
-
-
 def _piece_fields(piece: Piece) -> bytes:
-    kind = b"" if piece.kind == NORMAL else _field(3, piece.kind)
-    return _field(1, piece.text.encode("utf-8")) + _field(2, float(piece.score)) + kind
+    kind = b"" if piece.kind == NORMAL else field(3, piece.kind)
+    return field(1, piece.text.encode("utf-8")) + field(2, float(piece.score)) + kind
 
 
 # ---------------------------------------------------------------------------------- 2. rules for characters
@@ -349,7 +279,10 @@ Step = Callable[[Traced], Traced]  # one thing that is done to a text
 
 
 def replace(pattern: str, becomes: str) -> Step:
-    """Every match of a regular expression becomes a fixed text."""
+    """Every match of a regular expression becomes a fixed text, which is said to come from the match's last character.
+
+    (So the library has it: of two ' that become one ", the second has the place.)
+    """
     compiled = re.compile(pattern)
 
     def step(traced: Traced) -> Traced:
@@ -361,7 +294,7 @@ def replace(pattern: str, becomes: str) -> Step:
             start, end = match.span()
             parts += text[done:start], becomes
             kept += spans[done:start]
-            kept += [(spans[start][0], spans[end - 1][1])] * len(becomes)
+            kept += [spans[end - 1]] * len(becomes)
             done = end
         return Traced("".join(parts) + text[done:], kept + list(spans[done:]))
 
@@ -400,11 +333,6 @@ def without_accents(character: str) -> str:
     return "".join(part for part in unicodedata.normalize("NFKD", character) if not unicodedata.combining(part))
 
 
-def is_mark(character: str) -> bool:
-    """Accents and vowel signs, with a width or without."""
-    return unicodedata.category(character).startswith("M")
-
-
 JOINERS = "\u200c\u200d\uff9e\uff9f\u0e33\u0eb3"  # further characters that belong to the one before them
 
 
@@ -423,22 +351,40 @@ def cluster_by_cluster(rules: CharacterMap) -> Step:
         return None
 
     def step(traced: Traced) -> Traced:
-        parts: list[str] = []
-        spans: list[Span] = []
+        changes: list[tuple[str, int]] = []  # a character, and how many it is more than those that it is made from
         for start, end in _clusters(traced.text):
             cluster = traced.text[start:end]
             whole = becomes(cluster) if len(cluster.encode("utf-8", "surrogatepass")) < 6 else None
-            if whole is not None:
-                parts.append(whole)
-                spans += [(traced.spans[start][0], traced.spans[end - 1][1])] * len(whole)
-                continue
-            for character, span in zip(cluster, traced.spans[start:end], strict=True):
-                part = becomes(character)
-                parts.append(character if part is None else part)
-                spans += [span] * len(parts[-1])
-        return Traced("".join(parts), spans)
+            for old in cluster if whole is None else (cluster,):
+                new = becomes(old) if whole is None else whole
+                _note_change(changes, old, old if new is None else new)
+        return Traced("".join(character for character, _ in changes), list(_followed(traced.spans, changes)))
 
     return step
+
+
+def _note_change(changes: list[tuple[str, int]], old: str, new: str) -> None:
+    """`new` takes the place of `old`: its last characters are more (1), or its last one is less (-1, -2 ...)."""
+    more = len(new) - len(old)
+    changes += [(character, int(at >= len(old))) for at, character in enumerate(new)]
+    if more < 0 and changes:
+        character, change = changes[-1]
+        changes[-1] = character, change + more
+
+
+def _followed(spans: Sequence[Span], changes: Iterable[tuple[str, int]]) -> Iterator[Span]:
+    """Where the characters come from, after changes as `_note_change` notes them.
+
+    This is how the tokenizers library counts. If characters go at the very beginning of a text, there is no character
+    that could be less for it, and all places are too far left from there on. The ids are right all the same.
+    """
+    at = 0
+    for _, change in changes:
+        if change > 0:
+            yield spans[max(at - 1, 0)]
+        else:
+            yield spans[at]
+            at += 1 - change
 
 
 def _clusters(text: str) -> Iterator[Span]:
@@ -450,7 +396,7 @@ def _clusters(text: str) -> Iterator[Span]:
             if before + character == "\r\n":
                 continue
             is_control = unicodedata.category(before) in ("Cc", "Cf", "Zl", "Zp") and before not in JOINERS
-            if (character in JOINERS or is_mark(character)) and not is_control:
+            if (character in JOINERS or unicodedata.category(character)[0] == "M") and not is_control:
                 continue
         if at > start:
             yield start, at

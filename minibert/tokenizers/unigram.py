@@ -16,14 +16,12 @@ released tokenization.py of ALBERT and prepro_utils.py of XLNet for cleaning, an
 
 from __future__ import annotations
 
-import base64
 import json
 import math
 import re
-import unicodedata
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
@@ -31,21 +29,13 @@ from typing import Any, ClassVar
 from minibert.errors import MinibertError
 from minibert.files import read_json, read_text
 from minibert.tokenizers import spiece
-from minibert.tokenizers.base import FIRST, SECOND, Span, SpecialTokens, Template, Tokenizer, as_batch
-from minibert.tokenizers.cutters import (
-    CONFIG_NAMES,
-    UNKNOWN_PENALTY,
-    Cutter,
-    Found,
-    Quick,
-    SentencePieceCutter,
-    covered,
-    done,
-    joined_unknowns,
-    single,
-)
-from minibert.tokenizers.spiece import BLANK, CharacterMap, Piece, PieceModel, Step, Traced
-from minibert.tokenizers.unigram_model import best_path, known_pieces, learn_pieces
+from minibert.tokenizers.added import added_tokens
+from minibert.tokenizers.base import FIRST, SECOND, Span, SpecialTokens, Tokenizer, as_batch
+from minibert.tokenizers.cutters import CONFIG_NAMES, Cutter, Quick, SentencePieceCutter, single
+from minibert.tokenizers.gpt2_words import BLANKS
+from minibert.tokenizers.spiece import BLANK, Piece, PieceModel, Traced
+from minibert.tokenizers.unigram_model import learn_pieces
+from minibert.tokenizers.word_cutter import WordCutter
 
 # ---------------------------------------------------------------------------------------- 1. the tokenizer
 
@@ -59,6 +49,7 @@ class Unigram(Tokenizer):
     """
 
     reserved: ClassVar[Mapping[str, int]]
+    ends: ClassVar[tuple[str, str]]  # that other libraries call bos and eos
     uncased: ClassVar[bool]
     class_name: ClassVar[str]  # in a tokenizer_config.json
     model_type: ClassVar[str]  # in a config.json
@@ -70,7 +61,8 @@ class Unigram(Tokenizer):
         self._reserved = {*self.special.all(), *self.reserved} & self.vocabulary.keys()
         self.special_ids = frozenset(self.vocabulary[token] for token in self._reserved)
         kept_whole = sorted({*self._reserved, *cutter.kept_whole}, key=lambda token: (-len(token), token))
-        self._special = re.compile("(" + "|".join(map(re.escape, kept_whole)) + ")")
+        blanks = dict.fromkeys(cutter.takes_blanks, f"[{BLANKS}]*")
+        self._special = re.compile("(" + "|".join(blanks.get(t, "") + re.escape(t) for t in kept_whole) + ")")
         self._cache = _ChunkCache(self._quick)
         self._worst = max(map(abs, cutter.scores))
         # Whether the ids of chunks between blanks, one after the other, are those of the text.
@@ -88,7 +80,7 @@ class Unigram(Tokenizer):
         start = 0
         for at, part in enumerate(self._special.split(text)):
             if at % 2:
-                found.append((self.vocabulary[part], (start, start + len(part))))
+                found.append((self.vocabulary[part.lstrip(BLANKS)], (start, start + len(part))))
             elif part:
                 found += [(piece.id, piece.span) for piece in self.cutter.cut(Traced.of(part, start))]
             start += len(part)
@@ -172,7 +164,9 @@ class Unigram(Tokenizer):
         model = PieceModel.read(path)
         family = cls._family(path.parent, model.vocabulary)
         settings = {"lowercase": family.uncased, **settings_in(path.parent)}
-        return family(SentencePieceCutter(model, **settings))
+        read = family(SentencePieceCutter(model, **settings))
+        read._check_added(path.parent)
+        return read
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> Unigram:
@@ -189,12 +183,26 @@ class Unigram(Tokenizer):
             cutter = WordCutter(read_text(path), str(path))
             family = cls._family(folder, cutter.vocabulary)
             cutter.check(family)
-            return family(cutter)
+            read = family(cutter)
+            read._check_added(folder)
+            return read
         if not folder.is_dir():
             raise MinibertError(f"there is no folder {folder}; name a checkpoint folder that holds a spiece.model.")
         raise MinibertError(
             f"{folder} holds no Unigram vocabulary (spiece.model, or tokenizer.json): name the folder that does."
         )
+
+    def _check_added(self, folder: Path) -> None:
+        """Raise a MinibertError if a folder's files say of single tokens what is not so here."""
+        for token in added_tokens(folder, self.special, {*self._reserved, *self.cutter.kept_whole}, self.ends):
+            for flag in ("rstrip", "single_word"):
+                if token.has(flag):
+                    raise MinibertError(f"{token.file} has {flag} for {token.content}, which is not read here.")
+            if token.id not in (None, self.vocabulary[token.content]):
+                raise MinibertError(
+                    f"{token.file} gives {token.content} the id {token.id}, but the vocabulary has it as "
+                    f"{self.vocabulary[token.content]}; which of them the model uses could only be guessed."
+                )
 
     @classmethod
     def _family(cls, folder: Path, vocabulary: Mapping[str, int]) -> type[Unigram]:
@@ -283,6 +291,7 @@ class AlbertUnigram(Unigram):
     template = (("[CLS]", 0), (FIRST, 0), ("[SEP]", 0))
     pair_template = (("[CLS]", 0), (FIRST, 0), ("[SEP]", 0), (SECOND, 1), ("[SEP]", 1))
     reserved = dict.fromkeys(("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"), spiece.CONTROL) | {"<unk>": spiece.UNKNOWN}
+    ends = ("[CLS]", "[SEP]")
     uncased = True
     class_name = "AlbertTokenizer"
     model_type = "albert"
@@ -299,6 +308,7 @@ class XLNetUnigram(Unigram):
     reserved = dict.fromkeys(
         ("<unk>", "<s>", "</s>", "<cls>", "<sep>", "<pad>", "<mask>", "<eod>", "<eop>"), spiece.CONTROL
     ) | {"<unk>": spiece.UNKNOWN}
+    ends = ("<s>", "</s>")
     uncased = False
     class_name = "XLNetTokenizer"
     model_type = "xlnet"
@@ -374,147 +384,3 @@ def settings_in(folder: Path) -> dict[str, bool]:
 
 def _json_in(folder: Path, name: str) -> dict[str, Any]:
     return read_json(folder / name) if (folder / name).exists() else {}
-
-
-class WordCutter(Cutter):
-    """A tokenizer.json that holds a Unigram model, as the tokenizers library reads it.
-
-    It differs from SentencePiece in details: text is split at blanks first, and each word is cut by itself, in 64 bits;
-    characters are normalised by the steps that the file lists; numbers before commas are not cut again (converters
-    lowered the scores of pieces that end in a digit and a comma instead). content: the file's text. where: its name,
-    for messages.
-    """
-
-    single_precision = False
-    cuts_at_blanks = True
-
-    def __init__(self, content: str, where: str = "tokenizer.json"):
-        """Raises MinibertError if the file describes another model, or prepares text in another way."""
-        self.content = content
-        self.where = where
-        self.description = described = json.loads(content)
-        model = described.get("model") or {}
-        pieces = model.get("vocab")
-        if not isinstance(pieces, list) or not pieces or model.get("byte_fallback"):
-            raise MinibertError(f"{where} does not hold a Unigram model as ALBERT and XLNet have it.")
-        number = model.get("unk_id")
-        if not isinstance(number, int) or not 0 <= number < len(pieces):
-            raise MinibertError(f"{where} has no piece for what is unknown: its model's unk_id is {number!r}.")
-        self.vocabulary = {text: at for at, (text, _) in enumerate(pieces)}
-        if len(self.vocabulary) != len(pieces):
-            raise MinibertError(f"{where} lists a piece twice; a piece has one id.")
-        self.scores = [float(score) for _, score in pieces]
-        self.unknown = number, min(self.scores) - UNKNOWN_PENALTY
-        self.known = known_pieces((text, at, self.scores[at]) for text, at in self.vocabulary.items())
-        added = described.get("added_tokens") or ()
-        strange = [token["content"] for token in added if self.vocabulary.get(token["content"]) != token.get("id")]
-        if strange:
-            raise MinibertError(
-                f"{where} adds tokens that its vocabulary lacks, which are not read here: {', '.join(strange[:5])}."
-            )
-        self.kept_whole = [token["content"] for token in added]
-        self._steps = _read_normalizer(described.get("normalizer"), where)
-        _check_pre_tokenizer(described.get("pre_tokenizer"), where)
-
-    def check(self, family: type[Unigram]) -> None:
-        """Raise a MinibertError where the file's special tokens, or their places, are not those of a family."""
-        if list(self.vocabulary)[self.unknown[0]] != family.special.unk:
-            raise MinibertError(f"{self.where} says that what is unknown is not {family.special.unk}.")
-        around = self.description.get("post_processor")
-        expected = {"single": _as_listed(family.template), "pair": _as_listed(family.pair_template)}
-        if around is not None and {name: around.get(name) for name in expected} != expected:
-            raise MinibertError(f"{self.where} puts special tokens elsewhere than {family.class_name} does.")
-
-    def _sentences(self, text: Traced) -> Iterator[Traced]:
-        """The text's words, made plain, with "▁" in front; where a word has a "▁" inside, another word begins."""
-        plain = done(self._steps, text)
-        for match in NO_BLANKS.finditer(plain.text):
-            word = plain.part(*match.span())
-            if word.text[0] != BLANK:
-                start = word.spans[0][0]
-                word = Traced(BLANK + word.text, [(start, start), *word.spans])
-            for part in re.finditer(f"{BLANK}[^{BLANK}]*", word.text):
-                yield word.part(*part.span())
-
-    def cut(self, text: Traced) -> list[Found]:
-        found = []
-        for word in self._sentences(text):
-            path = best_path(word.text, self.known, self.unknown)
-            for number, start, end in joined_unknowns(path, self.unknown[0]):
-                found.append(Found(number, word.text[start:end], covered(word, start, end)))
-        return found
-
-    def words(self, text: str) -> list[str]:
-        return [word.text for word in self._sentences(Traced.of(text))]
-
-    def quick(self, chunk: str) -> Quick:
-        ids = tuple(piece.id for piece in self.cut(Traced.of(chunk)))
-        return Quick(ids, ids, math.inf, len(chunk))
-
-    def quick_after(self, chunk: str, before: float) -> Quick:
-        return self.quick(chunk)
-
-    def files(self) -> dict[str, str | bytes]:
-        return {"tokenizer.json": self.content}
-
-    @property
-    def settings(self) -> dict[str, bool]:
-        return {}
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return WordCutter, (self.content, self.where)
-
-
-# What Unicode calls white space: as str.split() has it, but for four control characters.
-NO_BLANKS = re.compile("[^\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
-
-
-def _read_normalizer(described: Any, where: str) -> list[Step]:
-    """The steps of a tokenizer.json's "normalizer". Raises MinibertError for one that is not known here."""
-    listed = [] if described is None else described.get("normalizers", [described])
-    kinds = [step.get("type") for step in listed]
-    steps: list[Step] = []
-    for step, kind in zip(listed, kinds, strict=True):
-        if kind == "Replace" and {*step.get("pattern", ())} <= {"String", "Regex"}:
-            pattern = step["pattern"]
-            regular = re.escape(pattern["String"]) if "String" in pattern else pattern["Regex"]
-            if "Regex" in pattern and regular != " {2,}":
-                break
-            steps.append(spiece.replace(regular, step["content"]))
-        elif kind == "NFKD" and "StripAccents" in kinds:  # else the order of accents would have to be looked after
-            steps.append(spiece.each_character(lambda character: unicodedata.normalize("NFKD", character)))
-        elif kind == "StripAccents":
-            steps.append(spiece.each_character(lambda character: "" if spiece.is_mark(character) else character))
-        elif kind == "Lowercase":
-            steps.append(spiece.each_character(str.lower))
-        elif kind == "Precompiled":
-            steps.append(spiece.cluster_by_cluster(CharacterMap(base64.b64decode(step["precompiled_charsmap"] or ""))))
-        else:
-            break
-    if len(steps) < len(listed):
-        raise MinibertError(f"{where} prepares text in a way that is not read here: {listed[len(steps)]}.")
-    return steps
-
-
-def _check_pre_tokenizer(described: Any, where: str) -> None:
-    """Words are split at blanks, and "▁" is put in front of each; else MinibertError is raised."""
-    parts = (described or {}).get("pretokenizers", [described or {}])
-    last = parts[-1]
-    if (
-        [part.get("type") for part in parts] not in (["WhitespaceSplit", "Metaspace"], ["Metaspace"])
-        or last.get("replacement") != BLANK
-        or last.get("prepend_scheme", "always") != "always"
-        or not last.get("add_prefix_space", True)
-        or not last.get("split", True)
-    ):
-        raise MinibertError(f"{where} splits text in a way that is not read here: {described}.")
-
-
-def _as_listed(template: Template) -> list[dict[str, Any]]:
-    """A template as a tokenizer.json writes it."""
-    return [
-        {"SpecialToken": {"id": slot, "type_id": type_id}}
-        if isinstance(slot, str)
-        else {"Sequence": {"id": "AB"[slot], "type_id": type_id}}
-        for slot, type_id in template
-    ]
