@@ -127,7 +127,7 @@ def test_the_attention_mask_is_0_at_the_padding():
     assert_same(batch["attention_mask"], [[1, 1, 1, 1], [1, 1, 1, 0]])
 
 
-@lab(None, code=CharacterTable, lesson="04", breaks="`character.lower()` left out")
+@lab(None, code=CharacterTable, lesson="04", breaks="`lower(part)` left out")
 def test_a_text_is_made_plain_before_it_is_cut():
     """the uncased tokenizer lower-cases, removes accents, and separates punctuation"""
     assert_same(spelled(tiny("naive", "!"), "Naïve!"), ["naive", "!"])
