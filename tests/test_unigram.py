@@ -430,6 +430,17 @@ def trie(rules: dict[bytes, bytes]) -> bytes:
     return struct.pack("<I", 4 * len(units)) + struct.pack(f"<{len(units)}I", *units) + right
 
 
+def test_far_children_of_a_trie() -> None:
+    """Where the scale bit is set, the offset counts in steps of 256 units."""
+    units = list(struct.unpack("<2049I", trie({b"A": b"a"})[: 4 * 2049]))[1:]
+    at = 256 ^ ord("A")
+    leaf = at ^ 5 << 8
+    units[at] = ord("A") | 1 << 8 | 1 << 9 | 5 << 10
+    units[leaf] = 2 | 1 << 31
+    far = struct.pack("<I", 4 * len(units)) + struct.pack(f"<{len(units)}I", *units) + b"x\0far\0"
+    assert CharacterMap(far).match("A", 0) == ("far", 1)
+
+
 def test_a_table_of_rules_made_by_hand() -> None:
     rules = CharacterMap(trie({b"A": b"a", b"!": b"", b"x": b"yz"}))
     assert [rules.match(text, 0) for text in ("A", "!", "x", "y")] == [("a", 1), ("", 1), ("yz", 1), None]
@@ -628,6 +639,42 @@ def test_a_vocabulary_for_neither(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("added_tokens", {"<url>": 1000}, r"added_tokens\.json adds tokens of its own, .*: <url>"),
+        ("added_tokens", {"[MASK]": 9}, r"gives \[MASK\] the id 9, but the vocabulary has it as 4"),
+        (
+            "tokenizer_config",
+            {"added_tokens_decoder": {"4": {"content": "[MASK]", "rstrip": True}}},
+            r"has rstrip for \[MASK\]",
+        ),
+        ("special_tokens_map", {"mask_token": {"content": "[MASK]", "single_word": True}}, "has single_word for"),
+        ("special_tokens_map", {"bos_token": "[SEP]"}, r"has \[SEP\] as its bos token; only \[CLS\]"),
+        ("special_tokens_map", {"additional_special_tokens": ["<url>"]}, "adds tokens of its own"),
+    ],
+)
+@pytest.mark.parametrize("described_too", [False, True])
+def test_what_files_say_of_single_tokens(
+    tmp_path: Path, name: str, content: dict, message: str, described_too: bool
+) -> None:
+    if described_too:
+        write_described(tmp_path, described())
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    else:
+        put(tmp_path, **{name: content})
+    with pytest.raises(MinibertError, match=message):
+        load_tokenizer(tmp_path)
+
+
+def test_what_published_folders_say_of_single_tokens(tmp_path: Path) -> None:
+    xlnet = small(("a", -1.0), family=XLNetUnigram)
+    settings = {"bos_token": "<s>", "eos_token": "</s>", "additional_special_tokens": ["<eop>", "<eod>"]}
+    settings |= {"mask_token": {"content": "<mask>", "lstrip": True}, "extra_special_tokens": ["<s>"]}
+    tok = load_tokenizer(put(tmp_path, xlnet.cutter.model, tokenizer_config=settings))
+    assert tok.encode("a<mask><eop>a") == xlnet.encode("a<mask><eop>a")
+
+
+@pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
         ("do_lower_case", "THE", ["▁the"]),
@@ -782,6 +829,35 @@ def test_where_tokenizer_json_differs_from_sentencepiece(tmp_path: Path) -> None
     content = described()
     content["model"]["vocab"] += [["9,", -1.0]]
     assert spelled(load_tokenizer(write_described(tmp_path, content)), "x9,")[-1] == "9,"
+
+
+@pytest.mark.parametrize(
+    ("text", "plain", "spans"),
+    [
+        ("a\x01b", "ab", [(0, 1), (2, 3)]),
+        ("a\x01\x02b\x03", "ab", [(0, 1), (3, 4)]),
+        ("\x01\x02ab", "ab", [(0, 1), (1, 2)]),  # the library loses count
+        ("\u2167x", "VIIIx", [(0, 1)] * 4 + [(1, 2)]),  # Ⅷ
+        (
+            "a\u2167\x01x",
+            "aVIIIx",
+            [(0, 1), *[(1, 2)] * 3, (2, 3), (3, 4)],
+        ),  # one more, one less
+    ],
+)
+def test_where_characters_come_from_after_rules(text: str, plain: str, spans: list[tuple[int, int]]) -> None:
+    assert spiece.cluster_by_cluster(MODEL.rules)(Traced.of(text)) == Traced(plain, spans)
+
+
+def test_blanks_before_a_token_of_a_tokenizer_json(tmp_path: Path) -> None:
+    content = described()
+    content["added_tokens"][4]["lstrip"] = True
+    tok = load_tokenizer(write_described(tmp_path, content))
+    text = "so  [MASK] so\t\u3000[MASK] [SEP]"
+    encoding = tok.encode(text)
+    assert encoding.tokens[1:-1] == ["▁so", "[MASK]", "▁so", "[MASK]", "[SEP]"]
+    assert encoding.offsets[1:-1] == [(0, 2), (2, 10), (11, 13), (13, 21), (22, 27)]
+    assert tok.ids(text) == encoding.ids[1:-1]
 
 
 def test_rules_cluster_by_cluster() -> None:
