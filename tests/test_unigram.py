@@ -1031,6 +1031,17 @@ def test_trained_on_reviews(tmp_path: Path, family: type[Unigram], reviews) -> N
     assert [again.encode(text) for text in held_out] == [tok.encode(text) for text in held_out]
 
 
+def test_what_comes_before_never_decides_with_a_learned_vocabulary(reviews) -> None:
+    """Sums of rounded scores are exact in 32 bits, so equal ways stay equal however far into a text they are."""
+    texts = [review.text for review in reviews.train if review.source == "rotten-tomatoes"][:300]
+    tok = AlbertUnigram.train(texts, 400)
+    assert all(256 * score == round(256 * score) for score in tok.cutter.scores)
+    before = " ".join(texts[:100])
+    for text in ("mmmm hmmmmm zzzzz aaaaaah", "*** ***** ..... -----", *texts[100:130]):
+        alone, after = tok.pieces(text), tok.pieces(f"{before} {text}")
+        assert [number for number, _ in after[-len(alone) :]] == [number for number, _ in alone]
+
+
 def test_known_characters_are_never_unknown() -> None:
     tok = AlbertUnigram.train(["Ein Zwölf-Boxkämpfer jagt [MASK] quer über Ünder Sylt!"], 100)
     assert "[" not in tok.vocabulary  # the special token was not taken for text

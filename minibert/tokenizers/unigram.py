@@ -31,7 +31,7 @@ from minibert.files import read_json, read_text
 from minibert.tokenizers import spiece
 from minibert.tokenizers.added import added_tokens
 from minibert.tokenizers.base import FIRST, SECOND, Span, SpecialTokens, Tokenizer, as_batch
-from minibert.tokenizers.cutters import CONFIG_NAMES, Cutter, Quick, SentencePieceCutter, single
+from minibert.tokenizers.cutters import CONFIG_NAMES, Cutter, Quick, SentencePieceCutter
 from minibert.tokenizers.gpt2_words import BLANKS
 from minibert.tokenizers.spiece import BLANK, Piece, PieceModel, Traced
 from minibert.tokenizers.unigram_model import learn_pieces
@@ -261,8 +261,10 @@ class Unigram(Tokenizer):
         """Make a vocabulary of at most ``vocab_size`` tokens from texts; see ``learn_pieces`` for how.
 
         It holds the special tokens, every character of the texts, and pieces that occur at least twice. The same texts,
-        in any order, give the same vocabulary. lowercase: None for what the family's published vocabularies are.
-        character_map: rules for characters from another model (its `character_map`), b"" for none.
+        in any order, give the same vocabulary. Scores are rounded to 1/256: then sums of thousands of them are exact in
+        32 bits too, so that all libraries, however they add up, find the same way. lowercase: None for what the
+        family's published vocabularies are. character_map: rules for characters from another model (its
+        `character_map`), b"" for none.
         Raises MinibertError if vocab_size cannot hold the characters, or if the texts have no words.
         """
         if cls is Unigram:
@@ -280,7 +282,7 @@ class Unigram(Tokenizer):
         if not words:
             raise MinibertError("there is not one word in the texts; a vocabulary cannot be made from them.")
         learned = learn_pieces(words, vocab_size - len(reserved))
-        pieces = (*reserved, *(Piece(text, single(score)) for text, score in learned))
+        pieces = (*reserved, *(Piece(text, round(256 * score) / 256) for text, score in learned))
         return cls(SentencePieceCutter(PieceModel(pieces, character_map), lowercase))
 
 
