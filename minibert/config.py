@@ -8,7 +8,7 @@ field is checked without any new checking code.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields, replace
 from typing import Any, ClassVar
 
 from minibert.errors import MinibertError
@@ -103,6 +103,10 @@ class ModelConfig:
                 raise MinibertError(f"{declared.name} is {value!r}; it {problem}.")
         if not self.labels or not isinstance(self.labels, tuple) or not all(isinstance(x, str) for x in self.labels):
             raise MinibertError(f'labels is {self.labels!r}; it must name the classes, as in ("negative", "positive").')
+
+    def for_vocabulary(self, size: int, *, pad: int, cls: int, sep: int) -> ModelConfig:
+        """This config with another vocabulary. size: V. pad, cls, sep: the ids of its special tokens."""
+        return replace(self, vocab_size=size, pad_token_id=pad)
 
     @property
     def num_labels(self) -> int:

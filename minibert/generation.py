@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -63,6 +63,13 @@ class EncoderDecoderConfig(ModelConfig):
                 raise MinibertError(
                     f"{name} is {value}, but a vocabulary of {self.vocab_size} words ends at {self.vocab_size - 1}."
                 )
+
+    def for_vocabulary(self, size: int, *, pad: int, cls: int, sep: int) -> EncoderDecoderConfig:
+        """As for every model; what is read first, ends a text or is forced stays the same token, under its new id."""
+        new = {self.bos_token_id: cls, self.eos_token_id: sep, self.pad_token_id: pad, None: None}
+        names = (declared.name for declared in fields(self) if declared.name.endswith("token_id"))
+        ids: dict[str, Any] = {name: new.get(getattr(self, name), sep) for name in names}
+        return replace(self, vocab_size=size, **ids)
 
 
 class Decoding(Protocol):

@@ -8,6 +8,7 @@ folder are refused, so that no two runs are mixed.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,10 @@ from torch import nn
 from minibert.checkpoints import save_pretrained
 from minibert.errors import MinibertError
 from minibert.files import read_json, write_json
-from minibert.tokenizers.base import Tokenizer
+from minibert.tokenizers import Tokenizer, load_tokenizer
 from minibert.training import loop
 
-OPTIONS, RECORD = "options.json", "run.json"
+OPTIONS, RECORD, VOCABULARY = "options.json", "run.json", "vocabulary"
 
 
 def print_once(text: str) -> None:
@@ -59,7 +60,7 @@ class Run:
         if folder.resolve() in [Path(model).resolve() for model in models]:
             raise MinibertError(f"--out is {folder}, which is also read as a model: choose another --out.")
         try:
-            if not folder.exists() or {path.name for path in folder.iterdir()} <= {OPTIONS}:
+            if not folder.exists() or {path.name for path in folder.iterdir()} <= {OPTIONS, VOCABULARY}:
                 return None  # nothing has been saved yet, so any run may use the folder
         except OSError as problem:
             raise _unusable(folder, problem) from None
@@ -82,16 +83,33 @@ class Run:
             return read_json(folder / RECORD)
         return None
 
-    def start(self) -> None:
-        """Make the folder. Call this when everything that could be wrong with the options has been checked."""
-        self.processes.from_first(self._start)
+    def vocabulary(self, learn: Callable[[], Tokenizer]) -> Tokenizer:
+        """The tokenizer that was learned for this run, if it was stopped, else a new one. Writes nothing."""
 
-    def _start(self) -> None:
+        def find() -> Tokenizer:
+            stopped = (self.folder / loop.STATE).exists() and not self.restart
+            return load_tokenizer(self.folder / VOCABULARY) if stopped else learn()
+
+        return self.processes.from_first(find)
+
+    def start(self, learned: Tokenizer | None = None) -> None:
+        """Make the folder. Call this when everything that could be wrong with the options has been checked.
+
+        learned: the tokenizer that `vocabulary` returned. It is kept for a continued run, which must have exactly this
+        one: on another machine, rounding might make another from the same texts.
+        """
+        self.processes.from_first(lambda: self._start(learned))
+
+    def _start(self, learned: Tokenizer | None) -> None:
         try:
             if self.restart and self.folder.exists():
                 shutil.rmtree(self.folder)
             if (self.folder / loop.STATE).exists():
                 print_once(f"continuing the run in {self.folder}")
+            elif learned is not None:
+                shutil.rmtree(self.folder / VOCABULARY, ignore_errors=True)  # of a run that was never saved
+                (self.folder / VOCABULARY).mkdir(parents=True)
+                learned.save(self.folder / VOCABULARY)
         except OSError as problem:
             raise _unusable(self.folder, problem) from None
         write_json(self.folder / OPTIONS, self.options)
@@ -104,6 +122,7 @@ class Run:
             try:
                 for state in self.folder.rglob(loop.STATE):  # a teacher's too
                     state.unlink()
+                shutil.rmtree(self.folder / VOCABULARY, ignore_errors=True)
             except OSError as problem:
                 raise _unusable(self.folder, problem) from None
             print_once(f"{self.folder} now holds the model, its log and this record:")

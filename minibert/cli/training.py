@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from minibert.cli.options import Commands, add_command, integer, not_negative, positive, seed
 from minibert.errors import MinibertError
-from minibert.training.choices import INITS, MASKINGS, OBJECTIVES, SOFT_TARGETS, SOURCES
+from minibert.training.choices import INITS, MASKINGS, OBJECTIVES, SOFT_TARGETS, SOURCES, VOCAB_SIZE
 
 if TYPE_CHECKING:
     from torch import nn
 
     from minibert.cli.runs import Run
+    from minibert.tokenizers import Tokenizer
     from minibert.training.data import Review
     from minibert.training.loop import Settings
 
@@ -36,7 +38,14 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "finetune": {"source": "rotten-tomatoes", "held_out": 1000, "epochs": 3, "learning_rate": 5e-5, "max_length": 128},
 }
 QUICK: dict[str, dict[str, Any]] = {
-    "pretrain": {"texts": 4000, "steps": 150, "max_length": 64, "held_out": 200},
+    "pretrain": {
+        "texts": 4000,
+        "steps": 400,
+        "learning_rate": 2e-3,  # with so small a vocabulary and so few steps, much is learned at a high rate
+        "max_length": 32,
+        "held_out": 200,
+        "vocab_size": 1500,
+    },
     "distill": {
         "source": "rotten-tomatoes",
         "texts": 4000,
@@ -66,10 +75,25 @@ def add_commands(commands: Commands) -> None:
 
 
 def add_pretrain(commands: Commands) -> None:
-    parser = add_command(commands, "pretrain", "train a model to guess masked words", run_pretrain)
+    parser = add_command(commands, "pretrain", "train a model to predict words that it is not shown", run_pretrain)
     add_common_options(parser, "pretrain")
-    parser.add_argument("--model", default="tiny-bert", help="a preset or a folder (default: tiny-bert)")
-    parser.add_argument("--objective", choices=OBJECTIVES, default="mlm", help="default: mlm")
+    parser.add_argument(
+        "--model", default="tiny-bert",
+        help="a folder, or a preset such as tiny-bert, tiny-distilbert, tiny-albert, tiny-mobilebert, tiny-roberta, "
+        "tiny-xlnet or tiny-bart (default: tiny-bert)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--objective", choices=OBJECTIVES,
+        help="default: full-sentences for RoBERTa, permutation for XLNet, infilling for BART, mlm for the others",
+    )  # fmt: skip
+    parser.add_argument(
+        "--tokenizer", metavar="SOURCE", help="for a preset: the folder or asset whose vocabulary it reads"
+    )
+    parser.add_argument(
+        "--vocab-size", type=integer(1), metavar="N",
+        help="for a preset: learn a vocabulary of N tokens from the texts (default: BERT's own vocabulary for those "
+        f"that read WordPiece, {VOCAB_SIZE} for the others, {QUICK['pretrain']['vocab_size']} with --quick)",
+    )  # fmt: skip
     add_masking_option(parser)
     parser.add_argument("--static", action="store_true", help="mask a text in the same way each time it is read")
     parser.add_argument(
@@ -209,19 +233,38 @@ def settings_of(args: Namespace, examples: int, **recipe: Any) -> Settings:
 
 def check_length(args: Namespace, model: nn.Module) -> None:
     """Raise MinibertError when the model cannot read texts of --max-length tokens."""
-    if not 8 <= args.max_length <= model.config.max_length:
-        raise MinibertError(
-            f"--max-length is {args.max_length}; for this model it must be from 8 to {model.config.max_length}."
-        )
+    longest = model.config.max_length
+    if args.max_length < 8 or (longest is not None and args.max_length > longest):
+        allowed = "at least 8" if longest is None else f"from 8 to {longest}"
+        raise MinibertError(f"--max-length is {args.max_length}; for this model it must be {allowed}.")
 
 
 def show(record: dict[str, Any]) -> None:
-    """Print the record of a run."""
+    """Print the record of a run, and what follows from it."""
     from minibert.cli.runs import print_once
 
     for name, value in record.items():
         if value is not None:
             print_once(f"  {name.replace('_', ' '):<16}  {in_words(value)}")
+    for name, baseline in record.get("by_frequency", {}).items():
+        print_once(against_frequencies(PREDICTED[name], record["held_out_after"][name], baseline))
+
+
+# What a term of the loss predicts.
+PREDICTED = {"masked_lm": "masked word", "permutation_lm": "predicted word", "infilling": "written token"}
+
+
+def against_frequencies(what: str, loss: float, baseline: float) -> str:
+    """What the model has learned beyond the frequencies of words, as a sentence. loss, baseline: held out, in nats."""
+    gained = baseline - loss
+    if gained <= 0:
+        verdict = f"the model is {-gained:.2f} nats above them, so it has to be trained for longer"
+    else:
+        verdict = f"the model is {gained:.2f} nats below them"
+    return (
+        f"Held out, a {what} costs {loss:.2f} nats; word frequencies alone, counted in the training texts, give "
+        f"{baseline:.2f}: {verdict}."
+    )
 
 
 def in_words(value: Any) -> str:
@@ -237,37 +280,66 @@ def in_words(value: Any) -> str:
 
 
 def run_pretrain(args: Namespace) -> None:
-    """Train a fresh model, or one from a folder, to guess masked words, with or without a sentence-pair task."""
+    """Train a fresh model, or one from a folder, to predict words, in the way of its family or another that it can."""
     from minibert.cli.runs import print_once
     from minibert.factory import count_parameters
     from minibert.training import recipes
-    from minibert.training.tasks import MaskedWords
+    from minibert.training.tasks import loss_by_frequency
 
-    args = with_defaults(args)
+    args = with_recipe(args)
     run = run_of(args)
     if (record := run.finished()) is not None:
         return show(record)
-    tokenizer = recipes.tokenizer_of(args.model)
-    paired = args.objective in recipes.PAIRS
-    model = recipes.model_for(args.model, "pretraining" if paired else "masked-lm", tokenizer, args.seed)
+    recipe = recipes.RECIPES[args.objective]
+    splits = load_texts(args)
+    tokenizer, learned = tokenizer_for(run, args.tokenizer or args.model, splits[0], args.vocab_size)
+    model = recipes.model_for(args.model, recipe.head, tokenizer, args.seed)
     check_length(args, model)
-    texts, held_out_texts, _ = load_texts(args)
-    print_once(f"tokenising {len(texts):,} texts ...")
+    print_once(f"tokenising {len(splits[0]):,} texts ...")
     task, held_out_task = (
-        MaskedWords(
-            recipes.examples_for(args.objective, some, tokenizer, args.max_length, args.seed),
-            tokenizer,
-            args.masking,
-            args.static,
-            paired,
-        )
-        for some in (texts, held_out_texts)
+        recipe.task(args.objective, some, tokenizer, args.max_length, args.seed, args.masking, args.static)
+        for some in splits[:2]
     )
     settings = settings_of(args, len(task.examples), validate_every=args.validate_every, **recipes.PRETRAINING)
-    run.start()
+    run.start(learned)
+    by_frequency = {next(iter(task.weights)): loss_by_frequency(task, held_out_task)}
     found = recipes.train_and_compare(model, task, held_out_task, settings, run.folder, run.device, "pretrain")
-    record = {"command": "pretrain", "parameters": count_parameters(model), **found}
+    record = {"command": "pretrain", "parameters": count_parameters(model), **found, "by_frequency": by_frequency}
     show(run.finish(model, tokenizer, record))
+
+
+def with_recipe(args: Namespace) -> Namespace:
+    """The options of `pretrain`, with the objective of the model's family if none was given.
+
+    Raises MinibertError for options that mean nothing for this model.
+    """
+    from minibert.training import recipes
+
+    objective = recipes.objective_for(args.model, args.objective)
+    for name in ("masking", "static"):
+        if not recipes.RECIPES[objective].masks and getattr(args, name) not in ("tokens", False):
+            raise MinibertError(f"--{name} says how words are masked, and {objective} masks none: leave it out.")
+    has_its_own = recipes.preset_of(args.model) is None
+    for name in ("tokenizer", "vocab_size"):
+        if has_its_own and getattr(args, name) is not None:
+            raise MinibertError(f"{args.model} has a vocabulary of its own: leave out --{name.replace('_', '-')}.")
+    if args.tokenizer is not None and args.vocab_size is not None:
+        raise MinibertError("--tokenizer reads a vocabulary and --vocab-size learns one: give one of the two.")
+    args = with_defaults(args)
+    read = has_its_own or args.tokenizer is not None
+    return Namespace(**{**vars(args), "objective": objective, "vocab_size": None if read else args.vocab_size})
+
+
+def tokenizer_for(
+    run: Run, source: str, texts: Sequence[Review], size: int | None = None
+) -> tuple[Tokenizer, Tokenizer | None]:
+    """The tokenizer of `recipes.tokenizer_of`, and the same again if it was learned, for `Run.start`, or None."""
+    from minibert.training import recipes
+
+    if not recipes.learns_vocabulary(source, size):
+        return recipes.tokenizer_of(source), None
+    learned = run.vocabulary(lambda: recipes.tokenizer_of(source, texts, size))
+    return learned, learned
 
 
 def run_distill(args: Namespace) -> None:
@@ -282,14 +354,14 @@ def run_distill(args: Namespace) -> None:
     run = run_of(args)
     if (record := run.finished()) is not None:
         return show(record)
-    tokenizer = recipes.tokenizer_of(args.teacher)
+    splits = load_texts(args)
+    tokenizer, learned = tokenizer_for(run, args.teacher, splits[0])
     teacher, head_is_fresh = recipes.teacher_with_head(args.teacher, tokenizer, args.seed)
     check_length(args, teacher)
     layers = args.layers or chosen_layers(args.init, teacher.config.num_hidden_layers, args.depth)
     make_student(teacher, args.init, layers, args.seed)  # to know that it can be made before anything is trained
-    texts, held_out_texts, _ = load_texts(args)
-    run.start()
-    examples, held_out = (recipes.single_texts(some, tokenizer, args.max_length) for some in (texts, held_out_texts))
+    run.start(learned)
+    examples, held_out = (recipes.single_texts(some, tokenizer, args.max_length) for some in splits[:2])
     if head_is_fresh:
         print_once(
             f"{args.teacher} has no masked-lm head: training one for {args.head_steps} steps, with the rest frozen"
@@ -337,18 +409,18 @@ def run_finetune(args: Namespace) -> None:
     run = run_of(args)
     if (record := run.finished()) is not None:
         return show(record)
-    tokenizer = recipes.tokenizer_of(args.model)
+    splits = load_texts(args)
+    tokenizer, learned = tokenizer_for(run, args.model, splits[0])
     teacher_source = args.compare or teacher_of(args.model)
-    check_teacher(args, teacher_source)
+    check_teacher(args, teacher_source, tokenizer, splits[0])
     for source in filter(None, (args.model, teacher_source)):
         check_length(args, recipes.classifier_for(source, tokenizer, args.seed))
-    splits = load_texts(args)
     if any(review.label is None for split in splits for review in split):
         raise MinibertError(
             f"{args.data} has no labels, and fine-tuning needs them: give a .csv with the columns text and label "
             "(0 or 1, negative or positive)."
         )
-    run.start()
+    run.start(learned)
     examples, validation, test = (recipes.single_texts(split, tokenizer, args.max_length) for split in splits)
     settings = settings_of(args, len(examples))
     record: dict[str, Any] = {"command": "finetune", "model": args.model, "test_texts": len(test)}
@@ -373,13 +445,13 @@ def run_finetune(args: Namespace) -> None:
     show(run.finish(model, tokenizer, record))
 
 
-def check_teacher(args: Namespace, teacher: str | None) -> None:
+def check_teacher(args: Namespace, teacher: str | None, tokenizer: Tokenizer, texts: Sequence[Review]) -> None:
     """Raise MinibertError when --distill has no teacher, or the teacher reads other tokens than the model."""
     from minibert.training.recipes import tokenizer_of
 
     if teacher is None and args.distill:
         raise MinibertError(f"{args.model} names no teacher to learn from: give one with --compare.")
-    if teacher is not None and tokenizer_of(teacher).vocabulary != tokenizer_of(args.model).vocabulary:
+    if teacher is not None and tokenizer_of(teacher, texts).vocabulary != tokenizer.vocabulary:
         raise MinibertError(
             f"{args.model} and its teacher {teacher} have different vocabularies, but must read the same tokens: "
             "name another teacher with --compare."

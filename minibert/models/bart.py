@@ -510,6 +510,8 @@ FAMILY = Family(
     copies=COPIES,
     fills={"lm.bias": 0.0},  # bare models have no bias for the scores
     unused=("position_ids", "encoder.version", "decoder.version"),
+    objective="infilling",
+    vocabulary="byte-bpe",
     field_names=FIELD_NAMES,
     constants=CONSTANTS,
 )

@@ -30,6 +30,8 @@ class Family:
     names of tensors that old files hold and no model needs.
     field_names: our config field -> theirs, where the names differ; None where their config has no such field.
     constants: settings that their config may contain, with the only value that is supported here.
+    objective, vocabulary: what a fresh model is pre-trained on, and which kind of vocabulary it reads; names of
+    training.choices.
     """
 
     config: type[ModelConfig]
@@ -45,6 +47,8 @@ class Family:
     unused: tuple[str, ...] = ("position_ids",)
     field_names: Mapping[str, str | None] = field(default_factory=dict)
     constants: Mapping[str, Any] = field(default_factory=dict)
+    objective: str = "mlm"
+    vocabulary: str = "wordpiece"
 
     @property
     def model_type(self) -> str:

@@ -6,7 +6,7 @@ Pretraining Approach".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -41,6 +41,11 @@ class RobertaConfig(EncoderConfig):
                 f"max_position_embeddings is {self.max_position_embeddings}; it must be more than pad_token_id + 1 = "
                 f"{self.pad_token_id + 1}, where the positions begin."
             )
+
+    def for_vocabulary(self, size: int, *, pad: int, cls: int, sep: int) -> RobertaConfig:
+        """As for every model; the position table grows or shrinks with pad, so that the longest text stays the same."""
+        positions = self.max_length + pad + 1
+        return replace(self, vocab_size=size, pad_token_id=pad, max_position_embeddings=positions)
 
     @property
     def dense_dropout(self) -> float:
@@ -120,5 +125,7 @@ FAMILY = Family(
     prefix="roberta.",
     head_keys={"token-classification": {"classifier": "classifier"}},
     copies=COPIES,
+    objective="full-sentences",
+    vocabulary="byte-bpe",
     constants={"position_embedding_type": "absolute", "is_decoder": False, "add_cross_attention": False},
 )

@@ -500,6 +500,8 @@ FAMILY = Family(
     head_keys={"token-classification": {"classifier": "classifier"}},
     class_names={"question-answering": "XLNetForQuestionAnsweringSimple"},
     copies=COPIES,
+    objective="permutation",
+    vocabulary="xlnet-unigram",
     field_names=FIELD_NAMES,
     constants=CONSTANTS,
 )

@@ -157,6 +157,10 @@ class Infilling:
         ids = infill(words, self.tokenizer.mask_id, self.rate, self.mean, generator=generator)
         return self.tokenizer.assemble(ids, max_length=self.max_length)
 
+    def answers(self, example: Example) -> list[int]:
+        """The ids that have to be written: all of them, special tokens included."""
+        return example.ids
+
     def counts(self, batch: Batch) -> dict[str, int]:
         return {"infilling": int((batch["labels"] != IGNORE).sum())}
 

@@ -108,6 +108,10 @@ class PermutedWords:
         hidden = order_mask(order, chosen if self.whole_context else None)
         return {**batch, "perm_mask": hidden, **targets(ids, chosen)}
 
+    def answers(self, example: Example) -> list[int]:
+        """The ids that may have to be predicted: all but the special tokens."""
+        return [i for i in example.ids if i not in self.tokenizer.special_ids]
+
     def counts(self, batch: Batch) -> dict[str, int]:
         return {"permutation_lm": int((batch["labels"] != IGNORE).sum())}
 

@@ -7,28 +7,34 @@ the same steps. The commands that call these functions are in cli/training.py.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from minibert.checkpoints import Loaded, load, warn_of_fresh
+from minibert.assets import ASSETS, resolve
+from minibert.checkpoints import Loaded, load, read_config, warn_of_fresh
+from minibert.config import ModelConfig
 from minibert.errors import MinibertError, nearest
 from minibert.factory import build
-from minibert.models import PRESETS
+from minibert.models import FAMILIES, PRESETS
+from minibert.models.family import Family
 from minibert.tokenizers import load_tokenizer
 from minibert.tokenizers.base import Tokenizer
+from minibert.training import vocabularies
 from minibert.training.batching import Example, pair, single
-from minibert.training.choices import OBJECTIVES
+from minibert.training.choices import VOCAB_SIZE
 from minibert.training.data import Review, Reviews, load_reviews, split_texts, user_texts
+from minibert.training.infilling import Infilling
 from minibert.training.loop import Settings, train, validated
-from minibert.training.pairs import full_sentences, nsp_pairs, sop_pairs, split_sentences
-from minibert.training.tasks import Labels, MaskedWords, accuracy, held_out_losses, predict
+from minibert.training.pairs import Document, full_sentences, nsp_pairs, sop_pairs, split_sentences
+from minibert.training.permutation import PermutedWords
+from minibert.training.tasks import Labels, MaskedWords, Task, accuracy, held_out_losses, predict
+from minibert.words import listed
 
-VOCABULARY = "minilm-l6"  # BERT's uncased WordPiece vocabulary, for models that have none of their own
 CLASSES = ("negative", "positive")
 PAIRS = {"mlm+nsp": nsp_pairs, "mlm+sop": sop_pairs}  # objectives with a sentence-pair task
 
@@ -60,24 +66,101 @@ def single_texts(texts: Sequence[Review], tokenizer: Tokenizer, max_length: int)
     return [single(tokenizer.ids(review.text), tokenizer, max_length, review.label or 0) for review in texts]
 
 
+def documents_of(texts: Sequence[Review], tokenizer: Tokenizer) -> list[Document]:
+    """Each text as its sentences, each as token ids."""
+    # Inside a text there is a blank before a sentence, which for a byte-level vocabulary is part of its first word.
+    return [
+        [tokenizer.ids(" " * (number > 0) + sentence) for number, sentence in enumerate(split_sentences(review.text))]
+        for review in texts
+    ]
+
+
 def examples_for(
     objective: str, texts: Sequence[Review], tokenizer: Tokenizer, max_length: int, seed: int
 ) -> list[Example]:
-    """The rows that an objective (a name of OBJECTIVES) reads: single texts, sentence pairs, or packed sentences.
+    """The rows that are read to guess masked words: single texts, sentence pairs, or packed sentences.
 
-    max_length: tokens of a row, special tokens included. seed: decides which pairs are made. Raises MinibertError for
-    an unknown objective, or texts with too few sentences for pairs.
+    objective: "mlm", "full-sentences", or a key of PAIRS. max_length: tokens of a row, special tokens included. seed:
+    decides which pairs are made. Raises MinibertError for another objective, or texts with too few sentences for pairs.
     """
     if objective == "mlm":
         return single_texts(texts, tokenizer, max_length)
-    documents = [[tokenizer.ids(sentence) for sentence in split_sentences(review.text)] for review in texts]
+    documents = documents_of(texts, tokenizer)
     if objective == "full-sentences":
         rows = full_sentences(documents, max_length - tokenizer.num_special(), tokenizer.sep_id)
         return [single(row, tokenizer, max_length) for row in rows]
     if objective not in PAIRS:
-        raise MinibertError(f"there is no objective {objective!r}; {nearest(objective, OBJECTIVES)}")
+        raise MinibertError(f"there is no objective {objective!r}; {nearest(objective, RECIPES)}")
     pairs = PAIRS[objective](documents, max_length - tokenizer.num_special(pair=True), random.Random(seed))
     return [pair(p.first, p.second, tokenizer, p.label) for p in pairs]
+
+
+# ------------------------------------------------------------------------------------------------ objectives
+
+
+class Recipe(NamedTuple):
+    """How a model is pre-trained.
+
+    head: which one it needs (a key of heads.HEADS). task: makes the task from (objective, texts, tokenizer, max_length,
+    seed, masking, static). masks: whether words are masked in it, so that the last two mean something.
+    """
+
+    head: str
+    task: Callable[..., Task]
+    masks: bool = True
+
+
+def masked_words(
+    objective: str,
+    texts: Sequence[Review],
+    tokenizer: Tokenizer,
+    max_length: int,
+    seed: int,
+    masking: str,
+    static: bool,
+) -> MaskedWords:
+    examples = examples_for(objective, texts, tokenizer, max_length, seed)
+    return MaskedWords(examples, tokenizer, masking, static, pairs=objective in PAIRS)
+
+
+def permuted_words(
+    objective: str, texts: Sequence[Review], tokenizer: Tokenizer, max_length: int, *_: Any
+) -> PermutedWords:
+    return PermutedWords(single_texts(texts, tokenizer, max_length), tokenizer)
+
+
+def infilling(objective: str, texts: Sequence[Review], tokenizer: Tokenizer, max_length: int, *_: Any) -> Infilling:
+    return Infilling(documents_of(texts, tokenizer), tokenizer, max_length)
+
+
+RECIPES = {
+    "mlm": Recipe("masked-lm", masked_words),
+    "mlm+nsp": Recipe("pretraining", masked_words),
+    "mlm+sop": Recipe("pretraining", masked_words),
+    "full-sentences": Recipe("masked-lm", masked_words),
+    "permutation": Recipe("permutation-lm", permuted_words, masks=False),
+    "infilling": Recipe("seq2seq-lm", infilling, masks=False),
+}
+
+
+def objective_for(source: str, objective: str | None = None) -> str:
+    """The objective (a key of RECIPES) that a model is pre-trained with: its family's own, if none is asked for.
+
+    Raises MinibertError where a model of that family cannot have the head that the objective needs.
+    """
+    family = family_of(source)
+    fitting = [name for name, recipe in RECIPES.items() if _can_have(family, recipe.head)]
+    objective = objective or family.objective
+    if objective not in fitting:
+        raise MinibertError(
+            f"{source} cannot be pre-trained with {objective}: for a model of type {family.model_type} choose "
+            f"{listed(fitting, 'or')}."
+        )
+    return objective
+
+
+def _can_have(family: Family, head: str) -> bool:
+    return head in family.model.heads and (head != "pretraining" or family.config.pair_task is not None)
 
 
 def steps_of(epochs: float, examples: int, batch_size: int) -> int:
@@ -88,19 +171,48 @@ def steps_of(epochs: float, examples: int, batch_size: int) -> int:
 # -------------------------------------------------------------------------------------------------------- models
 
 
-def tokenizer_of(source: str) -> Tokenizer:
-    """The tokenizer of a model: that of a checkpoint, or BERT's uncased vocabulary for a preset."""
-    return load_tokenizer(VOCABULARY if source in PRESETS and source != VOCABULARY else source)
+def preset_of(source: str) -> ModelConfig | None:
+    """The config of a preset; None for a checkpoint, or for an asset, which has the name of a preset, too."""
+    return PRESETS.get(source) if source not in ASSETS else None
+
+
+def family_of(source: str) -> Family:
+    """The family of a preset or a checkpoint. Raises MinibertError when there is no such source."""
+    return FAMILIES[(preset_of(source) or read_config(resolve(source))).model_type]
+
+
+def tokenizer_of(source: str, texts: Sequence[Review] = (), size: int | None = None) -> Tokenizer:
+    """The tokenizer of a model: that of a checkpoint, or for a preset one of its family's kind.
+
+    size: of a vocabulary that is learned from the texts for a preset. None: the published vocabulary, for a family
+    whose kind has one here (BERT's uncased WordPiece), and else as many as usual. See training/vocabularies.py.
+    """
+    if preset_of(source) is None:
+        return load_tokenizer(source)
+    kind = family_of(source).vocabulary
+    published = vocabularies.KINDS[kind].published
+    if published is not None and size is None:
+        return load_tokenizer(published)
+    return vocabularies.learned(kind, [review.text for review in texts], size or VOCAB_SIZE)
+
+
+def learns_vocabulary(source: str, size: int | None = None) -> bool:
+    """Whether `tokenizer_of` learns a vocabulary, and so needs texts."""
+    if preset_of(source) is None:
+        return False
+    return size is not None or vocabularies.KINDS[family_of(source).vocabulary].published is None
 
 
 def loaded_for(source: str, head: str, tokenizer: Tokenizer, seed: int) -> Loaded:
-    """A preset with fresh weights and as many word embeddings as the tokenizer has word pieces, or a checkpoint.
+    """A preset with fresh weights, its vocabulary size and special tokens those of the tokenizer, or a checkpoint.
 
     seed: of the fresh weights, and of the parts of a head that the checkpoint lacks, which the result names. Raises
     MinibertError when a checkpoint and the tokenizer do not have the same vocabulary size.
     """
-    if source in PRESETS and source != VOCABULARY:
-        return Loaded(build(replace(PRESETS[source], vocab_size=tokenizer.vocab_size), head, seed), ())
+    preset = preset_of(source)
+    if preset is not None:
+        special = {"pad": tokenizer.pad_id, "cls": tokenizer.cls_id, "sep": tokenizer.sep_id}
+        return Loaded(build(preset.for_vocabulary(tokenizer.vocab_size, **special), head, seed), ())
     torch.manual_seed(seed)  # for what the checkpoint lacks
     loaded = load(source, head)
     known = loaded.model.config.vocab_size
@@ -142,8 +254,8 @@ def teacher_with_head(source: str, tokenizer: Tokenizer, seed: int) -> tuple[nn.
 
 def train_and_compare(
     model: nn.Module,
-    task: MaskedWords,
-    held_out_task: MaskedWords,
+    task: Task,
+    held_out_task: Task,
     settings: Settings,
     folder: str | Path,
     device: torch.device,

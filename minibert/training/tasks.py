@@ -6,7 +6,9 @@ of the loss. What is masked, and how, is in objectives.py; the losses of distill
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,7 +21,7 @@ from minibert.tokenizers.base import Tokenizer
 from minibert.training.batching import Example, inputs, padded
 from minibert.training.choices import MASKINGS
 from minibert.training.distillation import cosine_hidden_loss, distillation_loss, triple_loss
-from minibert.training.loop import Batch, mixed
+from minibert.training.loop import Batch, Objective, mixed
 from minibert.training.objectives import (
     Masked,
     candidates,
@@ -31,6 +33,17 @@ from minibert.training.objectives import (
     mask_one_by_one,
     word_starts,
 )
+
+
+class Task(Objective, Protocol):
+    """An objective on texts that has a loss to be compared with word frequencies."""
+
+    examples: Sequence[Example]
+    tokenizer: Tokenizer
+
+    def answers(self, example: Example) -> list[int]:
+        """The ids in a row that may have to be predicted."""
+
 
 # ------------------------------------------------------------------------------------------ masked words
 
@@ -87,6 +100,10 @@ class MaskedWords:
         free = candidates(ids, self.tokenizer.special_ids, attention_mask)
         chosen = self.choose(ids, free, generator)
         return corrupt(ids, chosen, self.tokenizer.mask_id, self.tokenizer.vocab_size, generator)
+
+    def answers(self, example: Example) -> list[int]:
+        """The ids that may be masked: all but the special tokens."""
+        return [i for i in example.ids if i not in self.tokenizer.special_ids]
 
     def counts(self, batch: Batch) -> dict[str, int]:
         counts = {"masked_lm": int((batch["labels"] != IGNORE).sum()), "pair": len(batch["classes"])}
@@ -216,17 +233,35 @@ def accuracy(model: nn.Module, examples: Sequence[Example], tokenizer: Tokenizer
     return float((predict(model, examples, tokenizer).argmax(dim=-1) == truth).double().mean())
 
 
-@torch.no_grad()
-def held_out_losses(model: nn.Module, task: MaskedWords, batch_size: int = 64) -> dict[str, float]:
-    """The terms of a task's loss over all its examples, in nats, masked with seeds that no training step uses."""
-    device = next(model.parameters()).device
-    sums, totals = dict.fromkeys(task.weights, 0.0), dict.fromkeys(task.weights, 0)
+def held_out_batches(task: Task, batch_size: int = 64) -> Iterator[Batch]:
+    """All of a task's examples, batch by batch, with seeds that no training step uses: the same at each call."""
     order = sorted(range(len(task.examples)), key=lambda i: len(task.examples[i].ids))
     for start in range(0, len(order), batch_size):
-        batch = task.batch(order[start : start + batch_size], mixed(12345, start))
+        yield task.batch(order[start : start + batch_size], mixed(12345, start))
+
+
+@torch.no_grad()
+def held_out_losses(model: nn.Module, task: Task, batch_size: int = 64) -> dict[str, float]:
+    """The terms of a task's loss over all its examples, in nats (the cosine has no unit)."""
+    device = next(model.parameters()).device
+    sums, totals = dict.fromkeys(task.weights, 0.0), dict.fromkeys(task.weights, 0)
+    for batch in held_out_batches(task, batch_size):
         counts = task.counts(batch)
         terms = task.losses(model, {name: tensor.to(device) for name, tensor in batch.items()})
         for name in sums:
             sums[name] += float(terms[name]) * counts[name]
             totals[name] += counts[name]
     return {name: sums[name] / max(totals[name], 1) for name in sums}
+
+
+def loss_by_frequency(task: Task, held_out_task: Task) -> float:
+    """What a word of the held-out task would cost, in nats, if nothing were known but how often each word occurs in the
+    texts of the task that is trained on. A model that is worse has not learned to read the sentence.
+
+    It is the mean over the words that `held_out_losses` asks for. Each word of the vocabulary is counted once more than
+    it occurs, because otherwise a word that does not occur would be impossible.
+    """
+    seen = np.fromiter(chain.from_iterable(map(task.answers, task.examples)), dtype=np.int64)
+    counts = np.bincount(seen, minlength=task.tokenizer.vocab_size) + 1
+    asked = torch.cat([batch["labels"][batch["labels"] != IGNORE] for batch in held_out_batches(held_out_task)])
+    return float(np.log(counts.sum() / counts)[asked.numpy()].mean()) if len(asked) else 0.0
