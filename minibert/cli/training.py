@@ -26,23 +26,39 @@ if TYPE_CHECKING:
 # The values of options that are not given: without and with --quick, which is enough to see it work, in about a minute
 # on two cores.
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "pretrain": {"source": "both", "held_out": 1000, "epochs": 1, "learning_rate": 5e-4, "max_length": 128},
+    "pretrain": {
+        "source": "both",
+        "held_out": 1000,
+        "epochs": 1,
+        "batch_size": 32,
+        "learning_rate": 5e-4,
+        "max_length": 128,
+    },
     "distill": {
         "source": "both",
         "held_out": 1000,
         "epochs": 1,
+        "batch_size": 32,
         "learning_rate": 5e-4,
         "max_length": 128,
         "head_steps": 300,
     },
-    "finetune": {"source": "rotten-tomatoes", "held_out": 1000, "epochs": 3, "learning_rate": 5e-5, "max_length": 128},
+    "finetune": {
+        "source": "rotten-tomatoes",
+        "held_out": 1000,
+        "epochs": 3,
+        "batch_size": 32,
+        "learning_rate": 5e-5,
+        "max_length": 128,
+    },
 }
 QUICK: dict[str, dict[str, Any]] = {
     "pretrain": {
         "texts": 4000,
-        "steps": 400,
-        "learning_rate": 2e-3,  # with so small a vocabulary and so few steps, much is learned at a high rate
-        "max_length": 32,
+        "steps": 800,
+        "batch_size": 64,
+        "learning_rate": 1e-3,  # higher than usual, because there are so few steps
+        "max_length": 16,  # with short rows and few words, a small model soon sees more than frequencies
         "held_out": 200,
         "vocab_size": 1500,
     },
@@ -157,7 +173,9 @@ def add_common_options(parser: ArgumentParser, command: str) -> None:
         "--epochs", type=positive, metavar="N", help=f"passes over the texts (default: {defaults['epochs']})"
     )
     parser.add_argument("--steps", type=count, metavar="N", help="training steps, instead of --epochs")
-    parser.add_argument("--batch-size", type=count, metavar="N", default=32, help="texts per step (default: 32)")
+    parser.add_argument(
+        "--batch-size", type=count, metavar="N", help=f"texts per step (default: {defaults['batch_size']})"
+    )
     parser.add_argument(
         "--accumulation", type=count, metavar="N", default=1,
         help="micro-batches per step (gradient accumulation), to save memory (default: 1)",

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from minibert.tokenizers import ByteBPE, Tokenizer, WordPiece, XLNetUnigram
 from minibert.training.choices import VOCAB_SIZE
 
-SAMPLE = 4000  # texts that one is learned from, at most: more of them take longer and change little
+SAMPLE = 2000  # texts that one is learned from, at most: more of them take longer and change little
 
 
 class Kind(NamedTuple):
