@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -87,6 +88,30 @@ def test_generation_with_and_without_a_cache_is_the_same_and_as_long_as_asked(mo
     assert len(set(kept.flatten().tolist())) > 2  # else it would be the same by chance
     assert figures["8 tokens, with a cache: ms each"] == 250
     assert figures["8 tokens: times as fast with a cache"].median == 1.5
+
+
+def test_tokenizer_figures(minilm_folder, gpt2_folder, reviews, monkeypatch):
+    few = replace(reviews, train=reviews.train[:60], validation=(), test=())
+    monkeypatch.setattr(benches, "load_reviews", lambda source: few)
+    monkeypatch.setattr(benches, "UNIGRAM_PIECES", 200)
+    started = []
+
+    def paired(functions, *_):
+        (when, function), *_ = functions.items()
+        (fresh,) = function.__defaults__
+        started.append((when, type(fresh).__name__, bool(fresh._cache)))
+        function()
+        return {when: [0.5]}
+
+    monkeypatch.setattr(benches, "paired", paired)
+    figures = benches.tokenizer(6, 0)
+    assert figures.pop("words") == sum(len(review.text.split()) for review in few.train)
+    kinds = [label.split(":")[0] for label in figures]
+    assert kinds == ["WordPiece"] * 2 + ["byte-level BPE"] * 2 + ["Unigram"] * 2
+    assert set(figures.values()) == {2 * sum(len(review.text.split()) for review in few.train)}
+    rounds = [(when, when == "again") for _ in range(2) for when in ("first time", "again")]
+    expected = [(when, kind, warm) for kind in ("WordPiece", "ByteBPE", "AlbertUnigram") for when, warm in rounds]
+    assert started == expected
 
 
 def test_json_holds_the_machine_and_the_ratios(small, capsys):

@@ -5,7 +5,7 @@
     training    the same on real reviews of all lengths: real tokens and masked words only, against all tokens
     padding     real sentences in random order: the real tokens only, against the padded rectangle
     generation  BART-base generates a text: with the keys and values of earlier tokens kept, against computed again
-    tokenizer   words per second on the real reviews, in pure Python on one core
+    tokenizer   words per second on the real reviews, in pure Python on one core, for the three kinds
 
 Each is a function of (rounds, seed) that returns its figures, name -> number or Ratio. A time is the median over the
 rounds; a ratio comes with its quartiles (see timing.py).
@@ -13,6 +13,7 @@ rounds; a ratio comes with its quartiles (see timing.py).
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -29,7 +30,7 @@ from minibert.generation import Rules, allowed
 from minibert.heads import IGNORE, Seq2SeqLM
 from minibert.models.bart import Bart
 from minibert.timing import paired, progress_bar, ratio, summary
-from minibert.tokenizers import load_tokenizer
+from minibert.tokenizers import AlbertUnigram, load_tokenizer
 from minibert.training.batching import inputs, single
 from minibert.training.data import load_reviews
 from minibert.training.tasks import MaskedWords
@@ -37,6 +38,7 @@ from minibert.training.tasks import MaskedWords
 BATCH, LENGTH = 8, 128  # of `forward` and `masked_lm`
 GENERATED = 16, 64  # tokens, in `generation`
 SENTENCES = 32  # per batch of `training` and `padding`
+UNIGRAM_PIECES = 4000  # of `tokenizer`
 
 Seconds = dict[str, list[float]]  # name -> one number per round
 
@@ -253,22 +255,31 @@ def generation(rounds: int, seed: int) -> dict[str, Any]:
 
 
 def tokenizer(rounds: int, seed: int) -> dict[str, Any]:
-    """The ids of all the real reviews: words (between white space) per second on one core.
+    """The ids of all the real reviews, one by one: words (between white space) per second on one core.
 
-    "first time" starts with an empty cache of words, "again" with the cache that was filled the first time.
+    Three kinds: BERT's WordPiece, RoBERTa's byte-level BPE with GPT-2's pieces, and ALBERT's Unigram with 4,000 pieces
+    learned from the Rotten Tomatoes sentences. "first time" starts with an empty cache of words, "again" with the cache
+    that was filled the first time.
     """
     reviews = load_reviews("both")
-    texts = [review.text for part in (reviews.train, reviews.validation, reviews.test) for review in part]
+    parts = [review for part in (reviews.train, reviews.validation, reviews.test) for review in part]
+    texts = [review.text for review in parts]
     words = sum(len(text.split()) for text in texts)
-    rates: dict[str, list[float]] = {"first": [], "again": []}
-    with progress_bar("tokenizer") as progress:
-        for _ in range(max(rounds // 3, 1)):
-            fresh = load_tokenizer("minilm-l6")
-            for when, found in rates.items():
-                seconds = paired({when: lambda fresh=fresh: [fresh.ids(text) for text in texts]}, 1, 0, progress)
-                found.append(words / seconds[when][0])
-    return {
-        "words": words,
-        "words a second, first time": round(summary(rates["first"]).median),
-        "words a second, again": round(summary(rates["again"]).median),
+    sentences = [review.text for review in parts if review.source == "rotten-tomatoes"]
+    kinds = {
+        "WordPiece": load_tokenizer("minilm-l6"),
+        "byte-level BPE": load_tokenizer("gpt2-bpe"),
+        "Unigram": AlbertUnigram.train(sentences, UNIGRAM_PIECES),
     }
+    figures: dict[str, Any] = {"words": words}
+    for kind, tok in kinds.items():
+        rates: dict[str, list[float]] = {"first time": [], "again": []}
+        with progress_bar(f"tokenizer, {kind}") as progress:
+            for _ in range(max(rounds // 3, 1)):
+                fresh = copy.copy(tok)  # with an empty cache
+                for when, found in rates.items():
+                    seconds = paired({when: lambda fresh=fresh: [fresh.ids(text) for text in texts]}, 1, 0, progress)
+                    found.append(words / seconds[when][0])
+        for when, found in rates.items():
+            figures[f"{kind}: words a second, {when}"] = round(summary(found).median)
+    return figures
