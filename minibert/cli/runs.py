@@ -87,10 +87,14 @@ class Run:
         """The tokenizer that was learned for this run, if it was stopped, else a new one. Writes nothing."""
 
         def find() -> Tokenizer:
-            stopped = (self.folder / loop.STATE).exists() and not self.restart
-            return load_tokenizer(self.folder / VOCABULARY) if stopped else learn()
+            continues = self._stopped() and not self.restart
+            return load_tokenizer(self.folder / VOCABULARY) if continues else learn()
 
         return self.processes.from_first(find)
+
+    def _stopped(self) -> bool:
+        """Whether the folder holds a state to continue from, its own or a teacher's."""
+        return self.folder.exists() and any(self.folder.rglob(loop.STATE))
 
     def start(self, learned: Tokenizer | None = None) -> None:
         """Make the folder. Call this when everything that could be wrong with the options has been checked.
@@ -104,7 +108,7 @@ class Run:
         try:
             if self.restart and self.folder.exists():
                 shutil.rmtree(self.folder)
-            if (self.folder / loop.STATE).exists():
+            if self._stopped():
                 print_once(f"continuing the run in {self.folder}")
             elif learned is not None:
                 shutil.rmtree(self.folder / VOCABULARY, ignore_errors=True)  # of a run that was never saved
