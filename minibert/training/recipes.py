@@ -149,7 +149,7 @@ def objective_for(source: str, objective: str | None = None) -> str:
     Raises MinibertError where a model of that family cannot have the head that the objective needs.
     """
     family = family_of(source)
-    fitting = [name for name, recipe in RECIPES.items() if _can_have(family, recipe.head)]
+    fitting = [name for name, recipe in RECIPES.items() if recipe.head in family.model.heads]
     objective = objective or family.objective
     if objective not in fitting:
         raise MinibertError(
@@ -157,10 +157,6 @@ def objective_for(source: str, objective: str | None = None) -> str:
             f"{listed(fitting, 'or')}."
         )
     return objective
-
-
-def _can_have(family: Family, head: str) -> bool:
-    return head in family.model.heads and (head != "pretraining" or family.config.pair_task is not None)
 
 
 def steps_of(epochs: float, examples: int, batch_size: int) -> int:
