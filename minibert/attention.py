@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from minibert.errors import MinibertError
+from minibert.tracing import known
 
 # ---------------------------------------------------------------------------------------------- masks
 # A mask is a boolean tensor that broadcasts to (B, H, S, T). True means "query s may look at key t".
@@ -101,7 +102,7 @@ class Layout:
     works on the N real tokens alone (but for MobileBERT's embeddings, which look at neighbours first): ``pack`` takes
     (B, S, ...) to (N, ...), ``unpack`` goes back and leaves zeros where the padding is. A batch without padding stays
     (B, S, ...) throughout, and so does one made with ``skip_padding=False`` (the plain way, kept so that the two can
-    be compared).
+    be compared), or while a graph is recorded: the next batch has its padding elsewhere (see tracing.py).
 
     attention_mask: (B, S), 1 real and 0 padding, or None when every token is real.
     """
@@ -109,10 +110,10 @@ class Layout:
     def __init__(self, attention_mask: Tensor | None = None, skip_padding: bool = True):
         self.mask: Tensor | None = None  # (B, 1, 1, S), for attention()
         self.index: Tensor | None = None  # (N,), row numbers of the real tokens among the B·S slots
-        if attention_mask is not None and not attention_mask.all():
+        if attention_mask is not None and not (known(attention_mask) and attention_mask.all()):
             self.shape = attention_mask.shape
             self.mask = padding_mask(attention_mask)
-            if skip_padding:
+            if skip_padding and known(attention_mask):
                 self.index = attention_mask.flatten().nonzero().squeeze(1)
 
     @classmethod

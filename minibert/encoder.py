@@ -16,6 +16,7 @@ from minibert.attention import Layout, MultiHeadAttention
 from minibert.config import EncoderConfig
 from minibert.layers import Embeddings, FeedForward, Pooler, check_ids
 from minibert.model import Model, Output, initialise
+from minibert.tracing import known
 
 
 class EncoderBlock(nn.Module):
@@ -170,12 +171,14 @@ class Backbone(Model):
         without token types ignores them. return_attention, return_hidden: also return what every layer produced;
         attention is then computed by the written-out formula, with the same result.
         wanted: (B, S) booleans, the tokens whose last hidden state is needed, by default all. The others stay 0 and
-        cost nothing in the last block. There is no `pooled` unless every text's first token is wanted.
+        cost nothing in the last block. There is no `pooled` unless every text's first token is wanted. While a graph
+        is recorded, all are computed.
 
         Raises MinibertError for ids outside the vocabulary, a sequence longer than the position table, or
         shapes that differ.
         """
         self.check_inputs(input_ids, attention_mask, token_type_ids, wanted)
+        wanted = wanted if wanted is None or known(wanted) else None
         layout = Layout(attention_mask, self.skip_padding)
         x = self.embed(input_ids, token_type_ids, layout)
         output = self.encoder(x, layout, return_attention, return_hidden, wanted)

@@ -25,6 +25,7 @@ from minibert.config import ModelConfig, integer
 from minibert.errors import MinibertError
 from minibert.layers import check_ids
 from minibert.model import Model, check_zeros_and_ones
+from minibert.tracing import recording
 
 # ------------------------------------------------------------------------------- what a model must provide
 
@@ -102,6 +103,8 @@ class EncoderDecoder(Model):
         **extra: Any,
     ) -> None:
         super().check_inputs(input_ids, attention_mask, token_type_ids, wanted)
+        if recording():
+            return
         read, mask = extra.get("decoder_input_ids"), extra.get("decoder_attention_mask")
         for name, tensor in (("decoder_input_ids", read), ("decoder_attention_mask", mask)):
             if tensor is not None and not isinstance(tensor, Tensor):

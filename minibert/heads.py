@@ -11,59 +11,14 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from minibert.errors import MinibertError, nearest
 from minibert.generation import EncoderDecoder, Rules, generate, shift_right
-from minibert.layers import ACTIVATIONS, check_ids
+from minibert.layers import ACTIVATIONS
+from minibert.losses import IGNORE, check_shape, cross_entropy, mean_vector, text_loss
 from minibert.model import Model, Output, initialise
+from minibert.tracing import known
 from minibert.words import listed
-
-IGNORE = -100  # the label of a token that does not count
-
-# ------------------------------------------------------------------------------------------------ losses
-
-
-def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """The mean cross-entropy in nats over the labels that count; 0 when there are none.
-
-    logits: (..., C). labels: (...), class numbers, -100 where a label does not count. Raises MinibertError for
-    labels that have another shape or are not class numbers.
-    """
-    check_shape(labels, logits.shape[:-1], "labels")
-    if logits.shape[-1] < 2:
-        raise MinibertError("with a single class there is nothing to learn: give the config two labels or more.")
-    counted = labels[labels != IGNORE]
-    check_ids(counted, logits.shape[-1], "labels", advice=f"{IGNORE} marks what does not count")
-    total = F.cross_entropy(logits.flatten(0, -2), labels.flatten().long(), ignore_index=IGNORE, reduction="sum")
-    return total / max(len(counted), 1)
-
-
-def text_loss(logits: Tensor, labels: Tensor, problem_type: str | None) -> Tensor:
-    """The loss of a head that judges whole texts, chosen by the config's problem_type; a scalar.
-
-    logits: (B, C). None or "single_label_classification": labels (B,), class numbers; mean cross-entropy in nats.
-    "multi_label_classification": labels (B, C), 1 where a label applies and 0 elsewhere; mean binary cross-entropy.
-    "regression": labels (B, C), or (B,) where C = 1; mean squared error. Raises MinibertError for other shapes.
-    """
-    if problem_type == "regression":
-        if labels.dim() == 1 and logits.shape[-1] == 1:
-            labels = labels[:, None]
-        check_shape(labels, logits.shape, "labels")
-        return F.mse_loss(logits.float(), labels.float())
-    if problem_type == "multi_label_classification":
-        check_shape(labels, logits.shape, "labels")
-        return F.binary_cross_entropy_with_logits(logits.float(), labels.float())
-    return cross_entropy(logits, labels)
-
-
-def check_shape(tensor: Tensor, shape: torch.Size, name: str) -> None:
-    """Raise a MinibertError unless `tensor` is a tensor of that shape."""
-    if not isinstance(tensor, Tensor):
-        raise MinibertError(f"{name} is a {type(tensor).__name__}, not a tensor: use torch.tensor({name}).")
-    if tensor.shape != shape:
-        raise MinibertError(f"{name} has shape {tuple(tensor.shape)}, but must have shape {tuple(shape)} here.")
-
 
 # ------------------------------------------------------------------------------------------------- heads
 
@@ -155,15 +110,18 @@ class MaskedLM(WithHead):
             hidden = hidden[wanted]
         output.logits = self.lm(hidden, self.backbone.word_embeddings.weight)
         if labels is not None:
-            output.loss = cross_entropy(output.logits, labels[wanted])
+            output.loss = cross_entropy(output.logits, labels if wanted is None else labels[wanted])
         return output
 
 
 def wanted_tokens(shape: torch.Size, labels: Tensor | None, wanted: Tensor | None) -> Tensor | None:
-    """Where vocabulary logits are wanted, (B, S) booleans: at `wanted`, else where there are labels; None for all."""
+    """Where vocabulary logits are wanted, (B, S) booleans: at `wanted`, else where there are labels; None for all.
+
+    While a graph is recorded, labels do not decide it: their number is another in each batch.
+    """
     if labels is not None:
         check_shape(labels, shape, "labels")
-        wanted = labels != IGNORE if wanted is None else wanted
+        wanted = labels != IGNORE if wanted is None and known(labels) else wanted
     if wanted is None:
         return None
     check_shape(wanted, shape, "wanted")
@@ -377,7 +335,7 @@ class Seq2SeqLM(WithHead):
         wanted = wanted_tokens(hidden.shape[:2], labels, None)
         output.logits = self.word_scores(hidden if wanted is None else hidden[wanted])
         if labels is not None:
-            output.loss = cross_entropy(output.logits, labels[wanted])
+            output.loss = cross_entropy(output.logits, labels if wanted is None else labels[wanted])
         return output
 
     def word_scores(self, hidden: Tensor) -> Tensor:
@@ -473,9 +431,7 @@ class MeanPooled(WithHead):
         self, output: Output, input_ids: Tensor, attention_mask: Tensor | None, labels: Tensor | None = None
     ) -> Output:
         """labels: (B,), class numbers. Fills in logits (B, C) and, with labels, the loss."""
-        real = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        real = real[..., None]  # (B, S, 1)
-        mean = (output.last_hidden_state * real).sum(1) / real.sum(1)  # (B, D)
+        mean = mean_vector(output.last_hidden_state, attention_mask)  # (B, D)
         output.logits = self.classifier(self.dropout(mean))
         if labels is not None:
             output.loss = text_loss(output.logits, labels, self.config.problem_type)

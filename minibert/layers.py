@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from minibert.config import EncoderConfig
 from minibert.errors import MinibertError, nearest
+from minibert.tracing import at_hand
 
 
 def gelu(x: Tensor) -> Tensor:
@@ -178,7 +179,7 @@ def check_ids(ids: Tensor, size: int, name: str, advice: str = "use the tokenize
     """
     if ids.dtype not in (torch.int64, torch.int32):
         raise MinibertError(f"{name} must hold integers, not {ids.dtype}: use {name}.long().")
-    if ids.device.type != "cpu" or not ids.numel():
+    if not at_hand(ids) or not ids.numel():
         return
     low, high = (int(bound) for bound in ids.aminmax())
     if low < 0 or high >= size:

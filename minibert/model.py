@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from minibert.config import ModelConfig
 from minibert.errors import MinibertError
 from minibert.layers import MaskedLMHead, check_ids
+from minibert.tracing import at_hand, recording
 
 
 @dataclass
@@ -34,6 +35,9 @@ class Output:
     logits: Tensor | None = None
     pair_logits: Tensor | None = None
     loss: Tensor | None = None
+
+
+torch.export.register_dataclass(Output)  # so that an exported model may return it
 
 
 class Model(nn.Module):
@@ -98,8 +102,10 @@ class Model(nn.Module):
         """Raise a MinibertError for inputs that the model cannot read.
 
         input_ids: (B, S) integers below V; the others, where given, have the same shape. extra: the inputs named in
-        `extra_inputs`.
+        `extra_inputs`. Nothing is checked while a graph is recorded (see tracing.py).
         """
+        if recording():  # the checks would become part of the graph, and would fix its shapes
+            return
         given = {"attention_mask": attention_mask, "token_type_ids": token_type_ids, "wanted": wanted}
         others = {name: tensor for name, tensor in given.items() if tensor is not None}
         for name, tensor in {"input_ids": input_ids, **others}.items():
@@ -128,9 +134,14 @@ class Model(nn.Module):
         check_ids(input_ids, self.config.vocab_size, "input_ids")
 
 
+def at_places(hidden: Tensor, places: Tensor) -> Tensor:
+    """One vector of each text: (B, S, D), places (B,) -> (B, D)."""
+    return hidden.take_along_dim(places[:, None, None], dim=1).squeeze(1)
+
+
 def check_zeros_and_ones(mask: Tensor, name: str) -> None:
     """Raise a MinibertError unless a mask holds only 1 and 0. Checked on the CPU only, where it needs no waiting."""
-    if mask.device.type == "cpu" and torch.logical_and(mask != 0, mask != 1).any():
+    if at_hand(mask) and torch.logical_and(mask != 0, mask != 1).any():
         raise MinibertError(f"{name} must hold only 1 (a real token) and 0 (padding).")
 
 

@@ -27,7 +27,8 @@ from minibert.attention import Layout, causal_mask
 from minibert.config import EncoderConfig
 from minibert.factory import build, preset
 from minibert.generation import Rules, allowed
-from minibert.heads import IGNORE, Seq2SeqLM
+from minibert.heads import Seq2SeqLM
+from minibert.losses import IGNORE
 from minibert.models.bart import Bart
 from minibert.timing import paired, progress_bar, ratio, summary
 from minibert.tokenizers import AlbertUnigram, load_tokenizer

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from minibert.losses import mean_vector
 from minibert.timing import Progress
 from minibert.tokenizers.base import Tokenizer
 
@@ -28,7 +29,7 @@ def embed(model: nn.Module, tok: Tokenizer, texts: Sequence[str], progress: Prog
         batch = tok(texts[start : start + BATCH], max_length=model.config.max_length)
         with torch.inference_mode():
             hidden = model(**batch).last_hidden_state  # (B, S, D), zeros at the padding
-        vectors.append(hidden.sum(dim=1) / batch["attention_mask"].sum(dim=1, keepdim=True))
+        vectors.append(mean_vector(hidden, batch["attention_mask"]))
         if progress is not None:
             progress(min(start + BATCH, len(texts)), len(texts))
     return F.normalize(torch.cat(vectors), dim=1)

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from minibert.factory import build, count_parameters, preset
-from minibert.heads import IGNORE
+from minibert.losses import IGNORE
 from minibert.timing import Progress, paired, ratio, summary
 from minibert.training.loop import Settings, make_optimiser
 

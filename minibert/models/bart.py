@@ -23,8 +23,9 @@ from minibert.encoder import Encoder, EncoderBlock
 from minibert.errors import MinibertError
 from minibert.generation import EncoderDecoder, EncoderDecoderConfig, shift_right
 from minibert.layers import FeedForward, Table
-from minibert.model import Output
+from minibert.model import Output, at_places
 from minibert.models.family import Family
+from minibert.tracing import at_hand
 
 FIRST_POSITION = 2  # the table's row for the first token; the released code kept the rows before it for padding
 
@@ -87,6 +88,8 @@ class BartOutput(Output):
     encoder_hidden_states: tuple[Tensor, ...] | None = None
     encoder_attentions: tuple[Tensor, ...] | None = None
 
+
+torch.export.register_dataclass(BartOutput)
 
 # --------------------------------------------------------------------------------------------- embeddings
 
@@ -360,13 +363,13 @@ class Bart(EncoderDecoder):
         real = torch.ones_like(input_ids).bool() if attention_mask is None else attention_mask.bool()
         ends = (input_ids == eos) & real
         lacking = real.any(dim=1) & ~ends.any(dim=1)
-        if lacking.device.type == "cpu" and lacking.any():
+        if at_hand(lacking) and lacking.any():
             raise MinibertError(
                 f"text {int(lacking.int().argmax())} of the batch has no eos (id {eos}) at which it could be judged: "
                 "its tokenizer puts one at the end."
             )
         last = (ends * torch.arange(1, ends.shape[1] + 1, device=ends.device)).argmax(dim=1)
-        return output.last_hidden_state[torch.arange(len(last), device=last.device), last]
+        return at_places(output.last_hidden_state, last)
 
 
 class BartDecoding:

@@ -87,7 +87,7 @@ def view_of_targets(target_mapping: Tensor, seen: Tensor | None, different: Tens
 
     target_mapping: (B, P, S). seen, different: (B or 1, S, T) or None. gaps: (S, T).
     """
-    batch = len(target_mapping)
+    batch = target_mapping.shape[0]
     used, where = target_mapping.max(dim=-1)  # (B, P)
     rows = where[:, :, None].expand(-1, -1, gaps.shape[1])  # (B, P, T)
 

@@ -31,9 +31,10 @@ from minibert.attention import Layout
 from minibert.config import ModelConfig, choice, flag, integer
 from minibert.errors import MinibertError
 from minibert.layers import FeedForward, Table
-from minibert.model import Model, Output
+from minibert.model import Model, Output, at_places
 from minibert.models.family import Family
 from minibert.models.relative import RelativeAttention, View, distance_vectors, fresh, other_segment, view_of_targets
+from minibert.tracing import at_hand, known, recording
 
 # ------------------------------------------------------------------------------------------------- config
 
@@ -105,6 +106,8 @@ class XLNetOutput(Output):
     query_hidden_states: tuple[Tensor, ...] | None = None
     query_attentions: tuple[Tensor, ...] | None = None
 
+
+torch.export.register_dataclass(XLNetOutput)
 
 # -------------------------------------------------------------------------------------------------- block
 
@@ -251,7 +254,7 @@ class XLNet(Model):
         if attention_mask is None:
             return hidden[:, -1]
         last = (attention_mask * torch.arange(1, hidden.shape[1] + 1, device=hidden.device)).argmax(dim=1)
-        return hidden[torch.arange(len(last), device=hidden.device), last]
+        return at_places(hidden, last)
 
     def forward(
         self,
@@ -291,6 +294,7 @@ class XLNet(Model):
             target_mapping=target_mapping,
             mems=mems,
         )
+        wanted = wanted if wanted is None or known(wanted) else None
         layout = Layout(attention_mask, self.skip_padding)
         seen, gaps = self.visible(input_ids, layout, perm_mask, mems)
         different = None if token_type_ids is None else other_segment(token_type_ids, gaps.shape[1])
@@ -365,6 +369,8 @@ class XLNet(Model):
         **extra: Any,
     ) -> None:
         super().check_inputs(input_ids, attention_mask, token_type_ids, wanted, **extra)
+        if recording():
+            return
         batch, length = input_ids.shape
         if perm_mask is not None:
             if perm_mask.shape != (batch, length, length):
@@ -382,7 +388,7 @@ class XLNet(Model):
 
 def zeros_and_ones(mask: Tensor) -> bool:
     """Whether a mask holds 1 and 0 alone. True on other devices than the CPU, which would have to wait."""
-    return mask.device.type != "cpu" or not bool(torch.logical_and(mask != 0, mask != 1).any())
+    return not at_hand(mask) or not bool(torch.logical_and(mask != 0, mask != 1).any())
 
 
 def check_targets(target_mapping: Tensor, perm_mask: Tensor | None, shape: torch.Size) -> None:
@@ -395,7 +401,7 @@ def check_targets(target_mapping: Tensor, perm_mask: Tensor | None, shape: torch
         )
     if target_mapping.shape[1] == 0:
         raise MinibertError("target_mapping has no targets (P = 0): leave it out when nothing is to be predicted.")
-    if target_mapping.device.type != "cpu":
+    if not at_hand(target_mapping):
         return
     if not zeros_and_ones(target_mapping) or (target_mapping.sum(dim=-1) > 1).any():
         raise MinibertError("a row of target_mapping must hold a single 1, at its target, and else 0.")

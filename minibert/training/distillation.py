@@ -15,13 +15,13 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from minibert.config import EncoderConfig
 from minibert.encoder import Backbone
 from minibert.errors import MinibertError, nearest
 from minibert.factory import build
-from minibert.heads import MaskedLM, WithHead, check_shape, cross_entropy
+from minibert.heads import MaskedLM, WithHead
+from minibert.losses import check_shape, check_temperature, cross_entropy, divergence, mean_of, one_minus_cosine
 from minibert.models.bert import BertConfig
 from minibert.models.distilbert import DistilBertConfig
 from minibert.models.roberta import RobertaConfig
@@ -41,18 +41,12 @@ def distillation_loss(
 
     Returns the mean over the tokens that count, a scalar; 0 when there are none. The teacher gets no gradient. The
     gradients of soft targets shrink as 1/T²; the factor T² makes up for this (Hinton et al. 2015, section 2).
+    A word that the teacher excludes, with a logit of -inf, adds nothing. Computed in float32, also from half precision.
     Raises MinibertError for shapes that do not match, or a temperature that is not above 0.
     """
-    if temperature <= 0:
-        raise MinibertError(f"temperature is {temperature}; it must be above 0.")
+    check_temperature(temperature)
     student, teacher = counted_tokens(student_logits, teacher_logits, mask)
-    divergence = F.kl_div(
-        F.log_softmax(student / temperature, dim=-1),
-        F.log_softmax(teacher / temperature, dim=-1),
-        log_target=True,
-        reduction="sum",
-    )
-    return temperature**2 * divergence / max(len(student), 1)
+    return temperature**2 * mean_of(divergence(student, teacher, temperature))
 
 
 def cosine_hidden_loss(student_hidden: Tensor, teacher_hidden: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -61,10 +55,11 @@ def cosine_hidden_loss(student_hidden: Tensor, teacher_hidden: Tensor, mask: Ten
     student_hidden, teacher_hidden: (..., D), the last hidden states. mask: (...), 1 where a token counts.
     Returns a scalar between 0 (same direction) and 2; 0 when no token counts. The teacher gets no gradient.
 
-    Raises MinibertError for shapes that do not match. Source: Sanh et al. 2019, section 2 (L_cos).
+    Computed in float32, also from half precision. Raises MinibertError for shapes that do not match.
+    Source: Sanh et al. 2019, section 2 (L_cos).
     """
     student, teacher = counted_tokens(student_hidden, teacher_hidden, mask)
-    return (1.0 - F.cosine_similarity(student, teacher, dim=-1)).sum() / max(len(student), 1)
+    return mean_of(one_minus_cosine(student, teacher))
 
 
 def counted_tokens(student: Tensor, teacher: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:

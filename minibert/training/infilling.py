@@ -22,7 +22,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from minibert.errors import MinibertError
-from minibert.heads import IGNORE
+from minibert.losses import IGNORE
 from minibert.tokenizers.base import Row, Tokenizer
 from minibert.training.batching import Example, inputs
 from minibert.training.loop import Batch

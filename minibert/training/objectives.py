@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 
 from minibert.errors import MinibertError
-from minibert.heads import IGNORE, check_shape
+from minibert.losses import IGNORE, check_shape
 from minibert.layers import check_ids
 
 # ------------------------------------------------------------------------------- 1. what may be chosen

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from minibert.errors import MinibertError
-from minibert.heads import IGNORE, check_shape
+from minibert.losses import IGNORE, check_shape
 from minibert.tokenizers.base import Tokenizer
 from minibert.training.batching import Example, inputs, padded
 from minibert.training.loop import Batch

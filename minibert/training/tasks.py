@@ -13,10 +13,9 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Generator, Tensor, nn
-from torch.nn import functional as F
 
 from minibert.errors import MinibertError, nearest
-from minibert.heads import IGNORE
+from minibert.losses import IGNORE, cross_entropy
 from minibert.tokenizers.base import Tokenizer
 from minibert.training.batching import Example, inputs, padded
 from minibert.training.choices import MASKINGS
@@ -113,7 +112,7 @@ class MaskedWords:
         output = model(**inputs(batch), labels=batch["labels"])
         terms = {"masked_lm": output.loss}
         if "pair" in self.weights:
-            terms["pair"] = F.cross_entropy(output.pair_logits, batch["classes"])
+            terms["pair"] = cross_entropy(output.pair_logits, batch["classes"])
         return terms
 
 
@@ -200,7 +199,7 @@ class Labels:
 
     def losses(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         student = model(**inputs(batch))
-        terms = {"labels": F.cross_entropy(student.logits, batch["classes"])}
+        terms = {"labels": cross_entropy(student.logits, batch["classes"])}
         if self.teacher is not None:
             with torch.no_grad():
                 teacher = self.teacher(**inputs(batch))

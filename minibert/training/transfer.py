@@ -21,7 +21,8 @@ from torch.nn import functional as F
 
 from minibert.encoder import Backbone
 from minibert.errors import MinibertError
-from minibert.heads import WithHead, check_shape
+from minibert.heads import WithHead
+from minibert.losses import check_shape, divergence_of_weights, full_precision, mean_of
 from minibert.model import Output
 from minibert.training.distillation import counted_tokens
 
@@ -100,15 +101,11 @@ def attention_transfer_loss(student_weights: Tensor, teacher_weights: Tensor, ma
             f"the student's attention {tuple(student_weights.shape)} and the teacher's {tuple(teacher_weights.shape)} "
             "must have one shape (B, H, S, T): both must read the same tokens and have the same number of heads."
         )
-    student, teacher = full_precision(student_weights), full_precision(teacher_weights).detach()
-    # A weight may be so small that it is stored as 0; its logarithm would be infinite.
-    smallest = torch.finfo(student.dtype).tiny
-    rows = F.kl_div(student.clamp(min=smallest).log(), teacher, reduction="none").sum(-1)  # (B, H, S)
-    rows = rows.transpose(1, 2)
+    rows = divergence_of_weights(student_weights, teacher_weights.detach()).transpose(1, 2)  # (B, S, H)
     if mask is not None:
         check_shape(mask, rows.shape[:2], "mask")
         rows = rows[mask.bool()]
-    return rows.sum() / max(rows.numel(), 1)
+    return mean_of(rows)
 
 
 def layer_transfer_loss(
@@ -136,11 +133,6 @@ def layer_transfer_loss(
     hidden = feature_map_loss(*(output.hidden_states[layer + 1] for output in outputs), mask, weights=weights)
     attention = attention_transfer_loss(*(output.attentions[layer] for output in outputs), mask)
     return hidden.total + weights.attention * attention
-
-
-def full_precision(x: Tensor) -> Tensor:
-    """In float32, or in float64 where it is so already."""
-    return x if x.dtype == torch.float64 else x.float()
 
 
 # ------------------------------------------------------------------------------------------ layer by layer
