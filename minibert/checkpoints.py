@@ -20,7 +20,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from minibert.assets import resolve
-from minibert.config import ModelConfig
 from minibert.errors import MinibertError
 from minibert.factory import build
 from minibert.files import Content, read_json, write_files
@@ -28,6 +27,7 @@ from minibert.heads import HEADS, WithHead
 from minibert.model import Model, initialise
 from minibert.models import FAMILIES, PRESETS
 from minibert.models.family import Family
+from minibert.settings import OUTPUT_IS_TIED, read_config, read_settings
 
 # --------------------------------------------------------------------------------------------- reading
 
@@ -79,7 +79,9 @@ def load(source: str | Path, head: str | None = None) -> Loaded:
     family = FAMILIES[config.model_type]
     with torch.device("meta"):
         model = build(config, head)
-    tensors = translate(read_tensors(folder), family, head, folder)
+    raw = read_tensors(folder)
+    tensors, besides = translate(raw, family, head, folder, model)
+    check_tied(folder, family, model, raw, tensors)
     fresh = missing_parts(model, tensors)
     if head is None and fresh:
         backbone_of(model).keep_summary(False)
@@ -92,7 +94,13 @@ def load(source: str | Path, head: str | None = None) -> Loaded:
     for name, number in family.fills.items():
         if name in expected:
             tensors.setdefault(name, torch.full(expected[name].shape, number))
-    check_tensors(tensors, expected, model, head, folder)
+    check_tensors(tensors, expected, model, head, folder, besides)
+    if besides:
+        warnings.warn(
+            f"{folder} holds {len(besides)} tensor(s) that this model has no use for, such as {besides[0]!r}: "
+            "they were left out.",
+            stacklevel=3,
+        )
     for part in fresh.values():
         initialise(part.to_empty(device="cpu"), config.initializer_range)
     # A copy in float32: the model must not depend on a file that somebody may overwrite.
@@ -129,62 +137,49 @@ def missing_parts(model: Model | WithHead, tensors: Mapping[str, Tensor]) -> dic
     }
 
 
-def read_config(folder: Path) -> ModelConfig:
-    """The config of a checkpoint folder. Raises MinibertError if it cannot be read or is not supported."""
-    path = folder / "config.json"
-    if not path.exists():
-        raise MinibertError(f"{folder} has no config.json: give a checkpoint folder that has one.")
-    raw = read_json(path)
-    model_type = raw.get("model_type")
-    if model_type is None:
-        raise MinibertError(
-            f'{path} does not say which model it describes: it must have an entry such as "model_type": "bert".'
-        )
-    if model_type not in tuple(FAMILIES):
-        raise MinibertError(f"{path} has the model_type {model_type!r}; this package reads {', '.join(FAMILIES)}.")
-    family = FAMILIES[model_type]
-    for name, value in family.constants.items():
-        if raw.get(name, value) != value:
-            raise MinibertError(f"{path} sets {name} to {raw[name]!r}; this package supports only {value!r}.")
-    settings = {}
-    for name in (f.name for f in fields(family.config)):
-        theirs = family.field_names.get(name, name)
-        if theirs in raw:
-            settings[name] = raw[theirs]
-    settings.pop("labels", None)
-    try:
-        if "id2label" in raw:
-            settings["labels"] = tuple(
-                label for _, label in sorted((int(i), label) for i, label in raw["id2label"].items())
-            )
-    except (TypeError, ValueError, AttributeError):
-        raise MinibertError(
-            f'{path}: id2label must map each class number to its name, as in {{"0": "negative", "1": "positive"}}.'
-        ) from None
-    try:
-        return family.config(**settings)
-    except MinibertError as problem:
-        raise MinibertError(f"{path} cannot be used: {problem}") from None
+PRECISIONS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 
 
 def read_tensors(folder: Path) -> dict[str, Tensor]:
     """All tensors of a checkpoint folder by the names in the file, read without running any code in it."""
-    names = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
-    path = next((folder / name for name in names if (folder / name).exists()), None)
+    path = next((folder / name for name in FILES if (folder / name).exists()), None)
     if path is None:
         raise MinibertError(
             f"{folder} has neither model.safetensors nor pytorch_model.bin: there are no weights to load."
         )
+    if path.suffix != ".json":
+        return read_file(path)
+    tensors: dict[str, Tensor] = {}
+    for name in shards(path):  # a large model, in several files
+        if not (folder / name).exists():
+            raise MinibertError(f"{folder / name} cannot be read: {path.name} lists it, but it is not there; copy it.")
+        tensors |= read_file(folder / name)
+    return tensors
+
+
+def shards(index: Path) -> list[str]:
+    """The names of the files that an index lists. Raises MinibertError if it is damaged or names files elsewhere."""
+    try:
+        places = read_json(index).get("weight_map")
+    except MinibertError as problem:
+        raise MinibertError(f"{index} cannot be read: {problem}") from None
+    if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
+        raise MinibertError(f"{index} cannot be read: its weight_map must name a file for each tensor.")
+    names = sorted(set(places.values()))
+    elsewhere = [name for name in names if Path(name).name != name]
+    if elsewhere:
+        raise MinibertError(f"{index} names {elsewhere[0]!r}, which is not a file of its own folder.")
+    return names
+
+
+def read_file(path: Path) -> dict[str, Tensor]:
+    """The tensors of one file, .safetensors or .bin. Raises MinibertError if it cannot be read or asks to run code."""
     try:
         if path.suffix == ".bin":
             with warnings.catch_warnings():  # torch warns about a file that it then refuses; one message is enough
                 warnings.simplefilter("ignore")
                 tensors = torch.load(path, map_location="cpu", weights_only=True)
-        elif path.suffix == ".json":  # a large model, in several files
-            tensors = {}
-            for name in sorted(set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values())):
-                path = folder / name
-                tensors.update(load_file(path))
         else:
             tensors = load_file(path)
     except pickle.UnpicklingError as problem:
@@ -206,11 +201,15 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def translate(raw: Mapping[str, Tensor], family: Family, head: str | None, folder: Path) -> dict[str, Tensor]:
-    """The file's names -> ours (without "backbone."), for a model with this head. Each tied tensor is returned once.
+def translate(
+    raw: Mapping[str, Tensor], family: Family, head: str | None, folder: Path, model: Model | WithHead
+) -> tuple[dict[str, Tensor], list[str]]:
+    """The file's names -> ours (without "backbone."), for a model with this head, and what the file holds besides.
 
     Three differences of old files and of files without a head are accepted: LayerNorm.gamma and .beta, no prefix, and
-    buffers of position numbers.
+    buffers of position numbers. Each tied tensor is returned once. A tensor that differs from the one that it is tied
+    to is refused if the model uses it. So is a tensor without a place inside a block or a layer of the model, as what
+    is computed there would depend on it. All others that have no place are named in the second result.
     """
     named = {}
     for key, tensor in raw.items():
@@ -220,22 +219,52 @@ def translate(raw: Mapping[str, Tensor], family: Family, head: str | None, folde
         if not family.knows(key) and key not in family.copies and family.knows(family.prefix + key):
             key = family.prefix + key
         named[key] = tensor
+    besides = []
     for copy, original in family.copies.items():
-        if copy in named:
-            tensor = named.pop(copy)
-            if not torch.equal(tensor, named.setdefault(original, tensor)):
-                raise MinibertError(
-                    f"{folder}: {copy} differs from {original}, but in this family the two are one tied tensor; "
-                    "an untied checkpoint cannot be loaded."
-                )
+        if copy not in named:
+            continue
+        tensor = named.pop(copy)
+        if torch.equal(tensor, named.setdefault(original, tensor)):
+            continue
+        if hasattr(model, "lm") or copy in family.body_copies:
+            raise MinibertError(
+                f"{folder}: {copy} differs from {original}, but in this family the two are one tied tensor; "
+                "an untied checkpoint cannot be loaded."
+            )
+        besides.append(copy)
     ours = {key: family.ours(key, head) for key in named}
     unknown = [key for key, name in ours.items() if name is None and not family.knows(key)]
-    if unknown:
+    theirs = [family.theirs(short_name(name), head) for name in model.state_dict()]
+    layers = {name.rpartition(".")[0] + "." for name in theirs if name.endswith((".weight", ".bias"))}
+    within = (*family.blocks, *layers, *(layer.removeprefix(family.prefix) for layer in (*family.blocks, *layers)))
+    inside = [key for key in unknown if key.startswith(within)]
+    if inside:
         raise MinibertError(
-            f"{folder} holds {len(unknown)} tensor(s) that a {family.stem} has no place for, such as {unknown[0]!r}: "
+            f"{folder} holds {len(inside)} tensor(s) that a {family.stem} has no place for, such as {inside[0]!r}: "
             "does model_type in config.json match the weights?"
         )
-    return {name: named[key] for key, name in ours.items() if name is not None}
+    return {name: named[key] for key, name in ours.items() if name is not None}, besides + unknown
+
+
+def check_tied(
+    folder: Path, family: Family, model: Model | WithHead, raw: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
+) -> None:
+    """Raise a MinibertError where the config says that the word table is not tied to other tables that the model uses,
+    and the file does not hold those, so that `translate` could have compared them.
+
+    raw, tensors: before and after translation.
+    """
+    path, settings, _ = read_settings(folder)
+    if settings.get(OUTPUT_IS_TIED, True):
+        return
+    tables = list(family.body_copies)
+    if hasattr(model, "lm") and any(name.startswith("lm.") for name in tensors):
+        tables = [copy for copy in family.copies if copy.endswith(".weight")]
+    if tables and not any(table in raw for table in tables):
+        raise MinibertError(
+            f"{path} sets {OUTPUT_IS_TIED} to False; this package supports only True, or weights in which the tables "
+            f"are equal nevertheless, but there is no {tables[0]!r}."
+        )
 
 
 def check_tensors(
@@ -244,17 +273,22 @@ def check_tensors(
     model: Model | WithHead,
     head: str | None,
     folder: Path,
+    besides: Sequence[str] = (),
 ) -> None:
     """Raise a MinibertError unless every expected tensor is there with its shape, and no part has more tensors.
+    besides: names in the file that have no place in such a model.
 
     Parts of a head that was not asked for, and a pooler that is not used, may be left over.
     """
     family = FAMILIES[model.config.model_type]
     missing = [name for name in expected if name not in tensors]
     if missing:
+        guess = "is the file complete, and is the number of layers right?"
+        if besides:
+            guess = f"it holds {besides[0]!r} instead; does model_type in config.json match the weights?"
         raise MinibertError(
             f"{folder} lacks {len(missing)} tensor(s) that its config.json asks for, such as "
-            f"{family.theirs(missing[0], head)!r}: is the file complete, and is the number of layers right?"
+            f"{family.theirs(missing[0], head)!r}: {guess}"
         )
     parts = {name.partition(".")[0] for name in expected}
     left_over = [name for name in tensors if name not in expected and name.partition(".")[0] in parts]
@@ -269,6 +303,11 @@ def check_tensors(
                 f"{folder}: {family.theirs(name, head)} has shape {tuple(tensors[name].shape)}, but config.json asks "
                 f"for {tuple(tensor.shape)}: they belong to different models."
             )
+        if tensors[name].dtype not in PRECISIONS:
+            raise MinibertError(
+                f"{folder}: {family.theirs(name, head)} holds {tensors[name].dtype}; quantised weights are not read "
+                "here: use a checkpoint in float32, float16 or bfloat16."
+            )
 
 
 # --------------------------------------------------------------------------------------------- writing
@@ -282,14 +321,14 @@ def save_pretrained(folder: str | Path, model: nn.Module, tokenizer: Any = None)
     Raises MinibertError when it cannot be written, or when the format has no place for one of the settings.
     """
     folder = Path(folder).expanduser()
+    model = getattr(model, "_orig_mod", model)  # what torch.compile has wrapped
     if not isinstance(model, (Model, WithHead)):
         raise MinibertError(f"a {type(model).__name__} cannot be saved as a checkpoint: pass a model made by build().")
     family = FAMILIES[model.config.model_type]
     description = json.dumps(config_as_json(model), indent=2) + "\n"  # first, because it may raise
     tensors = {}
     for name, tensor in model.state_dict().items():
-        theirs = family.theirs(short_name(name), head_name(model))
-        theirs = theirs.removeprefix(family.prefix) if isinstance(model, Model) else theirs
+        theirs = their_name(model, name, tensor, family)
         tensors[theirs] = tensor.detach().cpu().contiguous()
     contents: dict[str, Content] = {
         "config.json": description,
@@ -299,6 +338,28 @@ def save_pretrained(folder: str | Path, model: nn.Module, tokenizer: Any = None)
         tokenizer.check_folder(folder)
         contents |= tokenizer.files()
     write_files(folder, contents)
+
+
+def their_name(model: Model | WithHead, name: str, tensor: Any, family: Family) -> str:
+    """The checkpoint's name of one of a model's tensors.
+
+    Raises MinibertError for what is no weight of such a model, as in one whose layers were quantised or replaced, and
+    for a tensor without numbers.
+    """
+    try:
+        theirs = family.theirs(short_name(name), head_name(model))
+    except KeyError:
+        theirs = None
+    if theirs is None or not isinstance(tensor, Tensor) or tensor.dtype not in PRECISIONS:
+        raise MinibertError(
+            f"the model holds {name}, which is no weight of a {family.stem} in a precision that checkpoints have: "
+            "was it quantised, or were layers replaced? Save the model as it was before."
+        )
+    if tensor.device.type == "meta":
+        raise MinibertError(
+            "the model is on the meta device and has no numbers that could be saved: build it elsewhere."
+        )
+    return theirs.removeprefix(family.prefix) if isinstance(model, Model) else theirs
 
 
 def config_as_json(model: Model | WithHead) -> dict[str, Any]:
@@ -319,7 +380,8 @@ def config_as_json(model: Model | WithHead) -> dict[str, Any]:
                 f"{f.default}: the model cannot be saved in this format."
             )
     described |= family.constants
-    if isinstance(model, WithHead) and model.uses_labels:
+    unsaid = family.absent.get("labels", next(f.default for f in fields(config) if f.name == "labels"))
+    if config.labels != unsaid or (isinstance(model, WithHead) and model.uses_labels):
         described["id2label"] = {str(i): label for i, label in enumerate(config.labels)}
         described["label2id"] = {label: i for i, label in enumerate(config.labels)}
     described["tie_word_embeddings"] = True

@@ -14,7 +14,11 @@ from typing import Any, ClassVar
 from minibert.errors import MinibertError
 
 # The activations that a config may name; layers.ACTIVATIONS holds the functions.
-ACTIVATION_NAMES = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "tanh")
+ACTIVATION_NAMES = (
+    *("gelu", "gelu_python", "gelu_new", "gelu_fast", "gelu_accurate", "gelu_python_tanh", "gelu_pytorch_tanh"),
+    *("gelu_10", "quick_gelu", "relu", "relu2", "relu6", "leaky_relu", "silu", "swish", "mish", "hardswish"),
+    *("sigmoid", "tanh", "linear"),
+)
 # What a head for whole texts learns: one number per label, one label out of several, or any number of labels.
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 
@@ -85,7 +89,7 @@ class ModelConfig:
     classifier_dropout: float | None = fraction(None, optional=True)  # None: the same as hidden_dropout_prob
     initializer_range: float = fraction(0.02)  # standard deviation of fresh weights
     layer_norm_eps: float = fraction(1e-12)
-    pad_token_id: int = integer(0, least=0)
+    pad_token_id: int | None = field(default=0, metadata={"least": 0, "optional": True})  # None: there is no padding
     labels: tuple[str, ...] = ("LABEL_0", "LABEL_1")  # the names of the classes, for classifying heads
     problem_type: str | None = choice(None, PROBLEM_TYPES, optional=True)  # None: one label out of several
 
@@ -93,7 +97,6 @@ class ModelConfig:
     model_type: ClassVar[str]
     pair_task: ClassVar[str | None] = None  # the sentence-pair task of its pre-training: "NSP", "SOP" or none
     classifier_act: ClassVar[str | None] = None  # activation of a dense layer inside the sequence classifier
-    span_dropout: ClassVar[float] = 0.0  # before the question-answering layer
 
     def __post_init__(self) -> None:
         for declared in fields(self):
@@ -126,6 +129,11 @@ class ModelConfig:
     def token_dropout(self) -> float:
         """Dropout before a classifier of tokens."""
         return self.head_dropout
+
+    @property
+    def span_dropout(self) -> float:
+        """Dropout before the question-answering layer."""
+        return 0.0
 
     @property
     def pair_dropout(self) -> float:

@@ -51,7 +51,7 @@ class EncoderDecoderConfig(ModelConfig):
 
     bos_token_id: int = token(0)
     eos_token_id: int = token(2)
-    pad_token_id: int = 1
+    pad_token_id: int = token(1)
     decoder_start_token_id: int = token(2)
     forced_bos_token_id: int | None = optional_token(None)
     forced_eos_token_id: int | None = optional_token(2)

@@ -38,13 +38,42 @@ def _fused_gelu_tanh(x: Tensor) -> Tensor:
     return F.gelu(x, approximate="tanh")
 
 
-# The values that a config's `hidden_act` may have. The GELUs are torch's: one pass over memory instead of five.
+def _gelu_sigmoid(x: Tensor) -> Tensor:
+    """GELU with Φ approximated by a logistic function (Hendrycks & Gimpel 2016, section 2)."""
+    return x * torch.sigmoid(1.702 * x)
+
+
+def _clipped_gelu(x: Tensor) -> Tensor:
+    return F.gelu(x).clamp(-10.0, 10.0)
+
+
+def _squared_relu(x: Tensor) -> Tensor:
+    return F.relu(x).square()
+
+
+def _same(x: Tensor) -> Tensor:
+    return x
+
+
+# The values that a config's `hidden_act` may have: the names that checkpoints use, several of them for one function.
+# The GELUs are torch's: one pass over memory instead of five.
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "gelu": F.gelu,
-    "gelu_new": _fused_gelu_tanh,
-    "gelu_pytorch_tanh": _fused_gelu_tanh,
+    **dict.fromkeys(("gelu", "gelu_python"), F.gelu),
+    **dict.fromkeys(
+        ("gelu_new", "gelu_fast", "gelu_accurate", "gelu_python_tanh", "gelu_pytorch_tanh"), _fused_gelu_tanh
+    ),
+    "gelu_10": _clipped_gelu,
+    "quick_gelu": _gelu_sigmoid,
     "relu": F.relu,
+    "relu2": _squared_relu,
+    "relu6": F.relu6,
+    "leaky_relu": F.leaky_relu,
+    **dict.fromkeys(("silu", "swish"), F.silu),
+    "mish": F.mish,
+    "hardswish": F.hardswish,
+    "sigmoid": torch.sigmoid,
     "tanh": torch.tanh,
+    "linear": _same,
 }
 
 

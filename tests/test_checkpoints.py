@@ -365,6 +365,12 @@ def bin_with(content: object) -> Callable[[Path], object]:
 
 INDEX, BIN = "model.safetensors.index.json", "pytorch_model.bin"
 LAST_BIAS = "encoder.layer.1.output.dense.bias"
+
+
+def quantised(folder: Path) -> None:
+    rewrite(folder, lambda tensors: {key: tensor.to(torch.int8) for key, tensor in tensors.items()})
+
+
 BROKEN = {
     "no config": (without("config.json"), ("has no config.json",)),
     "empty config": (config(""), ("config.json cannot be read as JSON",)),
@@ -379,11 +385,15 @@ BROKEN = {
     ),
     "strange model_type": (setting(model_type=["bert"]), ("model_type ['bert']", "reads bert")),
     "size that is text": (setting(hidden_size="12"), ("config.json cannot be used", "hidden_size is '12'")),
-    "unknown activation": (setting(hidden_act="swish"), ("config.json cannot be used", "'swish'")),
+    "unknown activation": (setting(hidden_act="laplace"), ("config.json cannot be used", "'laplace'")),
     "relative positions": (setting(position_embedding_type="relative_key"), ("position_embedding_type", "'absolute'")),
     "a decoder": (setting(is_decoder=True), ("is_decoder to True", "only False")),
     "labels as a list": (setting(id2label=["a"]), ("config.json", "id2label", "negative")),
-    "labels that are null": (setting(id2label=None), ("id2label", "negative")),
+    "labels that do not begin at 0": (setting(id2label={"1": "a", "2": "b"}), ("id2label", "from 0 on")),
+    "labels that leave one out": (setting(id2label={"0": "a", "2": "b"}), ("id2label", "from 0 on")),
+    "a label without a name": (setting(id2label={"0": None}), ("id2label", "from 0 on")),
+    "no number of labels": (setting(id2label=None, num_labels="3"), ("num_labels to '3'", "integer")),
+    "two numbers of labels": (setting(id2label={"0": "a"}, num_labels=3), ("num_labels to 3", "names 1 classes")),
     "labels without numbers": (setting(id2label={"x": "a"}), ("id2label", "negative")),
     "no labels": (setting(id2label={}), ("config.json cannot be used", "name the classes")),
     "no weights": (without("model.safetensors"), ("neither model.safetensors nor pytorch_model.bin",)),
@@ -405,8 +415,12 @@ BROKEN = {
         ("lacks 16 tensor(s)", "bert.encoder.layer.2", "number of layers"),
     ),
     "layer left over": (setting(num_hidden_layers=1), ("16 tensor(s)", "bert.encoder.layer.1", "number of layers")),
-    "tensor left over": (gain("hello.weight", 3), ("1 tensor(s)", "Bert has no place for", "'hello.weight'")),
-    "tensor of another family": (gain("distilbert.transformer.layer.0.ffn.lin1.bias", 3), ("Bert has no place for",)),
+    "tensor left over in a block": (
+        gain("encoder.layer.1.attention.self.distance_embedding.weight", 3),
+        ("1 tensor(s)", "Bert has no place for", "'encoder.layer.1.attention.self.distance_embedding.weight'"),
+    ),
+    "tensor left over in a layer": (gain("embeddings.LayerNorm.extra", 3), ("Bert has no place for", "extra")),
+    "quantised weights": (quantised, ("holds torch.int8", "quantised", "float32")),
     "wrong shape": (gain(LAST_BIAS, 13), (f"bert.{LAST_BIAS} has shape (13,)", "(12,)")),
     "wrong sizes": (setting(hidden_size=24), ("word_embeddings.weight has shape (31, 12)", "(31, 24)")),
     "wrong vocabulary": (setting(vocab_size=30), ("word_embeddings.weight has shape (31, 12)", "(30, 12)")),
@@ -543,7 +557,7 @@ def test_the_config_says_which_class_reads_it(saved):
         ),
         (
             {"model_type": "roberta", "pad_token_id": 3, "max_position_embeddings": 30, "classifier_dropout": 0.4},
-            {"pad_token_id": 3, "max_length": 26, "dense_dropout": 0.4, "layer_norm_eps": 1e-5},
+            {"pad_token_id": 3, "max_length": 26, "dense_dropout": 0.4, "layer_norm_eps": 1e-12},
         ),
         (
             {"model_type": "mobilebert", "intra_bottleneck_size": 64, "key_query_shared_bottleneck": False}
@@ -561,9 +575,17 @@ def test_settings_are_read_under_the_names_that_each_family_uses(tmp_path, publi
     assert {name: getattr(config, name) for name in expected} == expected
 
 
-def test_settings_that_a_config_leaves_out_have_the_familys_defaults(tmp_path):
-    (tmp_path / "config.json").write_text('{"model_type": "albert"}')
-    assert read_config(tmp_path) == DECLARED["albert"].config()
+def test_settings_that_a_config_leaves_out_have_the_values_that_its_readers_take(tmp_path):
+    """The ecosystem's own defaults, which are not always those of the smallest published model."""
+    for family, values in {
+        "bert": {},
+        "distilbert": {},
+        "mobilebert": {},
+        "albert": {"hidden_size": 4096, "num_attention_heads": 64, "intermediate_size": 16384},
+        "roberta": {"max_position_embeddings": 512, "type_vocab_size": 2, "layer_norm_eps": 1e-12},
+    }.items():
+        (tmp_path / "config.json").write_text(json.dumps({"model_type": family}))
+        assert read_config(tmp_path) == DECLARED[family].config(**values)
 
 
 def test_the_asset_is_found_by_its_name(minilm_folder):

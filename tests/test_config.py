@@ -34,7 +34,7 @@ class Odd(ModelConfig):
         ({"rate": float("nan")}, ("rate is nan", "from 0 to 1")),
         ({"mode": "medium"}, ("mode is 'medium'", "known: slow, fast")),
         ({"mode": None}, ("mode is None", "known")),
-        ({"hidden_act": "swish"}, ("hidden_act is 'swish'", "known: gelu")),
+        ({"hidden_act": "swoosh"}, ("hidden_act is 'swoosh'", "known: gelu")),
         ({"problem_type": "guess"}, ("problem_type is 'guess'", "known: regression")),
         ({"labels": ("a", 1)}, ("labels is", "must name the classes")),
         ({"initializer_range": -0.1}, ("initializer_range is -0.1", "from 0 to 1")),

@@ -230,16 +230,36 @@ def phi_tanh(x: float) -> float:
 # -------------------------------------------------------------------------------------------- activations
 
 
+def logistic(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+BY_HAND = {
+    **dict.fromkeys(("gelu", "gelu_python"), lambda x: x * phi(x)),
+    **dict.fromkeys(
+        ("gelu_new", "gelu_fast", "gelu_accurate", "gelu_python_tanh", "gelu_pytorch_tanh"), lambda x: x * phi_tanh(x)
+    ),
+    "gelu_10": lambda x: min(max(x * phi(x), -10.0), 10.0),
+    "quick_gelu": lambda x: x * logistic(1.702 * x),
+    "relu": lambda x: max(x, 0.0),
+    "relu2": lambda x: max(x, 0.0) ** 2,
+    "relu6": lambda x: min(max(x, 0.0), 6.0),
+    "leaky_relu": lambda x: max(x, 0.01 * x),
+    **dict.fromkeys(("silu", "swish"), lambda x: x * logistic(x)),
+    "mish": lambda x: x * math.tanh(math.log1p(math.exp(x))),
+    "hardswish": lambda x: x * min(max(x + 3, 0.0), 6.0) / 6,
+    "sigmoid": logistic,
+    "tanh": math.tanh,
+    "linear": lambda x: x,
+}
+
+
 @pytest.mark.parametrize(
     ("function", "by_hand"),
     [
         (gelu, lambda x: x * phi(x)),
         (gelu_tanh, lambda x: x * phi_tanh(x)),
-        (ACTIVATIONS["gelu"], lambda x: x * phi(x)),
-        (ACTIVATIONS["gelu_new"], lambda x: x * phi_tanh(x)),
-        (ACTIVATIONS["gelu_pytorch_tanh"], lambda x: x * phi_tanh(x)),
-        (ACTIVATIONS["relu"], lambda x: max(x, 0.0)),
-        (ACTIVATIONS["tanh"], math.tanh),
+        *((ACTIVATIONS[name], BY_HAND[name]) for name in ACTIVATIONS),
     ],
     ids=["gelu", "gelu_tanh", *ACTIVATIONS],
 )

@@ -93,7 +93,7 @@ def test_float64_stays_float64():
 @pytest.mark.parametrize("student_too", [False, True])
 @pytest.mark.parametrize("excluded", [-math.inf, "lowest"])
 def test_a_word_that_the_teacher_excludes_adds_nothing(dtype, student_too, excluded):
-    """The same as if the word were not in the vocabulary: for the teacher; and for both, where the student excludes it."""
+    """For the teacher, the same as if the word were not in the vocabulary; and for the student, if it excludes it."""
     excluded = torch.finfo(dtype).min if excluded == "lowest" else excluded
     x, t = normal(4, V).to(dtype), normal(4, V, seed=1).to(dtype)
     t[:, [0, 7]] = excluded

@@ -169,4 +169,7 @@ FAMILY = Family(
     copies=COPIES,
     field_names=FIELD_NAMES,
     constants={"position_embedding_type": "absolute", "inner_group_num": 1},
+    effectless=("down_scale_factor", "gap_size", "net_structure_type", "num_memory_blocks"),
+    # The readers of such a config take the numbers of albert-xxlarge where it leaves them out.
+    absent={name: XXLARGE[name] for name in ("hidden_size", "num_attention_heads", "intermediate_size")},
 )

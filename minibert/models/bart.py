@@ -468,16 +468,10 @@ KEYS = {
 }
 
 # The tied word table may be in a file up to four times; a file of the bare model leaves out the prefix.
-COPIES = dict.fromkeys(
-    (
-        "lm_head.weight",
-        "model.encoder.embed_tokens.weight",
-        "model.decoder.embed_tokens.weight",
-        "encoder.embed_tokens.weight",
-        "decoder.embed_tokens.weight",
-    ),
-    "model.shared.weight",
+BODY_COPIES = tuple(
+    f"{prefix}{side}.embed_tokens.weight" for prefix in ("model.", "") for side in ("encoder", "decoder")
 )
+COPIES = dict.fromkeys(("lm_head.weight", *BODY_COPIES), "model.shared.weight")
 
 # Our config field -> theirs, where the names differ; None: a config of theirs does not have it.
 FIELD_NAMES = {
@@ -489,11 +483,13 @@ FIELD_NAMES = {
     "layer_norm_eps": None,
 }
 
+ALIASES = {"hidden_size": "d_model", "num_attention_heads": "encoder_attention_heads"}
+ALIASES |= {"num_hidden_layers": "encoder_layers"}
+
 # Other models were once built with the same class; and training here leaves out no blocks ("layer drop").
 CONSTANTS = {
     "is_encoder_decoder": True,
     "is_decoder": False,
-    "tie_word_embeddings": True,
     "encoder_layerdrop": 0.0,
     "decoder_layerdrop": 0.0,
     "normalize_before": False,
@@ -511,10 +507,15 @@ FAMILY = Family(
     stem="Bart",
     prefix="model.",
     copies=COPIES,
+    body_copies=BODY_COPIES,
     fills={"lm.bias": 0.0},  # bare models have no bias for the scores
     unused=("position_ids", "encoder.version", "decoder.version"),
     objective="infilling",
     vocabulary="byte-bpe",
     field_names=FIELD_NAMES,
+    aliases=ALIASES,
+    derived=lambda config: {"extra_pos_embeddings": FIRST_POSITION},
+    effectless=("classif_dropout",),
+    absent={"labels": ("LABEL_0", "LABEL_1", "LABEL_2")},  # the readers of such a config take three
     constants=CONSTANTS,
 )

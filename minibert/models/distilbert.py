@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from minibert.config import EncoderConfig
+from minibert.config import EncoderConfig, fraction
 from minibert.encoder import Backbone, Encoder, EncoderBlock
 from minibert.layers import Embeddings
 from minibert.models.family import Family
@@ -24,10 +24,14 @@ class DistilBertConfig(EncoderConfig):
     num_hidden_layers: int = 6
     type_vocab_size: int = 0
     classifier_dropout: float | None = 0.2
+    qa_dropout: float = fraction(0.1)
 
     model_type: ClassVar[str] = "distilbert"
     classifier_act: ClassVar[str] = "relu"  # without a pooler, its classifier has a dense layer of its own
-    span_dropout: ClassVar[float] = 0.1
+
+    @property
+    def span_dropout(self) -> float:
+        return self.qa_dropout
 
     @property
     def token_dropout(self) -> float:
@@ -106,5 +110,7 @@ FAMILY = Family(
     prefix="distilbert.",
     copies=COPIES,
     field_names=FIELD_NAMES,
+    aliases={"hidden_size": "dim", "num_attention_heads": "n_heads", "num_hidden_layers": "n_layers"},
     constants={"sinusoidal_pos_embds": False},
+    effectless=("tie_weights_",),
 )

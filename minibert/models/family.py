@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,11 +25,16 @@ class Family:
     leave it out. head_keys: head -> rows that replace those of `keys` for it, where two heads give a part of ours
     different names. class_names: head -> the class name under "architectures", where it is not the stem and the
     head's own ending.
-    copies: tensors that some files hold a second time, the copy -> the original; a copy must equal its original.
+    copies: tensors that some files hold a second time, the copy -> the original; a copy must equal its original where
+    it is used: by the head that scores the vocabulary, or, if it is one of body_copies, by the model itself.
     fills: tensors that some files lack, our name -> the number that they are then filled with. unused: the ends of the
     names of tensors that old files hold and no model needs.
     field_names: our config field -> theirs, where the names differ; None where their config has no such field.
+    aliases: a second name that their config has for a setting -> the first.
     constants: settings that their config may contain, with the only value that is supported here.
+    derived: from a config, settings that theirs may contain and that follow from the others: name -> value.
+    effectless: settings that their config may contain and that change no number (see settings.py).
+    absent: our config field -> what it means that their config leaves it out, where that is not our default.
     objective, vocabulary: what a fresh model is pre-trained on, and which kind of vocabulary it reads; names of
     training.choices.
     """
@@ -43,10 +48,15 @@ class Family:
     head_keys: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     class_names: Mapping[str, str] = field(default_factory=dict)
     copies: Mapping[str, str] = field(default_factory=dict)
+    body_copies: tuple[str, ...] = ()
     fills: Mapping[str, float] = field(default_factory=dict)
     unused: tuple[str, ...] = ("position_ids",)
     field_names: Mapping[str, str | None] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
     constants: Mapping[str, Any] = field(default_factory=dict)
+    derived: Callable[[Any], Mapping[str, Any]] = lambda config: {}
+    effectless: tuple[str, ...] = ()
+    absent: Mapping[str, Any] = field(default_factory=dict)
     objective: str = "mlm"
     vocabulary: str = "wordpiece"
 
@@ -54,6 +64,11 @@ class Family:
     def model_type(self) -> str:
         """The family's name, as in a checkpoint's config.json."""
         return self.config.model_type
+
+    @property
+    def blocks(self) -> tuple[str, ...]:
+        """What the names of all tensors inside a block begin with: "bert.encoder.layer."."""
+        return tuple({row.partition("{}")[0] for row in self.keys.values() if "{}" in row})
 
     def rows(self, head: str | None = None) -> dict[str, str]:
         """The key table of a model with this head (a key of heads.HEADS)."""

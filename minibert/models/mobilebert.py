@@ -128,9 +128,8 @@ def with_neighbours(x: Tensor) -> Tensor:
     any other. Source: Sun et al. 2020, section 3.4 ("1D convolution with a kernel size of 3"); the order is that of
     the released code.
     """
-    following = F.pad(x[:, 1:], (0, 0, 0, 1))
-    previous = F.pad(x[:, :-1], (0, 0, 1, 0))
-    return torch.cat([following, x, previous], dim=-1)
+    padded = F.pad(x, (0, 0, 1, 1))
+    return torch.cat([padded[:, 2:], x, padded[:, :-2]], dim=-1)
 
 
 class MobileBertEmbeddings(Embeddings):
@@ -384,4 +383,5 @@ FAMILY = Family(
     stem="MobileBert",
     prefix="mobilebert.",
     copies=COPIES,
+    derived=lambda config: {"true_hidden_size": config.true_hidden_size},
 )

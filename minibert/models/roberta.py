@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from minibert.config import EncoderConfig
+from minibert.config import EncoderConfig, integer
 from minibert.encoder import Backbone, Encoder, EncoderBlock
 from minibert.errors import MinibertError
 from minibert.layers import Embeddings, Pooler
@@ -29,7 +29,7 @@ class RobertaConfig(EncoderConfig):
     max_position_embeddings: int = 514
     type_vocab_size: int = 1
     layer_norm_eps: float = 1e-5
-    pad_token_id: int = 1
+    pad_token_id: int = integer(1, least=0)
 
     model_type: ClassVar[str] = "roberta"
     classifier_act: ClassVar[str] = "tanh"  # its classifier has a dense layer of its own in place of the pooler
@@ -57,6 +57,7 @@ class RobertaConfig(EncoderConfig):
 
 
 class Roberta(Backbone):
+    config: RobertaConfig
     summary_is_pooled = False  # its classifier reads the first token; the pooler is there, but no head uses it
 
     def __init__(self, config: RobertaConfig):
@@ -125,6 +126,8 @@ FAMILY = Family(
     prefix="roberta.",
     head_keys={"token-classification": {"classifier": "classifier"}},
     copies=COPIES,
+    # The readers of such a config take BERT's numbers where it leaves them out; the published ones name them all.
+    absent={"max_position_embeddings": 512, "type_vocab_size": 2, "layer_norm_eps": 1e-12},
     objective="full-sentences",
     vocabulary="byte-bpe",
     constants={"position_embedding_type": "absolute", "is_decoder": False, "add_cross_attention": False},

@@ -509,5 +509,13 @@ FAMILY = Family(
     objective="permutation",
     vocabulary="xlnet-unigram",
     field_names=FIELD_NAMES,
+    aliases={
+        "n_token": "vocab_size",
+        "hidden_size": "d_model",
+        "num_attention_heads": "n_head",
+        "num_hidden_layers": "n_layer",
+    },
+    derived=lambda config: {"d_head": config.hidden_size // config.num_attention_heads},
+    effectless=("start_n_top", "end_n_top", "init", "init_range", "init_std", "max_position_embeddings"),
     constants=CONSTANTS,
 )

@@ -31,8 +31,8 @@ import torch
 from torch import Tensor
 
 from minibert.errors import MinibertError
-from minibert.losses import IGNORE, check_shape
 from minibert.layers import check_ids
+from minibert.losses import IGNORE, check_shape
 
 # ------------------------------------------------------------------------------- 1. what may be chosen
 
