@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from minibert.config import ModelConfig, integer
 from minibert.errors import MinibertError
@@ -129,7 +130,7 @@ class EncoderDecoder(Model):
 
 def shift_right(ids: Tensor, start: int) -> Tensor:
     """What a decoder reads to predict these ids: at each place the token before it, `start` at the first. (B, T)."""
-    return torch.cat([torch.full_like(ids[:, :1], start), ids[:, :-1]], dim=1)
+    return F.pad(ids, (1, 0), value=start)[:, :-1]
 
 
 # -------------------------------------------------------------------------------------------------- rules

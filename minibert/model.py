@@ -136,7 +136,7 @@ class Model(nn.Module):
 
 def at_places(hidden: Tensor, places: Tensor) -> Tensor:
     """One vector of each text: (B, S, D), places (B,) -> (B, D)."""
-    return hidden.take_along_dim(places[:, None, None], dim=1).squeeze(1)
+    return hidden.gather(1, places[:, None, None].expand(-1, 1, hidden.shape[-1])).squeeze(1)
 
 
 def check_zeros_and_ones(mask: Tensor, name: str) -> None:

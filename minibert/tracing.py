@@ -17,6 +17,11 @@ def recording() -> bool:
     return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
+def exporting() -> bool:
+    """Whether the graph is to be used without this code: for all sizes then, since none can be recorded later."""
+    return torch.compiler.is_exporting()
+
+
 def known(tensor: Tensor) -> bool:
     """Whether a tensor's numbers can decide what is done next: not while recording, nor for a tensor without numbers
     (on the meta device, or of a class that stands for one, as torch's fake tensors are)."""

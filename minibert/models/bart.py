@@ -340,10 +340,11 @@ class Bart(EncoderDecoder):
         start = self.config.decoder_start_token_id
         if attention_mask is None:
             return shift_right(input_ids, start)
-        places = torch.arange(input_ids.shape[1], device=input_ids.device)
-        latest = torch.where(attention_mask.bool(), places, -1).cummax(dim=1).values
-        before = shift_right(latest, -1)
-        return input_ids.gather(1, before.clamp(min=0)).masked_fill(before < 0, start)
+        real = attention_mask.long()
+        number = real.cumsum(dim=1)  # of each real token among those of its text, from 1 on
+        words = F.pad(input_ids, (1, 0)).scatter(1, number * real, input_ids)  # the real tokens by their number
+        before = number - real
+        return words.gather(1, before).masked_fill(before == 0, start)
 
     def start_decoding(self, input_ids: Tensor, attention_mask: Tensor | None = None, copies: int = 1) -> BartDecoding:
         self.check_inputs(input_ids, attention_mask)

@@ -34,7 +34,7 @@ from minibert.layers import FeedForward, Table
 from minibert.model import Model, Output, at_places
 from minibert.models.family import Family
 from minibert.models.relative import RelativeAttention, View, distance_vectors, fresh, other_segment, view_of_targets
-from minibert.tracing import at_hand, known, recording
+from minibert.tracing import at_hand, exporting, known, recording
 
 # ------------------------------------------------------------------------------------------------- config
 
@@ -280,7 +280,7 @@ class XLNet(Model):
         used: it attends to nothing. perm_mask must keep each target from seeing itself. A target that may see nothing
         at all attends to nothing, too. (In the released code it then sees everything, itself included.)
         mems: L tensors (B, M, D), `mems` of the segment before; they count as segment A. Rows of zeros in the first of
-        them are hidden, as padding.
+        them are hidden, as padding. (torch.export: a graph returns a memory if its example was given one.)
         wanted: (B, S) booleans; where none is wanted, the last block leaves the content stream out (zeros).
 
         Raises MinibertError for ids outside the vocabulary, shapes that differ, or a target that would see itself.
@@ -312,7 +312,8 @@ class XLNet(Model):
             return_attention,
             leave_out_last=wanted is not None and not (wanted.any() or return_attention or return_hidden),
         )
-        if self.config.use_mems_train if self.training else self.config.use_mems_eval:
+        keeps = self.config.use_mems_train if self.training else self.config.use_mems_eval
+        if keeps and not (mems is None and exporting()):  # its length would set a limit to the graph's
             output.mems = self.remember(output.hidden_states[:-1], layout, mems)
         output.last_hidden_state = self.dropout(output.last_hidden_state)
         if output.query_state is not None:
