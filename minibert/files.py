@@ -7,11 +7,12 @@ goes through `read_text` or `read_json`.
 from __future__ import annotations
 
 import glob
+import hashlib
 import json
 import os
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,32 @@ def read_text(path: str | Path) -> str:
             f"{path} is not UTF-8 text: the byte 0x{content[error.start]:02x} at position {error.start} "
             f"(line {line}) cannot be read; save the file as UTF-8."
         ) from error
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a text, which end at "\\n", "\\r\\n" or "\\r" and nowhere else.
+
+    (str.splitlines also cuts at form feeds, U+0085, U+2028 and others, which occur inside texts.)
+    """
+    return text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n").split("\n")
+
+
+def content_digest(paths: Iterable[Path]) -> str:
+    """One number (SHA-256, in hexadecimal) for the names and the contents of some files, in any order.
+
+    Raises MinibertError if one cannot be read.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        content = hashlib.sha256()
+        try:
+            with path.open("rb") as file:
+                while block := file.read(2**20):
+                    content.update(block)
+        except OSError as error:
+            raise MinibertError(f"{path} cannot be read ({error.strerror or error}): check the path.") from error
+        digest.update(f"{path.name} {content.hexdigest()}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
 
 
 def read_json(path: str | Path) -> dict[str, Any]:

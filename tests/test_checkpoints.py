@@ -318,6 +318,122 @@ def test_a_head_that_is_there_in_part_is_refused(saved):
         from_pretrained(folder, "masked-lm")
 
 
+# ------------------------------------------------------------------------------------ what is left over
+
+
+@pytest.mark.parametrize(
+    "name", ["loss_fct.weight", "distilbert.transformer.layer.0.ffn.lin1.bias", "bert.extra.weight"]
+)
+@pytest.mark.parametrize("head", [None, "sequence-classification"])
+def test_a_tensor_that_nobody_asked_for_has_a_warning(saved, name, head):
+    folder = saved("bert", head)
+    rewrite(folder, lambda tensors: tensors.update({name: torch.ones(3)}))
+    with pytest.warns(UserWarning, match=f"holds 1 tensor.* no use for, such as '{name}'"):
+        loaded = from_pretrained(folder, head)
+    assert same(loaded, tiny("bert", head).float())
+
+
+def test_a_layer_of_a_head_that_nobody_asked_for_may_be_strange(saved):
+    def add(tensors: dict[str, Tensor]) -> None:
+        tensors["classifier.0.weight"] = tensors.pop("classifier.weight")
+
+    folder = rewrite(saved("bert", "sequence-classification"), add)
+    with pytest.warns(UserWarning, match="classifier.0.weight"):
+        assert same(from_pretrained(folder), tiny().float())
+
+
+def test_weights_of_another_model_are_noticed_by_what_is_missing(saved):
+    folder = saved("distilbert")
+    configure(folder, model_type="bert")
+    with warnings.catch_warnings(), expect_refusal("lacks", "does model_type in config.json match the weights?"):
+        warnings.simplefilter("ignore")
+        from_pretrained(folder)
+
+
+def in_parts(folder: Path, kind: str) -> Path:
+    """The weights in three files and their index, as large models have them."""
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    stem, end = ("pytorch_model", "bin") if kind == "bin" else ("model", "safetensors")
+    weight_map = {name: f"{stem}-{i % 3 + 1:05}-of-00003.{end}" for i, name in enumerate(tensors)}
+    for file in set(weight_map.values()):
+        part = {name: tensors[name] for name in tensors if weight_map[name] == file}
+        torch.save(part, folder / file) if kind == "bin" else save_file(part, folder / file)
+    (folder / f"{stem}.{end}.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["bin", "safetensors"])
+@pytest.mark.parametrize(("family", "head"), [("bert", None), ("albert", "masked-lm"), ("roberta", "masked-lm")])
+def test_weights_in_several_files_of_either_kind(saved, kind, family, head):
+    assert same(quiet(in_parts(saved(family, head), kind), head), tiny(family, head).float())
+
+
+@pytest.mark.parametrize("kind", ["bin", "safetensors"])
+@pytest.mark.parametrize(
+    ("damage", "parts"),
+    [
+        (lambda part: part.unlink(), ("00002-of-00003", "cannot be read", "not there")),
+        (lambda part: part.write_bytes(part.read_bytes()[:-50]), ("00002-of-00003", "cannot be read", "truncated")),
+        (lambda part: (part.parent / "config.json").rename(part), ("00002-of-00003",)),
+    ],
+    ids=["lost", "cut", "another file"],
+)
+def test_a_part_that_is_damaged_is_named(saved, kind, damage, parts):
+    folder = in_parts(saved(), kind)
+    said = (folder / "config.json").read_text()
+    damage(next(folder.glob("*00002-of-00003*")))
+    (folder / "config.json").write_text(said)
+    with expect_refusal(*parts):
+        from_pretrained(folder)
+
+
+@pytest.mark.parametrize("elsewhere", ["../other.bin", "/etc/passwd", "sub/part.bin"])
+def test_an_index_names_files_of_its_own_folder(saved, elsewhere):
+    folder = in_parts(saved(), "bin")
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": {"a": elsewhere}}))
+    with expect_refusal(elsewhere, "not a file of its own folder"):
+        from_pretrained(folder)
+
+
+# ------------------------------------------------------------------------------------ what cannot be saved
+
+
+def dynamically_quantised(model: nn.Module) -> nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.ao.quantization.quantize_dynamic(model, {nn.Linear})
+
+
+def with_a_layer_more(model: nn.Module) -> nn.Module:
+    model.encoder.blocks[0].attention.query = nn.Sequential(model.encoder.blocks[0].attention.query)
+    return model
+
+
+def with_whole_numbers(model: nn.Module) -> nn.Module:
+    model.embeddings.word.weight = nn.Parameter(torch.ones(V, 12, dtype=torch.int8), requires_grad=False)
+    return model
+
+
+@pytest.mark.parametrize("change", [dynamically_quantised, with_a_layer_more, with_whole_numbers])
+def test_a_model_whose_layers_were_replaced_is_not_saved(tmp_path, change):
+    with expect_refusal("no weight of a Bert", "quantised"):
+        save_pretrained(tmp_path / "new", change(tiny().float()))
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_model_without_numbers_is_not_saved(tmp_path):
+    with torch.device("meta"):
+        model = build(CONFIGS["bert"])
+    with expect_refusal("meta device", "no numbers"):
+        save_pretrained(tmp_path / "new", model)
+
+
+def test_a_compiled_model_is_saved_as_it_was(tmp_path):
+    save_pretrained(tmp_path, torch.compile(tiny().float(), backend="eager"))
+    assert same(quiet(tmp_path), tiny().float())
+
+
 # --------------------------------------------------------------------------------------- broken folders
 
 

@@ -13,6 +13,7 @@ import pytest
 from minibert.assets import fetch
 from minibert.errors import MinibertError
 from minibert.training.data import Review, Reviews, load_reviews, user_texts
+from minibert.training.pairs import split_sentences
 
 
 def splits(reviews: Reviews) -> list[list[Review]]:
@@ -173,10 +174,54 @@ def test_a_csv_has_a_column_text_and_perhaps_label(tmp_path):
     assert [review.label for review in user_texts(path)] == [None, None]
 
 
+STRANGE = "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"  # str.splitlines() cuts here, too
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("inside", STRANGE)
+def test_a_line_ends_at_newlines_only(tmp_path, end, inside):
+    path = file_with(tmp_path, "mine.txt", end.join([f"first {inside} still first", "second", "", "third", ""]))
+    assert [review.text for review in user_texts(path)] == [f"first {inside} still first", "second", "third"]
+    path = file_with(tmp_path, "mine.csv", end.join(["text,label", f"a {inside} b,1", "c,0"]))
+    assert [(review.text, review.label) for review in user_texts(path)] == [(f"a {inside} b", 1), ("c", 0)]
+    assert split_sentences(f"One {inside} sentence here{end}and here another one") == [
+        f"One {inside} sentence here",
+        "and here another one",
+    ]
+
+
+@pytest.mark.parametrize(
+    "header", ["text,label", "text, label", " Text ,LABEL", "\ufeffTEXT,Label ", '"text","label"', '"Text "," label"']
+)
+def test_names_of_columns_may_have_blanks_and_capitals(tmp_path, header):
+    path = file_with(tmp_path, "mine.csv", f"{header}\ngood, 1\nbad, negative \n")
+    assert [(review.text, review.label) for review in user_texts(path)] == [("good", 1), ("bad", 0)]
+
+
+def test_a_tsv_is_cut_at_tabs(tmp_path):
+    path = file_with(tmp_path, "mine.tsv", "id\tText\tlabel\n1\tgood, really\t1\n2\tbad\t0\n")
+    assert [(review.text, review.label) for review in user_texts(path)] == [("good, really", 1), ("bad", 0)]
+    path = file_with(tmp_path, "mine.tsv", "text\tlabel\ngood\tmore\t1\nbad\t0\n")
+    with pytest.raises(MinibertError, match=r"row 1 of .* as many values"):
+        user_texts(path)
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv"])
+def test_a_text_may_be_longer_than_pythons_limit(tmp_path, kind):
+    long = "word " * 60_000
+    mark = "," if kind == "csv" else "\t"
+    before = csv.field_size_limit()
+    path = file_with(tmp_path, f"mine.{kind}", f'text{mark}label\n"{long}"{mark}1\nshort{mark}0\n')
+    assert [len(review.text) for review in user_texts(path)] == [299_999, 5]
+    assert csv.field_size_limit() == before, "the limit is Python's, for all who read a CSV"
+
+
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
         ("a.txt", "", "holds no text"),
+        ("a.csv", "text,Text \nGood,Fine\nBad,Poor\n", "2 columns named text: rename all but one"),
+        ("a.tsv", 'text\nGood\n"Bad\n', "not a well-formed TSV: the row that begins on line 3 cannot be read"),
         ("a.txt", "\n \n", "holds no text"),
         ("a.txt", "a single line\n", "holds only one text, and at least two are needed"),
         ("a.csv", "", "holds no text"),

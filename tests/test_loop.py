@@ -506,6 +506,28 @@ def test_numbers_below_one_are_refused(name):
         Settings(**{"steps": 1, name: 0})
 
 
+@pytest.mark.parametrize("name", ["steps", "batch_size", "accumulation", "save_every", "validate_every"])
+@pytest.mark.parametrize("number", [1.5, 2.0, "3", None, True])
+def test_what_is_counted_must_be_an_integer(name, number):
+    with expect_refusal(f"{name} is {number!r}; it must be an integer"):
+        Settings(**{"steps": 1, name: number})
+
+
+@pytest.mark.parametrize(
+    ("setting", "parts"),
+    [({"warmup": 1.5}, "warmup is 1.5"), ({"weight_decay": -1}, "weight_decay is -1"), ({"clip": 0}, "clip is 0")],
+)
+def test_settings_that_cannot_be_are_refused(setting, parts):
+    with expect_refusal(parts):
+        Settings(steps=1, **setting)
+
+
+def test_a_model_that_is_frozen_as_a_whole_is_refused(tmp_path):
+    with expect_refusal("all parameters of the model are frozen", "requires_grad_(True)"):
+        run(tmp_path / "none", model=small().requires_grad_(False))
+    assert not (tmp_path / "none").exists()
+
+
 @pytest.mark.parametrize("rate", [0.0, -1.0, math.nan, math.inf])
 def test_a_rate_must_be_above_zero(rate):
     with expect_refusal(f"learning_rate is {rate}"):

@@ -307,7 +307,117 @@ def test_the_state_of_another_model_is_refused(capsys):
     save_pretrained("bert", small(hidden_size=24), TOKENIZER)
     capsys.readouterr()
     assert pretrain() == 2
-    assert "out holds a run of another model" in complaint(capsys)
+    assert "bert was edited" in complaint(capsys)
+
+
+# ---------------------------------------------------------------------------------------------- edited files
+
+
+def mine(path: str = "mine.csv", more: str = "") -> None:
+    rows = [f"{'a' if i % 2 else 'b'} {chr(99 + i % 20)} {chr(99 + i // 20)},{i % 2}" for i in range(100)]
+    Path(path).write_text("text,label\n" + "\n".join(rows) + "\n" + more)
+
+
+def stop(command, *arguments: str) -> None:
+    """Begin a run that is killed after its last save."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Run, "finish", lambda run, model, tokenizer, record: record)
+        assert command(*arguments) == 0
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+@pytest.mark.parametrize("command", [pretrain, distill, finetune])
+def test_a_file_that_was_edited_since_is_another_run(command, stopped, capsys):
+    mine()
+    if stopped:
+        stop(command, "--data", "mine.csv")
+    else:
+        assert command("--data", "mine.csv") == 0
+    before = everything(Path("out"))
+    mine(more="one more,1\n")
+    capsys.readouterr()
+    assert command("--data", "mine.csv") == 2
+    assert "mine.csv was edited, or is gone, since the run in out was started with it" in complaint(capsys)
+    assert everything(Path("out")) == before
+    assert command("--data", "mine.csv", "--restart") == 0
+    assert command("--data", "mine.csv") == 0  # and now the record is of the file as it is
+
+
+def test_a_file_that_is_gone_is_not_the_same(capsys):
+    mine()
+    assert pretrain("--data", "mine.csv") == 0
+    Path("mine.csv").unlink()
+    assert pretrain("--data", "mine.csv") == 2
+    assert "mine.csv was edited, or is gone" in complaint(capsys)
+
+
+def test_a_file_that_was_only_saved_again_is_the_same(capsys):
+    mine()
+    assert pretrain("--data", "mine.csv") == 0
+    mine()
+    os.utime("mine.csv", (1, 1))
+    assert pretrain("--data", "mine.csv") == 0
+    assert "already finished" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json"])
+@pytest.mark.parametrize("command", [pretrain, distill, finetune])
+def test_an_edited_model_is_another_one(command, name, capsys):
+    assert command() == 0
+    path = Path("bert", name)
+    path.write_bytes(path.read_bytes() + b"\n")
+    assert command() == 2
+    assert "bert was edited" in complaint(capsys)
+
+
+def test_a_teacher_to_compare_with_counts_too(capsys):
+    save_pretrained("master", small(None, num_hidden_layers=3), TOKENIZER)
+    assert finetune("--compare", "master") == 0
+    save_pretrained("master", small(None, num_hidden_layers=3, seed=1), TOKENIZER)
+    assert finetune("--compare", "master") == 2
+    assert "master was edited" in complaint(capsys)
+
+
+def test_what_training_writes_beside_a_model_is_not_the_model():
+    assert pretrain(out="first") == 0
+    assert run("finetune", "--model", "first") == 0
+    Path("first", RECORD).write_text(json.dumps({**record("first"), "note": 1}))
+    assert run("finetune", "--model", "first") == 0
+
+
+def test_a_run_from_before_contents_were_recorded_continues(capsys):
+    mine()
+    stop(pretrain, "--data", "mine.csv")
+    options = json.loads(Path("out", "options.json").read_text())
+    assert options.pop("contents").keys() == {"data", "model"}
+    Path("out", "options.json").write_text(json.dumps(options))
+    assert pretrain("--data", "mine.csv") == 0
+    assert "continuing the run in out" in capsys.readouterr().out
+
+
+# ------------------------------------------------------------------------------- classifiers of another kind
+
+
+def test_a_classifier_of_another_problem_is_refused(capsys):
+    model = small("sequence-classification", labels=("a", "b"), problem_type="multi_label_classification")
+    save_pretrained("bert", model, TOKENIZER)
+    assert finetune() == 2
+    assert "bert was trained for multi_label_classification" in complaint(capsys)
+
+
+def test_classes_without_a_classifier_do_not_matter():
+    """As in the published BARTs, whose configs name three."""
+    save_pretrained("bert", small(None, labels=("a", "b", "c"), problem_type="regression"), TOKENIZER)
+    assert finetune() == 0
+    config = from_pretrained("out", "sequence-classification").config
+    assert (config.labels, config.problem_type) == (("negative", "positive"), None)
+
+
+def test_texts_without_a_known_word(capsys):
+    Path("mine.txt").write_text("\n".join(f"{i} {i}" for i in range(100)))
+    assert pretrain("--data", "mine.txt") == 2
+    assert "there is no word to predict" in complaint(capsys)
+    assert not Path("out").exists()
 
 
 def test_a_full_disk_leaves_what_was_saved(monkeypatch, capsys):

@@ -17,6 +17,7 @@ from minibert.heads import IGNORE
 from minibert.training.batching import Example, inputs, padded, pair, single
 from minibert.training.choices import MASKINGS
 from minibert.training.loop import split
+from minibert.training.permutation import PermutedWords
 from minibert.training.tasks import Distillation, Labels, MaskedWords, accuracy, held_out_losses, predict
 
 # ------------------------------------------------------------------------------------------ the lab sheet
@@ -41,6 +42,15 @@ def test_a_static_mask_stays_and_a_dynamic_one_does_not():
         task = MaskedWords(text, TOKENIZER, static=static)
         masks = {tuple(task.batch([0], seed)["labels"][0].tolist()) for seed in (1, 2, 3)}
         assert_same(len(masks) == 1, static)
+
+
+def test_texts_without_a_word_to_predict_are_refused():
+    empty = [single([], TOKENIZER, 9), single([TOKENIZER.unk_id], TOKENIZER, 9)]
+    with expect_refusal("there is no word to predict", "all 2 texts"):
+        MaskedWords(empty, TOKENIZER)
+    with expect_refusal("there is no word to predict"):
+        PermutedWords(empty, TOKENIZER)
+    MaskedWords([*empty, single([A], TOKENIZER, 9)], TOKENIZER)
 
 
 class Listening(nn.Module):

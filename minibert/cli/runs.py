@@ -1,8 +1,9 @@
 """The folder of a training run: how a stopped run continues, and what a finished one keeps.
 
-A run is described by its options, which its folder holds in options.json. The same command with the same --out
-continues the run where it was stopped, or shows its record (run.json) when it is finished. Other options in the same
-folder are refused, so that no two runs are mixed.
+A run is described by its options and by the contents of the files that they name, which its folder holds in
+options.json. The same command with the same --out continues the run where it was stopped, or shows its record
+(run.json) when it is finished. Other options in the same folder, or files that were edited since, are refused, so that
+no two runs are mixed.
 """
 
 from __future__ import annotations
@@ -16,11 +17,14 @@ from torch import nn
 
 from minibert.checkpoints import save_pretrained
 from minibert.errors import MinibertError
-from minibert.files import read_json, write_json
+from minibert.files import content_digest, read_json, write_json
+from minibert.models import PRESETS
 from minibert.tokenizers import Tokenizer, load_tokenizer
 from minibert.training import loop
 
 OPTIONS, RECORD, VOCABULARY = "options.json", "run.json", "vocabulary"
+CONTENTS = "contents"  # in options.json: option -> digest of what it names
+NAMING_FILES = ("data", "model", "teacher", "compare", "tokenizer")  # options that may name a file or a folder
 
 
 def print_once(text: str) -> None:
@@ -67,6 +71,7 @@ class Run:
         if not (folder / OPTIONS).exists():
             raise MinibertError(f"{folder} is not empty and holds no run of this command: choose another --out.")
         before = read_json(folder / OPTIONS)
+        contents = before.pop(CONTENTS, {})
         if before.get("command") != options["command"]:
             raise MinibertError(f"{folder} holds a run of {before.get('command')}: choose another --out.")
         if self.restart:
@@ -78,6 +83,12 @@ class Run:
                 f"{folder} holds a run with --{name.replace('_', '-')} {before.get(name)}, not {options.get(name)}: "
                 "choose another --out, or --restart to delete that run."
             )
+        for name, digest in contents.items():
+            if digest_of(options.get(name)) != digest:
+                raise MinibertError(
+                    f"{options[name]} was edited, or is gone, since the run in {folder} was started with it: choose "
+                    "another --out, or --restart to delete that run."
+                )
         if (folder / RECORD).exists():
             print_once(f"already finished; {folder} holds (--restart runs it again):")
             return read_json(folder / RECORD)
@@ -116,7 +127,9 @@ class Run:
                 learned.save(self.folder / VOCABULARY)
         except OSError as problem:
             raise _unusable(self.folder, problem) from None
-        write_json(self.folder / OPTIONS, self.options)
+        digests = {name: digest_of(self.options.get(name)) for name in NAMING_FILES}
+        contents = {name: digest for name, digest in digests.items() if digest is not None}
+        write_json(self.folder / OPTIONS, {**self.options, CONTENTS: contents})
 
     def finish(self, model: nn.Module, tokenizer: Tokenizer, record: dict[str, Any]) -> dict[str, Any]:
         """Write the checkpoint and the record, and delete what was only needed to continue. Returns the record."""
@@ -131,6 +144,23 @@ class Run:
                 raise _unusable(self.folder, problem) from None
             print_once(f"{self.folder} now holds the model, its log and this record:")
         return record
+
+
+def digest_of(source: str | None) -> str | None:
+    """A digest of a file, or of the files of a checkpoint folder that are read as a model and its tokenizer.
+
+    None where there is no such file or folder, as for presets and assets, whose contents never change.
+    """
+    if source is None or source in PRESETS:
+        return None
+    path = Path(source).expanduser()
+    if path.is_file():
+        return content_digest([path])
+    if not path.is_dir():
+        return None
+    others = {OPTIONS, RECORD, loop.STATE, loop.LOG}
+    kinds = (".json", ".txt", ".model", ".safetensors", ".bin", ".bpe")
+    return content_digest(each for each in path.iterdir() if each.suffix in kinds and each.name not in others)
 
 
 def _unusable(folder: Path, problem: OSError) -> MinibertError:

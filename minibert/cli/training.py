@@ -163,7 +163,7 @@ def add_common_options(parser: ArgumentParser, command: str) -> None:
     defaults = DEFAULTS[command]
     count = integer(1)
     parser.add_argument("--out", metavar="FOLDER", default=f"runs/{command}", help=f"default: runs/{command}")
-    parser.add_argument("--data", metavar="FILE", help="your own .txt (one text per line) or .csv (text, label)")
+    parser.add_argument("--data", metavar="FILE", help="your own .txt (one text per line), .csv or .tsv (text, label)")
     parser.add_argument("--source", choices=SOURCES, help=f"which reviews to read (default: {defaults['source']})")
     parser.add_argument("--texts", type=count, metavar="N", help="train on N texts (default: all)")
     parser.add_argument(

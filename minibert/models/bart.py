@@ -490,13 +490,10 @@ ALIASES |= {"num_hidden_layers": "encoder_layers"}
 # Other models were once built with the same class; and training here leaves out no blocks ("layer drop").
 CONSTANTS = {
     "is_encoder_decoder": True,
-    "is_decoder": False,
     "encoder_layerdrop": 0.0,
     "decoder_layerdrop": 0.0,
-    "normalize_before": False,
     "normalize_embedding": True,
-    "add_final_layer_norm": False,
-    "add_bias_logits": False,
+    **dict.fromkeys(("is_decoder", "normalize_before", "add_final_layer_norm", "add_bias_logits"), False),
     "static_position_embeddings": False,
 }
 

@@ -489,6 +489,9 @@ FIELD_NAMES = {
     "classifier_dropout": "summary_last_dropout",
 }
 
+ALIASES = {name: FIELD_NAMES[name] for name in ("hidden_size", "num_attention_heads", "num_hidden_layers")}
+ALIASES |= {"n_token": "vocab_size"}
+
 CONSTANTS: dict[str, Any] = {
     "untie_r": True,
     "bi_data": False,
@@ -510,12 +513,7 @@ FAMILY = Family(
     objective="permutation",
     vocabulary="xlnet-unigram",
     field_names=FIELD_NAMES,
-    aliases={
-        "n_token": "vocab_size",
-        "hidden_size": "d_model",
-        "num_attention_heads": "n_head",
-        "num_hidden_layers": "n_layer",
-    },
+    aliases=ALIASES,
     derived=lambda config: {"d_head": config.hidden_size // config.num_attention_heads},
     effectless=("start_n_top", "end_n_top", "init", "init_range", "init_std", "max_position_embeddings"),
     constants=CONSTANTS,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from minibert.errors import MinibertError
 from minibert.tokenizers.base import Row, Tokenizer
 from minibert.training.loop import Batch
 
@@ -35,6 +36,15 @@ def padded(examples: Sequence[Example], tokenizer: Tokenizer) -> Batch:
     """Examples as tensors: input_ids, attention_mask, token_type_ids (B, S), and classes (B,)."""
     batch = tokenizer.batch([Row(example.ids, example.type_ids) for example in examples])
     return {**batch, "classes": torch.tensor([example.label for example in examples])}
+
+
+def check_words(examples: Sequence[Example], tokenizer: Tokenizer) -> None:
+    """Raise a MinibertError if there is no word to predict in any of the examples, as they hold special tokens only."""
+    if examples and not any(number not in tokenizer.special_ids for example in examples for number in example.ids):
+        raise MinibertError(
+            f"there is no word to predict: all {len(examples)} texts are empty, or hold only words that the vocabulary "
+            "does not know; give other texts, or the vocabulary that belongs to them."
+        )
 
 
 def inputs(batch: Batch) -> dict[str, Tensor]:

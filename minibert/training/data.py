@@ -13,9 +13,10 @@ from pathlib import Path
 
 from minibert.assets import fetch
 from minibert.errors import MinibertError, nearest
-from minibert.files import read_text
+from minibert.files import lines_of, read_text
 from minibert.training.choices import SOURCES
 
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
 LABELS = {"0": 0, "1": 1, "negative": 0, "positive": 1}
 
 
@@ -73,19 +74,23 @@ def split_texts(reviews: Iterable[Review], seed: int = 0) -> Reviews:
 
 
 def user_texts(path: str | Path) -> list[Review]:
-    """Read a user's own texts: a .txt with one text per line, or a .csv with a column text and optionally label.
+    """Read a user's own texts: a .txt with one text per line, or a .csv or .tsv with the column text and, if there are
+    labels, label.
 
-    Labels are 0 or negative, 1 or positive. Empty lines of a .txt are skipped.
+    A line ends at a newline, a carriage return or both, nowhere else; empty lines of a .txt are skipped. The names of
+    columns may have blanks around them and capital letters. Labels are 0 or negative, 1 or positive.
 
     Raises MinibertError when the file is missing, is not UTF-8, holds fewer than two texts or has no column text; and
     for an empty text, an unknown label or a row with too few or too many values, naming the row.
     """
     path = Path(os.path.expanduser(path))
-    if path.suffix.lower() not in (".txt", ".csv"):
-        raise MinibertError(f"{path} must be a .txt (one text per line) or a .csv (columns text and label).")
+    if path.suffix.lower() not in (".txt", *DELIMITERS):
+        raise MinibertError(
+            f"{path} must be a .txt (one text per line) or a .csv (columns text and label), or a .tsv like it."
+        )
     content = read_text(path)
     if path.suffix.lower() == ".txt":
-        lines = (line.strip() for line in content.splitlines())
+        lines = (line.strip() for line in lines_of(content))
         reviews = [Review(line, None, path.name) for line in lines if line]
     else:
         reviews = [_user_review(row, number, path) for number, row in enumerate(_csv_rows(content, path), 1)]
@@ -133,23 +138,33 @@ def _place(key: str, seed: int) -> float:
 
 
 def _csv_rows(content: str, path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV with a header that names the column text; every row has a value for every column."""
-    reader = csv.DictReader(io.StringIO(content, newline=""), strict=True)
+    """The rows of a CSV or TSV with a header that names the column text; every row has a value for every column.
+
+    The keys are the columns' names in lower case, without blanks around them.
+    """
+    kind = path.suffix.lower()
+    reader = csv.DictReader(io.StringIO(content, newline=""), strict=True, delimiter=DELIMITERS.get(kind, ","))
+    limit = csv.field_size_limit(len(content) + 1)  # Python's own, 131,072 characters, is less than a long text
     try:
+        reader.fieldnames = columns = [name.strip().lower() for name in reader.fieldnames or []]
         rows = list(reader)
     except csv.Error as error:
         raise MinibertError(
-            f"{path} is not a well-formed CSV: the row that begins on line {reader.line_num + 1} cannot be read "
-            f"({error}); look for a missing or an extra quotation mark there."
+            f"{path} is not a well-formed {kind[1:].upper() or 'CSV'}: the row that begins on line "
+            f"{reader.line_num + 1} cannot be read ({error}); look for a missing or an extra quotation mark there."
         ) from error
-    columns = reader.fieldnames or []
+    finally:
+        csv.field_size_limit(limit)
+    twice = next((name for name in columns if name and columns.count(name) > 1), None)
+    if twice is not None:
+        raise MinibertError(f"{path} has {columns.count(twice)} columns named {twice}: rename all but one of them.")
     if rows and "text" not in columns:
         raise MinibertError(f"{path} has no column named text; found, separated by commas: {', '.join(columns)}.")
     for number, row in enumerate(rows, 1):
         if None in row or None in row.values():
             raise MinibertError(
                 f"row {number} of {path} does not have as many values as the header has names ({len(columns)}): "
-                "put quotation marks around a text that contains commas."
+                "put quotation marks around a text that contains commas or tabs."
             )
     return rows
 

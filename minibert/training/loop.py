@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -67,11 +68,21 @@ class Settings:
     bf16: bool | None = None  # whether forward passes run in bfloat16; None: on a GPU that supports it
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "accumulation", "save_every"):
-            if getattr(self, name) < 1:
-                raise MinibertError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        at_least = {"steps": 1, "batch_size": 1, "accumulation": 1, "save_every": 1, "validate_every": 0}
+        for name, least in at_least.items():
+            value = getattr(self, name)
+            if not isinstance(value, Integral) or isinstance(value, bool):
+                raise MinibertError(f"{name} is {value!r}; it must be an integer.")
+            if value < least:
+                raise MinibertError(f"{name} is {value}; it must be at least {least}.")
         if not 0 < self.learning_rate < math.inf:
             raise MinibertError(f"learning_rate is {self.learning_rate}; it must be a number above 0.")
+        if not self.clip > 0:
+            raise MinibertError(f"clip is {self.clip}; it must be a number above 0.")
+        if not 0 <= self.warmup <= 1:
+            raise MinibertError(f"warmup is {self.warmup}; it is a share of the steps, from 0 to 1.")
+        if not 0 <= self.weight_decay < math.inf:
+            raise MinibertError(f"weight_decay is {self.weight_decay}; it must be a number, at least 0.")
 
 
 def rate_at(step: int, settings: Settings) -> float:
@@ -224,11 +235,17 @@ def train(
     what it returns is logged. The forward pass runs in bfloat16 if the settings say so, by default on a GPU that
     supports it.
 
-    Raises MinibertError when there is nothing to train on, when the folder holds a run with other settings or of
-    another model, when the folder cannot be written to, or when the loss or its gradient is not finite.
+    Raises MinibertError when there is nothing to train on or nothing that may learn, when the folder holds a run with
+    other settings or of another model, when the folder cannot be written to, or when the loss or its gradient is not
+    finite.
     """
     if len(lengths) < 1:
         raise MinibertError("there is no text to train on: give at least one.")
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise MinibertError(
+            "all parameters of the model are frozen, so that nothing can be learned: call requires_grad_(True) on the "
+            "parts that are to learn."
+        )
     device = torch.device(device)
     processes = Processes(device)
     texts, parts = min(settings.batch_size, len(lengths)), processes.count * settings.accumulation

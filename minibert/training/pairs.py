@@ -24,6 +24,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from minibert.errors import MinibertError
+from minibert.files import lines_of
 
 Sentence = list[int]  # token ids
 Document = list[Sentence]
@@ -57,7 +58,7 @@ def split_sentences(text: str) -> list[str]:
     three words is joined to the next one, or to the one before if it is the last. Joined with blanks, the sentences
     have all the words of the text. A text without words has no sentences.
     """
-    parts = [part for line in text.splitlines() for part in _cut_line(line.strip()) if part]
+    parts = [part for line in lines_of(text) for part in _cut_line(line.strip()) if part]
     sentences: list[str] = []
     waiting = ""  # what was too short to stand alone
     for part in parts:

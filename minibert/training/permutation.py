@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from minibert.errors import MinibertError
 from minibert.losses import IGNORE, check_shape
 from minibert.tokenizers.base import Tokenizer
-from minibert.training.batching import Example, inputs, padded
+from minibert.training.batching import Example, check_words, inputs, padded
 from minibert.training.loop import Batch
 from minibert.training.objectives import candidates
 from minibert.training.tasks import make_chooser
@@ -93,6 +93,7 @@ class PermutedWords:
     ):
         if not isinstance(k, int) or k < 2:
             raise MinibertError(f"k is {k!r}; one word in k is predicted, so it must be an integer, at least 2.")
+        check_words(examples, tokenizer)
         self.examples = examples
         self.tokenizer = tokenizer
         self.choose = make_chooser(masking, tokenizer, examples, 1 / k)

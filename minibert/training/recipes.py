@@ -20,6 +20,7 @@ from minibert.checkpoints import Loaded, load, read_config, warn_of_fresh
 from minibert.config import ModelConfig
 from minibert.errors import MinibertError, nearest
 from minibert.factory import build
+from minibert.model import initialise
 from minibert.models import FAMILIES, PRESETS
 from minibert.models.family import Family
 from minibert.tokenizers import load_tokenizer
@@ -230,12 +231,19 @@ def model_for(source: str, head: str, tokenizer: Tokenizer, seed: int) -> nn.Mod
 def classifier_for(source: str, tokenizer: Tokenizer, seed: int) -> nn.Module:
     """A model that tells CLASSES apart, with the checkpoint's own classifier if it has one, and else a fresh one.
 
-    Raises MinibertError for a checkpoint that was trained for another number of classes.
+    Raises MinibertError for a checkpoint whose classifier was trained for another number of classes or another problem.
     """
-    model = loaded_for(source, "sequence-classification", tokenizer, seed).model
-    if model.config.num_labels != len(CLASSES):
-        raise MinibertError(f"{source} tells {model.config.num_labels} classes apart, but there are two here.")
-    model.config = replace(model.config, labels=CLASSES)
+    model, fresh = loaded_for(source, "sequence-classification", tokenizer, seed)
+    config = model.config
+    if "classifier" in fresh:
+        if config.num_labels != len(CLASSES):  # it names classes, but has no classifier for them
+            model.classifier = nn.Linear(config.hidden_size, len(CLASSES))
+            initialise(model.classifier, config.initializer_range)
+    elif config.num_labels != len(CLASSES):
+        raise MinibertError(f"{source} tells {config.num_labels} classes apart, but there are two here.")
+    elif config.problem_type not in (None, "single_label_classification"):
+        raise MinibertError(f"{source} was trained for {config.problem_type}, but here a text has one of two classes.")
+    model.config = replace(config, labels=CLASSES, problem_type=None)
     return model
 
 

@@ -17,7 +17,7 @@ from torch import Generator, Tensor, nn
 from minibert.errors import MinibertError, nearest
 from minibert.losses import IGNORE, cross_entropy
 from minibert.tokenizers.base import Tokenizer
-from minibert.training.batching import Example, inputs, padded
+from minibert.training.batching import Example, check_words, inputs, padded
 from minibert.training.choices import MASKINGS
 from minibert.training.distillation import cosine_hidden_loss, distillation_loss, triple_loss
 from minibert.training.loop import Batch, Objective, mixed
@@ -79,6 +79,7 @@ class MaskedWords:
         static: bool = False,
         pairs: bool = False,
     ):
+        check_words(examples, tokenizer)
         self.examples = examples
         self.tokenizer = tokenizer
         self.choose = make_chooser(masking, tokenizer, examples)

@@ -169,8 +169,8 @@ def progressive_transfer(
     Source: Sun et al. 2020, section 3.6, "Progressive Knowledge Transfer".
     """
     pupil, master = _fitting(student, teacher)
-    if steps < 1 or not batches:
-        raise MinibertError(f"{steps} steps on {len(batches)} batches: transfer needs at least one of each.")
+    if not isinstance(steps, int) or steps < 1 or not batches:
+        raise MinibertError(f"{steps} steps on {len(batches)} batches: transfer needs an integer, at least 1, of each.")
 
     def loss(batch: Mapping[str, Tensor], layer: int) -> Tensor:
         inputs = {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in batch}
