@@ -173,6 +173,15 @@ def test_another_vocabulary_can_be_read_or_asked_for():
     assert load_tokenizer("small").vocab_size == 90
 
 
+def test_a_vocabulary_is_not_written_over_by_the_run_that_reads_it(capsys):
+    assert pretrain("tiny-bart") == 0
+    before = {path.name: path.read_bytes() for path in Path("out").iterdir()}
+    capsys.readouterr()
+    assert main(["pretrain", "--model", "tiny-bart", "--out", "out", *FEW[:6], "--tokenizer", "out", "--restart"]) == 2
+    assert "--out is out, which is also read as a tokenizer" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in Path("out").iterdir()} == before
+
+
 def test_a_vocabulary_is_learned_from_a_sample(monkeypatch):
     monkeypatch.setattr(vocabularies, "SAMPLE", 1)
     tokenizer = vocabularies.learned("wordpiece", ["ab ab", "xyz"], 30)
@@ -233,6 +242,16 @@ def test_a_stopped_run_continues_with_the_same_vocabulary(model, monkeypatch):
         assert pretrain(model) == 0
     assert Path("out/model.safetensors").read_bytes() == Path("whole/model.safetensors").read_bytes()
     assert record() == record("whole")
+
+
+def test_a_run_that_is_stopped_in_its_teachers_training_keeps_its_vocabulary(monkeypatch):
+    command = ("finetune", "--model", "tiny-xlnet", "--compare", "tiny-xlnet")
+    with monkeypatch.context() as patched:
+        stop_at(2, patched)
+        assert run(*command) == 130
+    assert not Path("out", loop.STATE).exists()
+    monkeypatch.setattr(vocabularies, "learned", lambda *_: pytest.fail("learned again"))
+    assert run(*command) == 0
 
 
 def test_another_vocabulary_is_learned_where_nothing_was_saved(monkeypatch):

@@ -60,9 +60,11 @@ class Run:
 
     def _finished(self) -> dict[str, Any] | None:
         folder, options = self.folder, self.options
-        models = [options[name] for name in ("model", "teacher", "compare") if options.get(name)]
-        if folder.resolve() in [Path(model).resolve() for model in models]:
-            raise MinibertError(f"--out is {folder}, which is also read as a model: choose another --out.")
+        read = {name: options[name] for name in ("model", "teacher", "compare", "tokenizer") if options.get(name)}
+        for name, source in read.items():
+            if folder.resolve() == Path(source).resolve():
+                what = "tokenizer" if name == "tokenizer" else "model"
+                raise MinibertError(f"--out is {folder}, which is also read as a {what}: choose another --out.")
         try:
             if not folder.exists() or {path.name for path in folder.iterdir()} <= {OPTIONS, VOCABULARY}:
                 return None  # nothing has been saved yet, so any run may use the folder

@@ -469,7 +469,7 @@ def check_teacher(args: Namespace, teacher: str | None, tokenizer: Tokenizer, te
 
     if teacher is None and args.distill:
         raise MinibertError(f"{args.model} names no teacher to learn from: give one with --compare.")
-    if teacher is not None and tokenizer_of(teacher, texts).vocabulary != tokenizer.vocabulary:
+    if teacher not in (None, args.model) and tokenizer_of(teacher, texts).vocabulary != tokenizer.vocabulary:
         raise MinibertError(
             f"{args.model} and its teacher {teacher} have different vocabularies, but must read the same tokens: "
             "name another teacher with --compare."
