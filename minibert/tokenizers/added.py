@@ -57,7 +57,8 @@ def added_tokens(
         if token.content not in known:
             unknown = sorted({other.content for other in found if other.file == token.file} - known)
             raise MinibertError(
-                f"{token.file} adds tokens of its own, which are not read here: {', '.join(unknown[:5])}."
+                f"{token.file} adds tokens of its own, which are not read here: {', '.join(unknown[:5])}; without them "
+                "texts would be cut differently, so use a tokenizer without added tokens."
             )
         if token.role is not None and token.content != expected[token.role]:
             raise MinibertError(
