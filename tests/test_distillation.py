@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from minibert.encoder import EncoderConfig
 from minibert.factory import build
+from minibert.losses import divergence, one_minus_cosine
 from minibert.models.bert import BertConfig
 from minibert.models.distilbert import DistilBert, DistilBertConfig
 from minibert.training.choices import INITS
@@ -46,9 +47,9 @@ TEACHER, STUDENT = numbers([[LN(3), 0.0]]), numbers([[0.0, 0.0]])  # one text, o
 
 @lab(
     "distillation-loss",
-    code=distillation_loss,
+    code=divergence,
     lesson="08",
-    breaks="`F.log_softmax(student / temperature, dim=-1)` and the teacher's exchanged",
+    breaks="`full_precision(student_logits)` and the teacher's exchanged",
 )
 def test_kl_goes_from_the_teacher_to_the_student():
     """the loss is KL(teacher ‖ student): the sum of p · ln(p / q), where p is the teacher's
@@ -72,7 +73,7 @@ def test_the_loss_is_multiplied_by_t_squared():
     "distillation-loss",
     code=distillation_loss,
     lesson="08",
-    breaks="`/ max(len(student), 1)` left out (batchmean over B of (B, S, V))",
+    breaks="`mean_of(` replaced by a sum (batchmean over B of (B, S, V))",
 )
 def test_soft_targets_are_a_mean_over_the_tokens():
     """the loss is the mean over the tokens: not over the texts, and not over the words of the vocabulary
@@ -110,7 +111,7 @@ def test_no_gradient_reaches_the_teacher():
     assert_close(student.grad, [[[-0.25, 0.25]]])
 
 
-@lab("cosine-loss", code=cosine_hidden_loss, lesson="08", breaks="`1.0 - F.cosine_similarity(` without `1.0 -`")
+@lab("cosine-loss", code=one_minus_cosine, lesson="08", breaks="`1.0 - F.cosine_similarity(` without `1.0 -`")
 def test_the_cosine_loss_is_0_for_one_direction():
     """the cosine loss is 1 - cos: 0 for one direction, 1 for a right angle, 2 for opposite ones, averaged
 

@@ -191,7 +191,7 @@ def test_only_the_wanted_tokens_leave_the_last_block():
         ({"hidden_dropout_prob": 10}, ("hidden_dropout_prob is 10", "from 0 to 1")),
         ({"attention_probs_dropout_prob": None}, ("attention_probs_dropout_prob is None",)),
         ({"classifier_dropout": -0.1}, ("classifier_dropout is -0.1", "from 0 to 1")),
-        ({"hidden_act": "swish"}, ("'swish'", "known: gelu, gelu_new")),
+        ({"hidden_act": "swoosh"}, ("'swoosh'", "known: gelu, gelu_python")),
         ({"labels": ()}, ("labels is ()", "name the classes")),
         ({"labels": "neg"}, ("labels is 'neg'", "name the classes")),
     ],

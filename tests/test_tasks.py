@@ -44,15 +44,6 @@ def test_a_static_mask_stays_and_a_dynamic_one_does_not():
         assert_same(len(masks) == 1, static)
 
 
-def test_texts_without_a_word_to_predict_are_refused():
-    empty = [single([], TOKENIZER, 9), single([TOKENIZER.unk_id], TOKENIZER, 9)]
-    with expect_refusal("there is no word to predict", "all 2 texts"):
-        MaskedWords(empty, TOKENIZER)
-    with expect_refusal("there is no word to predict"):
-        PermutedWords(empty, TOKENIZER)
-    MaskedWords([*empty, single([A], TOKENIZER, 9)], TOKENIZER)
-
-
 class Listening(nn.Module):
     """A model that keeps what it was given."""
 
@@ -111,6 +102,16 @@ def test_accuracy_is_the_share_of_right_answers():
 
 
 # ------------------------------------------------------------------------------------------- the whole of it
+
+
+def test_texts_without_a_word_to_predict_are_refused():
+    empty = [single([], TOKENIZER, 9), single([TOKENIZER.unk_id], TOKENIZER, 9)]
+    with expect_refusal("there is no word to predict", "all 2 texts"):
+        MaskedWords(empty, TOKENIZER)
+    with expect_refusal("there is no word to predict"):
+        PermutedWords(empty, TOKENIZER)
+    MaskedWords([*empty, single([A], TOKENIZER, 9)], TOKENIZER)
+
 
 EXAMPLES = texts(30)
 EVERYTHING = range(30)

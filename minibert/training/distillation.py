@@ -215,7 +215,7 @@ def student_from_teacher(
 
 
 # What a DistilBERT does not take over from its BERT: depth, token types (it has none), dropout before a classifier.
-STUDENTS_OWN = frozenset({"num_hidden_layers", "type_vocab_size", "classifier_dropout"})
+STUDENTS_OWN = frozenset({"num_hidden_layers", "type_vocab_size", "classifier_dropout", "qa_dropout"})
 
 
 def student_config(
