@@ -18,7 +18,7 @@ from training_tiny import TOKENIZER
 
 from minibert.checkpoints import from_pretrained
 from minibert.cli import training as commands
-from minibert.cli.main import main
+from minibert.cli.main import main, parse
 from minibert.cli.runs import VOCABULARY
 from minibert.heads import HEADS
 from minibert.models import FAMILIES, PRESETS
@@ -171,6 +171,14 @@ def test_another_vocabulary_can_be_read_or_asked_for():
     assert load_tokenizer("out").vocabulary == load_tokenizer("mine").vocabulary
     assert pretrain("tiny-mobilebert", "--vocab-size", "90", out="small") == 0
     assert load_tokenizer("small").vocab_size == 90
+
+
+@pytest.mark.parametrize("arguments", [["--model", "tiny-bart", "--tokenizer", "gpt2-bpe"], ["--model", "minilm-l6"]])
+def test_quick_asks_for_no_vocabulary_where_one_is_read(arguments, monkeypatch):
+    monkeypatch.setattr(recipes, "family_of", lambda source: FAMILIES["bart" if source == "tiny-bart" else "bert"])
+    args = commands.with_recipe(parse(["pretrain", "--quick", *arguments]))
+    assert args.vocab_size is None
+    assert commands.with_recipe(parse(["pretrain", "--quick", "--model", "tiny-bart"])).vocab_size == 1500
 
 
 def test_a_vocabulary_is_not_written_over_by_the_run_that_reads_it(capsys):
