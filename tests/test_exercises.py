@@ -25,7 +25,7 @@ from minibert import attention, layers
 from minibert.attention import Layout, MultiHeadAttention
 from minibert.encoder import Backbone
 from minibert.errors import MinibertError
-from minibert.exercises import catalogue, check as checking, progress, swap
+from minibert.exercises import catalogue, check as checking, progress, result as result_module, swap
 from minibert.exercises.calls import Built, Call, Other, Outcome, make_call, pack, unpack
 from minibert.exercises.catalogue import exercises
 from minibert.exercises.check import evaluate
@@ -186,10 +186,10 @@ def test_check_names_the_mistake_and_gives_hints_one_after_another():
     result = minibert.check("attention", lambda q, k, v, mask=None: right(q * math.sqrt(q.shape[-1]), k, v, mask))
     assert result.mistakes == ("unscaled",)
     assert "not divided by √K" in result.diagnosis
-    checking._hints_given.clear()
+    result_module._hints_given.clear()
     hints = [result.hint() for _ in range(5)]
     assert len(set(hints)) == 4
-    assert hints[3] == hints[4] == exercises()["attention"].hints.sketch
+    assert hints[3] == hints[4] == f"{exercises()['attention'].hints.sketch}\n(This is the last hint.)"
     with pytest.raises(AssertionError, match="not divided by √K"):
         result.require()
 
@@ -217,8 +217,10 @@ def test_an_unknown_difference_is_told_by_place_and_factor():
     found = minibert.check("attention", lambda q, k, v, mask=None: 1.5 * right(q, k, v, mask))
     assert found.mistakes == ()
     assert "Every entry is 1.5 times what it should be" in found.diagnosis
-    last = (torch.arange(4) > 2)[:, None]
-    found = minibert.check("attention", lambda q, k, v, mask=None: right(q, k, v, mask) + last)
+    found = minibert.check(
+        "attention",
+        lambda q, k, v, mask=None: right(q, k, v, mask) + (torch.arange(q.shape[-2]) == 3)[:, None] * q.mean(),
+    )
     assert "only where S is 3" in found.diagnosis
 
 
@@ -238,7 +240,11 @@ def test_a_wrong_shape_is_read_in_letters():
         pytest.param(10**5000, 1, "the result is a very large integer, expected 1", id="large"),
         (True, 1, "the result is a boolean, but should be a number"),
         ("a", [1], "the result is a string, but should be a list"),
-        (torch.ones(2), torch.ones(2).bool(), "the result holds numbers (float32), but should hold booleans"),
+        (
+            torch.ones(2),
+            torch.ones(2).bool(),
+            "the result holds floating-point numbers (float32), but should hold booleans",
+        ),
     ],
 )
 def test_differences_are_told_in_words(actual, expected, text):

@@ -8,7 +8,10 @@ or judged here.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
+import numbers
 import random
 import struct
 import traceback
@@ -52,7 +55,7 @@ class Call:
     first: when two values are returned, only the first counts, as for attention, which may also return its weights.
     reduce: a key of REDUCERS, for answers that are not plain values. again: the positional arguments of further
     calls, made directly after the first; the output is then the list of all results. This shows whether the same seed
-    gives the same result, and another seed a different one.
+    gives the same result, and another seed a different one. seed: of torch and of Python's `random` during the call.
     """
 
     args: tuple[Any, ...] = ()
@@ -61,6 +64,7 @@ class Call:
     first: bool = False
     reduce: str | None = None
     again: tuple[tuple[Any, ...], ...] = ()
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,7 @@ def _mapped(value: Any, change: Callable[[Any], Any]) -> Any:
 
 
 def make_call(function: Callable[..., Any], call: Call) -> Outcome:
-    """Call the function with copies of the arguments; an exception becomes a Problem. Torch's seed is 0 during it."""
+    """Call the function with copies of the arguments; an exception becomes a Problem. Seeds are those of the call."""
 
     def fresh(value: Any) -> Any:
         if isinstance(value, Tensor):
@@ -142,9 +146,11 @@ def make_call(function: Callable[..., Any], call: Call) -> Outcome:
     wanted = [leaf for number in call.grads for leaf in leaves(args[number]) if leaf.is_floating_point()]
     for leaf in wanted:
         leaf.requires_grad_()
+    pythons_own = random.getstate()
     try:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+            torch.default_generator.manual_seed(call.seed)  # torch.manual_seed also asks all devices, which is slow
+            random.seed(call.seed)
             returned = function(*args, **kwargs)
             if returned is None:
                 return Outcome()
@@ -158,6 +164,8 @@ def make_call(function: Callable[..., Any], call: Call) -> Outcome:
         return Outcome(problem=Problem("RecursionError", "the function calls itself without end"))
     except (Exception, SystemExit) as error:
         return Outcome(problem=problem_of(error, function))
+    finally:
+        random.setstate(pythons_own)
     memory = {leaf.untyped_storage().data_ptr() for leaf in leaves(args) if leaf.numel()}
     changed = tuple(
         number for number, (before, after) in enumerate(zip(call.args, args, strict=True)) if not _alike(before, after)
@@ -200,8 +208,10 @@ def _plain(value: Any, depth: int = 0) -> Any:
         return value.detach().to_dense() if value.layout is not torch.strided else value.detach()
     if value is None or type(value) in (bool, int, float, str):
         return value
-    if isinstance(value, float):
-        return float(value)  # a subclass such as numpy's
+    if isinstance(value, numbers.Number) or (
+        type(value).__module__ == "numpy" and type(value).__name__.startswith("bool")
+    ):
+        return _plain_number(value)  # numpy's numbers, fractions, subclasses of int and float
     if isinstance(value, dict):
         return {str(name): _plain(one, depth + 1) for name, one in value.items()}
     if isinstance(value, tuple):
@@ -213,6 +223,22 @@ def _plain(value: Any, depth: int = 0) -> Any:
     return Other(f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins."))
 
 
+def _plain_number(value: Any) -> Any:
+    """A number of another library as Python's own."""
+    try:
+        if isinstance(value, numbers.Integral):
+            return int(value)
+        return (
+            float(value)
+            if isinstance(value, numbers.Real)
+            else bool(value)
+            if "bool" in type(value).__name__
+            else Other("complex number")
+        )
+    except Exception:  # a class of the learner's
+        return Other(type(value).__name__)
+
+
 def problem_of(error: BaseException, function: Callable[..., Any] | None = None) -> Problem:
     """An exception as a Problem, with the last line of the learner's own code that it passed through.
 
@@ -220,15 +246,30 @@ def problem_of(error: BaseException, function: Callable[..., Any] | None = None)
     """
     if isinstance(error, Failed):
         return error.problem
-    undecorated = getattr(function, "__wrapped__", function)
-    written_in = getattr(getattr(undecorated, "__code__", None), "co_filename", ANSWER)
+    written_in = _file_of(function)
     own = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename in (ANSWER, written_in) or "ipykernel" in frame.filename
+        if frame.filename in (ANSWER, written_in) or "ipykernel" in frame.filename or "<ipython" in frame.filename
     ]
     line, text = (own[-1].lineno or 0, own[-1].line or "") if own else (0, "")
     return Problem(type(error).__name__, str(error)[:2000], line, text)
+
+
+def _file_of(function: Any) -> str:
+    """The file in which a function, a method, a partial or an object that can be called was written."""
+    for _ in range(DEEPEST):
+        if isinstance(function, functools.partial):
+            function = function.func
+        elif hasattr(function, "__wrapped__"):
+            function = function.__wrapped__
+        elif isinstance(function, nn.Module):
+            function = type(function).forward
+        elif not inspect.isroutine(function) and callable(function):
+            function = type(function).__call__
+        else:
+            break
+    return str(getattr(getattr(function, "__code__", None), "co_filename", ANSWER))
 
 
 # --------------------------------------------------------------------- arguments that are built for the call

@@ -11,27 +11,33 @@ import torch
 from torch import Tensor
 
 from minibert.exercises.calls import Other, Outcome
-from minibert.exercises.declare import TOLERANCE, Exercise
+from minibert.exercises.crashes import same_crash
+from minibert.exercises.declare import ERROR, TOLERANCE, Exercise, Probe
 from minibert.words import listed
 
 # ------------------------------------------------------------------------------------------- as a number
 
 
-def seen(exercise: Exercise, outcome: Outcome) -> Outcome:
+def seen(exercise: Exercise, probe: Probe, outcome: Outcome, error: float = ERROR) -> Outcome:
     """The outcome with its output as the exercise views it; unchanged if the view cannot be computed from it."""
-    if outcome.problem is not None:
+    if outcome.problem is not None or exercise.view is None:
         return outcome
     try:
-        return replace(outcome, output=exercise.view(outcome.output))
+        return replace(outcome, output=exercise.view(outcome.output, probe.call, error))
     except Exception:
         return outcome
 
 
-def distance(actual: Outcome, expected: Outcome, exercise: Exercise) -> float:
-    """The distance between two seen outcomes of one call, over everything that counts; inf if they differ in kind."""
+def distance(actual: Outcome, expected: Outcome, exercise: Exercise, values_only: bool = False) -> float:
+    """The distance between two seen outcomes of one call, over everything that counts; inf if they differ in kind.
+
+    values_only: compare neither the gradients nor what was changed in place.
+    """
     if actual.problem or expected.problem:
         a, e = actual.problem, expected.problem
-        return 0.0 if a and e and (a.type, a.message) == (e.type, e.message) else math.inf
+        return 0.0 if a and e and same_crash(a, e) else math.inf
+    if values_only:
+        return gap(actual.output, expected.output)
     if (set(actual.changed) ^ set(expected.changed)) - set(exercise.may_change):
         return math.inf
     if exercise.looks_at_aliases and actual.aliased != expected.aliased:
@@ -47,7 +53,7 @@ def distance(actual: Outcome, expected: Outcome, exercise: Exercise) -> float:
 def gap(actual: Any, expected: Any) -> float:
     """The largest distance that `differences` finds, without the words, which take most of the time."""
     if isinstance(expected, Tensor) and isinstance(actual, Tensor):
-        if actual.shape != expected.shape or (actual.dtype == torch.bool) != (expected.dtype == torch.bool):
+        if actual.shape != expected.shape or not _same_kind(actual, expected):
             return math.inf
         off = relative(actual.double(), expected.double())
         return float(off.max()) if off.numel() else 0.0
@@ -124,6 +130,11 @@ def _number_differences(actual: Any, expected: float, what: str) -> Iterator[Dif
         actual = actual.item()
     if isinstance(actual, bool) or not isinstance(actual, (int, float)):
         yield Difference("type", f"{what} is {_kind(actual)}, but should be a number", math.inf)
+    elif isinstance(expected, int) and isinstance(actual, float) and actual == expected:
+        text = (
+            f"{what} is {actual!r}, but should be the integer {expected} (a division by / gives a float, // an integer)"
+        )
+        yield Difference("type", text, math.inf)
     elif actual != expected and (actual == actual or expected == expected):  # NaN equals NaN here
         try:
             apart = abs(actual - expected) / (1 + abs(expected))
@@ -141,7 +152,7 @@ def _tensor_differences(actual: Any, expected: Tensor, axes: Mapping[str, int], 
     elif actual.shape != expected.shape:
         text = f"{what} has the shape {shape(actual, axes)}, expected {shape(expected, axes)}"
         yield Difference("shape", text, math.inf)
-    elif (actual.dtype == torch.bool) != (expected.dtype == torch.bool):
+    elif not _same_kind(actual, expected):
         yield Difference("type", f"{what} holds {_numbers(actual)}, but should hold {_numbers(expected)}", math.inf)
     elif expected.numel():
         a, e = actual.double(), expected.double()
@@ -215,7 +226,22 @@ def _kind(value: Any) -> str:
 
 
 def _numbers(tensor: Tensor) -> str:
-    return "booleans" if tensor.dtype == torch.bool else f"numbers ({str(tensor.dtype).removeprefix('torch.')})"
+    """What a tensor holds, in words: booleans, integers or floating-point numbers."""
+    if tensor.dtype == torch.bool:
+        return "booleans"
+    kind = "floating-point numbers" if tensor.is_floating_point() else "integers"
+    return f"{'complex numbers' if tensor.is_complex() else kind} ({str(tensor.dtype).removeprefix('torch.')})"
+
+
+def _same_kind(actual: Tensor, expected: Tensor) -> bool:
+    """Whether both hold booleans, both integers, or both floating-point numbers; a single number may be an integer.
+
+    The width does not matter: float32 for float64 is close enough, and int32 for int64 is the same number.
+    """
+    if expected.is_floating_point() and not expected.dim() and actual.dtype in (torch.int64, torch.int32):
+        return True
+    kinds = [_numbers(one).split(" ")[0] for one in (actual, expected)]
+    return kinds[0] == kinds[1]
 
 
 def _number(value: float) -> str:

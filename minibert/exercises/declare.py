@@ -18,6 +18,8 @@ from minibert.exercises.calls import Call
 # The stages of a check and their points. An exercise leaves out the stages that do not apply to it.
 STAGES = {"exists": 0.0, "signature": 1.0, "shape": 2.0, "values": 4.0, "gradients": 1.0, "inputs": 1.0, "swap": 1.0}
 TOLERANCE = 1e-5  # relative to 1 + the size of the value; inputs are float64, so that a right answer is far below it
+ERROR = 1e-7  # the probability with which a single test of chance.py refuses a right answer
+DOUBT = 0.02  # the probability with which it asks for more calls, which then decide
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,17 @@ class Mistake:
 class Probe:
     """One call with which an answer is tested. name: what is special about it, in a few words ("with padding").
 
-    axes: letter -> size. The sizes are all different, so that the letters can be read from a shape.
+    axes: letter -> size. The sizes are all different, so that the letters can be read from a shape; sizes of 1 are not
+    listed. more: further calls, made only if the outcome of the first leaves doubt whether chance explains it; their
+    outputs are added to that of the first, which must be a list (see `Call.again`). beyond: if the probe asks for more
+    than BERT's own setting does, a sentence that says so, for answers that fail nothing else.
     """
 
     name: str
     call: Call
     axes: Mapping[str, int] = field(default_factory=dict)
+    more: tuple[Call, ...] = ()
+    beyond: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,8 +76,9 @@ class Exercise:
     person would write it. library: the same function as minibert implements it. equivalents: other right ways to
     write it; the tests check that they pass.
     mistakes: the known ones. probes: makes the probes; it is called once. hints: shown one after another.
-    view: turns a returned value into what is compared, such as the statistics of a random answer; by default the
-    value itself. tolerance: for the differences of views. looks_at_aliases: the result must not share memory with an
+    view: for random answers. Called with the returned value, the call and a probability of error, it returns what is
+    compared: statements that are true or false, and statistics (see chance.py). None: the value itself is compared.
+    tolerance: for the differences of what is compared; of a view, only to tell mistakes apart. looks_at_aliases: the result must not share memory with an
     argument. may_change: the numbers of arguments that the answer may change in place, such as a generator.
     swap: the seam of swap.py where the answer can run inside a real model.
     """
@@ -88,12 +96,17 @@ class Exercise:
     mistakes: tuple[Mistake, ...]
     probes: Callable[[], Sequence[Probe]]
     hints: Hints
-    view: Callable[[Any], Any] = lambda output: output
+    view: Callable[[Any, Call, float], Any] | None = None
     tolerance: float = TOLERANCE
     looks_at_aliases: bool = False
     may_change: tuple[int, ...] = ()
     swap: str | None = None
     equivalents: tuple[Callable[..., Any], ...] = ()
+
+    @property
+    def exactness(self) -> float:
+        """How far a right answer may be from the reference. What a view shows is the same for all right answers."""
+        return self.tolerance if self.view is None else 1e-9
 
     @property
     def names(self) -> tuple[str, str]:

@@ -1,32 +1,81 @@
-"""Which known mistake explains an answer: the one whose reference gives the same outcomes.
+"""What explains an answer: the mistakes with which the reference gives the same outcomes.
 
-The knobs of the reference are set to their wrong values, first one at a time and then two, until it gives the same
-outcomes as the answer. So a mistake is never guessed from how the code looks: it is named only if it reproduces every
-outcome and no other mistake does.
+The knobs of the reference are set to their wrong values, and its arguments and its result are edited (see edits.py),
+one at a time, then two, then up to five, until it gives the same outcomes as the answer. So a mistake is never guessed
+from how the code looks: it is named only if it reproduces what the answer does. `causes.py` has other ways to find a
+cause, for answers that nothing here explains.
 """
 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache, lru_cache
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
-from minibert.exercises.calls import Outcome, make_call
-from minibert.exercises.compare import distance, seen
-from minibert.exercises.declare import Exercise, Mistake, probes_of
+import torch
+from torch import Tensor
+
+from minibert.exercises.calls import Call, Outcome, make_call, problem_of
+from minibert.exercises.compare import distance, gap, seen
+from minibert.exercises.declare import DOUBT, ERROR, Exercise, Mistake, Probe, probes_of
+from minibert.exercises.edits import Edit, edited, edits_of
+
+Idea = Mistake | Edit
+Ideas = tuple[Idea, ...]
+WIDTH, MOST = 6, 5  # of the search for three and more mistakes: ideas that are followed, mistakes at once
 
 
-def turned(exercise: Exercise, *mistakes: Mistake) -> Callable[..., Any]:
+class Explanation(NamedTuple):
+    """Mistakes that explain an answer. whole: all that is wrong. probes: how many wrong outcomes they explain.
+
+    values_only: they explain the values, but not the gradients or what was changed in place.
+    """
+
+    ideas: Ideas
+    whole: bool
+    probes: int
+    values_only: bool = False
+
+
+NOTHING = Explanation((), False, 0)
+
+
+def turned(exercise: Exercise, *ideas: Idea) -> Callable[..., Any]:
     """The reference with these mistakes built in."""
-    knobs = {mistake.knob: mistake.value for mistake in mistakes}
-    return lambda *args, **kwargs: exercise.reference(*args, **kwargs, **knobs)
+    knobs = {idea.knob: idea.value for idea in ideas if isinstance(idea, Mistake)}
+    return edited(exercise, [idea for idea in ideas if isinstance(idea, Edit)], knobs)
+
+
+# -------------------------------------------------------------------------------------------------- outcomes
+
+
+def looked_at(exercise: Exercise, probe: Probe, ask: Callable[[Call], Outcome], always: bool = False) -> Outcome:
+    """The seen outcome of a probe. Its further calls are made if the first leaves doubt, or always."""
+    outcome = ask(probe.call)
+    if not probe.more or outcome.problem is not None or not isinstance(outcome.output, (list, tuple)):
+        return seen(exercise, probe, outcome)
+    if not always:
+        first = seen(exercise, probe, outcome, DOUBT)
+        right = right_outcomes(exercise)[probes_of(exercise).index(probe)]
+        if first.output is outcome.output or gap(first.output, right.output) <= exercise.exactness:
+            return seen(exercise, probe, outcome)
+    for call in probe.more:
+        further = ask(call)
+        if further.problem is not None or not isinstance(further.output, (list, tuple)):
+            return further
+        outcome = replace(outcome, output=[*outcome.output, *further.output])
+    return seen(exercise, probe, outcome, ERROR)
 
 
 def outcomes(exercise: Exercise, function: Callable[..., Any]) -> Iterator[Outcome]:
     """The seen outcome of the function for each probe, one after another."""
-    return (seen(exercise, make_call(function, probe.call)) for probe in probes_of(exercise))
+    return (
+        looked_at(exercise, probe, lambda call: make_call(function, call), always=True) for probe in probes_of(exercise)
+    )
 
 
 @cache
@@ -35,71 +84,214 @@ def right_outcomes(exercise: Exercise) -> tuple[Outcome, ...]:
     return tuple(outcomes(exercise, exercise.reference))
 
 
-@lru_cache(maxsize=20_000)
-def mistaken(exercise: Exercise, mistakes: tuple[Mistake, ...], probe: int) -> Outcome:
+@lru_cache(maxsize=50_000)
+def mistaken(exercise: Exercise, ideas: Ideas, probe: int) -> Outcome:
     """The outcome of the reference with these mistakes for one probe."""
-    return seen(exercise, make_call(turned(exercise, *mistakes), probes_of(exercise)[probe].call))
+    function = turned(exercise, *ideas)
+    return looked_at(exercise, probes_of(exercise)[probe], lambda call: make_call(function, call), len(ideas) < 2)
 
 
-def diagnose(exercise: Exercise, found: Sequence[Outcome]) -> tuple[Mistake, ...]:
-    """The mistake, or the two mistakes, that explain all outcomes; none if nothing explains them, or several do.
+@lru_cache(maxsize=100_000)
+def values_of(exercise: Exercise, ideas: Ideas, probe: int) -> Outcome:
+    """Only the output of the reference with these mistakes, without its gradients: most ideas are ruled out by that."""
+    call = probes_of(exercise)[probe].call
+    if exercise.view is not None or call.reduce or not _plain(call.args):
+        return mistaken(exercise, ideas, probe)
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(call.seed)  # torch.manual_seed also asks all devices, which is slow
+            args = (dict(value) if isinstance(value, dict) else value for value in call.args)
+            return Outcome(turned(exercise, *ideas)(*args, **call.kwargs))
+    except Exception as error:
+        return Outcome(problem=problem_of(error))
 
-    found: the answer's outcome for each probe.
+
+def _plain(value: Any) -> bool:
+    """Whether references leave this argument unchanged: tensors, numbers and texts, but no lists and no generators."""
+    if isinstance(value, dict):
+        return all(isinstance(one, Tensor) for one in value.values())
+    if isinstance(value, tuple):
+        return all(map(_plain, value))
+    return value is None or isinstance(value, (Tensor, int, float, str))
+
+
+# ------------------------------------------------------------------------------------------------ the search
+
+
+class Search:
+    """The search for what explains one answer.
+
+    found: its seen outcome for each probe. wrong: the numbers of the probes whose output is wrong.
     """
-    for candidates in _explanations(exercise):
-        ranked = sorted((_apart(exercise, found, mistakes), i) for i, mistakes in enumerate(candidates))
-        if ranked and ranked[0][0] <= exercise.tolerance:
-            best, runner_up = ranked[0][0], ranked[1][0] if len(ranked) > 1 else math.inf
-            clear = runner_up > max(3 * best, exercise.tolerance) or len(candidates[0]) > 1
-            return candidates[ranked[0][1]] if clear else ()
-    return ()
+
+    def __init__(self, exercise: Exercise, found: Sequence[Outcome], wrong: Sequence[int]):
+        self.exercise = exercise
+        self.found = found
+        self.wrong = list(wrong)
+        self.right = [number for number in range(len(found)) if number not in wrong]
+        self.values = [number for number in wrong if found[number].problem is None]  # wrong, but not stopped
+        self.knobs: list[Ideas] = [(mistake,) for mistake in exercise.mistakes]
+        self.edits: list[Ideas] = [(edit,) for edit in edits_of(exercise)]
+        # The probes that rule most out come first, but those with many calls last.
+        order = [*self.values, *(n for n in self.wrong if n not in self.values), *self.right]
+        self.order = sorted(order, key=lambda n: bool(probes_of(exercise)[n].more))
+
+    def explain(self) -> Explanation:
+        """The simplest explanation, of the whole if there is one, else of some probes; NOTHING if there is none."""
+        with warnings.catch_warnings():  # of torch, about what the mistakes do
+            warnings.simplefilter("ignore")
+            return self._explain()
+
+    def _explain(self) -> Explanation:
+        for values_only in (False, True) if self.wrong else (False,):
+            for candidates in (self.knobs, self.edits):
+                if found := self._whole(candidates, values_only):
+                    return Explanation(found, True, len(self.wrong), values_only)
+        if not self.values and self.wrong:
+            return NOTHING  # it only stops: two mistakes, or a part of the probes, would prove nothing
+        for values_only in (False, True) if self.wrong else (False,):
+            for pairs in (self.pairs(), self.mixed()):
+                if found := self._whole(pairs, values_only):
+                    return Explanation(found, True, len(self.wrong), values_only)
+        if found := self._many():
+            return Explanation(found, True, len(self.wrong), values_only=True)
+        return self._partly()
+
+    def pairs(self) -> list[Ideas]:
+        if self.exercise.view is not None and 0 in self.right:
+            return []  # the structure is right, and each statistic speaks for itself
+        return [pair for pair in combinations(self.exercise.mistakes, 2) if pair[0].knob != pair[1].knob]
+
+    def mixed(self) -> list[Ideas]:
+        """A known mistake and an edit. Only for tensors: a number alone is soon explained by chance."""
+        if not any(isinstance(self.found[n].output, Tensor) and self.found[n].output.numel() > 8 for n in self.values):
+            return []
+        return [(mistake, edit) for (mistake,) in self.knobs for (edit,) in self.edits if not edit.alone]  # type: ignore
+
+    def _whole(self, candidates: Sequence[Ideas], values_only: bool) -> Ideas | None:
+        """The candidate that comes nearest, if it explains all outcomes and no other comes as near."""
+        ranked = sorted(
+            ((apart, n) for n, ideas in enumerate(candidates) if (apart := self._apart(ideas, values_only)) < math.inf),
+        )
+        if not ranked or ranked[0][0] > self.exercise.tolerance:
+            return None
+        best = ranked[0][0]
+        as_near = [candidates[n] for apart, n in ranked if apart <= max(3 * best, 1e-9)]
+        return candidates[ranked[0][1]] if as_near else None
+
+    def _apart(self, ideas: Ideas, values_only: bool) -> float:
+        """The largest distance over the probes; inf as soon as one probe rules the ideas out."""
+        worst = 0.0
+        for exactly in (False,) if values_only else (False, True):
+            for number in self.order:
+                worst = max(worst, self._distance(ideas, number, not exactly))
+                if worst > self.exercise.tolerance:
+                    return math.inf
+        return worst
+
+    def _distance(self, ideas: Ideas, number: int, values_only: bool) -> float:
+        outcome = (values_of if values_only else mistaken)(self.exercise, ideas, number)
+        return distance(self.found[number], outcome, self.exercise, values_only)
+
+    # ------------------------------------------------------------------------------ three and more mistakes
+
+    def _many(self) -> Ideas | None:
+        """Three to five known mistakes, found one after another by how near each brings the reference to the answer."""
+        about = [n for n in self.values if isinstance(self.found[n].output, Tensor)][:2]
+        if self.exercise.view is not None or not about:
+            return None
+        best: list[tuple[float, Ideas]] = [(self._far((), about), ())]
+        tried: set[frozenset[str]] = set()
+        for _ in range(MOST):
+            longer = []
+            for _, ideas in best:
+                for mistake in self.exercise.mistakes:
+                    names = frozenset({*(idea.name for idea in ideas), mistake.name})
+                    if names in tried or any(idea.knob == mistake.knob for idea in ideas):
+                        continue
+                    tried.add(names)
+                    more = (*ideas, mistake)
+                    longer.append((self._far(more, about), more))
+            best = sorted(longer, key=lambda one: one[0])[:WIDTH]
+            for far, ideas in best:
+                if far < 1e-5 and self._apart(ideas, values_only=True) < math.inf:
+                    return ideas
+        return None
+
+    def _far(self, ideas: Ideas, about: Sequence[int]) -> float:
+        """How far the outcomes are apart, as a mean over some probes; 2 where they cannot be compared."""
+        far = 0.0
+        for number in about:
+            mine, theirs = self.found[number].output, values_of(self.exercise, ideas, number)
+            if theirs.problem is not None or not isinstance(theirs.output, Tensor) or theirs.output.shape != mine.shape:
+                far += 2.0
+                continue
+            a, b = mine.double(), theirs.output.double()
+            size = float(a.norm() + b.norm())
+            apart = float((a - b).norm()) / size if size else 0.0
+            far += apart if math.isfinite(apart) else 2.0
+        return far / len(about)
+
+    # ---------------------------------------------------------------------------------- some of the probes
+
+    def _partly(self) -> Explanation:
+        """What explains as many of the wrong outcomes as possible, and contradicts none of the right ones."""
+        best = NOTHING
+        in_parts = self.exercise.view is None
+        values = [n for n in self.values if in_parts or not probes_of(self.exercise)[n].more]
+        for candidates in (self.knobs, self.edits, self.pairs() if in_parts else []):
+            fitting: list[tuple[int, Ideas]] = []
+            for ideas in candidates:
+                explained = [n for n in values if self._fits(ideas, n)]
+                if explained and all(self._allowed(ideas, n) for n in self.right):
+                    fitting.append((len(explained), ideas))
+            if not fitting:
+                continue
+            most = max(count for count, _ in fitting)
+            first = [ideas for count, ideas in fitting if count == most]
+            # A single outcome that several ideas explain is explained by none.
+            if most > best.probes and (most > 1 or len(first) == 1):
+                best = Explanation(first[0], False, most, True)
+        return best
+
+    def _fits(self, ideas: Ideas, number: int) -> bool:
+        return self._distance(ideas, number, values_only=True) <= self.exercise.tolerance
+
+    def _allowed(self, ideas: Ideas, number: int) -> bool:
+        """Whether a probe that comes out right does so with these mistakes too, or stops, which code may avoid."""
+        return values_of(self.exercise, ideas, number).problem is not None or self._fits(ideas, number)
 
 
-def diagnose_one(exercise: Exercise, probe: int, found: Sequence[Outcome], wrong: Sequence[int]) -> tuple[Mistake, ...]:
-    """The only explanation, of one mistake or of two, for the outcome of one probe; none if there are several.
-
-    For answers that are also wrong in another way. wrong: the numbers of the probes that the answer fails. For each
-    probe that the answer passes, the explanation must give the same outcome too, or an exception (which the answer may
-    avoid because it is written differently).
-    """
-
-    def agrees(mistakes: tuple[Mistake, ...], number: int) -> bool:
-        theirs = mistaken(exercise, mistakes, number)
-        stops = number not in wrong and theirs.problem is not None
-        return stops or distance(found[number], theirs, exercise) <= exercise.tolerance
-
-    asked = [probe, *(number for number in range(len(found)) if number not in wrong)]
-    for candidates in _explanations(exercise):
-        fitting = [mistakes for mistakes in candidates if all(agrees(mistakes, number) for number in asked)]
-        if fitting:
-            return fitting[0] if len(fitting) == 1 else ()
-    return ()
+def diagnose(exercise: Exercise, found: Sequence[Outcome]) -> Ideas:
+    """The mistakes that explain all outcomes; none if nothing does. found: the answer's outcome for each probe."""
+    right = right_outcomes(exercise)
+    wrong = [n for n, mine in enumerate(found) if distance(mine, right[n], exercise, True) > exercise.exactness]
+    explanation = Search(exercise, found, wrong).explain()
+    return explanation.ideas if explanation.whole else ()
 
 
-def _explanations(exercise: Exercise) -> Iterator[list[tuple[Mistake, ...]]]:
-    """All single mistakes, then all pairs of mistakes of different knobs."""
-    yield [(mistake,) for mistake in exercise.mistakes]
-    yield [pair for pair in combinations(exercise.mistakes, 2) if pair[0].knob != pair[1].knob]
+# ----------------------------------------------------------------------------------------------------- words
 
 
-def _apart(exercise: Exercise, found: Sequence[Outcome], mistakes: tuple[Mistake, ...]) -> float:
-    """The largest distance over the probes; inf as soon as one probe rules the mistakes out."""
-    worst = 0.0
-    for probe, mine in enumerate(found):
-        worst = max(worst, distance(mine, mistaken(exercise, mistakes, probe), exercise))
-        if worst > 10 * exercise.tolerance:
-            return math.inf
-    return worst
-
-
-def said_of(mistakes: Sequence[Mistake]) -> str:
-    """The mistakes in words; empty if there are none."""
-    if not mistakes:
-        return ""
-    each = [f"{_sentence(mistake.says)}: {mistake.effect}." for mistake in mistakes]
-    return each[0] if len(each) == 1 else f"There are two mistakes. First: {each[0]} Second: {each[1]}"
+def sentences_of(ideas: Sequence[Idea]) -> list[str]:
+    """What the mistakes are, a sentence for each, and then their effects."""
+    if not ideas:
+        return []
+    if len(ideas) == 1:
+        return [f"{_sentence(ideas[0].says)}: {ideas[0].effect}."]
+    numbers = {2: "two", 3: "three", 4: "four", 5: "five"}
+    said = "; ".join(f"({number}) {idea.says}" for number, idea in enumerate(ideas, 1))
+    effects = [f"({number}) {_sentence(idea.effect)}." for number, idea in enumerate(ideas, 1)]
+    return [f"There are {numbers[len(ideas)]} mistakes: {said}.", *effects]
 
 
 def _sentence(text: str) -> str:
     """With a capital letter; but q, k and x are names and stay as they are."""
-    return text if text[1:2] == " " and text[0] not in "aA" else text[0].upper() + text[1:]
+    return text if (text[1:2] == " " and text[0] not in "aA") or text[:1] == "`" else text[0].upper() + text[1:]
+
+
+def as_tensor(value: Any) -> Tensor | None:
+    """A tensor or a number as a tensor of float64; None for everything else."""
+    if isinstance(value, Tensor):
+        return value.double()
+    return torch.tensor(float(value), dtype=torch.float64) if type(value) in (int, float) else None

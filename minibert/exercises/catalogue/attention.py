@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from minibert.attention import attention
 from minibert.exercises.calls import Call
 from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
-from minibert.exercises.probes import mask_of, randn
+from minibert.exercises.probes import in_float32, mask_of, randn
 
 
 def reference(
@@ -24,6 +24,7 @@ def reference(
     softmax: str = "keys",
     product: str = "q kT",
     masked: str = "before",
+    causal: bool = False,
 ) -> Tensor:
     """Attention with knobs; the defaults are equation 1 of Vaswani et al. 2017."""
     if product == "not transposed":
@@ -39,8 +40,13 @@ def reference(
         "root of D": math.sqrt(q.shape[-1] * q.shape[1]),
         "root of T": math.sqrt(k.shape[-2]),
         "root of V": math.sqrt(v.shape[-1]),
+        "multiplied": 1 / math.sqrt(q.shape[-1]),
+        "after the softmax": 1.0,
     }[scale]
     scores = scores / divisor
+    if causal:
+        past = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
+        mask = past if mask is None else mask & past
     if masked == "inverted" and mask is not None:
         mask = ~mask
     lowest = torch.finfo(scores.dtype).min
@@ -59,21 +65,36 @@ def reference(
     weights = scores if softmax == "none" else scores.softmax({"keys": -1, "queries": -2, "heads": 1}[softmax])
     if mask is not None and masked in ("before", "inverted", "after"):
         weights = weights.masked_fill(~mask, 0.0)
-    return weights @ v
+    return (weights / math.sqrt(q.shape[-1]) if scale == "after the softmax" else weights) @ v
+
+
+CROSS = "In BERT's self-attention S = T, and there it is right; the task asks for S queries and T keys."
+NEVER = "In BERT no text is all padding, because [CLS] is always there; only the task asks for this case too."
 
 
 def probes() -> list[Probe]:
     axes = {"B": 2, "H": 3, "S": 4, "T": 6, "K": 5, "K'": 7}
     q, k, v = randn(2, 3, 4, 5, seed=1), randn(2, 3, 6, 5, seed=2), randn(2, 3, 6, 7, seed=3)
-    some = mask_of([[1, 1, 1, 1, 0, 0], [1, 0, 1, 1, 1, 1]])[:, None, None, :]
+    some = mask_of([[0, 1, 1, 1, 0, 0], [1, 0, 1, 1, 1, 1]])[:, None, None, :]
     none = mask_of([[1, 1, 1, 1, 1, 1], [0, 0, 0, 0, 0, 0]])[:, None, None, :]
     # No row is full, so that an inverted mask does not hide a whole row.
     own = mask_of([[1, 0, 0, 0, 1, 0], [1, 1, 0, 0, 0, 0], [0, 1, 1, 0, 0, 1], [1, 1, 1, 0, 1, 1]])[None, None]
     return [
-        Probe("without a mask", Call((q, k, v), grads=(0, 1, 2), first=True), axes),
-        Probe("with padded keys", Call((q, k, v, some), grads=(0, 1, 2), first=True), axes),
-        Probe("with a different mask for each query", Call((q, k, v, own), first=True), axes),
-        Probe("with a text that is all padding", Call((q, k, v, none), first=True), axes),
+        Probe("without a mask", Call((q, k, v), grads=(0, 1, 2), first=True), axes, beyond=CROSS),
+        Probe("with padded keys", Call((q, k, v, some), grads=(0, 1, 2), first=True), axes, beyond=CROSS),
+        Probe("with a different mask for each query", Call((q, k, v, own), first=True), axes, beyond=CROSS),
+        Probe("with a text that is all padding", Call((q, k, v, none), first=True), axes, beyond=NEVER),
+        Probe(
+            "self-attention",
+            Call((randn(2, 3, 6, 5, seed=4), k, v, some), first=True),
+            {"B": 2, "H": 3, "S": 6, "K": 5, "K'": 7},
+        ),
+        Probe(
+            "one text of one token",
+            Call((q[:1, :, :1], k[:1, :, :1], v[:1, :, :1]), first=True),
+            {"H": 3, "K": 5, "K'": 7},
+        ),
+        Probe("in float32", Call(in_float32((q, k, v, some)), first=True), axes, beyond=CROSS),
     ]
 
 
@@ -147,6 +168,12 @@ EXERCISE = Exercise(
         Mistake("root-of-value-width", "scale", "root of V",
                 "the scores are divided by the square root of the values' width",
                 "K is the size of a query and of a key, the last axis of q"),
+        Mistake("multiplied-by-root-of-K", "scale", "multiplied", "the scores are multiplied by √K and not divided",
+                "the softmax picks a single key, and its gradients vanish"),
+        Mistake("scaled-after-softmax", "scale", "after the softmax", "the weights are divided by √K, after the softmax",
+                "then they no longer sum to 1; divide the scores, before the softmax"),
+        Mistake("causal-by-habit", "causal", True, "the future is hidden",
+                "that is for decoders; BERT attends in both directions, and the mask says what is hidden"),
         Mistake("softmax-over-queries", "softmax", "queries", "your softmax runs over the queries",
                 "the weights of each key sum to 1, but the weights of each query do not; the softmax should run over "
                 "the keys, the last axis of the scores"),

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from minibert.exercises.calls import Call
 from minibert.exercises.catalogue.common_layers import Weights
 from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
-from minibert.exercises.probes import randn
+from minibert.exercises.probes import in_float32, randn
 from minibert.factory import build
 from minibert.model import Output
 from minibert.models.bert import BertConfig
@@ -74,6 +74,8 @@ def probes() -> list[Probe]:
     return [
         Probe("a batch", Call((randn(3, 5, 7, seed=5), weights), grads=(0, 1)), axes),
         Probe("one text", Call((randn(1, 6, 7, seed=6), weights)), axes | {"B": 1, "S": 6}),
+        Probe("texts of one token", Call((randn(3, 1, 7, seed=7), weights)), {"B": 3, "D": 7, "C": 4}),
+        Probe("in float32", Call(in_float32((randn(3, 5, 7, seed=8), weights))), axes),
     ]
 
 

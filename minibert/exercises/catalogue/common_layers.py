@@ -26,6 +26,7 @@ NORMS: dict[str, dict[str, str]] = {
     "1e-5": {"root": "1e-5"},
     "1e-12": {"root": "1e-12"},
     "no eps": {"root": "no eps"},
+    "n - 1, eps outside": {"spread": "n - 1", "root": "eps outside"},
 }
 
 
@@ -46,6 +47,9 @@ NORM_MISTAKES = (
             "that is the default of torch's var, for samples; a layer norm divides by D"),
     Mistake("norm-eps-outside", "norm", "eps outside", "the norm's eps is added to the standard deviation",
             "it belongs inside the root, √(variance + eps)"),
+    Mistake("norm-by-std", "norm", "n - 1, eps outside", "the norm divides by torch's std plus eps",
+            "std divides by D - 1, and eps belongs inside the root; use √(variance + eps) with a variance that divides "
+            "by D"),
     Mistake("norm-eps-is-1e-5", "norm", "1e-5", "the norm's eps is always 1e-5, whatever the argument says",
             "that is torch's default; pass eps to the norm"),
     Mistake("norm-without-eps", "norm", "no eps", "the norm does not use eps",

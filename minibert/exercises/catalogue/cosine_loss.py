@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from minibert.exercises.calls import Call
+from minibert.exercises.catalogue.attention import NEVER
 from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
 from minibert.exercises.probes import randn
 from minibert.training import distillation
@@ -66,13 +67,15 @@ def cosine_reference(
 def cosine_probes() -> list[Probe]:
     axes = {"B": 2, "S": 5, "D": 3}
     student, teacher = randn(2, 5, 3, seed=21), randn(2, 5, 3, seed=22)
-    mask = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 0]])
+    mask = torch.tensor([[0, 1, 1, 0, 1], [1, 1, 1, 1, 0]])
     return [
         Probe("without a mask", Call((student, teacher), grads=(0,)), axes),
         Probe("with padding", Call((student, teacher, mask), grads=(0,)), axes),
         Probe("with student vectors of another length", Call((0.25 * teacher, teacher, mask)), axes),
         Probe("with a teacher that could learn", Call((student, teacher, mask), grads=(0, 1)), axes),
-        Probe("with padding only", Call((student, teacher, 0 * mask)), axes),
+        Probe("with padding only", Call((student, teacher, 0 * mask)), axes, beyond=NEVER),
+        Probe("one text of one token", Call((student[:1, :1], teacher[:1, :1], mask[1:, :1])), {"D": 3}),
+        Probe("in float32", Call((student.float(), teacher.float(), mask)), axes),
     ]
 
 

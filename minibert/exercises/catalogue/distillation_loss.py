@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from minibert.exercises.calls import Call
+from minibert.exercises.catalogue.attention import NEVER
 from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
 from minibert.exercises.probes import randn
 from minibert.training import distillation
@@ -75,13 +76,15 @@ def soft_reference(
 def soft_probes() -> list[Probe]:
     axes = {"B": 2, "S": 5, "V": 7}
     student, teacher = randn(2, 5, 7, seed=11, scale=2.0), randn(2, 5, 7, seed=12, scale=2.0)
-    mask = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 0]])
+    mask = torch.tensor([[0, 1, 1, 0, 1], [1, 1, 1, 1, 0]])
     return [
         Probe("at temperature 2", Call((student, teacher), grads=(0,)), axes),
         Probe("at temperature 3, with padding", Call((student, teacher, 3.0, mask), grads=(0,)), axes),
         Probe("at temperature 1", Call((student, teacher, 1.0)), axes),
         Probe("with a teacher that could learn", Call((student, teacher, 2.0, mask), grads=(0, 1)), axes),
-        Probe("with padding only", Call((student, teacher, 2.0, 0 * mask)), axes),
+        Probe("with padding only", Call((student, teacher, 2.0, 0 * mask)), axes, beyond=NEVER),
+        Probe("one text of one token", Call((student[:1, :1], teacher[:1, :1], 3.0, mask[1:, :1])), {"V": 7}),
+        Probe("in float32", Call((student.float(), teacher.float(), 3.0, mask)), axes),
         Probe("with a student that agrees with its teacher", Call((teacher, teacher, 2.0, mask)), axes),
     ]
 

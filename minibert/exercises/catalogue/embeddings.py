@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from minibert.exercises.calls import Call
 from minibert.exercises.catalogue.common_layers import NORM_MISTAKES, Weights, normed
 from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
-from minibert.exercises.probes import randint, randn
+from minibert.exercises.probes import in_float32, randint, randn
 from minibert.layers import Embeddings
 
 
@@ -74,6 +74,13 @@ def probes() -> list[Probe]:
     return [
         Probe("two sentences", Call((ids, types, weights), grads=(2,)), axes),
         Probe("with eps = 0.1", Call((ids, types, weights, 0.1)), axes),
+        Probe("one text of one token, 0", Call((0 * ids[:1, :1], types[2:, 1:2], weights)), {"D": 6, "V": 11, "P": 9}),
+        Probe(
+            "texts of the greatest length",
+            Call((randint(0, 11, (3, 9), seed=7), randint(0, 2, (3, 9), seed=8), weights)),
+            {"B": 3, "S": 9, "D": 6, "V": 11},
+        ),
+        Probe("in float32", Call((ids, types, in_float32(weights), 0.1)), axes),
         Probe("the same word everywhere", Call((torch.full((3, 5), 7), 0 * types, weights)), axes),
     ]
 

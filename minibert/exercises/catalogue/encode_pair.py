@@ -107,6 +107,10 @@ def probes() -> list[Probe]:
         Probe("texts of 7 and 5 ids, max_length 11", call(7, 5, 11)),
         Probe("texts of 6 and 2 ids, max_length 9, and other ids for [CLS] and [SEP]", call(6, 2, 9, 2, 3)),
         Probe("an empty second text", call(3, 0, 20, 5, 4)),
+        Probe("an empty first text", call(0, 3, 20, 5, 4)),
+        Probe("two empty texts", call(0, 0, 20)),
+        Probe("texts of 4 and 4 ids, max_length 3", call(4, 4, 3)),
+        Probe("texts with id 0 and repeated ids", Call(([0, 7, 7, 0, 7, 0], [0, 7], 3, 4, 9))),
         Probe("texts of 5 and 7 ids, max_length 11", call(5, 7, 11)),
         Probe("texts of 5 and 5 ids, max_length 11", call(5, 5, 11)),
     ]

@@ -17,7 +17,7 @@ from minibert.exercises.calls import Call
 from minibert.exercises.catalogue import feed_forward, layer_norm, multi_head_attention
 from minibert.exercises.catalogue.common_layers import Weights
 from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
-from minibert.exercises.probes import mask_of, randn
+from minibert.exercises.probes import in_float32, mask_of, randn
 
 EPS = 1e-12
 
@@ -33,6 +33,7 @@ def reference(
     second_residual: str = "after attention",
     norms: str = "own",
     eps: float = EPS,
+    spread: str = "by D",
     transposed: bool = False,
     **inside: Any,
 ) -> Tensor:
@@ -54,7 +55,12 @@ def reference(
             name = "attention_norm"
         elif norms == "swapped":
             name = "norm" if name == "attention_norm" else "attention_norm"
-        return F.layer_norm(x, x.shape[-1:], weights[f"{name}.weight"], weights[f"{name}.bias"], eps)
+        knobs = {
+            "by D": {}, "n - 1": {"spread": "n - 1"}, "not affine": {"affine": "neither"},
+            "std + 1e-6": {"spread": "n - 1", "root": "eps outside"}, "root + 1e-6": {"root": "eps outside"},
+        }[spread]  # fmt: skip
+        small = 1e-6 if "1e-6" in spread else eps
+        return layer_norm.reference(x, weights[f"{name}.weight"], weights[f"{name}.bias"], small, **knobs)
 
     def feed(x: Tensor) -> Tensor:
         return feed_forward.reference(x, weights, prefix="feed_forward.", **feeding)
@@ -88,12 +94,24 @@ def probes() -> list[Probe]:
     axes = {"B": 2, "S": 5, "D": 12, "H": 3, "K": 4, "F": 7}
     x, weights = randn(2, 5, 12, seed=1), seeded_weights(12, 7, seed=5)
     padded = mask_of([[1, 1, 1, 0, 0], [1, 1, 1, 1, 0]])[:, None, None, :]
+    gaps = mask_of([[0, 0, 1, 0, 1], [0, 1, 1, 1, 0]])[:, None, None, :]
     # With small numbers an eps of 1e-5 makes a difference.
     small = {name: weight * 1e-3 if name.startswith("attention.output") else weight for name, weight in weights.items()}
     return [
         Probe("without a mask", Call((x, weights, 3), first=True), axes),
         Probe("with padding", Call((x, weights, 3, padded), grads=(0, 1), first=True), axes),
         Probe("with small numbers", Call((1e-3 * x, small, 3), first=True), axes),
+        Probe(
+            "with padding on the left and gaps",
+            Call((x, weights, 2, gaps), first=True),
+            {"B": 2, "S": 5, "D": 12, "K": 6, "F": 7},
+        ),
+        Probe(
+            "one text of one token",
+            Call((x[:1, :1], weights, 3, padded[:1, ..., :1]), first=True),
+            {"D": 12, "H": 3, "K": 4, "F": 7},
+        ),
+        Probe("in float32", Call(in_float32((x, weights, 3, padded)), first=True), axes),
     ]
 
 
@@ -138,7 +156,7 @@ def by_torch(x: Tensor, weights: Weights, num_heads: int, mask: Tensor | None = 
     for theirs, ours in names.items():
         renamed |= {f"{theirs}.{kind}": weights[f"{ours}.{kind}"] for kind in ("weight", "bias")}
     hidden = None if mask is None else ~mask[:, 0, 0]
-    return functional_call(layer.double(), renamed, (x,), {"src_key_padding_mask": hidden})
+    return functional_call(layer.to(x.dtype), renamed, (x,), {"src_key_padding_mask": hidden})
 
 
 def by_parts(x: Tensor, weights: Weights, num_heads: int, mask: Tensor | None = None) -> Tensor:
@@ -154,6 +172,8 @@ OF_THE_HEADS = (
     "query-and-key-swapped", "value-from-key", "heads-unscaled", "heads-scaled-by-D", "heads-softmax-over-queries",
     "heads-cut-by-view", "heads-cut-k-first", "heads-merged-untransposed", "heads-merged-by-view",
     "heads-output-missing", "heads-mask-inverted", "heads-mask-ignored", "linear-transposed", "biases-missing",
+    "heads-scaled-after-softmax", "heads-causal-by-habit", "heads-merged-k-first", "heads-values-returned",
+    "attention-biases-missing", "value-not-projected", "heads-mask-after-softmax", "heads-mask-multiplied",
 )  # fmt: skip
 
 EXERCISE = Exercise(
@@ -196,6 +216,16 @@ EXERCISE = Exercise(
                 "add what went into feed-forward, which is the sum after its norm"),
         Mistake("norm-eps-is-1e-5", "eps", 1e-5, "the norms' eps is 1e-5",
                 "that is the default of torch's layer norm; BERT uses 1e-12, so pass that"),
+        Mistake("norm-eps-is-1e-6", "eps", 1e-6, "the norms' eps is 1e-6", "BERT uses 1e-12, so pass that"),
+        Mistake("norm-n-1", "spread", "n - 1", "the norms' variance divides by D - 1",
+                "that is the default of torch's var, for samples; a layer norm divides by D"),
+        Mistake("norm-by-std", "spread", "std + 1e-6", "the norms divide by torch's std plus 1e-6",
+                "std divides by D - 1, and eps belongs inside the root; use √(variance + eps) with a variance that "
+                "divides by D"),
+        Mistake("norm-eps-outside", "spread", "root + 1e-6", "the norms add an eps of 1e-6 to the standard deviation",
+                "it belongs inside the root, √(variance + eps), and is 1e-12"),
+        Mistake("norm-not-affine", "spread", "not affine", "the norms' weight and bias are left out",
+                "the model can no longer set the scale and the shift of each feature"),
         Mistake("one-norm-for-both", "norms", "first twice", "the first norm's weights are used twice",
                 "the second norm, `norm`, has its own weights"),
         Mistake("norms-swapped", "norms", "swapped", "the two norms are swapped",

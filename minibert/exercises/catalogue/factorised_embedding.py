@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from minibert.exercises.calls import Call
 from minibert.exercises.catalogue.common_layers import Weights, normed
 from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
-from minibert.exercises.probes import randint, randn
+from minibert.exercises.probes import in_float32, randint, randn
 from minibert.models.albert import AlbertConfig, FactorisedEmbeddings
 
 
@@ -89,6 +89,12 @@ def factorised_probes() -> list[Probe]:
     return [
         Probe("with eps 0.1", Call((ids, types, embedding_weights(4, 6, 10), 0.1), grads=(2,)), axes),
         Probe("with tiny tables", Call((ids, types, embedding_weights(4, 6, 20, 1e-3)), grads=(2,)), axes),
+        Probe(
+            "one text of one token, 0",
+            Call((0 * ids[:1, :1], types[1:, 2:], embedding_weights(4, 6, 40), 0.1)),
+            {"E": 4, "D": 6, "V": 9},
+        ),
+        Probe("in float32", Call((ids, types, in_float32(embedding_weights(4, 6, 50)), 0.1)), axes),
         Probe("where E = D", Call((ids, types, embedding_weights(5, 5, 30), 0.1)), {"B": 2, "S": 3, "D": 5, "V": 9}),
     ]
 
@@ -220,6 +226,9 @@ EXERCISE = Exercise(
                 "that is the default of torch's var, for samples; a layer norm divides by E"),
         Mistake("norm-eps-outside", "norm", "eps outside", "the norm's eps is added to the standard deviation",
                 "it belongs inside the root, √(variance + eps)"),
+        Mistake("norm-by-std", "norm", "n - 1, eps outside", "the norm divides by torch's std plus eps",
+                "std divides by E − 1, and eps belongs inside the root; use √(variance + eps) with a variance that "
+                "divides by E"),
         Mistake("norm-not-affine", "norm", "not affine", "the norm's weight and bias are left out",
                 "the model can no longer decide how large each feature should be; multiply by norm.weight and add "
                 "norm.bias"),

@@ -12,7 +12,7 @@ from minibert.exercises.calls import Call
 from minibert.exercises.catalogue import gelu
 from minibert.exercises.catalogue.common_layers import Weights, linear
 from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
-from minibert.exercises.probes import randn
+from minibert.exercises.probes import in_float32, randn
 
 
 def reference(
@@ -95,7 +95,13 @@ EXERCISE = Exercise(
             "a batch",
             Call((randn(2, 3, 5, seed=1, scale=2.0), seeded_weights(5, 7, seed=2)), grads=(0, 1)),
             {"B": 2, "S": 3, "D": 5, "F": 7},
-        )
+        ),
+        Probe("one text of one token", Call((randn(1, 1, 5, seed=7), seeded_weights(5, 7, seed=8))), {"D": 5, "F": 7}),
+        Probe(
+            "in float32",
+            Call(in_float32((randn(2, 3, 5, seed=9), seeded_weights(5, 7, seed=10)))),
+            {"B": 2, "S": 3, "D": 5, "F": 7},
+        ),
     ],
     mistakes=(
         *MISTAKES,

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from minibert import layers
 from minibert.exercises.calls import Call
 from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
-from minibert.exercises.probes import randn
+from minibert.exercises.probes import in_float32, randn
 
 
 def reference(
@@ -65,6 +65,14 @@ def probes() -> list[Probe]:
         Probe("with eps = 0.1", Call((x, weight, bias, 0.1), grads=(0, 1, 2)), axes),
         Probe("with the default eps, and small numbers", Call((1e-3 * x, weight, bias)), axes),
         Probe("with two axes", Call((randn(4, 5, seed=4), weight, bias, 0.1)), {"S": 4, "D": 5}),
+        Probe("one token", Call((x[:1, :1], weight, bias, 0.1)), {"D": 5}),
+        Probe(
+            "with one axis",
+            Call((x[0, 0], weight, bias, 0.1)),
+            {"D": 5},
+            beyond="In BERT x has three axes, and there it is right; the task asks for any number.",
+        ),
+        Probe("in float32", Call(in_float32((x, weight, bias, 0.1))), axes),
         Probe("with a token whose features are all equal", Call((torch.ones_like(x), weight, bias, 0.1)), axes),
     ]
 

@@ -1,40 +1,46 @@
 """Masking for masked language modelling.
 
-Masking is random, so the checker compares an answer's statistics, and what must be true of each single token. The
-functions seen_of_masking and shares_of_masking choose what is compared. There are two kinds of entries: shares, which
-may differ by the exercise's tolerance (about five standard errors of the difference of two right answers, or more),
-and statements that are true or false, which must be the same.
+Masking is random, so the checker compares what must be true of each single token, and the statistics of thousands of
+tokens (see chance.py): how many are chosen, what they become, and whether all that is drawn separately.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from minibert.exercises import chance as chances
 from minibert.exercises.calls import Built, Call
 from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
 from minibert.exercises.probes import randint
 from minibert.training.objectives import choose_tokens, corrupt
 
-PAD, CLS, SEP, MASK, VOCABULARY = 0, 1, 2, 3, 40
+PAD, CLS, SEP, MASK, VOCABULARY = 5, 1, 2, 3, 40
+ENOUGH = 10_000  # tokens, for statistics
 
 
 def texts(count: int, length: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Ids (count, length) of [CLS] word ... word [SEP] and some padding, and where the words are: ids 10 to 29."""
-    ids = randint(10, 30, (count, length), seed=seed)
-    ids[:, 0] = CLS
+    """Ids (count, length) of [CLS] word ... word [SEP] and some padding, and where the words are: id 0 and 10 to 28.
+
+    Some words may not be chosen either, and some texts are padded on the left.
+    """
+    ids = randint(9, 29, (count, length), seed=seed)
+    ids[ids == 9] = 0
+    may = torch.ones_like(ids).bool()
     for row in range(count):
         end = length - 1 - row % (length // 5)
-        ids[row, end], ids[row, end + 1 :] = SEP, PAD
-    return ids, ids >= 10
+        ids[row, 0], ids[row, end], ids[row, end + 1 :] = CLS, SEP, PAD
+        may[row, 0], may[row, end:], may[row, 3 + row % 5] = False, False, False
+        if row % 4 == 1:
+            ids[row], may[row] = ids[row].roll(length - 1 - end), may[row].roll(length - 1 - end)
+    return ids, may
 
 
 FEW, FEW_WORDS = texts(25, 40, seed=1)
-MANY, MANY_WORDS = texts(900, 400, seed=2)
-MANY_IDS = set(MANY.unique().tolist())
+MANY, MANY_WORDS = texts(100, 200, seed=2)
 # Of 100 chosen tokens: how many become [MASK], and how many become a random token. The others stay.
 FATES = {"80/10/10": (80, 10), "81/10/9": (81, 10), "72/10/18": (72, 10), "80/2/18": (80, 2), "100/0/0": (100, 0),
          "80/20/0": (80, 20), "80/0/20": (80, 0), "10/80/10": (10, 80)}  # fmt: skip
@@ -56,6 +62,7 @@ def mask_tokens_reference(
     labelled: str = "chosen",
     elsewhere: int = -100,
     kept: str = "original",
+    put_in: str = "mask_id",
     in_place: bool = False,
     order: str = "ids, labels",
 ) -> tuple[Tensor, Tensor]:
@@ -65,6 +72,7 @@ def mask_tokens_reference(
     elif chance == "torch's own":
         generator = None
     original = input_ids
+    mask_id = {"mask_id": mask_id, "always 103": 103, "always 4": 4}[put_in]
     rate = {"rate": rate, "always 0.15": 0.15, "of [MASK]": rate / 0.8}[share]
     draws = torch.rand(input_ids.shape[1:] if chance == "one row" else input_ids.shape, generator=generator)
     may = {"those that may": may_be_chosen, "all": torch.ones_like(may_be_chosen), "others": ~may_be_chosen}[among]
@@ -91,75 +99,162 @@ def mask_tokens_reference(
 
 
 def mask_tokens_probes() -> list[Probe]:
-    def few(seed: int) -> tuple[Any, ...]:
-        return FEW, FEW_WORDS, MASK, VOCABULARY, 0.5, Built("generator", (seed,))
+    def inputs(ids: Tensor, may: Tensor, rate: float, seed: int) -> tuple[Any, ...]:
+        return ids, may, MASK, VOCABULARY, rate, Built("generator", (seed,))
 
-    many = (MANY, MANY_WORDS, MASK, VOCABULARY, 0.7, Built("generator", (16,)))
+    def many(*seeds: int) -> Call:
+        first, *rest = (inputs(MANY, MANY_WORDS, 0.7, seed) for seed in seeds)
+        return Call(first, again=tuple(rest))
+
+    few = [inputs(FEW, FEW_WORDS, 0.5, seed) for seed in (1, 1, 2)]
+    column = FEW[:, 5:6]
     return [
-        Probe("25 texts, three times", Call(few(1), again=(few(1), few(2))), {"B": 25, "S": 40}),
-        Probe("900 texts", Call(many), {"B": 900, "S": 400}),
+        Probe("25 texts, three times", Call(few[0], again=tuple(few[1:])), {"B": 25, "S": 40}),
+        Probe("200 texts", many(16, 17), {"B": 100, "S": 200}, (many(18, 19), many(20, 21), many(22, 23))),
+        Probe("one text, with rate 0.95", Call(inputs(FEW[:1], FEW_WORDS[:1], 0.95, 3)), {"S": 40}),
+        Probe("texts of one token, with rate 0.95", Call(inputs(column, column >= 10, 0.95, 4)), {"B": 25}),
+        Probe("where nothing may be chosen", Call(inputs(FEW, FEW_WORDS & False, 0.5, 5)), {"B": 25, "S": 40}),
     ]
 
 
-def seen_of_masking(output: Any) -> Mapping[str, Any]:
+def seen_of_masking(output: Any, call: Call, error: float) -> Mapping[str, Any]:
     """What is compared in a masking probe's output. Raises an error if that is not pairs of tensors (B, S)."""
-    if isinstance(output[0], Tensor):
-        return shares_of_masking(*output)
-    (masked, labels), same, other = output
-    if masked.shape != FEW.shape or labels.shape != FEW.shape:
-        raise ValueError
-    if masked.min() < 0:  # not an id: these are probably the labels
-        return {"the lowest number in masked_ids": str(int(masked.min()))}
-    lowest = labels.min()
-    whole = not masked.is_floating_point() and not labels.is_floating_point()
-    has_label = labels != lowest
-    changed = masked != FEW
-    stays = has_label & ~changed
-    return {
-        "both hold integers": whole,
-        "the label where there is nothing to predict": str(int(lowest)),
-        "labels are the original ids": bool((labels == FEW)[has_label].all()),
-        "each text has its own mask": bool((has_label[:8] != has_label[8:16]).any()),  # of the same lengths
-        "a token that may not be chosen has a label": bool((has_label & ~FEW_WORDS).any()),
-        "a token that may not be chosen is changed": bool((changed & ~FEW_WORDS).any()),
-        "a token is changed but has no label": bool((changed & ~has_label).any()),
-        # A random id is sometimes the original one, so a few tokens always stay.
-        "some tokens stay and have a label": bool(stays.sum() > 0.03 * has_label.sum()),
-        "a token becomes another word and has a label": bool((changed & (masked != MASK) & has_label).any()),
-        "the same seed gives the same result": torch.equal(masked, same[0]) and torch.equal(labels, same[1]),
-        "another seed gives the same result": torch.equal(masked, other[0]),
-    }
-
-
-def shares_of_masking(masked: Tensor, labels: Tensor) -> Mapping[str, Any]:
-    if masked.shape != MANY.shape or labels.shape != MANY.shape:
-        raise ValueError
-    if masked.min() < 0:
-        return {"the lowest number in masked_ids": str(int(masked.min()))}
-    chosen = (labels != labels.min()) & MANY_WORDS
-    before, after = MANY[chosen], masked[chosen].long()
-    stays = after == before
-    number = max(len(before), 1)
-    kept = int(stays.sum())
-    found = torch.bincount(after[~stays], minlength=VOCABULARY)  # how often each id was put in
-    hidden, others = int(found[MASK]), found.clone()
-    others[MASK] = 0
-    words = others.nonzero().flatten().tolist()
-    seen = {
-        "each text has its own mask": not torch.equal(chosen[0], chosen[80]),  # of the same length
-        "there is more than one random id": len(words) != 1,
-        "share of the chosen tokens that become [MASK]": hidden / number,
-    }
-    if seen["each text has its own mask"]:  # one mask for all has few draws, so its share varies too much
-        seen["share of the tokens that are chosen"] = number / int(MANY_WORDS.sum())
-    if seen["there is more than one random id"]:  # whether a single one is in the texts as well is left to chance
+    runs = [output] if isinstance(output[0], Tensor) else output
+    ids, may, mask_id, size, rate, _ = call.args
+    lowest = 0
+    for masked, labels in runs:
+        if masked.shape != ids.shape or labels.shape != ids.shape:
+            raise ValueError
+        lowest = min(lowest, int(masked.min()))
+    if lowest < 0:  # not an id: these are probably the labels
+        return {"the lowest number in masked_ids": str(lowest)}
+    if any(one.is_floating_point() or one.dtype == torch.bool for run in runs for one in run):
+        return {"masked_ids and labels hold integers": False}
+    seen = _of_single_tokens(runs, ids, may, mask_id, rate)
+    if len(call.again) == 2:
+        (masked, labels), same, other = runs
         seen |= {
-            "share of the chosen tokens that become another token": int(others.sum()) / number,
-            "share of the chosen tokens that stay": kept / number,
-            "the lowest and the highest random id": f"{words[0]} and {words[-1]}" if words else "none",
-            "some random ids are in no text": any(word not in MANY_IDS for word in words),
+            "the same seed gives the same result": torch.equal(masked, same[0]) and torch.equal(labels, same[1]),
+            "another seed gives another result": not torch.equal(masked, other[0]),
+        }
+    if may.sum() > ENOUGH:
+        seen |= _of_many_tokens(runs, ids, may, mask_id, size, rate, error)
+    return seen
+
+
+def _of_single_tokens(runs: Sequence[Any], ids: Tensor, may: Tensor, mask_id: int, rate: float) -> dict[str, Any]:
+    nothing = min(int(labels.min()) for _, labels in runs)
+    masked, labels = (torch.cat([run[number] for run in runs]) for number in (0, 1))
+    ids, may = ids.repeat(len(runs), 1), may.repeat(len(runs), 1)
+    has_label, changed = labels != nothing, masked != ids
+    stays = has_label & ~changed
+    seen: dict[str, Any] = {
+        "the label where there is nothing to predict": str(nothing),
+        "labels are the original ids": bool((labels == ids)[has_label].all()),
+        "no token that may not be chosen has a label": not bool((has_label & ~may).any()),
+        "no token that may not be chosen is changed": not bool((changed & ~may).any()),
+        "each token that is changed has a label": not bool((changed & ~has_label).any()),
+    }
+    if rate > 0.9:
+        seen["with this rate nearly all tokens that may be chosen have a label"] = bool(
+            has_label[may].sum() > 0.6 * may.sum()
+        )
+    if len(has_label) > 1 and has_label.sum() > 200:
+        # A random id is sometimes the original one, so a few tokens always stay.
+        seen |= {
+            "each text has a mask of its own": bool((has_label[:8] != has_label[8:16]).any()),
+            "some tokens stay and have a label": bool(stays.sum() > 0.03 * has_label.sum()),
+            "a token becomes another word and has a label": bool((changed & (masked != mask_id) & has_label).any()),
         }
     return seen
+
+
+def _of_many_tokens(
+    runs: Sequence[Any], ids: Tensor, may: Tensor, mask_id: int, size: int, rate: float, error: float
+) -> dict[str, Any]:
+    nothing = min(int(labels.min()) for _, labels in runs)
+    chosen = [((labels != nothing) & may) for _, labels in runs]
+    number = sum(int(one.sum()) for one in chosen)
+    if not number:
+        return {}
+    rows = chances.Rows(torch.cat([one[may] for one in chosen]), may.sum(1).repeat(len(runs)))
+    separate = chances.rows_alike(rows, error)
+    seen: dict[str, Any] = {
+        "whether a token is chosen does not depend on its neighbours": chances.neighbours_independent(rows, error),
+        "whether a token is chosen does not depend on its place": chances.in_any_order(rows, error)
+        and _even(chosen, may, error),
+        "a text is not chosen as a whole": separate,
+    }
+    if not torch.equal(chosen[0][0], chosen[0][20]):  # one mask for all has few draws, so its share varies too much
+        seen["share of the tokens that are chosen"] = chances.share(number, len(runs) * int(may.sum()), rate, error)
+
+    before = torch.cat([ids[one] for one in chosen])
+    after = torch.cat([run[0][one] for run, one in zip(runs, chosen, strict=True)]).long()
+    if int(after.max()) >= size:
+        return seen | {"all random ids are below vocab_size": False}
+    hidden, other = after == mask_id, (after != before) & (after != mask_id)
+    # What is drawn as a random id is [MASK], or the original, once in V times.
+    to_mask, to_other = 0.8 + 0.1 / size, 0.1 * (1 - 2 / size)
+    counts = torch.bincount(after[other], minlength=size)
+    words = counts.nonzero().flatten().tolist()
+    lengths = torch.cat([one.sum(1) for one in chosen])
+    fates = chances.Rows(hidden, lengths)
+    seen |= {
+        "share of the chosen tokens that become [MASK]": chances.share(int(hidden.sum()), number, to_mask, error),
+        "there is more than one random id": len(words) != 1,
+    }
+    if number and len(words) != 1:
+        share = chances.share(int(other.sum()), number, to_other, error)
+        stay = chances.share(int((after == before).sum()), number, 1 - to_mask - to_other, error)
+        seen |= {
+            "share of the chosen tokens that become another token": share,
+            "share of the chosen tokens that stay": stay,
+        }
+    if words and len(words) > 1:
+        seen |= {
+            "the lowest and the highest random id": f"{words[0]} and {words[-1]}",
+            "some random ids are in no text": any(word not in set(ids.unique().tolist()) for word in words),
+            "all random ids are equally likely": _equally_likely(before[other], counts, mask_id, size, error),
+            "a random id does not depend on the token that it replaces": _unrelated(before[other], after[other], size),
+            "each token gets a random id of its own": _own(after, other, fates.row),
+        }
+    if 0 < int(hidden.sum()) < number:
+        seen |= {
+            "what becomes of a token does not depend on its place": chances.in_any_order(fates, error)
+            and chances.in_any_order(chances.Rows.of([hidden]), error),
+            "what becomes of a token does not depend on its neighbours": chances.neighbours_independent(fates, error),
+            "what becomes of a token is drawn for it alone, not for its text": chances.rows_alike(fates, error),
+        }
+    return seen
+
+
+def _even(chosen: Sequence[Tensor], may: Tensor, error: float) -> bool:
+    """Whether each column has as many chosen tokens as its texts' numbers of chosen tokens let expect."""
+    counts = torch.stack(list(chosen)).sum((0, 1)).double()
+    ratio = torch.stack([one.sum(1) for one in chosen]).double() / may.sum(1).clamp(min=1)  # (runs, B)
+    expected = (ratio[:, :, None] * may).sum((0, 1))
+    variance = ((ratio * (1 - ratio))[:, :, None] * may).sum((0, 1))
+    return chances.evenly_spread(counts, expected, error, variance)
+
+
+def _equally_likely(replaced: Tensor, counts: Tensor, mask_id: int, size: int, error: float) -> bool:
+    """Whether all ids occur equally often. A random id that equals the original is not seen as one, nor is [MASK]."""
+    own = torch.bincount(replaced, minlength=size)
+    expected = (len(replaced) - own).double() / (size - 2)
+    expected[mask_id] = 0
+    return chances.evenly_spread(counts.double(), expected, error)
+
+
+def _unrelated(before: Tensor, after: Tensor, size: int) -> bool:
+    """Whether no difference between the original and the random id makes up a fifth of them."""
+    return not len(before) or int(torch.bincount((after - before) % size).max()) < 0.2 * len(before)
+
+
+def _own(after: Tensor, other: Tensor, row: Tensor) -> bool:
+    """Whether neighbouring random ids of a text differ, nearly always. row: the number of each chosen token's text."""
+    ids, texts = after[other], row[other]
+    neighbours = texts[1:] == texts[:-1]
+    return int((ids[1:] == ids[:-1])[neighbours].sum()) <= 0.3 * int(neighbours.sum())
 
 
 def mask_tokens(
@@ -247,7 +342,7 @@ EXERCISE = Exercise(
     library=mask_tokens_by_library,
     probes=mask_tokens_probes,
     view=seen_of_masking,
-    tolerance=0.004,
+    tolerance=0.008,
     mistakes=(
         Mistake("81-10-9", "fates", "81/10/9", "81% become [MASK], 10% become a random token and 9% stay",
                 "this happens with two draws, first 10% for the random tokens and then 90% of the rest for [MASK]; "
@@ -275,6 +370,10 @@ EXERCISE = Exercise(
                 "then more than `rate` are chosen; [MASK] is for 80% of the chosen tokens"),
         Mistake("rate-always-15", "share", "always 0.15", "15% are chosen, whatever `rate` says",
                 "the argument has no effect; compare with `rate`"),
+        Mistake("mask-id-always-103", "put_in", "always 103", "[MASK] has the id 103, whatever `mask_id` says",
+                "that is right for BERT's uncased vocabulary only; use the argument"),
+        Mistake("mask-id-always-4", "put_in", "always 4", "[MASK] has the id 4, whatever `mask_id` says",
+                "use the argument"),
         Mistake("generator-ignored", "chance", "torch's own", "you do not draw from the generator",
                 "the same seed gives a different mask each time, and no experiment can be repeated; pass the "
                 "generator to each function that draws"),

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from minibert.exercises.calls import Call
 from minibert.exercises.catalogue.common_layers import NORM_MISTAKES, Weights, normed
 from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
-from minibert.exercises.probes import randn
+from minibert.exercises.probes import in_float32, randn
 from minibert.layers import MaskedLMHead
 
 
@@ -73,6 +73,8 @@ def probes() -> list[Probe]:
     return [
         Probe("a batch", Call((hidden, words, weights), grads=(0, 1, 2)), axes),
         Probe("with eps = 0.1", Call((hidden, words, weights, 0.1)), axes),
+        Probe("one text of one token", Call((hidden[:1, :1], words, weights, 0.1)), {"D": 5, "V": 11}),
+        Probe("in float32", Call(in_float32((hidden, words, weights, 0.1))), axes),
     ]
 
 

@@ -115,6 +115,8 @@ def masked_lm_loss_probes() -> list[Probe]:
         Probe("a label everywhere", Call((randn(3, 5, 7, seed=2), randint(0, 7, (3, 5), seed=3))), axes),
         Probe("a text without labels", Call((logits, alone)), axes),
         Probe("no label at all", Call((logits, NO_LABELS)), axes),
+        Probe("one text of one token, whose label is 0", Call((logits[:1, :1], 0 * LABELS[:1, :1])), {"V": 7}),
+        Probe("in float32", Call((logits.float(), LABELS)), axes),
     ]
 
 

@@ -57,6 +57,9 @@ EXERCISE = Exercise(
     probes=lambda: [
         Probe("three heads", Call((randn(2, 3, 4, 5, seed=1),), grads=(0,)), {"B": 2, "H": 3, "S": 4, "K": 5, "D": 15}),
         Probe("two heads", Call((randn(3, 2, 5, 7, seed=2),)), {"B": 3, "H": 2, "S": 5, "K": 7, "D": 14}),
+        Probe("one text", Call((randn(1, 3, 4, 5, seed=3),)), {"H": 3, "S": 4, "K": 5, "D": 15}),
+        Probe("one token", Call((randn(2, 3, 1, 5, seed=4),)), {"B": 2, "H": 3, "K": 5, "D": 15}),
+        Probe("one head", Call((randn(2, 1, 4, 5, seed=5),)), {"B": 2, "S": 4, "K": 5}),
     ],
     mistakes=(
         Mistake("merge-not-transposed", "order", "not transposed", "the heads are merged without transposing back",

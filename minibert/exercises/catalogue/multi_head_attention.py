@@ -15,7 +15,7 @@ from minibert.exercises.calls import Call
 from minibert.exercises.catalogue import attention, merge_heads, split_heads
 from minibert.exercises.catalogue.common_layers import Weights, linear
 from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
-from minibert.exercises.probes import mask_of, randn
+from minibert.exercises.probes import in_float32, mask_of, randn
 
 PARTS = ("query", "key", "value", "output")
 
@@ -35,6 +35,7 @@ def reference(
     masked: str = "right",
     bias: str = "all",
     transposed: bool = False,
+    causal: bool = False,
 ) -> Tensor:
     """Multi-head attention with knobs. weights: of the linear layers query, key, value and output."""
     if transposed:
@@ -47,7 +48,8 @@ def reference(
         "one for all": ("query", "query", "query"),
         "value not projected": ("query", "key", None),
     }[roles]
-    projected = (x if name is None else linear(x, weights, name, bias not in (name, "none")) for name in names)
+    left_out = {"none": PARTS, "only output": PARTS[:3]}.get(bias, (bias,))
+    projected = (x if name is None else linear(x, weights, name, name not in left_out) for name in names)
     q, k, v = (split_heads.reference(one, num_heads, cut=cut) for one in projected)
     if masked == "inverted" and mask is not None:
         mask = ~mask
@@ -55,11 +57,13 @@ def reference(
         mask = None
     scale = {"K": "root of K", "D": "root of D"}.get(scale, scale)
     hiding = masked if masked in ("zero scores", "after") else "before"
-    mixed = attention.reference(q, k, v, mask, scale=scale, softmax=softmax, masked=hiding)
+    mixed = attention.reference(q, k, v, mask, scale=scale, softmax=softmax, masked=hiding, causal=causal)
+    if merged == "of the values":
+        mixed, merged = v, "S first"
     mixed = merge_heads.reference(mixed, order=merged)
     if output == "left out":
         return mixed
-    mixed = linear(mixed, weights, "output", bias not in ("output", "none"))
+    mixed = linear(mixed, weights, "output", "output" not in left_out)
     return mixed + x if output == "residual" else mixed
 
 
@@ -77,9 +81,23 @@ def probes() -> list[Probe]:
     x, weights = randn(2, 5, 12, seed=1), seeded_weights(12, seed=2)
     # No text is full, so that an inverted mask does not hide a whole text.
     padded = mask_of([[1, 1, 1, 0, 0], [1, 1, 1, 1, 0]])[:, None, None, :]
+    gaps = mask_of([[0, 0, 1, 0, 1], [0, 1, 1, 1, 0]])[:, None, None, :]
+    own = mask_of([[1, 0, 0, 1, 0], [1, 1, 0, 0, 0], [0, 1, 0, 0, 1], [1, 1, 0, 1, 1], [0, 0, 1, 1, 0]])[None, None]
     return [
         Probe("without a mask", Call((x, weights, 3), first=True), axes),
         Probe("with padding", Call((x, weights, 3, padded), grads=(0, 1), first=True), axes),
+        Probe("with a different mask for each query", Call((x, weights, 3, own), first=True), axes),
+        Probe(
+            "with padding on the left and gaps",
+            Call((x, weights, 2, gaps), first=True),
+            {"B": 2, "S": 5, "D": 12, "K": 6},
+        ),
+        Probe(
+            "one text of one token",
+            Call((x[:1, :1], weights, 3, padded[:1, ..., :1]), first=True),
+            {"D": 12, "H": 3, "K": 4},
+        ),
+        Probe("in float32", Call(in_float32((x, weights, 3, padded)), first=True), axes),
     ]
 
 
@@ -138,6 +156,15 @@ MISTAKES = (
             "the softmax comes close to picking a single key"),
     Mistake("heads-scaled-by-D", "scale", "D", "the scores are divided by √D instead of √K",
             "K = D / H is the size of one head, which is what the dot product runs over"),
+    Mistake("heads-scaled-after-softmax", "scale", "after the softmax",
+            "the weights are divided by √K, after the softmax",
+            "then they no longer sum to 1; divide the scores, before the softmax"),
+    Mistake("heads-causal-by-habit", "causal", True, "the future is hidden",
+            "that is for decoders; BERT attends in both directions, and the mask says what is hidden"),
+    Mistake("heads-merged-k-first", "merged", "K first", "the heads are merged as (K, H) instead of (H, K)",
+            "the heads are interleaved; the output layer expects one head after another"),
+    Mistake("heads-values-returned", "merged", "of the values", "the values are merged, and not what attention returns",
+            "then no token reads from any other"),
     Mistake("heads-softmax-over-queries", "softmax", "queries", "your softmax runs over the queries",
             "the weights of a query do not sum to 1; run it over the keys, the last axis"),
     Mistake("heads-cut-by-view", "cut", "view only", "the heads are split by a view without a transpose",
@@ -165,6 +192,8 @@ MISTAKES = (
             "it is the part of the query that is the same for every word"),
     Mistake("value-bias-missing", "bias", "value", "the value's bias is left out", "each layer has one"),
     Mistake("output-bias-missing", "bias", "output", "the output layer's bias is left out", "each layer has one"),
+    Mistake("attention-biases-missing", "bias", "only output", "query, key and value have no bias",
+            "each of the four layers has one; some other models leave them out (bias=False)"),
     Mistake("biases-missing", "bias", "none", "all biases are left out", "each of the four layers has one"),
     Mistake("key-bias-missing", "bias", "key", "the key's bias is left out",
             "the result is the same, because it adds one number to all scores of a query and the softmax does not "

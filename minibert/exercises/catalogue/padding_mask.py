@@ -9,6 +9,7 @@ from torch import Tensor
 
 from minibert.attention import attention, padding_mask
 from minibert.exercises.calls import Call
+from minibert.exercises.catalogue.attention import CROSS, NEVER
 from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
 from minibert.exercises.probes import randn
 
@@ -57,12 +58,20 @@ def reference(
 def probes() -> list[Probe]:
     axes = {"B": 3, "H": 2, "S": 5}
     scores = randn(3, 2, 5, 5, seed=1, scale=2.0)
-    some = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1], [0, 1, 1, 1, 0]])
+    some = torch.tensor([[1, 0, 1, 0, 0], [1, 1, 1, 1, 1], [0, 1, 1, 1, 0]])
     none = torch.tensor([[1, 1, 1, 1, 0], [0, 0, 0, 0, 0], [1, 1, 0, 0, 0]])
     return [
         Probe("with padding", Call((scores, some), grads=(0,)), axes),
-        Probe("from S queries to T keys", Call((randn(3, 2, 4, 5, seed=2), some)), {"B": 3, "H": 2, "S": 4, "T": 5}),
-        Probe("with a text that is all padding", Call((scores, none)), axes),
+        Probe(
+            "from S queries to T keys",
+            Call((randn(3, 2, 4, 5, seed=2), some)),
+            {"B": 3, "H": 2, "S": 4, "T": 5},
+            beyond=CROSS,
+        ),
+        Probe("with a text that is all padding", Call((scores, none)), axes, beyond=NEVER),
+        Probe("one text", Call((scores[:1], some[:1])), {"H": 2, "S": 5}),
+        Probe("one query and one key", Call((scores[:, :, :1, :1], some[1:2, :1].expand(3, 1))), {"B": 3, "H": 2}),
+        Probe("in float32", Call((scores.float(), some)), axes),
     ]
 
 

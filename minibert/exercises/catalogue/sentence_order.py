@@ -33,7 +33,7 @@ def sentence_order_reference(
     rng = chance_for(rng, chance)
     pairs = []
     for number, first, second, coin in steps(documents, walk, rng, share):
-        swap = {"never": False, "always": True}.get(share, coin)
+        swap = {"never": False, "always": True}.get(share, not coin)
         label = {"1 is swapped": int(swap), "0 is swapped": int(not swap), "always 0": 0}.get(labels, rng.randrange(2))
         if swap and made == "as for NSP":
             second = rng.choice(rng.choice([document for n, document in enumerate(documents) if n != number]))
@@ -115,7 +115,7 @@ EXERCISE = Exercise(
     library=sentence_order_by_library,
     probes=pairs_probes,
     view=seen_of_pairs,
-    tolerance=0.11,
+    tolerance=0.03,
     mistakes=(
         Mistake("labels-reversed", "labels", "0 is swapped", "your label is 1 where the two sentences are in order",
                 "0 is in order and 1 is swapped; released weights would answer the wrong way round"),

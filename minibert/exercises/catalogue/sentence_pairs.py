@@ -34,7 +34,10 @@ def next_sentence_reference(
     pairs = []
     for number, first, following, coin in steps(documents, walk, rng, share):
         is_next = {"always next": True, "always random": False}.get(share, coin)
-        if is_next or source == "swapped":
+        document = documents[number]
+        if is_next and source == "by index":
+            second = document[min(document.index(first) + 1, len(document) - 1)]
+        elif is_next or source == "swapped":
             second = following
         elif source == "next document":
             second = rng.choice(documents[(number + 1) % len(documents)])
@@ -43,7 +46,11 @@ def next_sentence_reference(
         else:
             others = [document for n, document in enumerate(documents) if n != number or source == "any document"]
             other = rng.choice(others)
-            second = other[0] if source == "first sentence" else rng.choice(other)
+            if source == "beside":
+                other = documents[number - 1 if number and (number + 1 == len(documents) or rng.random() < 0.5)
+                                  else number + 1]  # fmt: skip
+            last = {"first sentence": 1, "never the last": max(len(other) - 1, 1)}.get(source, len(other))
+            second = rng.choice(other[:last])
         label = {"0 is next": int(not is_next), "1 is next": int(is_next), "always 0": 0}.get(labels, rng.randrange(2))
         pairs.append((second, first, label) if source == "swapped" and not is_next else (first, second, label))
     return pairs
@@ -139,7 +146,7 @@ EXERCISE = Exercise(
     library=next_sentence_by_library,
     probes=pairs_probes,
     view=seen_of_pairs,
-    tolerance=0.11,
+    tolerance=0.03,
     mistakes=(
         Mistake("labels-reversed", "labels", "1 is next", "your label is 1 where the second sentence is the next one",
                 "0 is next and 1 is random; released weights would answer the wrong way round"),
@@ -158,6 +165,12 @@ EXERCISE = Exercise(
         Mistake("first-sentence-only", "source", "first sentence",
                 "the random sentence is always the first of its document",
                 "first sentences are easy to recognise without looking at the pair; draw from all sentences"),
+        Mistake("last-never-drawn", "source", "never the last", "the last sentence of a document is never drawn",
+                "randrange(n) and range(n) leave n out already; any sentence may be drawn"),
+        Mistake("documents-beside", "source", "beside", "the random sentence always comes from a neighbouring document",
+                "neighbours are often about the same thing; draw from all other documents"),
+        Mistake("next-by-index", "source", "by index", "the next sentence is looked up by its text",
+                "index() finds the first place of a sentence that occurs twice; go by numbers, i and i + 1"),
         Mistake("swapped-instead", "source", "swapped", "you swap the two sentences instead of drawing another one",
                 "that is ALBERT's sentence order prediction; BERT takes a sentence from another document"),
         Mistake("always-next", "share", "always next", "the second sentence is always the next one",

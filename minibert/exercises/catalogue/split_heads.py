@@ -64,6 +64,9 @@ EXERCISE = Exercise(
     probes=lambda: [
         Probe("three heads", Call((randn(2, 4, 15, seed=1), 3), grads=(0,)), {"B": 2, "H": 3, "S": 4, "K": 5, "D": 15}),
         Probe("two heads", Call((randn(3, 5, 14, seed=2), 2)), {"B": 3, "H": 2, "S": 5, "K": 7, "D": 14}),
+        Probe("one text", Call((randn(1, 4, 15, seed=3), 3)), {"H": 3, "S": 4, "K": 5, "D": 15}),
+        Probe("one token", Call((randn(2, 1, 15, seed=4), 3)), {"B": 2, "H": 3, "K": 5, "D": 15}),
+        Probe("one head", Call((randn(2, 4, 15, seed=5), 1)), {"B": 2, "S": 4, "D": 15}),
     ],
     mistakes=(
         Mistake("split-by-view-alone", "cut", "view only", "the heads are split by a view without a transpose",

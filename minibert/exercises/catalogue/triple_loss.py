@@ -13,7 +13,7 @@ from minibert.exercises.calls import Call
 from minibert.exercises.catalogue.cosine_loss import cosine_reference
 from minibert.exercises.catalogue.distillation_loss import soft_reference
 from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
-from minibert.exercises.probes import randn
+from minibert.exercises.probes import in_float32, randn
 from minibert.training import distillation
 
 IGNORE = -100
@@ -93,7 +93,7 @@ def triple_probes() -> list[Probe]:
     axes = {"B": 2, "S": 5, "V": 7, "D": 3}
     logits = randn(2, 5, 7, seed=31, scale=2.0), randn(2, 5, 7, seed=32, scale=2.0)
     hidden = randn(2, 5, 3, seed=33), randn(2, 5, 3, seed=34)
-    mask = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 0]])
+    mask = torch.tensor([[0, 1, 1, 0, 1], [1, 1, 1, 1, 0]])
     labels = torch.tensor([[IGNORE, 4, IGNORE, IGNORE, IGNORE], [0, IGNORE, 6, IGNORE, IGNORE]])
     none, empty = torch.full_like(labels, IGNORE), torch.tensor([[1, 1, 1, 1, 1], [0, 0, 0, 0, 0]])
     short = torch.stack((labels[0], none[0]))
@@ -102,6 +102,10 @@ def triple_probes() -> list[Probe]:
         Probe("with padding", Call((*logits, labels, *hidden, mask), grads=(0, 3)), axes),
         Probe("at temperature 3 and other weights", Call((*more, mask, 3.0, (2.0, 7.0, 3.0)), grads=(0, 3)), axes),
         Probe("with a teacher that could learn", Call((*logits, labels, *hidden, mask), grads=(0, 1, 3, 4)), axes),
+        Probe(
+            "one text", Call((*(one[1:] for one in (*logits, labels, *hidden, mask)), 3.0)), {"S": 5, "V": 7, "D": 3}
+        ),
+        Probe("in float32", Call((*in_float32(logits), labels, *in_float32(hidden), mask, 3.0)), axes),
         Probe("where no word is masked", Call((*logits, none, *hidden, mask)), axes),
         Probe("with a text of padding only", Call((*logits, short, *hidden, empty)), axes),
     ]

@@ -99,6 +99,33 @@ def probes() -> list[Probe]:
         Probe("a word of 100 characters", Call(("a" * 100, SMALL))),
         Probe("a word of 101 characters", Call(("a" * 101, SMALL))),
     ]
+    # An é is one character, or an e with a combining accent; both are used as they are.
+    accented = [
+        "caf",
+        "cafe",
+        "café",
+        "é",
+        "e",
+        "##é",
+        "##e",
+        "##\u0301",
+        "##s",
+        "##f",
+        "ca",
+        "日",
+        "##本",
+        "##語",
+        "a",
+        "##a",
+    ]
+    words = ["café", "cafés", "cafe\u0301", "cafe\u0301s", "caféé", "é", "日本語", "日本人", "CAFÉ"]
+    other += [Probe(f"the accented word {word!r}", Call((word, accented))) for word in words]
+    other += [
+        Probe("a word of 60 characters and 120 bytes", Call(("é" * 60, accented))),
+        Probe("a word of 7 characters, 7 allowed", Call(("é" * 7, accented, "[UNK]", 7))),
+        Probe("one character", Call(("a", SMALL))),
+        Probe("a word of one character more than 1", Call(("aa", SMALL, "[UNK]", 1))),
+    ]
     return [*small, *cased, *other]
 
 
