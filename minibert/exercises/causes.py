@@ -23,7 +23,7 @@ from minibert.words import listed
 
 CONSTANTS = {
     "½": 1 / 2, "⅓": 1 / 3, "¼": 1 / 4, "2": 2.0, "3": 3.0, "4": 4.0, "−1": -1.0, "−2": -2.0, "10": 10.0, "100": 100.0,
-    "1000": 1000.0, "1/10": 0.1, "1/100": 0.01, "1/ln 2 (that is a logarithm to base 2)": 1 / math.log(2),
+    "1000": 1000.0, "1/10": 0.1, "1/100": 0.01, "1/1000": 0.001, "1/ln 2 (that is a logarithm to base 2)": 1 / math.log(2),
     "1/ln 10 (that is a logarithm to base 10)": 1 / math.log(10), "ln 2": math.log(2), "√2": math.sqrt(2),
     "1/√2": math.sqrt(0.5), "√π": math.sqrt(math.pi), "1/√(2π)": 1 / math.sqrt(2 * math.pi), "π": math.pi,
 }  # fmt: skip
@@ -239,15 +239,16 @@ def gradient_trouble(exercise: Exercise, found: Sequence[Outcome], source: str |
         paths = _paths_of(exercise, probe.call)
         missing = [path for path, *both in zip(paths, mine.grads, right.grads, strict=False) if _lost(*both)]
         if missing:
-            return _missing(missing, sum(not _nothing(one) for one in right.grads), detaching(source))
+            return _missing(missing, sum(one is not None and bool(one.abs().max() > 0) for one in right.grads),
+                            detaching(source))  # fmt: skip
         for path, one, expected in zip(paths, mine.grads, right.grads, strict=False):
             if _nothing(expected) and not _nothing(one):
                 return f"A gradient flows back to {said(path)} and should not: detach it ({probe.name})."
             if one is not None and expected is not None and gap(one, expected) > 10 * TOLERANCE:
-                return (
-                    f"The values are right, but the gradient of {said(path)} is not ({probe.name}): is a part of the "
-                    "formula detached, clamped or rounded?"
-                )
+                used = listed(detaching(source))
+                how = f"{used} takes a part of the formula out of the graph" if used else (
+                    "is a part of it detached, clamped or rounded?")  # fmt: skip
+                return f"The values are right, but the gradient of {said(path)} is not ({probe.name}): {how}."
     return None
 
 
@@ -262,3 +263,24 @@ def _missing(paths: Sequence[tuple[str, ...]], wanted: int, used: Sequence[str])
     else:
         what = f"{how} it out of the graph" if how else "is it detached, wrapped in nn.Parameter, or copied?"
     return f"The values are right, but no gradient flows back to {names}: {what}."
+
+
+# ----------------------------------------------------------------------------------------------------- shapes
+
+
+def shape_trouble(mine: Any, right: Any, axes: Mapping[str, int]) -> str:
+    """What is wrong with a shape, as a sentence; empty if nothing simple is."""
+    if not isinstance(mine, Tensor) or not isinstance(right, Tensor) or mine.shape == right.shape:
+        return ""
+    letters = {size: letter for letter, size in axes.items() if size > 1}
+    have, want = ([letters.get(size, str(size)) for size in one.shape] for one in (mine, right))
+    if not right.dim():
+        return f"The result is not reduced to one number: it still has the axes {listed(have)}."
+    if sorted(have) == sorted(want):
+        return f"The axes are in another order: you return [{', '.join(have)}], not [{', '.join(want)}]."
+    missing, extra = [one for one in want if one not in have], [one for one in have if one not in want]
+    if missing and not extra:
+        return f"The axis {listed(missing)} is missing: you return [{', '.join(have)}], not [{', '.join(want)}]."
+    if extra and not missing:
+        return f"There is an axis too many, {listed(extra)}: you return [{', '.join(have)}], not [{', '.join(want)}]."
+    return ""

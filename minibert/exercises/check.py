@@ -25,11 +25,12 @@ from minibert.errors import MinibertError, nearest
 from minibert.exercises import progress, swap
 from minibert.exercises.calls import Call, Other, Outcome, Problem, make_call
 from minibert.exercises.catalogue import exercises
-from minibert.exercises.causes import common_factor, gradient_trouble, is_random, unused
+from minibert.exercises.causes import common_factor, gradient_trouble, is_random, shape_trouble, unused
 from minibert.exercises.compare import Difference, differences
 from minibert.exercises.crashes import in_words, keys_of
 from minibert.exercises.declare import Exercise, Mistake, Probe, probes_of
 from minibert.exercises.diagnose import Explanation, Search, looked_at, right_outcomes, sentences_of
+from minibert.words import listed
 from minibert.exercises.result import NOT_REACHED, Result, Stage, fitted, hints_for, shortened
 
 __all__ = ["Result", "Stage", "check", "evaluate", "exercise_named", "hints_for", "timed_call"]
@@ -81,9 +82,11 @@ def evaluate(
     course.succeed("values")
 
     texts = []
+    touched = _touched(exercise, found)
     if "gradients" in course.points:
-        texts += course.settle("gradients", gradient_trouble(exercise, found, source))
-    texts += course.settle("inputs", _touched(exercise, found))
+        trouble = gradient_trouble(exercise, found, source)
+        texts += course.settle("gradients", touched if trouble and touched else trouble)
+    texts += course.settle("inputs", touched)
     if "swap" in course.points:
         if texts:
             course.fail("swap", "not tried until the other stages pass")
@@ -143,7 +146,7 @@ class _Course:
         where = f"{difference.text[0].upper()}{difference.text[1:]}."
         if texts and difference.kind != "problem":
             where = f"Seen here: {difference.text}."
-        if not texts or difference.kind != "problem" or self.mistakes or self.cause is None:
+        if not texts or difference.kind != "problem" or self.mistakes:
             texts.append(where)
         text, more = fitted(texts)
         self.fail(name, text, share)
@@ -165,8 +168,10 @@ class _Course:
         if self.values_wrong and (factor := common_factor(self.exercise, self.found, self.wrong)):
             self.cause = factor
             return [factor]
-        if found.ideas and found.probes > 1:
+        if found.ideas and len(found.probes) > 1:
             return self.partly(found, "There is at least this mistake: ", "There are at least these mistakes: ")
+        if problem is not None:
+            return self.crashed(problem, probes_of(self.exercise)[first])
         if self.values_wrong and (names := unused(self.exercise, self.ask, self.found, self.wrong)):
             plural = "make" if " and " in names or ", " in names else "makes"
             self.cause = f"{names} {plural} no difference"
@@ -177,8 +182,16 @@ class _Course:
             return [touched]
         if found.ideas:
             return self.partly(found, "Perhaps: ", "Perhaps: ")
-        if problem is not None:
-            return self.crashed(problem, probes_of(self.exercise)[first])
+        right = right_outcomes(self.exercise)[first]
+        if text := shape_trouble(self.found[first].output, right.output, probes_of(self.exercise)[first].axes):
+            self.cause = text
+            return [text]
+        if 2 * len(self.wrong) <= len(self.found) and self.exercise.view is None:
+            names = listed([f"“{probes_of(self.exercise)[number].name}”" for number in self.wrong[:4]])
+            self.cause = f"it is right in all cases but {names}"
+            return [
+                f"It is right in {len(self.found) - len(self.wrong)} of {len(self.found)} cases, but not in {names}."
+            ]
         if self.exercise.view is not None and (difference := self.compared[first]) is not None:
             self.cause = difference.text
         return []
@@ -200,27 +213,33 @@ class _Course:
 
     def partly(self, found: Explanation, one: str, several: str) -> list[str]:
         texts = self.named(found)
-        name = probes_of(self.exercise)[self.values_wrong[0]].name
+        name = probes_of(self.exercise)[found.probes[0]].name
         start = one if len(found.ideas) == 1 else several
-        about = f"That explains “{name}”, but not everything that is wrong." if found.probes == 1 else (
-            f"That explains {found.probes} of the {len(self.wrong)} cases that are wrong.")  # fmt: skip
+        about = f"That explains “{name}”, but not everything that is wrong." if len(found.probes) == 1 else (
+            f"That explains {len(found.probes)} of the {len(self.wrong)} cases that are wrong.")  # fmt: skip
         first = texts[0] if len(found.ideas) == 1 else "; ".join(idea.says for idea in found.ideas) + "."
         return [f"{start}{_small(first)}", about, *texts[1:]]
 
     def crashed(self, problem: Problem, probe: Probe) -> list[str]:
         said = in_words(problem, probe.axes, keys_of(probe.call.args))
         raised = _raised(problem, probe)
+        raised = f"{raised[0].upper()}{raised[1:]}."
         if not said:
-            return []
+            return [raised]
         self.cause = said
         if len(raised) < 160 and problem.text:
-            return [f"{raised[0].upper()}{raised[1:]}.", f"That means: {said}."]
-        return [f"{said[0].upper()}{said[1:]}{problem.place}.", f"{raised[0].upper()}{raised[1:]}."]
+            return [raised, f"That means: {said.rstrip('.?')}."]
+        return [f"{said[0].upper()}{said[1:]}{problem.place}.", raised]
 
     def beyond(self) -> list[str]:
         """Where only what the task asks for beyond BERT's own setting is wrong: that this is so."""
-        probes = [probes_of(self.exercise)[number] for number in self.wrong]
-        return [probes[0].beyond] if probes and all(probe.beyond for probe in probes) else []
+        probes = probes_of(self.exercise)
+        wrong = {probes[number].beyond for number in self.wrong}
+        if len(wrong) != 1 or not (said := wrong.pop()):
+            return []
+        return (
+            [said] if all(number in self.wrong for number, probe in enumerate(probes) if probe.beyond == said) else []
+        )
 
     def result(self, texts: Sequence[str]) -> Result:
         """The result, with the stages that were not reached."""
@@ -258,7 +277,8 @@ def _compared(exercise: Exercise, probe: Probe, outcome: Outcome, right: Outcome
     found = [one for one in differences(outcome.output, right.output, probe.axes) if one.distance > exercise.exactness]
     if not found:
         return None
-    first = min(found, key=lambda one: ("type", "shape", "value").index(one.kind))
+    kinds = ("type", "shape", "value") if exercise.view is None else ("type", "value", "shape")
+    first = min(found, key=lambda one: kinds.index(one.kind))
     return first._replace(text=f"{probe.name}: {first.text}")
 
 

@@ -119,6 +119,11 @@ def differences(actual: Any, expected: Any, axes: Mapping[str, int], where: str 
             yield from differences(a, e, axes, f"{where}[{number}]" if where else f"entry {number}")
     elif isinstance(expected, float) or (isinstance(expected, int) and not isinstance(expected, bool)):
         yield from _number_differences(actual, expected, what)
+    elif isinstance(expected, bool) and isinstance(actual, bool) and "'" in where:  # a statement about a random answer
+        if actual != expected:
+            verb = "should" if expected else "should not"
+            end = "is not" if expected else "is"
+            yield Difference("value", f"it {verb} be true that {where.strip(chr(39))}, and it {end}", math.inf)
     elif type(actual) is not type(expected):
         yield Difference("type", f"{what} is {_kind(actual)}, but should be {_kind(expected)}", math.inf)
     elif actual != expected:

@@ -30,18 +30,18 @@ WIDTH, MOST = 6, 5  # of the search for three and more mistakes: ideas that are 
 
 
 class Explanation(NamedTuple):
-    """Mistakes that explain an answer. whole: all that is wrong. probes: how many wrong outcomes they explain.
+    """Mistakes that explain an answer. whole: all that is wrong. probes: the wrong outcomes that they explain.
 
     values_only: they explain the values, but not the gradients or what was changed in place.
     """
 
     ideas: Ideas
     whole: bool
-    probes: int
+    probes: tuple[int, ...]
     values_only: bool = False
 
 
-NOTHING = Explanation((), False, 0)
+NOTHING = Explanation((), False, ())
 
 
 def turned(exercise: Exercise, *ideas: Idea) -> Callable[..., Any]:
@@ -146,15 +146,16 @@ class Search:
         for values_only in (False, True) if self.wrong else (False,):
             for candidates in (self.knobs, self.edits):
                 if found := self._whole(candidates, values_only):
-                    return Explanation(found, True, len(self.wrong), values_only)
+                    return Explanation(found, True, tuple(self.wrong), values_only)
         if not self.values and self.wrong:
             return NOTHING  # it only stops: two mistakes, or a part of the probes, would prove nothing
         for values_only in (False, True) if self.wrong else (False,):
-            for pairs in (self.pairs(), self.mixed()):
-                if found := self._whole(pairs, values_only):
-                    return Explanation(found, True, len(self.wrong), values_only)
+            for pairs in (self.pairs(), self.mixed() if self.values == self.wrong else []):
+                found = self._whole(pairs, values_only)
+                if found and self._stops_alone(found):
+                    return Explanation(found, True, tuple(self.wrong), values_only)
         if found := self._many():
-            return Explanation(found, True, len(self.wrong), values_only=True)
+            return Explanation(found, True, tuple(self.wrong), values_only=True)
         return self._partly()
 
     def pairs(self) -> list[Ideas]:
@@ -167,6 +168,14 @@ class Search:
         if not any(isinstance(self.found[n].output, Tensor) and self.found[n].output.numel() > 8 for n in self.values):
             return []
         return [(mistake, edit) for (mistake,) in self.knobs for (edit,) in self.edits if not edit.alone]  # type: ignore
+
+    def _stops_alone(self, pair: Ideas) -> bool:
+        """Whether what stops the answer is one of the two mistakes, and not only both together."""
+        return all(
+            any(self._distance((idea,), number, values_only=True) == 0.0 for idea in pair)
+            for number in self.wrong
+            if number not in self.values
+        )
 
     def _whole(self, candidates: Sequence[Ideas], values_only: bool) -> Ideas | None:
         """The candidate that comes nearest, if it explains all outcomes and no other comes as near."""
@@ -240,19 +249,26 @@ class Search:
         in_parts = self.exercise.view is None
         values = [n for n in self.values if in_parts or not probes_of(self.exercise)[n].more]
         for candidates in (self.knobs, self.edits, self.pairs() if in_parts else []):
-            fitting: list[tuple[int, Ideas]] = []
+            fitting: list[tuple[tuple[int, ...], Ideas]] = []
             for ideas in candidates:
-                explained = [n for n in values if self._fits(ideas, n)]
-                if explained and all(self._allowed(ideas, n) for n in self.right):
-                    fitting.append((len(explained), ideas))
+                explained = tuple(n for n in values if self._fits(ideas, n))
+                if any(map(self._tells, explained)) and all(self._allowed(ideas, n) for n in self.right):
+                    fitting.append((explained, ideas))
             if not fitting:
                 continue
-            most = max(count for count, _ in fitting)
-            first = [ideas for count, ideas in fitting if count == most]
+            most = max((explained for explained, _ in fitting), key=len)
+            first = [ideas for explained, ideas in fitting if len(explained) == len(most)]
             # A single outcome that several ideas explain is explained by none.
-            if most > best.probes and (most > 1 or len(first) == 1):
+            if len(most) > len(best.probes) and (len(most) > 1 or len(first) == 1):
                 best = Explanation(first[0], False, most, True)
         return best
+
+    def _tells(self, number: int) -> bool:
+        """Whether an outcome has enough different numbers not to be met by chance."""
+        output = self.found[number].output
+        if isinstance(output, Tensor):
+            return len(output.unique()) >= (6 if output.dim() else 1) and bool(output.isfinite().all())
+        return True
 
     def _fits(self, ideas: Ideas, number: int) -> bool:
         return self._distance(ideas, number, values_only=True) <= self.exercise.tolerance

@@ -307,6 +307,9 @@ def _of_tensor_result(right: Tensor, named: Named) -> Iterator[Edit]:
             yield edit("normed", "the result is normalised once more", lambda x: F.layer_norm(x, x.shape[-1:]))
             yield edit("unit length", "the result is scaled to length 1", lambda x: F.normalize(x, dim=-1))
         for name, value in named.items():
+            if isinstance(value, Tensor) and value.dtype == right.dtype and value.dim():
+                yield Edit(f"result: {name} itself", f"`{name}` is returned as it is", "compute the result from it",
+                           output=lambda output, named, name=name: named[name])  # fmt: skip
             if isinstance(value, Tensor) and value.shape == right.shape and value.dtype == right.dtype and right.dim():
                 yield Edit(f"result: plus {name}", f"`{name}` is added to the result",
                            "the task asks for no residual connection here",
@@ -314,8 +317,6 @@ def _of_tensor_result(right: Tensor, named: Named) -> Iterator[Edit]:
                 yield Edit(f"result: minus {name}", f"`{name}` is subtracted from the result, or was not added",
                            "compare with the formula",
                            output=lambda output, named, name=name: output - named[name])  # fmt: skip
-                yield Edit(f"result: {name} itself", f"`{name}` is returned as it is", "compute the result from it",
-                           output=lambda output, named, name=name: named[name])  # fmt: skip
     if not right.dim():
         yield edit("one axis", "the result has an axis of size 1", lambda x: x[None], "return one number, without axes")
         return
@@ -373,9 +374,19 @@ def _of_list_result(right: Sequence[Any]) -> Iterator[Edit]:
         yield edit("no repeats", "what occurs twice is returned once", lambda out: list(dict.fromkeys(out)), "keep all")
         yield edit("sorted", "the result is sorted", sorted, "keep the order")
     elif all(isinstance(one, list) for one in right):
+        yield edit("booleans", "there are booleans among the results", lambda out: _converted(out, bool), "0 and 1 are "
+                   "asked for; bool is another type")  # fmt: skip
+        yield edit("floats", "there are floats among the results", lambda out: _converted(out, float), "integers are "
+                   "asked for")  # fmt: skip
         yield edit("joined", "one list is returned", lambda out: [x for one in out for x in one], "return two lists")
         yield edit("pairs", "pairs are returned", lambda out: [tuple(x) for x in zip(*out, strict=False)],
                    "return two lists")  # fmt: skip
+
+
+def _converted(out: Any, kind: Callable[[Any], Any]) -> Any:
+    """The same lists, the last of them with another kind of numbers."""
+    *first, last = out
+    return type(out)([*first, [kind(one) for one in last]])
 
 
 def _of_numbers() -> Iterator[Edit]:

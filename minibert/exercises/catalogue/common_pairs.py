@@ -123,14 +123,17 @@ def _of_coins(labels: Sequence[torch.Tensor], documents: Sequence[Sequence[str]]
         return {}
     lengths = [len(document) - 1 for document in documents]
     rows = chances.Rows(torch.cat(list(labels)), torch.tensor(lengths).repeat(len(labels)))
-    return {
-        "share of label 1": chances.share(ones, total, 0.5, error),
+    seen = {
         "neighbouring pairs have coins that do not depend on each other": chances.neighbours_independent(rows, error),
         "each pair of a document has a coin of its own": chances.rows_alike(rows, error),
+        "both labels come up in a call": sum(0 < int(one.sum()) < len(one) for one in labels) > len(labels) / 2,
         "each pair of a call has a coin of its own": chances.rows_alike(chances.Rows.of(labels), error),
         "the coin does not depend on the place of a pair": chances.places_alike(labels, error)
         and chances.in_any_order(rows, error),
     }
+    # One coin for many pairs is few coins, whose share says nothing.
+    separate = chances.rows_alike(rows, error) and chances.rows_alike(chances.Rows.of(labels), error)
+    return seen | {"share of label 1": chances.share(ones, total, 0.5, error)} if separate else seen
 
 
 def _of_draws(

@@ -143,7 +143,7 @@ EXERCISE = Exercise(
                 "torch knows only 1 and −1, and gives 0 for all other targets without a warning, so nothing is "
                 "learned; the target is 1 for every token"),
         Mistake("twice-as-much", "value", "twice",
-                "you take the squared distance of unit vectors, which is twice as large",
+                "the loss is twice as large as it should be, like the squared distance of unit vectors",
                 "|a - b|² = 2 (1 - cos) for vectors of length 1, so the direction is right, but the task asks for 1 "
                 "- cos"),
         Mistake("dot-product", "value", "dot", "you take the dot product without dividing by the lengths",

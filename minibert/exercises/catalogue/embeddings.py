@@ -27,10 +27,14 @@ def reference(
     order: str = "sum, then norm",
     norm: str = "right",
     scaled: bool = False,
+    words: str = "all",
 ) -> Tensor:
     """The embeddings with knobs; the defaults are figure 2 of Devlin et al. 2019 and the released code."""
+    counted = (input_ids.ne(0).cumsum(1) - 1).clamp(min=0)
     length, table = input_ids.shape[1], weights["position.weight"]
     word = weights["word.weight"][input_ids]
+    if words == "0 is padding":
+        word = word * input_ids.ne(0)[..., None]
     if scaled:
         word = word * math.sqrt(word.shape[-1])
     position = {
@@ -42,6 +46,7 @@ def reference(
         "whole table": lambda: table,
         "sinusoids": lambda: sinusoids(length, word.shape[-1]),
         "backwards": lambda: table[:length].flip(0),
+        "without 0": lambda: table[counted],
     }[positions]()
     token_type = weights["token_type.weight"][
         {"all 0": torch.zeros_like(token_type_ids), "swapped": 1 - token_type_ids}.get(types, token_type_ids)
@@ -168,6 +173,10 @@ EXERCISE = Exercise(
                 "the model cannot see the order; use rows 0 to S - 1"),
         Mistake("positions-backwards", "positions", "backwards", "your positions count from the end",
                 "[CLS] would get the last position, a different one in each batch"),
+        Mistake("positions-without-id-0", "positions", "without 0", "tokens with the id 0 do not count as positions",
+                "that is for padding, and which id is padding is not known here; count every token"),
+        Mistake("id-0-as-padding", "words", "0 is padding", "the token with the id 0 gets a vector of zeros",
+                "that is what padding_idx=0 does; here 0 is an id like any other"),
         Mistake("position-table-not-cut", "positions", "whole table", "you add the whole table of positions",
                 "it has rows for the longest possible text; use the first S"),
         Mistake("sinusoids", "positions", "sinusoids", "you use the fixed sinusoids of the Transformer",

@@ -53,6 +53,8 @@ def reference(
             return x
         if norms == "first twice":
             name = "attention_norm"
+        elif norms == "second twice":
+            name = "norm"
         elif norms == "swapped":
             name = "norm" if name == "attention_norm" else "attention_norm"
         knobs = {
@@ -228,6 +230,8 @@ EXERCISE = Exercise(
                 "the model can no longer set the scale and the shift of each feature"),
         Mistake("one-norm-for-both", "norms", "first twice", "the first norm's weights are used twice",
                 "the second norm, `norm`, has its own weights"),
+        Mistake("second-norm-for-both", "norms", "second twice", "the second norm's weights are used twice",
+                "the first norm, `attention_norm`, has its own weights"),
         Mistake("norms-swapped", "norms", "swapped", "the two norms are swapped",
                 "attention_norm follows attention, norm follows feed-forward"),
         Mistake("first-norm-missing", "norms", "without attention_norm", "there is no norm after attention",

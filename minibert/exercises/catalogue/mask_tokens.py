@@ -130,7 +130,8 @@ def seen_of_masking(output: Any, call: Call, error: float) -> Mapping[str, Any]:
         return {"the lowest number in masked_ids": str(lowest)}
     if any(one.is_floating_point() or one.dtype == torch.bool for run in runs for one in run):
         return {"masked_ids and labels hold integers": False}
-    seen = _of_single_tokens(runs, ids, may, mask_id, rate)
+    seen: dict[str, Any] = {"masked_ids and labels hold integers": True, "the lowest number in masked_ids": "0"}
+    seen |= _of_single_tokens(runs, ids, may, mask_id, rate)
     if len(call.again) == 2:
         (masked, labels), same, other = runs
         seen |= {
@@ -180,18 +181,20 @@ def _of_many_tokens(
     rows = chances.Rows(torch.cat([one[may] for one in chosen]), may.sum(1).repeat(len(runs)))
     separate = chances.rows_alike(rows, error)
     seen: dict[str, Any] = {
-        "whether a token is chosen does not depend on its neighbours": chances.neighbours_independent(rows, error),
-        "whether a token is chosen does not depend on its place": chances.in_any_order(rows, error)
+        "the choice of a token does not depend on its place": chances.in_any_order(rows, error)
         and _even(chosen, may, error),
+        "the choice of a token does not depend on its neighbours": chances.neighbours_independent(rows, error),
         "a text is not chosen as a whole": separate,
     }
-    if not torch.equal(chosen[0][0], chosen[0][20]):  # one mask for all has few draws, so its share varies too much
+    one_for_all = torch.equal(chosen[0][0], chosen[0][40]) and torch.equal(chosen[0][20], chosen[0][60])
+    if not one_for_all or not separate:  # one mask for all has few draws, so its share varies too much
         seen["share of the tokens that are chosen"] = chances.share(number, len(runs) * int(may.sum()), rate, error)
 
     before = torch.cat([ids[one] for one in chosen])
     after = torch.cat([run[0][one] for run, one in zip(runs, chosen, strict=True)]).long()
+    seen["all ids are below vocab_size"] = int(after.max()) < size
     if int(after.max()) >= size:
-        return seen | {"all random ids are below vocab_size": False}
+        return seen
     hidden, other = after == mask_id, (after != before) & (after != mask_id)
     # What is drawn as a random id is [MASK], or the original, once in V times.
     to_mask, to_other = 0.8 + 0.1 / size, 0.1 * (1 - 2 / size)
@@ -199,6 +202,23 @@ def _of_many_tokens(
     words = counts.nonzero().flatten().tolist()
     lengths = torch.cat([one.sum(1) for one in chosen])
     fates = chances.Rows(hidden, lengths)
+    if words and len(words) > 1:
+        seen |= {
+            "each token gets a random id of its own": _own(after, other, fates.row),
+            "the lowest and the highest random id": f"{words[0]} and {words[-1]}",
+            "some random ids are in no text": any(word not in set(ids.unique().tolist()) for word in words),
+            "all random ids are equally likely": _equally_likely(before[other], counts, mask_id, size, error),
+            "a random id does not depend on the token that it replaces": _unrelated(before[other], after[other], size),
+        }
+    if 0 < int(hidden.sum()) < number:
+        seen |= {
+            "the fate of a chosen token does not depend on its place": chances.in_any_order(fates, error)
+            and chances.in_any_order(chances.Rows.of([hidden]), error),
+            "the fate of a chosen token does not depend on its neighbours": chances.neighbours_independent(
+                fates, error
+            ),
+            "the fate of a chosen token is drawn for it alone, not for its text": chances.rows_alike(fates, error),
+        }
     seen |= {
         "share of the chosen tokens that become [MASK]": chances.share(int(hidden.sum()), number, to_mask, error),
         "there is more than one random id": len(words) != 1,
@@ -209,21 +229,6 @@ def _of_many_tokens(
         seen |= {
             "share of the chosen tokens that become another token": share,
             "share of the chosen tokens that stay": stay,
-        }
-    if words and len(words) > 1:
-        seen |= {
-            "the lowest and the highest random id": f"{words[0]} and {words[-1]}",
-            "some random ids are in no text": any(word not in set(ids.unique().tolist()) for word in words),
-            "all random ids are equally likely": _equally_likely(before[other], counts, mask_id, size, error),
-            "a random id does not depend on the token that it replaces": _unrelated(before[other], after[other], size),
-            "each token gets a random id of its own": _own(after, other, fates.row),
-        }
-    if 0 < int(hidden.sum()) < number:
-        seen |= {
-            "what becomes of a token does not depend on its place": chances.in_any_order(fates, error)
-            and chances.in_any_order(chances.Rows.of([hidden]), error),
-            "what becomes of a token does not depend on its neighbours": chances.neighbours_independent(fates, error),
-            "what becomes of a token is drawn for it alone, not for its text": chances.rows_alike(fates, error),
         }
     return seen
 

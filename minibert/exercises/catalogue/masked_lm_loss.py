@@ -37,6 +37,8 @@ def word_loss(logits: Tensor, labels: Tensor, over: str, counts: str, put_in: st
     picked = scores.gather(-1, labels.clamp(min=0)[..., None])[..., 0]
     losses = (picked if put_in == "sign" else -picked) * counted
     number = counted.sum()
+    if over == "none":
+        return losses
     if over == "slots":
         return losses.mean()
     if over == "sum":
@@ -55,6 +57,8 @@ WORD_MISTAKES = (
     Mistake("mean-over-all-slots", "over", "slots", "you divide by all B · S tokens",
             "the fewer tokens are masked, the smaller the loss and every training step; divide by the number of "
             "labels that are not -100"),
+    Mistake("not-reduced", "over", "none", "the losses of the tokens are not averaged",
+            "there should be one number: their sum divided by the number of labels"),
     Mistake("summed", "over", "sum", "you sum the losses of the tokens",
             "the loss grows with the batch; divide by the number of labels that are not -100"),
     Mistake("mean-over-texts", "over", "texts", "you average over each text first, and then over the texts",

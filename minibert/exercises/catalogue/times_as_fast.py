@@ -49,6 +49,8 @@ def times_reference(
             return median(ratios[half : half + 1] if len(ratios) % 2 else sorted(ratios[half - 1 : half + 1]))
         return {
             "mean": lambda: statistics.fmean(ratios),
+            "geometric": lambda: statistics.geometric_mean(ratios),
+            "slowest": lambda: min(ratios),
             "last": lambda: ratios[-1],
             "fastest": lambda: max(ratios),
             "first left out": lambda: median(ratios[1:] or ratios),
@@ -173,6 +175,10 @@ EXERCISE = Exercise(
                 "that is the middle in time and not in sorted order; sort the ratios first"),
         Mistake("best-round", "over", "fastest", "you take the round in which the challenger does best",
                 "the more rounds there are, the better it looks; take the median"),
+        Mistake("geometric-mean", "over", "geometric", "you take the geometric mean of the rounds' ratios",
+                "one disturbed round can still change it; the median hardly changes"),
+        Mistake("worst-round", "over", "slowest", "you take the round in which the challenger does worst",
+                "a single round decides everything; take the median"),
         Mistake("last-round", "over", "last", "only the last round counts",
                 "the others were timed for nothing; take the ratio in each round, and then the median"),
         Mistake("first-round-left-out", "over", "first left out", "the first round is left out",

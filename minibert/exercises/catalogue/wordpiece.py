@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 from minibert.exercises.calls import Call
 from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
 from minibert.tokenizers import WordPiece
@@ -33,9 +35,17 @@ def reference(
 ) -> list[str]:
     """WordPiece with knobs; the defaults are the released tokenization.py of Devlin et al. 2019."""
     unknown = unknown if named == "as given" else "[UNK]"
-    word = word if case == "as it is" else word.lower()
+    word = {
+        "as it is": lambda: word,
+        "lower": lambda: word.lower(),
+        "NFD": lambda: unicodedata.normalize("NFD", word),
+        "stripped": lambda: "".join(c for c in unicodedata.normalize("NFD", word) if unicodedata.category(c) != "Mn"),
+        "NFC": lambda: unicodedata.normalize("NFC", word),
+    }[case]()
     longest = 100 if limit == "always 100" else longest
-    too_long = {"none": False, "longest or more": len(word) >= longest}.get(limit, len(word) > longest)
+    too_long = {"none": False, "longest or more": len(word) >= longest, "bytes": len(word.encode()) > longest}.get(
+        limit, len(word) > longest
+    )
     if too_long and limit != "cut off":
         return [unknown]
     word = word[:longest] if limit == "cut off" else word
@@ -54,6 +64,9 @@ def reference(
         for begin, end in spans:
             mark = "##" if begin or marks == "on the first too" else ""
             looked_up = word[begin:end] if marks in ("never", "only in the answer") else mark + word[begin:end]
+            if marks == "either" and looked_up not in vocabulary and word[begin:end] in vocabulary:
+                shown = word[begin:end]
+                break
             if looked_up in vocabulary:
                 shown = word[begin:end] if marks in ("never", "only looked up") else mark + word[begin:end]
                 break
@@ -87,7 +100,7 @@ def probes() -> list[Probe]:
         "unaffable", "unable", "word", "words", "wordings", "playing", "plays", "abc", "abab", "ingle", "sings",
         "affable", "in", "e", "",
         # Some part of these fits no piece: the start, the middle, the end, or all of it.
-        "zable", "unzable", "playz", "zzz", "azbzc", "words!",
+        "zable", "unzable", "unword", "playword", "playz", "zzz", "azbzc", "words!",
     ]  # fmt: skip
     small = [Probe(f"the word {word!r}", Call((word, SMALL))) for word in words]
     cased = [Probe(f"the cased word {word!r}", Call((word, CASED))) for word in ("Playing", "PIng", "playIng", "Aa")]
@@ -247,6 +260,9 @@ EXERCISE = Exercise(
                 "you look pieces up with ##, but return them without it",
                 "a piece from inside a word is mistaken for one from its start, which has a different id; "
                 "return what you looked up"),
+        Mistake("initial-pieces-inside", "marks", "either", "inside a word you also take pieces without ##",
+                "these occur only at the start of a word, and have another id; from the second piece on, look up "
+                "\"##\" + text alone"),
         Mistake("mark-on-the-first", "marks", "on the first too", "the first piece is looked up with ##, too",
                 "## means that something comes before the piece; nothing comes before the first one"),
         Mistake("rest-unknown", "failed", "the rest",
@@ -267,11 +283,19 @@ EXERCISE = Exercise(
                 "only a word with more than `longest` is too long, so use >, not >="),
         Mistake("longest-always-100", "limit", "always 100", "the limit is 100, whatever `longest` says",
                 "the argument has no effect; compare with `longest`"),
+        Mistake("longest-in-bytes", "limit", "bytes", "the length of a word is counted in bytes",
+                "an é has two bytes and a Chinese character has three; `longest` counts characters, len(word)"),
         Mistake("cut-off-at-longest", "limit", "cut off", "a word that is too long is cut off at `longest` characters",
                 "the model reads a different word; it should become unknown"),
         Mistake("lower-cased", "case", "lower", "you lower-case the word",
                 "the capital letters of a cased vocabulary can then never match; if the model wants lower case, that "
                 "has already been done, so use the word as it is"),
+        Mistake("accents-split", "case", "NFD", "you split accents from their letters (NFD)",
+                "if the model wants that, it has already been done, so use the word as it is"),
+        Mistake("accents-joined", "case", "NFC", "you join accents with their letters (NFC)",
+                "if the model wants that, it has already been done, so use the word as it is"),
+        Mistake("accents-stripped", "case", "stripped", "you remove the accents",
+                "if the model wants that, it has already been done, so use the word as it is"),
         Mistake("unknown-always-the-same", "named", "always [UNK]", "you return [UNK], whatever `unknown` says",
                 "other vocabularies have a different name for it; return `[unknown]`"),
     ),
