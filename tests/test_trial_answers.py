@@ -12,6 +12,9 @@ from minibert.exercises import progress, result
 
 import trial_answers_2  # noqa: F401  isort: skip
 import trial_answers_3  # noqa: F401  isort: skip
+import trial_answers_4  # noqa: F401  isort: skip
+import trial_answers_5  # noqa: F401  isort: skip
+import trial_answers_6  # noqa: F401  isort: skip
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,6 @@ wrong with them. They are not made from the catalogue's knobs; most kinds were s
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable
 from typing import NamedTuple
 

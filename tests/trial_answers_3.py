@@ -9,7 +9,6 @@ import unicodedata
 import numpy as np
 import torch
 from torch import nn
-
 from trial_answers import right, wrong
 
 # ------------------------------------------------------------------------------------------------------ tokens

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from minibert.exercises.calls import Built, Call, Outcome, leaves
+from minibert.exercises.calls import Built, Call, Other, Outcome, leaves
 from minibert.exercises.compare import gap
 from minibert.exercises.declare import TOLERANCE, Exercise, Probe, probes_of
 from minibert.exercises.diagnose import as_tensor, right_outcomes
@@ -23,7 +23,8 @@ from minibert.words import listed
 
 CONSTANTS = {
     "½": 1 / 2, "⅓": 1 / 3, "¼": 1 / 4, "2": 2.0, "3": 3.0, "4": 4.0, "−1": -1.0, "−2": -2.0, "10": 10.0, "100": 100.0,
-    "1000": 1000.0, "1/10": 0.1, "1/100": 0.01, "1/1000": 0.001, "1/ln 2 (that is a logarithm to base 2)": 1 / math.log(2),
+    "1000": 1000.0, "1/10": 0.1, "1/100": 0.01, "1/1000": 0.001,
+    "1/ln 2 (that is a logarithm to base 2)": 1 / math.log(2),
     "1/ln 10 (that is a logarithm to base 10)": 1 / math.log(10), "ln 2": math.log(2), "√2": math.sqrt(2),
     "1/√2": math.sqrt(0.5), "√π": math.sqrt(math.pi), "1/√(2π)": 1 / math.sqrt(2 * math.pi), "π": math.pi,
 }  # fmt: skip
@@ -270,6 +271,9 @@ def _missing(paths: Sequence[tuple[str, ...]], wanted: int, used: Sequence[str])
 
 def shape_trouble(mine: Any, right: Any, axes: Mapping[str, int]) -> str:
     """What is wrong with a shape, as a sentence; empty if nothing simple is."""
+    if isinstance(mine, Other) and mine.type.startswith("torch.nn"):
+        name = mine.type.rsplit(".", 1)[1]
+        return f"You return a module: nn.{name}(...) makes it, and computes nothing before it is called on a tensor."
     if not isinstance(mine, Tensor) or not isinstance(right, Tensor) or mine.shape == right.shape:
         return ""
     letters = {size: letter for letter, size in axes.items() if size > 1}

@@ -30,8 +30,8 @@ from minibert.exercises.compare import Difference, differences
 from minibert.exercises.crashes import in_words, keys_of
 from minibert.exercises.declare import Exercise, Mistake, Probe, probes_of
 from minibert.exercises.diagnose import Explanation, Search, looked_at, right_outcomes, sentences_of
-from minibert.words import listed
 from minibert.exercises.result import NOT_REACHED, Result, Stage, fitted, hints_for, shortened
+from minibert.words import listed
 
 __all__ = ["Result", "Stage", "check", "evaluate", "exercise_named", "hints_for", "timed_call"]
 
@@ -186,13 +186,17 @@ class _Course:
         if text := shape_trouble(self.found[first].output, right.output, probes_of(self.exercise)[first].axes):
             self.cause = text
             return [text]
+        difference = self.compared[first]
+        if difference is not None and difference.kind == "type":
+            self.cause = difference.text
+            return []
         if 2 * len(self.wrong) <= len(self.found) and self.exercise.view is None:
             names = listed([f"“{probes_of(self.exercise)[number].name}”" for number in self.wrong[:4]])
             self.cause = f"it is right in all cases but {names}"
             return [
                 f"It is right in {len(self.found) - len(self.wrong)} of {len(self.found)} cases, but not in {names}."
             ]
-        if self.exercise.view is not None and (difference := self.compared[first]) is not None:
+        if self.exercise.view is not None and difference is not None:
             self.cause = difference.text
         return []
 
@@ -354,7 +358,8 @@ def check(exercise: str, answer: Callable[..., Any]) -> Result:
             with time_limit(LONGEST):
                 trouble, note = swap.trial(declared, answer)
         except TimeoutError:
-            return f"Inside a real model it gives no answer in {LONGEST:.0f} s."
+            notes.append(f"It is right, but too slow to be tried inside a real model within {LONGEST:.0f} s.")
+            return None
         notes.extend([note] if note else [])
         return trouble
 

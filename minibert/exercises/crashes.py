@@ -48,7 +48,8 @@ KINDS = (
     Kind("no graph", r"does not require grad and does not have a grad_fn",
          "the result has left the graph (no_grad, .item(), .detach() or torch.tensor(...)), so no gradient can flow"),
     Kind("ambiguous", r"Boolean value of Tensor with more than one value",
-         "a tensor with several entries is used where Python needs one True or False (if, and, or, not); use &, | and ~, "
+         "a tensor with several entries is used where Python needs one True or False (if, and, or, not); use &, "
+         "| and ~, "
          "or compare with None by `is`"),
     Kind("minus mask", r"Subtraction, the `-` operator, with (?:a|two) bool tensor",
          "booleans cannot be subtracted; use ~mask for the opposite"),
@@ -59,30 +60,39 @@ KINDS = (
          "before view"),
     Kind("shape of a view", r"shape '\[(.*?)\]' is invalid for input of size (\d+)",
          "a tensor of {1} entries cannot have the shape ({0}); which of the sizes do you take from which axis?"),
-    Kind("no axis", r"Dimension out of range|dim(?:ension)? specified as|permute\(sparse_coo\)|number of dimensions in the "
-         r"tensor input does not match|too many indices|IndexError: too many|index \d+ is out of bounds for dimension|"
+    Kind("no axis", r"Dimension out of range|dim(?:ension)? specified as|permute\(sparse_coo\)|"
+         r"number of dimensions in the "
+         r"tensor input does not match|too many indices|IndexError: too many|"
          r"not enough values to unpack|too many values to unpack",
          "it expects another number of axes, or a longer axis, than the tensor has; print its shape just before"),
-    Kind("row outside", r"index out of range in self|is out of bounds for (?:axis|dimension)|index -?\d+ is out of bounds",
+    Kind("row outside", r"index out of range in self|is out of bounds for (?:axis|dimension)|"
+         r"index -?\d+ is out of bounds",
          "an index is larger than the table or the axis that it is used on"),
     Kind("class outside", r"Target -?\d+ is out of bounds|Class values must be",
-         "a label is no class; -100 and other labels that do not count must be left out (ignore_index, or a selection)"),
-    Kind("cat", r"Sizes of tensors must match except in dimension", "tensors of different sizes cannot be joined there"),
+         "a label is no class; -100 and other labels that do not count must be left out (ignore_index, or a "
+         "selection)"),
+    Kind("cat", r"Sizes of tensors must match except in dimension", "tensors of different sizes cannot be "
+         "joined there"),
     Kind("sizes", r"size of tensor a|shapes? cannot be (?:multiplied|broadcast)|must match|Expected size for first two|"
          r"inconsistent tensor size|size mismatch|shape mismatch|not broadcastable|does not match|expand\(|"
          r"mat1 and mat2|operand(?:s)? (?:could not|has)|Given normalized_shape|doesn't match the broadcast",
          "two sizes do not fit"),
     Kind("batch size", r"Expected (?:input|target) (?:batch_size|size)", "scores and labels do not fit; flatten both"),
     Kind("dtype", r"expected (?:scalar type|m1 and m2|both)|must have the same dtype|dtype (?:mismatch|of )|"
-         r"Expected tensor for argument .* scalar types|result type .* can't be cast|should be the same|to have the same "
+         r"Expected tensor for argument .* scalar types|result type .* can't be cast|should be the same|"
+         r"to have the same "
          r"dtype|same dtype",
-         "it mixes types of numbers, such as float32 and float64; a new tensor takes its type from x by x.new_zeros(...), "
+         "it mixes types of numbers, such as float32 and float64; a new tensor takes its type from x by "
+         "x.new_zeros(...), "
          "torch.zeros_like(x) or dtype=x.dtype"),
-    Kind("int as float", r"mean\(\): could not infer output dtype|not implemented for '(?:Long|Bool|Int|Byte)'|Only floating",
-         "it takes integers or booleans where floating-point numbers are needed; convert them, for example with .to(x)"),
+    Kind("int as float", r"mean\(\): could not infer output dtype|not implemented for '(?:Long|Bool|Int|Byte)'|"
+         r"Only floating",
+         "it takes integers or booleans where floating-point numbers are needed; convert them, for example with "
+         ".to(x)"),
     Kind("key", r"^KeyError", "the dict has no such key"),
     Kind("None", r"'NoneType'|NoneType",
-         "it uses None as if it were a value: an optional argument such as the mask may be None, and a function without "
+         "it uses None as if it were a value: an optional argument such as the mask may be None, and a function "
+         "without "
          "`return` gives None"),
     Kind("einops", r"^EinopsError", "the pattern does not fit the tensor; compare its letters with the shape"),
     Kind("endless", r"^RecursionError", "the function calls itself without end"),
@@ -94,10 +104,12 @@ KINDS = (
          "it takes one of nothing, or the largest of nothing, where nothing is left to choose from"),
     Kind("unbound", r"^UnboundLocalError",
          "a variable is used before it has a value, for example because it is only set inside an if"),
-    Kind("name", r"^NameError: name '(\w+)' is not defined", "`{0}` is not defined: is an import missing, or is it misspelt?"),
+    Kind("name", r"^NameError: name '(\w+)' is not defined", "`{0}` is not defined: is an import missing, or is "
+         "it misspelt?"),
     Kind("attribute", r"^AttributeError: '?(\S+?)'? object has no attribute '(\w+)'", "a {0} has no `{1}`"),
     Kind("not callable", r"'(\w+)' object is not callable", "a {0} is called like a function, or shape() for shape"),
-    Kind("arguments", r"^TypeError: .*(?:missing \d+ required|takes .* positional|unexpected keyword|got multiple values|"
+    Kind("arguments", r"^TypeError: .*(?:missing \d+ required|takes .* positional|unexpected keyword|"
+         r"got multiple values|"
          r"received an invalid combination|must be Tensor, not|must be tuple of ints)",
          "a function is called with arguments that it does not take"),
     Kind("operand", r"unsupported operand type|can only concatenate|not supported between",

@@ -78,7 +78,8 @@ class Exercise:
     mistakes: the known ones. probes: makes the probes; it is called once. hints: shown one after another.
     view: for random answers. Called with the returned value, the call and a probability of error, it returns what is
     compared: statements that are true or false, and statistics (see chance.py). None: the value itself is compared.
-    tolerance: for the differences of what is compared; of a view, only to tell mistakes apart. looks_at_aliases: the result must not share memory with an
+    tolerance: for the differences of what is compared; with a
+    view, only to tell mistakes apart. looks_at_aliases: the result must not share memory with an
     argument. may_change: the numbers of arguments that the answer may change in place, such as a generator.
     swap: the seam of swap.py where the answer can run inside a real model.
     """

@@ -151,8 +151,9 @@ def _of_arguments(exercise: Exercise, calls: Sequence[Named]) -> Iterator[Edit]:
         yield Edit(f"{one[-1]} and {other[-1]} exchanged", f"{a} and {b} are exchanged", "each has a place of its own",
                    partial(_exchanged, one=one, other=other), alone=True)  # fmt: skip
         for used, unused in ((one, other), (other, one)):
+            change = partial(_for_another, used=used, unused=unused)
             yield Edit(f"{used[-1]} for {unused[-1]}", f"{said(used)} is used in place of {said(unused)}",
-                       "each has a place of its own", partial(_for_another, used=used, unused=unused), alone=True)  # fmt: skip
+                       "each has a place of its own", change, alone=True)  # fmt: skip
     defaults = parameters(exercise)
     for name, value in calls[0].items():
         values = [named[name] for named in calls]

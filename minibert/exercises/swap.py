@@ -136,7 +136,10 @@ def _embeddings(
 
 
 def _match(mine: Function, own: Function, self: WordPiece, word: str) -> list[tuple[int, int]]:
-    pieces = mine(word, list(self.tokens), self.special.unk)
+    known: dict[str, Any] = mine.__dict__.setdefault("pieces", {})  # a word is split once, for answers that are slow
+    if word not in known:
+        known[word] = mine(word, list(self.tokens), self.special.unk)
+    pieces = known[word]
     if list(pieces) == [self.special.unk]:
         return [(self.unk_id, len(word))]
     ends = [min(len(self.join(pieces[:count])), len(word)) for count in range(len(pieces) + 1)]

@@ -170,7 +170,8 @@ EXERCISE = Exercise(
                 "K is the size of a query and of a key, the last axis of q"),
         Mistake("multiplied-by-root-of-K", "scale", "multiplied", "the scores are multiplied by √K and not divided",
                 "the softmax picks a single key, and its gradients vanish"),
-        Mistake("scaled-after-softmax", "scale", "after the softmax", "the weights are divided by √K, after the softmax",
+        Mistake("scaled-after-softmax", "scale", "after the softmax", "the weights are divided by √K, after the "
+        "softmax",
                 "then they no longer sum to 1; divide the scores, before the softmax"),
         Mistake("causal-by-habit", "causal", True, "the future is hidden",
                 "that is for decoders; BERT attends in both directions, and the mask says what is hidden"),

@@ -168,7 +168,10 @@ def _of_draws(
             sum(i == sizes[n] - 1 for n, i in longer), len(longer), one_of, error) == one_of,
         "all parts of a document are drawn equally often": chances.evenly_spread(bins, expected, error),
         "all other documents are drawn": all(
-            (mine, there) in reached for mine in sources for there in range(len(sizes)) if there != mine and sizes[there] > 2
+            (mine, there) in reached
+            for mine in sources
+            for there, size in enumerate(sizes)
+            if there != mine and size > 2
         ),
         "no document is drawn nearly always": max(apart.values()) < 0.5 * len(drawn),
         "the document drawn is always the next one": len(apart) == 1,
