@@ -7,7 +7,6 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-
 from trial_answers import right, wrong
 
 # --------------------------------------------------------------------------------------------- random exercises

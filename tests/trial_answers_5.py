@@ -6,13 +6,13 @@ import math
 import random
 from collections import deque
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import nn
 from torch.func import functional_call
 from torch.nn import functional as F
-
 from trial_answers import right
 
 
@@ -312,7 +312,7 @@ def pairs_by_sample(documents, rng):
 def order_by_getrandbits(documents, rng):
     found = []
     for document in documents:
-        for a, b in zip(document[:-1], document[1:], strict=True):
+        for a, b in pairwise(document):
             found += [(b, a, 1) if rng.getrandbits(1) else (a, b, 0)]
     return found
 
@@ -350,13 +350,13 @@ def count_by_set(model):
 
 
 @right("parameter-sizes")
-def sizes_by_numpy(vocab_size, hidden_size, num_layers, intermediate_size, max_positions=512, token_types=2, pooler=True,
-                   embedding_size=None, shared=False):  # fmt: skip
-    D, F_ = np.int64(hidden_size), np.int64(intermediate_size)
-    E = D if embedding_size is None else np.int64(embedding_size)
-    total = (vocab_size + max_positions + token_types + 2) * E
-    total += 0 if embedding_size is None else E * D + D
-    total += (4 * D * D + 2 * D * F_ + F_ + 9 * D) * (1 if shared else num_layers)
+def sizes_by_numpy(*sizes):
+    V, hidden, L, inner, P, types, pooler, narrow, shared = [*sizes, *(512, 2, True, None, False)[len(sizes) - 4 :]]
+    D, F_ = np.int64(hidden), np.int64(inner)
+    E = D if narrow is None else np.int64(narrow)
+    total = (V + P + types + 2) * E
+    total += 0 if narrow is None else E * D + D
+    total += (4 * D * D + 2 * D * F_ + F_ + 9 * D) * (1 if shared else L)
     return total + D * D + D if pooler else total
 
 
@@ -389,13 +389,12 @@ def factorised_by_matmul(input_ids, token_type_ids, weights, eps=1e-12):
 
 
 @right("triple-loss")
-def triple_by_hand(student_logits, teacher_logits, labels, student_hidden, teacher_hidden, attention_mask, temperature=2.0,
-                   weights=(5.0, 2.0, 1.0)):  # fmt: skip
+def triple_by_hand(s, t, labels, s_hidden, t_hidden, attention_mask, temperature=2.0, weights=(5.0, 2.0, 1.0)):
     real = attention_mask > 0
     T = temperature
-    p = (teacher_logits[real].detach() / T).softmax(-1)
-    soft = -(p * ((student_logits[real] / T).log_softmax(-1) - (teacher_logits[real].detach() / T).log_softmax(-1)))
+    p = (t[real].detach() / T).softmax(-1)
+    soft = -(p * ((s[real] / T).log_softmax(-1) - (t[real].detach() / T).log_softmax(-1)))
     soft = T * T * soft.sum(-1).mean()
-    words = F.cross_entropy(student_logits.transpose(1, 2), labels) if bool((labels >= 0).any()) else 0.0
-    cos = 1 - F.cosine_similarity(student_hidden[real], teacher_hidden[real].detach())
+    words = F.cross_entropy(s.transpose(1, 2), labels) if bool((labels >= 0).any()) else 0.0
+    cos = 1 - F.cosine_similarity(s_hidden[real], t_hidden[real].detach())
     return torch.stack([soft * weights[0], torch.as_tensor(words) * weights[1], cos.mean() * weights[2]]).sum()

@@ -7,7 +7,6 @@ import math
 import torch
 from torch import nn
 from torch.nn import functional as F
-
 from trial_answers import block, hand_norm, mha, plain, wrong
 from trial_answers_2 import cosine, embed, head, mlm_numpy_count, soft, three
 from trial_answers_3 import encoded, pieces, sizes
@@ -40,7 +39,7 @@ def attention_minus(q, k, v, mask=None):
     return (s if mask is None else s + (1 - mask) * -1e9).softmax(-1) @ v
 
 
-@wrong("attention", "transposed|T times|product")
+@wrong("attention", "axes")
 def attention_t(q, k, v, mask=None):
     return (q @ k.t() / math.sqrt(q.shape[-1])).softmax(-1) @ v
 
@@ -415,7 +414,7 @@ def wordpiece_shortest(word, vocabulary, unknown="[UNK]", longest=100):
     return found if len(word) <= longest else [unknown]
 
 
-@wrong("wordpiece", "empty")
+@wrong("wordpiece", "the word ''")
 def wordpiece_empty(word, vocabulary, unknown="[UNK]", longest=100):
     return pieces(word, vocabulary, unknown, longest) or [unknown]
 

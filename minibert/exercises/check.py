@@ -221,6 +221,7 @@ class _Course:
         start = one if len(found.ideas) == 1 else several
         about = f"That explains “{name}”, but not everything that is wrong." if len(found.probes) == 1 else (
             f"That explains {len(found.probes)} of the {len(self.wrong)} cases that are wrong.")  # fmt: skip
+        about = "" if len(found.probes) == len(self.wrong) else about
         first = texts[0] if len(found.ideas) == 1 else "; ".join(idea.says for idea in found.ideas) + "."
         return [f"{start}{_small(first)}", about, *texts[1:]]
 

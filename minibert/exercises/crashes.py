@@ -51,9 +51,13 @@ KINDS = (
          "a tensor with several entries is used where Python needs one True or False (if, and, or, not); use &, "
          "| and ~, "
          "or compare with None by `is`"),
+    Kind("None", r"'NoneType'|NoneType",
+         "it uses None as if it were a value: an optional argument such as the mask may be None, and a function "
+         "without "
+         "`return` gives None"),
     Kind("minus mask", r"Subtraction, the `-` operator, with (?:a|two) bool tensor",
          "booleans cannot be subtracted; use ~mask for the opposite"),
-    Kind("not mask", r"bitwise_not_? |\"bitwise_not|for ~: 'float'|unary ~",
+    Kind("not mask", r"operator\.invert|bitwise_not_? |\"bitwise_not|for ~: 'float'|unary ~",
          "~ works on booleans and integers only; turn the mask into booleans first, with mask.bool()"),
     Kind("view", r"view size is not compatible",
          "a view needs the numbers in that order in memory, and a transpose moves none; use reshape, or contiguous() "
@@ -63,7 +67,7 @@ KINDS = (
     Kind("no axis", r"Dimension out of range|dim(?:ension)? specified as|permute\(sparse_coo\)|"
          r"number of dimensions in the "
          r"tensor input does not match|too many indices|IndexError: too many|"
-         r"not enough values to unpack|too many values to unpack",
+         r"not enough values to unpack|expects a tensor with <= |too many values to unpack",
          "it expects another number of axes, or a longer axis, than the tensor has; print its shape just before"),
     Kind("row outside", r"index out of range in self|is out of bounds for (?:axis|dimension)|"
          r"index -?\d+ is out of bounds",
@@ -90,10 +94,6 @@ KINDS = (
          "it takes integers or booleans where floating-point numbers are needed; convert them, for example with "
          ".to(x)"),
     Kind("key", r"^KeyError", "the dict has no such key"),
-    Kind("None", r"'NoneType'|NoneType",
-         "it uses None as if it were a value: an optional argument such as the mask may be None, and a function "
-         "without "
-         "`return` gives None"),
     Kind("einops", r"^EinopsError", "the pattern does not fit the tensor; compare its letters with the shape"),
     Kind("endless", r"^RecursionError", "the function calls itself without end"),
     Kind("divided by 0", r"^ZeroDivisionError", "it divides by 0 where nothing counts; divide by at least 1"),
@@ -107,7 +107,7 @@ KINDS = (
     Kind("name", r"^NameError: name '(\w+)' is not defined", "`{0}` is not defined: is an import missing, or is "
          "it misspelt?"),
     Kind("attribute", r"^AttributeError: '?(\S+?)'? object has no attribute '(\w+)'", "a {0} has no `{1}`"),
-    Kind("not callable", r"'(\w+)' object is not callable", "a {0} is called like a function, or shape() for shape"),
+    Kind("not callable", r"'([\w.]+)' object is not callable", "a {0} is called like a function, or shape() for shape"),
     Kind("arguments", r"^TypeError: .*(?:missing \d+ required|takes .* positional|unexpected keyword|"
          r"got multiple values|"
          r"received an invalid combination|must be Tensor, not|must be tuple of ints)",

@@ -26,6 +26,7 @@ from minibert.exercises.edits import Edit, edited, edits_of
 
 Idea = Mistake | Edit
 Ideas = tuple[Idea, ...]
+LOW = -1e4  # a score below this is that of something hidden
 WIDTH, MOST = 6, 5  # of the search for three and more mistakes: ideas that are followed, mistakes at once
 
 
@@ -132,6 +133,7 @@ class Search:
         self.values = [number for number in wrong if found[number].problem is None]  # wrong, but not stopped
         self.knobs: list[Ideas] = [(mistake,) for mistake in exercise.mistakes]
         self.edits: list[Ideas] = [(edit,) for edit in edits_of(exercise)]
+        self.low = [number for number, outcome in enumerate(found) if _floored(outcome) is not outcome]
         # The probes that rule most out come first, but those with many calls last.
         order = [*self.values, *(n for n in self.wrong if n not in self.values), *self.right]
         self.order = sorted(order, key=lambda n: bool(probes_of(exercise)[n].more))
@@ -200,7 +202,10 @@ class Search:
 
     def _distance(self, ideas: Ideas, number: int, values_only: bool) -> float:
         outcome = (values_of if values_only else mistaken)(self.exercise, ideas, number)
-        return distance(self.found[number], outcome, self.exercise, values_only)
+        mine = self.found[number]
+        if number in self.low:  # how low a hidden score is does not matter
+            mine, outcome = _floored(mine), _floored(outcome)
+        return distance(mine, outcome, self.exercise, values_only)
 
     # ------------------------------------------------------------------------------ three and more mistakes
 
@@ -244,23 +249,32 @@ class Search:
     # ---------------------------------------------------------------------------------- some of the probes
 
     def _partly(self) -> Explanation:
-        """What explains as many of the wrong outcomes as possible, and contradicts none of the right ones."""
+        """What explains as many of the wrong outcomes as possible, and contradicts few of the right ones.
+
+        Equal numbers are strong evidence; an edge case that comes out right only shows that the code is written in
+        another way. What stops with the same exception counts too, but not alone.
+        """
         best = NOTHING
         in_parts = self.exercise.view is None
         values = [n for n in self.values if in_parts or not probes_of(self.exercise)[n].more]
         for candidates in (self.knobs, self.edits, self.pairs() if in_parts else []):
-            fitting: list[tuple[tuple[int, ...], Ideas]] = []
+            fitting: list[tuple[int, tuple[int, ...], Ideas]] = []
             for ideas in candidates:
-                explained = tuple(n for n in values if self._fits(ideas, n))
-                if any(map(self._tells, explained)) and all(self._allowed(ideas, n) for n in self.right):
-                    fitting.append((explained, ideas))
+                if not any(self._tells(n) and self._fits(ideas, n) for n in values):
+                    continue
+                explained = tuple(
+                    n for n in self.wrong if (n in values or n not in self.values) and self._fits(ideas, n)
+                )
+                against = sum(not self._allowed(ideas, n) for n in self.right)
+                if len(explained) > 2 * against:
+                    fitting.append((len(explained) - against, explained, ideas))
             if not fitting:
                 continue
-            most = max((explained for explained, _ in fitting), key=len)
-            first = [ideas for explained, ideas in fitting if len(explained) == len(most)]
+            most = max(weight for weight, *_ in fitting)
+            first = [(explained, ideas) for weight, explained, ideas in fitting if weight == most]
             # A single outcome that several ideas explain is explained by none.
-            if len(most) > len(best.probes) and (len(most) > 1 or len(first) == 1):
-                best = Explanation(first[0], False, most, True)
+            if most > len(best.probes) and (most > 1 or len(first) == 1):
+                best = Explanation(first[0][1], False, first[0][0], True)
         return best
 
     def _tells(self, number: int) -> bool:
@@ -276,6 +290,14 @@ class Search:
     def _allowed(self, ideas: Ideas, number: int) -> bool:
         """Whether a probe that comes out right does so with these mistakes too, or stops, which code may avoid."""
         return values_of(self.exercise, ideas, number).problem is not None or self._fits(ideas, number)
+
+
+def _floored(outcome: Outcome) -> Outcome:
+    """With nothing below LOW in its output; the same object if there is nothing."""
+    output = outcome.output
+    if not isinstance(output, Tensor) or not output.is_floating_point() or not bool((output < LOW).any()):
+        return outcome
+    return replace(outcome, output=output.clamp(min=LOW))
 
 
 def diagnose(exercise: Exercise, found: Sequence[Outcome]) -> Ideas:

@@ -193,13 +193,18 @@ def _of_tensor(path: Path, tensor: Tensor) -> Iterator[Edit]:
         yield edit("of the first text", f"the first text's {shown} is used for all texts", "each text has its own",
                    lambda m: m[:1].expand_as(m))  # fmt: skip
         return
-    if tensor.dim() == 1 or name.endswith("bias"):
+    if tensor.dim() == 1 and not name.endswith("weight"):
         yield edit("unused", f"{shown} is not used", "it belongs to the result", torch.zeros_like)
     if tensor.dim() == 1 and name.endswith("weight"):
         yield edit("unused", f"{shown} is not used", "it belongs to the result", torch.ones_like)
     if tensor.dim() == 2 and name.endswith("weight"):
         yield edit("transposed", f"{shown} is not transposed, or is transposed once too often",
                    "a linear layer's weight is (out, in) and is used as x Wᵀ", lambda w: w.T)  # fmt: skip
+    if tensor.dim() >= 3:
+        for p in (0.1, 0.2, 0.5):
+            yield edit(f"dropped out {p}", f"dropout with p = {p} is applied to {shown} first",
+                       "there is no dropout here; where a model has it, it is outside of this function",
+                       lambda x, p=p: F.dropout(x, p))  # fmt: skip
     if tensor.dim() >= 2:
         yield edit("as probabilities", f"a softmax is applied to {shown} first", "it is used as it is",
                    lambda x: x.softmax(-1))  # fmt: skip
@@ -228,7 +233,7 @@ def _of_number(name: str, default: Any, values: Sequence[Any]) -> Iterator[Edit]
                            lambda _, constant=constant: constant)  # fmt: skip
     elif all(isinstance(value, int) for value in values if value is not None):
         constants = {"mask_id": (103, 4), "cls_id": (101, 0), "sep_id": (102, 2), "longest": (100, 200)}.get(name, ())
-        for constant in (1, 2, 12, 512, *constants):
+        for constant in dict.fromkeys((1, 2, 12, 512, *constants)):
             yield edit(f"is {constant}", f"`{name}` is always {constant}, whatever the argument says", use,
                        lambda _, constant=constant: constant)  # fmt: skip
         for step in (1, -1):
@@ -303,6 +308,10 @@ def _of_tensor_result(right: Tensor, named: Named) -> Iterator[Edit]:
         yield edit("one minus", "the result is 1 minus what it should be", lambda x: 1 - x)
         yield edit("integers", "the result is rounded down to integers", lambda x: x.long(), "keep the numbers as they "
                    "are")  # fmt: skip
+        for p in (0.1, 0.2, 0.5):
+            yield edit(f"dropout {p}", f"dropout with p = {p} is applied to the result",
+                       lambda x, p=p: F.dropout(x, p), "there is no dropout here; where a model has it, it is outside "
+                       "of this function")  # fmt: skip
         if right.dim():
             yield edit("perplexity", "exp of the mean is returned", lambda x: x.mean().exp())
             yield edit("normed", "the result is normalised once more", lambda x: F.layer_norm(x, x.shape[-1:]))

@@ -27,7 +27,7 @@ def reference(
     """Layer norm with knobs."""
     dims = {
         "features": (-1,), "axis lost": (-1,), "tokens": (-2,), "axis 1": (1,), "tokens and features": (-2, -1),
-        "batch": (0,), "everything": tuple(range(x.dim())),
+        "batch": (0,), "all but the first": tuple(range(1, x.dim())) or (0,), "everything": tuple(range(x.dim())),
     }[over]  # fmt: skip
     correction = 1 if spread == "n - 1" else 0
     kept = over != "axis lost"
@@ -128,6 +128,8 @@ EXERCISE = Exercise(
         Mistake("over-everything", "over", "everything", "there is one mean for all numbers of the batch",
                 "each token is normalised separately, over its features (dim=-1)"),
         Mistake("over-tokens-and-features", "over", "tokens and features", "the mean runs over tokens and features",
+                "a token would depend on the other tokens of its text; only the last axis counts"),
+        Mistake("over-all-but-the-first", "over", "all but the first", "the mean runs over all axes but the first",
                 "a token would depend on the other tokens of its text; only the last axis counts"),
         Mistake("over-the-batch", "over", "batch", "the mean runs over the batch",
                 "that is batch norm, and a text would depend on the others in its batch; only the last axis counts"),

@@ -156,7 +156,7 @@ def _of_single_tokens(runs: Sequence[Any], ids: Tensor, may: Tensor, mask_id: in
         "no token that may not be chosen is changed": not bool((changed & ~may).any()),
         "each token that is changed has a label": not bool((changed & ~has_label).any()),
     }
-    if rate > 0.9:
+    if rate > 0.9 and ids.shape[1] > 1:  # of a single token it is also right to round the share down
         seen["with this rate nearly all tokens that may be chosen have a label"] = bool(
             has_label[may].sum() > 0.6 * may.sum()
         )
