@@ -193,7 +193,8 @@ def test_two_mistakes_never_explain_what_only_stops():
     [
         ("attention", lambda q, k, v, mask=None: right(q, k, v, mask) / math.log(2), "1/ln 2"),
         ("attention", lambda q, k, v, mask=None: right(q, k, v, mask) * q.shape[-1], "K times"),
-        ("attention", lambda q, k, v, mask=None: F.dropout(right(q, k, v, mask), 0.1), "random"),
+        ("attention", lambda q, k, v, mask=None: F.dropout(right(q, k, v, mask), 0.1), "dropout with p = 0.1"),
+        ("attention", lambda q, k, v, mask=None: F.dropout(right(q, k, v, mask), 0.3), "random"),
         ("attention", lambda q, k, v, mask=None: right(q, k, v, mask) + np.random.random(), "random"),
         ("attention", lambda q, k, v, mask=None: torch.tanh(right(q, k, v, mask)), "a tanh is applied"),
         ("attention", lambda q, k, v, mask=None: right(q, k, v, mask).transpose(1, 2), "axes 1 and 2 .* swapped"),

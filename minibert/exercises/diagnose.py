@@ -169,7 +169,10 @@ class Search:
         """A known mistake and an edit. Only for tensors: a number alone is soon explained by chance."""
         if not any(isinstance(self.found[n].output, Tensor) and self.found[n].output.numel() > 8 for n in self.values):
             return []
-        return [(mistake, edit) for (mistake,) in self.knobs for (edit,) in self.edits if not edit.alone]  # type: ignore
+        right = right_outcomes(self.exercise)
+        same = all(getattr(self.found[n].output, "shape", None) == right[n].output.shape for n in self.values)
+        edits = [edit for (edit,) in self.edits if not edit.alone and not (same and edit.reshapes)]
+        return [(mistake, edit) for (mistake,) in self.knobs for edit in edits]  # type: ignore
 
     def _stops_alone(self, pair: Ideas) -> bool:
         """Whether what stops the answer is one of the two mistakes, and not only both together."""
@@ -211,7 +214,7 @@ class Search:
 
     def _many(self) -> Ideas | None:
         """Three to five known mistakes, found one after another by how near each brings the reference to the answer."""
-        about = [n for n in self.values if isinstance(self.found[n].output, Tensor)][:2]
+        about = [n for n in self.values if isinstance(self.found[n].output, Tensor)][:1]
         if self.exercise.view is not None or not about:
             return None
         best: list[tuple[float, Ideas]] = [(self._far((), about), ())]
@@ -257,10 +260,11 @@ class Search:
         best = NOTHING
         in_parts = self.exercise.view is None
         values = [n for n in self.values if in_parts or not probes_of(self.exercise)[n].more]
+        telling = [n for n in values if self._tells(n)]
         for candidates in (self.knobs, self.edits, self.pairs() if in_parts else []):
             fitting: list[tuple[int, tuple[int, ...], Ideas]] = []
             for ideas in candidates:
-                if not any(self._tells(n) and self._fits(ideas, n) for n in values):
+                if not any(self._fits(ideas, n) for n in telling[: 2 if len(ideas) > 1 else None]):
                     continue
                 explained = tuple(
                     n for n in self.wrong if (n in values or n not in self.values) and self._fits(ideas, n)

@@ -23,6 +23,7 @@ from minibert.exercises.declare import Exercise, probes_of
 
 Named = dict[str, Any]
 Path = tuple[str, ...]  # a parameter, or a parameter and a key of the dict that it takes
+SHAPE = "that changes the shape that the task asks for"
 MOST_PAIRS = 40  # of tensors with the same shape that are exchanged
 
 
@@ -30,7 +31,8 @@ MOST_PAIRS = 40  # of tensors with the same shape that are exchanged
 class Edit:
     """A change of the arguments (by name) or of the result. says, effect and hint: as in `Mistake`.
 
-    alone: it is not tried together with a known mistake, because there are too many like it.
+    alone: it is not tried together with a known mistake, because there are too many like it. reshapes: it changes the
+    shape of the result.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Edit:
     hint: str = ""
     knob: str = "an edit"
     alone: bool = False
+    reshapes: bool = False
 
 
 @cache
@@ -167,7 +170,8 @@ def _of_tensor(path: Path, tensor: Tensor) -> Iterator[Edit]:
     name, shown = path[-1], said(path)
 
     def edit(what: str, says: str, effect: str, change: Callable[[Tensor], Any]) -> Edit:
-        return Edit(f"{name} {what}", says, effect, partial(_changed, path=path, change=change))
+        # One of many weights is seldom wrong together with something else.
+        return Edit(f"{name} {what}", says, effect, partial(_changed, path=path, change=change), alone=len(path) > 1)
 
     if tensor.dtype == torch.bool or (not tensor.is_floating_point() and "mask" in name):
         flip = (lambda m: ~m) if tensor.dtype == torch.bool else (lambda m: 1 - m)
@@ -288,7 +292,8 @@ def _of_results(exercise: Exercise, named: Named) -> Iterator[Edit]:
 def _of_tensor_result(right: Tensor, named: Named) -> Iterator[Edit]:
     def edit(name: str, says: str, change: Callable[[Tensor], Any], effect: str = "the task asks for the result before "
              "that step") -> Edit:  # fmt: skip
-        return Edit(f"result: {name}", says, effect, output=lambda output, _: change(output))
+        reshapes = effect == SHAPE
+        return Edit(f"result: {name}", says, effect, output=lambda output, _: change(output), reshapes=reshapes)
 
     if right.dtype == torch.bool:
         yield edit("inverted", "the result is inverted", lambda x: ~x, "True and False should be exchanged")
@@ -330,42 +335,41 @@ def _of_tensor_result(right: Tensor, named: Named) -> Iterator[Edit]:
     if not right.dim():
         yield edit("one axis", "the result has an axis of size 1", lambda x: x[None], "return one number, without axes")
         return
-    shape = "that changes the shape that the task asks for"
     for a, b in combinations(range(right.dim()), 2):
         yield edit(f"axes {a} and {b} swapped", f"axes {a} and {b} of the result are swapped",
-                   lambda x, a=a, b=b: x.transpose(a, b), shape)  # fmt: skip
+                   lambda x, a=a, b=b: x.transpose(a, b), SHAPE)  # fmt: skip
         yield edit(f"axes {a} and {b} reshaped", f"axes {a} and {b} of the result are exchanged by a reshape",
-                   lambda x, a=a, b=b: x.reshape(x.transpose(a, b).shape), shape)  # fmt: skip
+                   lambda x, a=a, b=b: x.reshape(x.transpose(a, b).shape), SHAPE)  # fmt: skip
     for axis in range(right.dim()):
         yield edit(f"first of axis {axis}", f"only the first entry along axis {axis} is returned",
-                   lambda x, axis=axis: x.select(axis, 0), shape)  # fmt: skip
+                   lambda x, axis=axis: x.select(axis, 0), SHAPE)  # fmt: skip
         yield edit(f"last of axis {axis}", f"only the last entry along axis {axis} is returned",
-                   lambda x, axis=axis: x.select(axis, -1), shape)  # fmt: skip
+                   lambda x, axis=axis: x.select(axis, -1), SHAPE)  # fmt: skip
         yield edit(f"flipped {axis}", f"the result is in reverse order along axis {axis}",
                    lambda x, axis=axis: x.flip(axis), "keep the order")  # fmt: skip
         if right.is_floating_point():
             for kept in (False, True):
                 yield edit(f"mean {axis} {kept}", f"the mean over axis {axis} is taken",
-                           lambda x, axis=axis, kept=kept: x.mean(axis, kept), shape)  # fmt: skip
+                           lambda x, axis=axis, kept=kept: x.mean(axis, kept), SHAPE)  # fmt: skip
                 yield edit(f"sum {axis} {kept}", f"the sum over axis {axis} is taken",
-                           lambda x, axis=axis, kept=kept: x.sum(axis, kept), shape)  # fmt: skip
+                           lambda x, axis=axis, kept=kept: x.sum(axis, kept), SHAPE)  # fmt: skip
             yield edit(f"largest {axis}", f"the index of the largest entry along axis {axis} is returned",
-                       lambda x, axis=axis: x.argmax(axis), shape)  # fmt: skip
+                       lambda x, axis=axis: x.argmax(axis), SHAPE)  # fmt: skip
     yield edit(
         "squeezed",
         "axes of size 1 are removed from the result (squeeze)",
         torch.squeeze,
         "a batch of one text, or a text of one token, then loses its axis; name the axis to remove, if any",
     )
-    yield edit("axis in front", "the result has an axis of size 1 in front", lambda x: x[None], shape)
-    yield edit("axis at the end", "the result has an axis of size 1 at the end", lambda x: x[..., None], shape)
-    yield edit("flat", "the result is flattened", torch.flatten, shape)
+    yield edit("axis in front", "the result has an axis of size 1 in front", lambda x: x[None], SHAPE)
+    yield edit("axis at the end", "the result has an axis of size 1 at the end", lambda x: x[..., None], SHAPE)
+    yield edit("flat", "the result is flattened", torch.flatten, SHAPE)
     if right.dim() > 2:
-        yield edit("flat in front", "the first two axes of the result are joined", lambda x: x.flatten(0, 1), shape)
-        yield edit("flat behind", "the last two axes of the result are joined", lambda x: x.flatten(-2), shape)
+        yield edit("flat in front", "the first two axes of the result are joined", lambda x: x.flatten(0, 1), SHAPE)
+        yield edit("flat behind", "the last two axes of the result are joined", lambda x: x.flatten(-2), SHAPE)
     if right.is_floating_point():
-        yield edit("mean", "the mean of all numbers is returned", torch.mean, shape)
-        yield edit("sum", "the sum of all numbers is returned", torch.sum, shape)
+        yield edit("mean", "the mean of all numbers is returned", torch.mean, SHAPE)
+        yield edit("sum", "the sum of all numbers is returned", torch.sum, SHAPE)
 
 
 def _of_list_result(right: Sequence[Any]) -> Iterator[Edit]:
