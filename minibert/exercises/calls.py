@@ -308,10 +308,23 @@ class Counted(nn.Module):
     """A small language model whose parameters are counted. tied: the decoder's weight is the word embeddings' tensor.
 
     shared: one block is used `layers` times. frozen: one norm does not learn. buffer: the length of a buffer, 0: none.
+    own: the model itself has a vector.
     """
 
-    def __init__(self, vocabulary: int, width: int, tied: bool, layers: int, shared: bool, frozen: bool, buffer: int):
+    def __init__(
+        self,
+        vocabulary: int,
+        width: int,
+        tied: bool,
+        layers: int,
+        shared: bool,
+        frozen: bool,
+        buffer: int,
+        own: bool = False,
+    ):
         super().__init__()
+        if own:
+            self.start = nn.Parameter(torch.zeros(width))
         self.word = nn.Embedding(vocabulary, width)
         blocks = [Block(width)] * layers if shared else [Block(width) for _ in range(layers)]
         self.blocks = nn.ModuleList(blocks)

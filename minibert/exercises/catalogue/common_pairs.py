@@ -23,6 +23,7 @@ FEW = (
     ("Yes.", "It rained.", "Yes.", "We stayed in."), ("The end.",), ("Who is there?", "Nobody."),
     ("It rained.", "No.", "Who is there?", "No.", "He laughed.", "No."),
 )  # fmt: skip
+EQUAL = [["No."] * 70, ["No."] * 70, ["No."] * 70]  # nothing can be found by comparing texts
 SIZES = (41, 36, 1, 52, 30, 2, 47, 39, 33)
 MANY = [[f"{number}.{place}" for place in range(size)] for number, size in enumerate(SIZES)]
 RUNS = 14  # calls of the first look at the statistics, of about 270 pairs each
@@ -195,6 +196,11 @@ def pairs_probes() -> list[Probe]:
     return [
         Probe("four short documents with repeated sentences", call(FEW, (1, 1, *range(2, 10)))),
         Probe("nine documents, called 14 times", call(MANY, (1, 1, *range(20, 18 + RUNS))), more=more),
+        Probe(
+            "documents whose sentences are all equal",
+            call(EQUAL, (1, 1, *range(20, 18 + RUNS))),
+            more=(call(EQUAL, range(100, 100 + RUNS)),),
+        ),
     ]
 
 

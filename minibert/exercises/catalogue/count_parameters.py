@@ -28,6 +28,9 @@ def counting_reference(
         if repeated == "each module":  # tied tensors once for each module that has them
             for prefix, module in model.named_modules():
                 yield from ((f"{prefix}.{name}", p) for name, p in module.named_parameters(recurse=False))
+        elif repeated == "leaves":  # of modules that have none inside
+            leaves = {prefix for prefix, module in model.named_modules() if not list(module.children())}
+            yield from ((name, p) for name, p in model.named_parameters() if name.rpartition(".")[0] in leaves)
         elif repeated == "nested":
             for prefix, module in model.named_modules():
                 yield from ((f"{prefix}.{name}", p) for name, p in module.named_parameters())
@@ -82,6 +85,9 @@ def counting_probes() -> list[Probe]:
         Probe("with shared blocks", Call((Built("counted", (11, 7, False, 4, True, False, 0)),))),
         Probe("with a frozen norm", Call((Built("counted", (17, 5, False, 2, False, True, 0)),))),
         Probe("with a buffer", Call((Built("counted", (19, 3, False, 2, False, False, 23)),))),
+        Probe(
+            "with a parameter of the model itself", Call((Built("counted", (29, 3, False, 2, False, False, 0, True)),))
+        ),
         Probe("with all of that", Call((Built("counted", (23, 7, True, 5, True, True, 29)),))),
     ]
 
@@ -148,6 +154,9 @@ EXERCISE = Exercise(
                 "you go through modules() and, for each of them, count everything below it",
                 "a weight counts once for its layer, again for its block and again for the model; use only "
                 "model.parameters() of the whole model"),
+        Mistake("leaves-only", "repeated", "leaves", "you count only modules that have no modules inside",
+                "a parameter of a larger module itself is missed, such as the vector that XLNet's targets start from; "
+                "use model.parameters() of the whole model"),
         Mistake("one-of-equal-values", "repeated", "values once", "of tensors with equal numbers, only one counts",
                 "two new norms hold the same numbers but are two tensors; compare objects (is, id)"),
         Mistake("one-of-each-shape", "repeated", "shape once",

@@ -34,7 +34,8 @@ def sentence_order_reference(
     pairs = []
     for number, first, second, coin in steps(documents, walk, rng, share):
         swap = {"never": False, "always": True}.get(share, not coin)
-        label = {"1 is swapped": int(swap), "0 is swapped": int(not swap), "always 0": 0}.get(labels, rng.randrange(2))
+        label = {"1 is swapped": int(swap), "0 is swapped": int(not swap), "always 0": 0,
+                 "by comparing": int(swap and first != second)}.get(labels, rng.randrange(2))  # fmt: skip
         if swap and made == "as for NSP":
             second = rng.choice(rng.choice([document for n, document in enumerate(documents) if n != number]))
         elif swap and made == "out of the document":
@@ -122,6 +123,8 @@ EXERCISE = Exercise(
         Mistake("label-by-itself", "labels", "drawn again", "the label does not depend on the swap",
                 "it is drawn separately, so there is nothing to learn; draw once, and use the result for both",
                 "How many times do you draw for one pair, and what is each draw for?"),
+        Mistake("label-by-comparing", "labels", "by comparing", "the label is found by comparing the sentences",
+                "two equal sentences get the label 0 even if they are swapped; take the label from the coin"),
         Mistake("label-always-0", "labels", "always 0", "every label is 0", "swapped pairs should have the label 1"),
         Mistake("built-as-nsp", "made", "as for NSP", "the label 1 goes to sentences from another document",
                 "that is BERT's next sentence prediction, where the topic alone gives the answer away; swap the two "

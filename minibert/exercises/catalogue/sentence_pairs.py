@@ -45,6 +45,8 @@ def next_sentence_reference(
             second = rng.choice(documents[number])
         else:
             others = [document for n, document in enumerate(documents) if n != number or source == "any document"]
+            if source == "other contents":
+                others = [other for other in others if list(other) != list(document)]
             other = rng.choice(others)
             if source == "beside":
                 other = documents[number - 1 if number and (number + 1 == len(documents) or rng.random() < 0.5)
@@ -169,6 +171,10 @@ EXERCISE = Exercise(
                 "randrange(n) and range(n) leave n out already; any sentence may be drawn"),
         Mistake("documents-beside", "source", "beside", "the random sentence always comes from a neighbouring document",
                 "neighbours are often about the same thing; draw from all other documents"),
+        Mistake("documents-compared", "source", "other contents",
+                "the other documents are found by comparing their sentences",
+                "another document with the same sentences is left out as well, and if all are equal nothing is left to "
+                "draw from; go by numbers, n and m ≠ n"),
         Mistake("next-by-index", "source", "by index", "the next sentence is looked up by its text",
                 "index() finds the first place of a sentence that occurs twice; go by numbers, i and i + 1"),
         Mistake("swapped-instead", "source", "swapped", "you swap the two sentences instead of drawing another one",
