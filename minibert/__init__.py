@@ -14,9 +14,43 @@ The shapes in every docstring are written with these letters:
     N  real tokens    of a batch, without the padding
 """
 
-from __future__ import annotations
+import os
+import sys
 
-from typing import Any
+
+def _leave_out_the_readers_folders() -> None:
+    """Import nothing more from the current folder, nor from a folder that the command line names.
+
+    These may hold files of others, such as the submissions of a class, and one of them may be called socket.py. `python
+    -m` puts the current folder first, and PYTHONPATH may name it. The package's own modules are found without them.
+    """
+
+    def real(path: str) -> str:
+        return os.path.normcase(os.path.realpath(path))
+
+    def inside(path: str, folders: "set[str]") -> bool:
+        return any(path == one or path.startswith(one.rstrip(os.sep) + os.sep) for one in folders)
+
+    here = real(os.getcwd())
+    texts = [part for one in sys.argv[1:] for part in (one, one.partition("=")[2]) if part]
+    named = {real(one) for one in texts if os.path.isdir(one)}
+    named |= {real(os.path.dirname(one) or ".") for one in texts if os.path.isfile(one)}
+    variable = {real(one) for one in os.environ.get("PYTHONPATH", "").split(os.pathsep)}
+    places = {one: real(one or ".") for one in sys.path}
+    sys.path[:] = [
+        one
+        for one, place in places.items()
+        if place not in {here, *named} and not (place in variable and inside(place, {here, *named}))
+    ]
+
+
+# Before anything else is imported. Under `python -m`, sys.argv begins with "-m" until the package has been found.
+_program = os.path.basename(sys.argv[0] if sys.argv else "").lower()
+_as_module = sys.argv[:1] == ["-m"] and any(one in ("minibert", "-mminibert") for one in sys.orig_argv)
+if _as_module or _program in ("minibert", "minibert.exe", "minibert-script.py"):
+    _leave_out_the_readers_folders()
+
+from typing import Any  # noqa: E402
 
 __version__ = "0.1.0"
 

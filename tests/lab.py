@@ -204,13 +204,13 @@ def read_answers(path: str) -> dict[str | None, Callable[..., Any]]:
     path: a .py file or a notebook. Of it the definitions are run that these functions need, and nothing else: a
     lesson's notebook would train and draw. Raises pytest.UsageError, with one sentence, when there is nothing to test.
     """
-    from minibert.classroom import submissions
+    from minibert.exercises import submissions
 
     try:
         submission = submissions.read(path)
     except MinibertError as problem:
         raise pytest.UsageError(str(problem)) from None
-    if submission.problems:
+    if submission.broken:
         raise pytest.UsageError(f"{path} is not Python that can be run ({submission.problems[0]}): correct it first.")
     names = {
         exercise.name: name
@@ -242,14 +242,10 @@ def needed(statements: Sequence[tuple[str, int]], names: Iterable[str]) -> list[
 
 def names_in(source: str) -> tuple[set[str], set[str]]:
     """The names that a statement binds, and those that it uses."""
-    nodes = list(ast.walk(ast.parse(source)))
-    (statement,) = nodes[0].body
-    uses = {node.id for node in nodes if isinstance(node, ast.Name)}
-    if isinstance(statement, (ast.Import, ast.ImportFrom)):
-        return {alias.asname or alias.name.split(".")[0] for alias in statement.names}, uses
-    if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
-        return {statement.name}, uses
-    return {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}, uses
+    from minibert.exercises.submissions import bound
+
+    tree = ast.parse(source)
+    return set(bound(tree)), {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
 
 
 def run_statements(path: str, statements: Sequence[tuple[str, int]]) -> dict[str, Any]:

@@ -127,6 +127,14 @@ def test_a_class_is_not_written_into_what_it_is_copied_from(part, monkeypatch, c
     assert not out.exists()
 
 
+def test_exercises_in_any_order_are_all_exported(tmp_path):
+    names = ("attention", "gelu", "causal-mask")  # the first and the last are of one topic
+    assert main(["export", "nbgrader", "--out", str(tmp_path), "--exercises", *names]) == 0
+    cells = [cell for path in tmp_path.glob("*.ipynb") for cell in nbformat.read(path, as_version=4).cells]
+    ids = {cell.metadata["nbgrader"]["grade_id"] for cell in cells if "nbgrader" in cell.metadata}
+    assert {f"test-{name}" for name in names} <= ids
+
+
 def test_two_exports_are_the_same(tmp_path):
     first, second = (exported("solution", tmp_path / name) for name in "ab")
     assert first == second
@@ -164,17 +172,25 @@ def test_a_graded_cell_raises_or_ends_without_a_value_and_prints_nothing(capsys)
     assert capsys.readouterr() == ("", "")
 
 
+def exported_seed(content: bytes) -> int:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return int(archive.read("seed"))
+
+
 def test_the_autograder_zip_has_what_gradescope_runs(tmp_path, capsys):
     assert main(["export", "gradescope", "--out", str(tmp_path), "--exercises", "attention", "gelu"]) == 0
     with zipfile.ZipFile(tmp_path / "autograder.zip") as archive:
         modes = {entry.filename: entry.external_attr >> 16 & 0o777 for entry in archive.infolist()}
         assert modes["setup.sh"] == modes["run_autograder"] == 0o755
         assert "package/minibert/classroom/grading.py" in modes
-        run = archive.read("run_autograder").decode()
+        assert modes["seed"] == 0o600
+        run, seed = archive.read("run_autograder").decode(), int(archive.read("seed"))
     assert "--exercises attention gelu" in run
+    assert "$(cat seed)" in run
+    assert exported_seed(export.autograder([exercises()["gelu"]])) != seed  # each zip has its own
     # It writes a results.json before anything else.
     assert run.index('> "$results"') < run.index("python3 -m minibert")
-    assert export.autograder([exercises()["attention"]]) == export.autograder([exercises()["attention"]])
+    assert export.autograder([exercises()["attention"]], 3) == export.autograder([exercises()["attention"]], 3)
     assert io.BytesIO(export.autograder([exercises()["attention"]])).getbuffer().nbytes < 5e6
 
 

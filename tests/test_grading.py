@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from minibert.classroom import box, grading, isolation, submissions
+from minibert.classroom import box, grading, isolation, learner
 from minibert.cli.main import main
-from minibert.errors import MinibertError
 from minibert.exercises.calls import pack
 from minibert.exercises.catalogue import exercises
 from minibert.exercises.declare import probes_of
@@ -30,7 +29,7 @@ def attention(q, k, v, mask=None):
     return scores.masked_fill(~mask, -1e30).softmax(-1).masked_fill(~mask, 0.0) @ v
 """
 UNSCALED = RIGHT.replace(" / math.sqrt(q.shape[-1])", "")
-QUICK = isolation.Limits(seconds=25)
+QUICK = isolation.Limits()
 
 
 def written(folder: Path, name: str, source: str) -> Path:
@@ -47,71 +46,6 @@ def notebook(*cells: str) -> str:
 def marked(folder: Path, source: str, name: str = "answer.py", seed: int = 5) -> grading.Mark:
     (mark,) = grading.mark(written(folder, name, source), ["attention"], QUICK, seed, with_swap=False).marks
     return mark
-
-
-# ------------------------------------------------------------------------------------------ reading a file
-
-
-def test_only_definitions_are_taken_and_nothing_is_run(tmp_path):
-    path = written(
-        tmp_path, "a.py", f"print(1/0)\nwhile True: pass\nassert False\nX = 3\n{RIGHT}\nattention(1, 2, 3)\n"
-    )
-    found = submissions.read(path)
-    assert found.names == {"attention"}
-    sources = [source for source, _ in found.statements]
-    assert len(sources) == 4
-    assert not any("print" in source or "while" in source for source in sources)
-
-
-def test_a_notebooks_cells_are_read_without_magics(tmp_path):
-    cells = notebook("%matplotlib inline\n!ls\nimport math", "%%time\nattention = 3", "def gelu(x):\n    return x")
-    found = submissions.read(written(tmp_path, "a.ipynb", cells))
-    assert [source for source, _ in found.statements] == ["import math", "def gelu(x):\n    return x"]
-
-
-def test_one_broken_cell_does_not_cost_the_others(tmp_path):
-    found = submissions.read(written(tmp_path, "a.ipynb", notebook("def broken(:", "def gelu(x):\n    return x")))
-    assert found.names == {"gelu"}
-    assert "SyntaxError" in found.problems[0]
-
-
-@pytest.mark.parametrize(
-    ("source", "borrowed"),
-    [
-        ("from minibert.attention import attention", "minibert.attention.attention"),
-        ("import minibert.layers", "minibert.layers"),
-        ("import minibert\ndef f(x):\n    return minibert.cosine_hidden_loss(x, x)", "minibert.cosine_hidden_loss"),
-        (
-            "import importlib\ndef f(x):\n    return importlib.import_module('minibert.layers')",
-            "the text 'minibert.layers'",
-        ),
-    ],
-)
-def test_what_is_borrowed_from_the_library_is_seen(source, borrowed, tmp_path):
-    assert submissions.read(written(tmp_path, "a.py", source)).borrowed == {borrowed}
-
-
-def test_checking_in_a_notebook_is_no_borrowing(tmp_path):
-    cells = notebook("import minibert\nfrom minibert import check", "x = minibert.check('gelu', print)")
-    assert submissions.read(written(tmp_path, "a.ipynb", cells)).borrowed == set()
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "sentence"),
-    [
-        ("a.ipynb", b"{", "cannot be read as a notebook"),
-        ("a.ipynb", b"[1]", "cannot be read as a notebook"),
-        ("a.py", b"\xff\xfe\x00", "is not UTF-8 text"),
-        ("a.py", b"#" * 5_000_001, "larger than 5 MB"),
-    ],
-)
-def test_a_file_that_cannot_be_read_is_one_sentence(name, content, sentence, tmp_path):
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(MinibertError, match=sentence):
-        submissions.read(tmp_path / name)
-    found = grading.mark(tmp_path / name, ["attention"], QUICK, 0)
-    assert found.score == 0
-    assert sentence in found.problems[0]
 
 
 # ------------------------------------------------------------------------------------------ hidden probes
@@ -135,7 +69,7 @@ def test_lists_of_numbers_are_moved_too():
 
 def test_the_seed_decides_the_hidden_probes():
     first, again, other = (
-        [pack(grading.varied(probe, seed).call) for probe in probes_of(exercises()["attention"])] for seed in (7, 7, 8)
+        [pack(probe.call) for probe in probes_of(grading.hidden.__wrapped__("attention", seed))] for seed in (7, 7, 8)
     )
     assert first == again
     assert first != other
@@ -193,12 +127,12 @@ def test_hidden_folders_hold_no_submissions_but_may_hold_them_all(tmp_path):
     folder = tmp_path / ".courses" / "class"
     ada = written(folder, "ada.py", RIGHT)
     written(folder, ".ipynb_checkpoints/ada.py", RIGHT)
-    assert grading.files_in(folder) == [ada]
+    assert [one.path for one in grading.handed_in(folder)] == [ada]
 
 
 def test_an_empty_folder_is_one_sentence(tmp_path, capsys):
     assert main(["grade", str(tmp_path)]) == 2
-    assert "holds no .py file and no notebook" in capsys.readouterr().err
+    assert "holds no files" in capsys.readouterr().err
     assert main(["grade", str(tmp_path / "nowhere")]) == 2
     assert "there is no folder" in capsys.readouterr().err
 
@@ -259,8 +193,9 @@ def test_an_attack_scores_nothing_and_harms_nothing(attack, tmp_path, monkeypatc
         constants = "".join(f"{name} = {value!r}\n" for name, value in names.items())
         source = constants + ATTACKS[attack].replace("{KNOWN}", repr(known))
         written(own.parent, own.name, source)
-        limits = isolation.Limits(seconds=10, cpu_seconds=20)
-        monkeypatch.setattr(grading, "CALL_SECONDS", 2.0)
+        limits = isolation.Limits(seconds=6)
+        monkeypatch.setattr(learner, "CALL_SECONDS", 2.0)
+        monkeypatch.setattr(learner, "RUN_SECONDS", 3.0)
         before = set(Path.cwd().iterdir())
         found = grading.mark(own, ["attention"], limits, seed=11, with_swap=False)
         with pytest.raises(TimeoutError):
@@ -268,7 +203,7 @@ def test_an_attack_scores_nothing_and_harms_nothing(attack, tmp_path, monkeypatc
     (mark,) = found.marks
     assert mark.status != "passed"
     assert mark.score == 0
-    assert found.seconds < 40
+    assert found.seconds < 120  # on the clock, perhaps of a busy machine
     assert own.read_text() == source
     assert not canary.exists()
     assert set(Path.cwd().iterdir()) == before
@@ -279,10 +214,60 @@ def test_an_attack_scores_nothing_and_harms_nothing(attack, tmp_path, monkeypatc
 
 @pytest.mark.slow
 def test_one_answer_that_hangs_does_not_cost_the_next(tmp_path, monkeypatch):
-    monkeypatch.setattr(grading, "CALL_SECONDS", 2.0)
+    monkeypatch.setattr(learner, "CALL_SECONDS", 2.0)
     path = written(tmp_path, "a.py", RIGHT + "\ndef causal_mask(length):\n    while True: pass\n")
     names = ["causal-mask", "attention"]
     found = {mark.exercise: mark for mark in grading.mark(path, names, QUICK, 1, with_swap=False).marks}
     assert found["attention"].status == "passed"
     assert found["causal-mask"].score == 0
     assert "does not end" in found["causal-mask"].text
+
+
+# ------------------------------------------------------------------------- what the box says about an answer
+
+UNDER_NO_GRAD = RIGHT.replace("def attention", "@torch.no_grad()\ndef attention")
+IN_PLACE = """
+def merge_heads(x):
+    B, H, S, K = x.shape
+    found = x.transpose(1, 2).reshape(B, S, H * K)
+    x.data.zero_()
+    return found
+"""
+# Ways to change what reports about the answer: `space` are the names of the module that makes the calls.
+PATCHES = {
+    "none": "",
+    "no gradients": "space['_gradients'] = lambda returned, wanted: []",
+    "too many gradients": "space['_gradients'] = lambda returned, wanted: [*wanted, *wanted]",
+    "gradients that are not there": "space['_gradients'] = lambda returned, wanted: [None] * len(wanted)",
+    "the inputs for gradients": "space['_gradients'] = lambda returned, wanted: list(wanted)",
+    "zeros for gradients": "space['_gradients'] = lambda returned, wanted: [torch.zeros_like(x) for x in wanted]",
+    "nothing was changed": "space['changed_of'] = space['_alike'] = lambda *a: ()",
+    "all tensors are equal": "torch.equal = torch.Tensor.equal = lambda *a: True\ntorch.Tensor.__eq__ = lambda a, b: a",
+    "torch's own gradients": "torch.autograd.grad = lambda total, wanted, **how: [None for _ in wanted]",
+    "outcomes without a trace": "old = space['Outcome']\nspace['Outcome'] = lambda *a, **how: old(*a[:1], **how)",
+    "no arguments afterwards": "space['_plain'] = lambda value, depth=0: value if hasattr(value, 'softmax') else None",
+    "its calls": "old = space['make_call']\nspace['make_call'] = lambda f, call, after=None: old(f, call)",
+}
+REACH = """
+import gc
+import torch
+for space in [one for one in gc.get_objects() if type(one) is dict and 'make_call' in one and 'pack' in one]:
+    {}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("patch", PATCHES)
+@pytest.mark.parametrize(
+    ("source", "exercise", "said"), [(UNDER_NO_GRAD, "attention", "gradient"), (IN_PLACE, "merge-heads", "in place")]
+)
+def test_gradients_and_changed_inputs_are_not_taken_on_trust(patch, source, exercise, said, tmp_path):
+    """The values are right, so that only these stages stand between the answer and full marks."""
+    reach = REACH.format((PATCHES[patch] or "pass").replace("\n", "\n    "))
+    path = written(tmp_path, "answer.py", reach + source)
+    (mark,) = grading.mark(path, [exercise], QUICK, 5, with_swap=False).marks
+    assert mark.status == "failed"
+    assert mark.score < mark.max_score
+    if patch == "none":
+        assert mark.score == mark.max_score - 2  # that stage, and the swap behind it
+        assert said in mark.text

@@ -115,7 +115,7 @@ def test_what_does_not_end_is_ended(code, box):
 
 
 def test_the_whole_life_has_a_limit(worker):
-    with Box(worker, Limits(seconds=0.8)) as box, pytest.raises(Stopped):
+    with Box(worker, Limits(life=0.8)) as box, pytest.raises(Stopped):
         all(run(box, "import time\ntime.sleep(0.2)\nanswer = 1") for _ in range(100))
 
 

@@ -5,24 +5,32 @@ What the code in the process can and cannot do is described in `isolation.py`, w
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
 import queue
+import select
 import shutil
 import signal
+import socket
+import stat
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from minibert.classroom import isolation
 from minibert.classroom.isolation import LENGTH, Limits, holds_packages, read_message
+
+PROGRESS = "statement"  # the file whose first bytes are kept when the process has ended: see worker.py
+PROTECTIONS = ("files", "limits", "processes", "network")
+START_SECONDS = 120.0  # of its own time, until the process has loaded torch
 
 
 class Stopped(Exception):
@@ -37,7 +45,9 @@ class Box:
     """A process in which a worker serves; use it in a `with` block, or call `close`.
 
     worker: a file with a function `serve(receive, send, protections)`. modules: files that are loaded before it, in
-    this order, by the names under which the worker imports them.
+    this order, by the names under which the worker imports them. nursery: a process that has loaded both already and
+    forks this one; it has only one box at a time. Attributes: protections: which are on, as the process said before it
+    got anything to do; used: seconds of its own time that the last request took.
     """
 
     def __init__(
@@ -46,28 +56,25 @@ class Box:
         limits: Limits | None = None,
         python: str = sys.executable,
         modules: Mapping[str, Path] | None = None,
+        nursery: Nursery | None = None,
     ):
         self.limits = limits or Limits()
-        self.until = time.monotonic() + self.limits.seconds
+        self.until = time.monotonic() + self.limits.life
         self.scratch = Path(tempfile.mkdtemp(prefix="minibert-box-"))
         self.printed = bytearray()
         self.arrived: queue.Queue[bytes | Stopped] = queue.Queue()
-        self.asked = False
+        self.protections: dict[str, bool] | None = None
+        self.used = 0.0
+        self.asked = True  # its first message comes without being asked for
         self.closed = threading.Event()
-        options = {"scratch": str(self.scratch), "limits": asdict(self.limits), "parent": os.getpid()}
-        options["modules"] = {name: str(path) for name, path in {**(modules or {}), "worker": worker}.items()}
-        # Isolated mode leaves out the user's own packages, and torch may be one of them.
-        options["packages"] = [folder for folder in sys.path if holds_packages(folder)]
-        self.process = subprocess.Popen(
-            [python, "-I", "-B", isolation.__file__, json.dumps(options)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,  # a buffer has a lock; a waiting thread would hold it, and closing would wait for that thread
-            cwd=self.scratch,
-            env=_environment(self.scratch),
-            start_new_session=True,
-        )
+        self.kept: dict[str, bytes] = {}
+        options: dict[str, Any] = {"scratch": str(self.scratch), "limits": asdict(self.limits)}
+        options["environment"] = environment(self.scratch)
+        try:
+            self.process = nursery.fork(options) if nursery else started(worker, modules, python, self.scratch, options)
+        except BaseException:
+            _remove(self.scratch)
+            raise
         works = (self._read_messages, self._read_output, self._watch)
         self.threads = [threading.Thread(target=work, daemon=True) for work in works]
         for thread in self.threads:
@@ -85,18 +92,47 @@ class Box:
         return self.printed.decode(errors="replace")
 
     def ask(self, message: bytes, seconds: float | None = None) -> bytes:
-        """Send a message and wait for its answer. Raises Stopped when the process has ended or has been killed."""
-        allowed = max(0.01, min(self.until - time.monotonic(), self.limits.seconds if seconds is None else seconds))
+        """Send a message and wait for its answer. Raises Stopped when the process has ended or has been killed.
+
+        seconds: of the process's own time, which passes neither while it waits for a processor nor before it is ready.
+        """
+        if self.protections is None:
+            self.protections = self._greeting(self._answer(START_SECONDS))
         self.asked = True
         # In a thread, because a process that does not read would block the writer.
         threading.Thread(target=self._write, args=(message,), daemon=True).start()
-        try:
-            answer = self.arrived.get(timeout=allowed)
-        except queue.Empty:
-            self._stop("time", f"no answer in {allowed:.0f} s: is there a loop that does not end?")
+        return self._answer(self.limits.seconds if seconds is None else seconds)
+
+    def _answer(self, seconds: float) -> bytes:
+        clock = Clock(self.process.pid)
+        self.used = 0.0
+        while True:
+            left = min(seconds - self.used, self.until - time.monotonic())
+            if left <= 0:
+                self._stop("time", f"no answer in {seconds:.0f} s: is there a loop that does not end?")
+            try:
+                # It is looked at again now and then, because the clock here can be ahead of the process's own.
+                answer = self.arrived.get(timeout=max(0.005, left))
+                break
+            except queue.Empty:
+                self.used = clock.passed()
+        self.used = clock.passed()
         if isinstance(answer, Stopped):
             self._stop(answer.reason, str(answer))
         return answer
+
+    def _greeting(self, message: bytes) -> dict[str, bool]:
+        try:
+            said = json.loads(message)
+            if sorted(said) == sorted(PROTECTIONS) and all(type(on) is bool for on in said.values()):
+                return {name: said[name] for name in PROTECTIONS}
+        except (ValueError, TypeError, AttributeError):
+            pass
+        self._stop("protocol", "it did not say which protections are on")
+
+    def left_behind(self, name: str) -> bytes:
+        """The first bytes of a file in its folder; empty if there is none. Only after the process has ended."""
+        return self.kept.get(name, b"")
 
     def _stop(self, reason: str, message: str) -> NoReturn:
         self.close()
@@ -116,6 +152,7 @@ class Box:
         until = time.monotonic() + 1  # it takes longer only if a process that escaped still holds the pipes
         for thread in self.threads:
             thread.join(max(0, until - time.monotonic()))
+        self.kept = {PROGRESS: _first_bytes(self.scratch / PROGRESS)}
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.close()
@@ -198,12 +235,176 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _environment(scratch: Path) -> dict[str, str]:
+def _first_bytes(path: Path) -> bytes:
+    """The first bytes of a regular file that code nobody has read may have put there."""
+    try:
+        opened = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    except OSError:
+        return b""
+    try:
+        return os.read(opened, 16) if stat.S_ISREG(os.fstat(opened).st_mode) else b""
+    finally:
+        os.close(opened)
+
+
+# ------------------------------------------------------------------------------------- clocks and processes
+
+
+class Clock:
+    """A process's own time since this was made, in seconds: what it used of the processors, or slept.
+
+    The time in which it was ready but the processors did other work is left out, where Linux tells it. So a busy
+    machine costs nobody anything, and sleeping does.
+    """
+
+    def __init__(self, process: int):
+        self.process = process
+        self.began, self.used, self.waited = time.monotonic(), *self._now()
+
+    def passed(self) -> float:
+        used, waited = self._now()
+        on_the_clock = time.monotonic() - self.began
+        return max(used - self.used, on_the_clock - (waited - self.waited))
+
+    def processor_time(self) -> float:
+        """Only what it used of the processors, in seconds, since this was made."""
+        return self._now()[0] - self.used
+
+    def _now(self) -> tuple[float, float]:
+        """Seconds of processor time of all its threads, and in which its first thread waited for a processor."""
+        try:
+            times = Path(f"/proc/{self.process}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2]
+            used = sum(map(int, times.split()[11:13])) / os.sysconf("SC_CLK_TCK")
+            waited = int(Path(f"/proc/{self.process}/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
+            return used, waited
+        except (OSError, ValueError, IndexError):  # another system, or it has ended
+            return getattr(self, "used", 0.0), getattr(self, "waited", 0.0)
+
+
+def environment(scratch: Path) -> dict[str, str]:
     """Only what Python needs of the parent's environment, and one thread for every library that computes."""
     kept = {name: os.environ[name] for name in ("SYSTEMROOT", "LD_LIBRARY_PATH", "LANG") if name in os.environ}
+    if "LD_LIBRARY_PATH" in kept:  # an empty part of it means the current folder
+        kept["LD_LIBRARY_PATH"] = ":".join(part for part in kept["LD_LIBRARY_PATH"].split(":") if os.path.isabs(part))
     one_thread = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS", "NUMEXPR")}
-    # One arena, because more would reserve address space, which is limited. And no GPU.
-    fixed = {"MALLOC_ARENA_MAX": "1", "CUDA_VISIBLE_DEVICES": "", "PATH": os.defpath}
-    # The last name is torch's: its optimizers would create a folder, which the process is not allowed to do.
-    folders = dict.fromkeys(("HOME", "TMPDIR", "TEMP", "TMP", "TORCHINDUCTOR_CACHE_DIR"), str(scratch))
-    return {**kept, **one_thread, **fixed, **folders}
+    # One arena, because more would reserve address space, which is limited. No GPU, and no windows for plots.
+    fixed = {"MALLOC_ARENA_MAX": "1", "CUDA_VISIBLE_DEVICES": "", "PATH": os.defpath, "MPLBACKEND": "agg"}
+    # The last names are those of libraries that would create a folder, which the process is not allowed to do.
+    names = ("HOME", "TMPDIR", "TEMP", "TMP", "TORCHINDUCTOR_CACHE_DIR", "MPLCONFIGDIR", "IPYTHONDIR")
+    return {**kept, **one_thread, **fixed, **dict.fromkeys(names, str(scratch))}
+
+
+def started(
+    worker: Path, modules: Mapping[str, Path] | None, python: str, folder: Path, options: Mapping[str, Any], **how: Any
+) -> subprocess.Popen[bytes]:
+    """A new process that runs isolation.py, in isolated mode: nothing from the folder it is started in is imported."""
+    whole = {**options, "parent": os.getpid()}
+    whole["modules"] = {name: str(path) for name, path in {**(modules or {}), "worker": worker}.items()}
+    # Isolated mode leaves out the user's own packages, and torch may be one of them.
+    whole["packages"] = [one for one in sys.path if holds_packages(one)]
+    pipes = how or dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    return subprocess.Popen(
+        [python, "-I", "-B", isolation.__file__, json.dumps(whole)],
+        **pipes,
+        bufsize=0,  # a buffer has a lock; a waiting thread would hold it, and closing would wait for that thread
+        cwd=folder,
+        env=environment(folder),
+        start_new_session=True,
+    )
+
+
+class Nursery:
+    """A process that has loaded torch and a worker, and forks boxes that have them at once. Linux only.
+
+    preload: the names of further modules to load.
+
+    It has not seen any submission, and what happens in a box does not reach it.
+    """
+
+    def __init__(self, worker: Path, modules: Mapping[str, Path] | None = None, preload: Sequence[str] = ()):
+        self.folder = Path(tempfile.mkdtemp(prefix="minibert-box-"))
+        self.asking, theirs = socket.socketpair()
+        quiet = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+        options = {"nursery": theirs.fileno(), "preload": list(preload)}
+        with theirs:
+            self.process = started(
+                worker, modules, sys.executable, self.folder, options, pass_fds=(theirs.fileno(),), **quiet
+            )
+        self.child: Forked | None = None
+        self.asking.settimeout(300)  # it has to load torch first
+        atexit.register(self.close)
+
+    def fork(self, options: Mapping[str, Any]) -> Forked:
+        """A new box. The one before must have ended. Raises Stopped if the nursery has."""
+        if self.child is not None:
+            self.child.kill()
+            self.child.wait()
+        pipes = [os.pipe() for _ in range(3)]
+        theirs, ours = [pipes[0][0], pipes[1][1], pipes[2][1]], [pipes[0][1], pipes[1][0], pipes[2][0]]
+        try:
+            socket.send_fds(self.asking, [json.dumps(options).encode()], theirs)
+            number = int(_line(self.asking) or 0)
+        except OSError:
+            number = 0
+        finally:
+            for descriptor in theirs:
+                os.close(descriptor)
+        if not number:
+            for descriptor in ours:
+                os.close(descriptor)
+            self.close()
+            raise Stopped("ended", "the process that starts the boxes has ended")
+        self.child = Forked(number, ours, self.asking)
+        return self.child
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def close(self) -> None:
+        atexit.unregister(self.close)
+        self.process.kill()
+        self.process.wait()
+        self.asking.close()
+        _remove(self.folder)
+
+
+class Forked:
+    """A process that a nursery has forked, with the methods of subprocess.Popen that are used here."""
+
+    def __init__(self, number: int, pipes: Sequence[int], asking: socket.socket):
+        self.pid = number
+        self.stdin = os.fdopen(pipes[0], "wb", buffering=0)
+        self.stdout, self.stderr = (os.fdopen(one, "rb", buffering=0) for one in pipes[1:])
+        self.asking = asking
+        self.returncode: int | None = None
+        self.lock = threading.Lock()
+
+    def poll(self) -> int | None:
+        return self._status(0.0)
+
+    def wait(self, timeout: float | None = None) -> int:
+        status = self._status(timeout)
+        if status is None:
+            raise subprocess.TimeoutExpired("a box", timeout or 0.0)
+        return status
+
+    def kill(self) -> None:
+        if self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
+    def _status(self, timeout: float | None) -> int | None:
+        with self.lock:
+            if self.returncode is None and select.select([self.asking], [], [], timeout)[0]:
+                line = _line(self.asking)
+                self.returncode = int(line) if line else -signal.SIGKILL  # the nursery has ended, and it with it
+            return self.returncode
+
+
+def _line(stream: socket.socket) -> bytes:
+    """One line, read byte by byte: nothing of the next line may be taken, because `select` would not see it then."""
+    found = b""
+    while not found.endswith(b"\n") and (one := stream.recv(1)):
+        found += one
+    return found

@@ -7,7 +7,6 @@ import json
 import zipfile
 from collections.abc import Sequence
 from importlib import metadata
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
 import minibert
+from minibert.classroom.hidden import new_seed
 from minibert.errors import MinibertError
 from minibert.exercises.catalogue import exercises
 from minibert.exercises.declare import Exercise
@@ -46,8 +46,8 @@ def write_notebooks(out: Path, kind: str, chosen: Sequence[Exercise]) -> list[Pa
     """Write one notebook for each topic; returns the files. kind: student, solution or nbgrader."""
     make = {"student": student, "solution": solution, "nbgrader": nbgrader}[kind]
     written = []
-    for topic, group in groupby(chosen, key=lambda exercise: exercise.topic):
-        notebook = make(topic, list(group))
+    for topic in dict.fromkeys(exercise.topic for exercise in chosen):
+        notebook = make(topic, [exercise for exercise in chosen if exercise.topic == topic])
         nbformat.validate(notebook)
         written.append(write_file(out / f"{topic}.ipynb", nbformat.writes(notebook) + "\n"))
     return written
@@ -197,24 +197,30 @@ mkdir -p "$autograder/results"
 results="$autograder/results/results.json"
 echo '{"score": 0, "output": "The marking did not finish: submit again, or ask your teacher."}' > "$results"
 cd "$autograder/source"
-python3 -m minibert grade "$autograder/submission" --gradescope "$results" --no-swap --seconds 300 %s
+# The numbers of the hidden probes depend on a seed that was drawn for this zip, and on the submission.
+seed=$(cat seed)
+python3 -m minibert grade "$autograder/submission" --gradescope "$results" --no-swap --seconds 10 --seed "$seed" %s
 """
 
 
-def autograder(chosen: Sequence[Exercise]) -> bytes:
-    """The zip for Gradescope: setup.sh and run_autograder at its root, and this package in package/.
+def autograder(chosen: Sequence[Exercise], seed: int | None = None) -> bytes:
+    """The zip for Gradescope: setup.sh, run_autograder and the seed at its root, and this package in package/.
+
+    seed: of the hidden probes; by default drawn now, so that each zip has its own and nobody can look it up.
 
     It installs the version of torch that runs here, so that the marks there and here come from the same numbers.
     """
     names = "" if len(chosen) == len(exercises()) else f"--exercises {' '.join(one.name for one in chosen)}"
     setup = SETUP % {"torch": torch.__version__.partition("+")[0]}
     files = {"setup.sh": setup.encode(), "run_autograder": (RUN % names).encode()}
+    files["seed"] = f"{new_seed() if seed is None else seed}\n".encode()
     files |= {f"package/{path}": content for path, content in package_files().items()}
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
             entry = zipfile.ZipInfo(name, (2020, 1, 1, 0, 0, 0))  # a fixed date, so that equal files give equal zips
-            entry.external_attr = (0o755 if name in ("setup.sh", "run_autograder") else 0o644) << 16
+            mode = {"setup.sh": 0o755, "run_autograder": 0o755, "seed": 0o600}.get(name, 0o644)
+            entry.external_attr = mode << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, content)
     return packed.getvalue()

@@ -1,8 +1,9 @@
 """A process that gives up its rights before it runs code that nobody has read; messages to and from it are bytes.
 
-`box.py` starts the process, and the process runs this file: it gives up its rights (`shut_in`) and then serves the
-worker (`worker.py` when submissions are graded). So this file imports nothing from minibert. What the code can and
-cannot do:
+`box.py` starts the process, and the process runs this file: it gives up its rights (`shut_in`), says which protections
+are on, and serves the worker (`worker.py` when submissions are graded). So this file imports nothing from minibert. A
+process can also be a nursery: it loads the worker once, and then forks a box each time it is asked (`nursery`). What
+the code in a box can and cannot do:
 
 Linux (5.13 or newer, x86-64 or 64-bit Arm)
     Files: with Landlock it can read Python's library, the installed packages except minibert, and the worker's own
@@ -26,22 +27,28 @@ Windows
 Everywhere: the code can lie about itself, so the marks are decided outside, from the values that it returns. If you
 mark files from strangers, run the marking in a container or a virtual machine as well, as Gradescope does.
 
-The worker is told which protections are on, and `minibert grade` writes them into its report.
+Which protections are on is said in the first message, before any code of a submission is there, and `minibert grade`
+writes it into its report.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
+import importlib
 import importlib.util
 import json
 import os
 import platform
 import signal
+import socket
 import struct
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator, Sequence
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -51,13 +58,16 @@ LENGTH = struct.Struct("<Q")
 
 @dataclass(frozen=True)
 class Limits:
-    """seconds: the lifetime of the process. memory_mb: in addition to what torch itself needs. file_mb: for one file;
-    folder_mb: for all files in its folder. output_kb: how much of its printed output is kept. frame_mb: the largest
-    message that is accepted from it.
+    """seconds: for one request, of the process's own time, which stands still while it waits for a processor; and for
+    all that is asked of it for one exercise. cpu_seconds: of processor time, for the whole process. life:
+    seconds on the clock until it is ended in any case. memory_mb: in addition to what torch itself needs. file_mb: for
+    one file; folder_mb: for all files in its folder. output_kb: how much of its printed output is kept. frame_mb: the
+    largest message that is accepted from it.
     """
 
-    seconds: float = 60.0
-    cpu_seconds: int = 60
+    seconds: float = 20.0
+    cpu_seconds: int = 900
+    life: float = 3600.0
     memory_mb: int = 1024
     file_mb: int = 8
     folder_mb: int = 64
@@ -99,32 +109,98 @@ def _read(stream: BinaryIO, size: int) -> bytes:
 
 
 def main(options: str) -> None:
-    """Give up this process's rights and serve the worker. Messages arrive on its stdin and leave on its stdout."""
+    """Load the worker, and be a box, or a nursery that forks boxes. What is printed goes to stderr."""
     asked = json.loads(options)
-    limits, scratch = Limits(**asked["limits"]), Path(asked["scratch"])
-    receiving, sending = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(2, 1)  # what is printed goes to stderr
     paths = {name: Path(path) for name, path in asked["modules"].items()}
     # Read now, because they are in the folders of minibert, which cannot be opened later.
     sources = {name: path.read_text(encoding="utf-8") for name, path in paths.items()}
     sys.path += [folder for folder in asked["packages"] if folder not in sys.path]
-    if libc is not None:
-        # It is killed when the parent's thread that made the box ends. The parent may have ended already.
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != asked["parent"]:
-            sys.exit("the parent has ended")
-        _drop_capabilities()  # before there are other threads, because each thread has its own
-    protections = {"files": _landlock(scratch, [*paths.values()])}
-    for name, path in paths.items():  # this imports torch
-        worker = _module(name, str(path), sources[name])
-    protections |= shut_in(limits)
+    _end_with_parent(asked["parent"])
+    if "nursery" in asked:
+        nursery(asked["nursery"], lambda: _loaded(paths, sources), asked["preload"])
+    else:
+        box(asked, [*_library(), *((path, READ_FILE) for path in paths.values())], lambda: _loaded(paths, sources))
+
+
+def box(asked: dict[str, Any], readable: Sequence[tuple[Path, int]], load: Callable[[], Any]) -> None:
+    """Give up this process's rights and serve the worker. Messages arrive on its stdin and leave on its stdout."""
+    limits, scratch = Limits(**asked["limits"]), Path(asked["scratch"])
+    receiving, sending = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
 
     def send(message: bytes) -> None:
         sending.write(LENGTH.pack(len(message)) + message)
         sending.flush()
 
+    if libc is not None:
+        _drop_capabilities()  # before there are other threads, because each thread has its own
+    protections = {"files": _landlock(scratch, readable)}
+    worker = load()  # this imports torch
+    protections |= shut_in(limits)
+    send(json.dumps(protections).encode())
     worker.serve(lambda: read_message(receiving, limits.frame_mb * 2**20), send, protections)
+
+
+def nursery(number: int, load: Callable[[], Any], preload: Sequence[str]) -> None:
+    """Load the worker, and for each request fork a box; one at a time. Requests arrive on the socket of this number.
+
+    preload: further modules to load, if they are installed. A request is the options of a box, with its stdin, stdout
+    and stderr. It is answered by the number of its process, and by its exit status when it has ended.
+    """
+    with socket.socket(fileno=number) as asking:
+        worker = load()
+        for name in preload:
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
+        readable = list(_library())
+        gc.freeze()  # so that the boxes share this memory
+        while True:
+            data, descriptors, _, _ = socket.recv_fds(asking, 2**16, 3)
+            if len(descriptors) < 3:
+                return
+            nurse = os.getpid()
+            child = os.fork()
+            if child == 0:
+                try:
+                    _become_box(json.loads(data), asking, descriptors, nurse)
+                    box(json.loads(data), readable, lambda: worker)
+                except BaseException:
+                    traceback.print_exc()
+                os._exit(0)
+            for descriptor in descriptors:
+                os.close(descriptor)
+            asking.sendall(b"%d\n" % child)
+            _, status = os.waitpid(child, 0)
+            asking.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
+
+
+def _become_box(asked: dict[str, Any], asking: socket.socket, descriptors: Sequence[int], nurse: int) -> None:
+    """In a process that was just forked: leave everything behind that belongs to the nursery."""
+    os.setsid()
+    _end_with_parent(nurse)
+    for number, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, number)
+    asking.detach()
+    os.closerange(3, 1024)
+    os.environ.update(asked["environment"])
+    os.chdir(asked["scratch"])
+    tempfile.tempdir = None
+
+
+def _end_with_parent(parent: int) -> None:
+    """Be killed when the parent's thread that made this process ends. The parent may have ended already."""
+    if libc is not None:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)
+
+
+def _loaded(paths: Mapping[str, Path], sources: Mapping[str, str]) -> Any:
+    """The last of these modules, after the others."""
+    for name, path in paths.items():
+        worker = _module(name, str(path), sources[name])
+    return worker
 
 
 def holds_packages(folder: str) -> bool:
@@ -154,7 +230,8 @@ def _resource_limits(limits: Limits) -> bool:
         import resource
     except ImportError:  # Windows
         return False
-    sizes = {"CPU": limits.cpu_seconds, "FSIZE": limits.file_mb * 2**20, "CORE": 0, "NOFILE": 64}
+    used = int(sum(os.times()[:2]))  # a fork begins at 0
+    sizes = {"CPU": used + limits.cpu_seconds, "FSIZE": limits.file_mb * 2**20, "CORE": 0, "NOFILE": 64}
     if sys.platform == "linux":
         status = Path("/proc/self/status").read_text(encoding="ascii")
         taken = int(status.split("VmSize:")[1].split()[0]) * 1024
@@ -186,7 +263,7 @@ RIGHTS_BY_VERSION = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1
 LANDLOCK_CREATE, LANDLOCK_ADD, LANDLOCK_RESTRICT = 444, 445, 446  # the same on every architecture
 
 
-def _landlock(scratch: Path, readable: Sequence[Path]) -> bool:
+def _landlock(scratch: Path, readable: Sequence[tuple[Path, int]]) -> bool:
     """Let this process open only what is allowed; see the top of this file. Returns whether Landlock enforces it."""
     if libc is None:
         return False
@@ -201,7 +278,8 @@ def _landlock(scratch: Path, readable: Sequence[Path]) -> bool:
     rules = libc.syscall(LANDLOCK_CREATE, attributes, size, 0)
     if rules < 0:
         return False
-    allowed = dict(_library()) | dict.fromkeys(readable, READ_FILE) | {scratch: OWN_FOLDER}
+    allowed = dict(readable) | {scratch: OWN_FOLDER}
+    allowed[Path("/proc/self").resolve()] = READ_FILE | READ_DIR
     allowed |= {Path(f"/dev/{name}"): READ_FILE | WRITE_FILE for name in ("null", "zero", "urandom", "random")}
     for path, access in allowed.items():
         if not path.is_dir():
@@ -229,7 +307,7 @@ def _library() -> Iterator[tuple[Path, int]]:
     folders += map(Path, ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache"))
     for base in (Path(sys.base_prefix, "lib"), Path("/usr/local/lib")):
         folders += base.glob("*.so*")
-    folders += map(Path, ("/proc/cpuinfo", "/proc/meminfo", "/proc/self", "/sys/devices/system/cpu"))
+    folders += map(Path, ("/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/cpu"))
     for folder in folders:
         yield from _without(folder.resolve(), hidden)
 

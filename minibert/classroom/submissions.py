@@ -1,103 +1,91 @@
-"""A learner's file, which is read here but never run: its definitions, and what it uses from the library.
+"""What was handed in: the files of a folder. Nothing is dropped in silence: each is marked, or listed with a reason.
 
-Only imports, functions, classes and assignments are kept. Calls, loops and prints between them (`train()`,
-`check(...)`, a plot) are not part of an answer, and a cell that hangs would stop the marking.
+What the files say is read by exercises/submissions.py.
 """
 
 from __future__ import annotations
 
-import ast
-import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from minibert.errors import MinibertError
-from minibert.files import read_text
+from minibert.exercises.submissions import JUNK, kind_of, read
 
-KEPT = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
-LARGEST = 5_000_000  # bytes of a file
+__all__ = ["MARKER", "HandedIn", "handed_in", "read"]
+
+MARKER = ".marking"  # in the folder with the results: what is done so far
 
 
 @dataclass
-class Submission:
-    """The definitions in a file.
+class HandedIn:
+    """One row of the marks: a file, or a folder in which there is nothing to mark.
 
-    statements: the source text of each and the number of its first line, counted through all cells. names: of the
-    functions that are defined. problems: why cells were left out. borrowed: what is used from the library, such as
-    "minibert.attention".
+    label: its path in the class's folder. unread: why it is not marked; empty if it is to be marked. also: what else
+    lies in the same folder and is not read.
     """
 
     path: Path
-    statements: list[tuple[str, int]] = field(default_factory=list)
-    names: set[str] = field(default_factory=set)
-    problems: list[str] = field(default_factory=list)
-    borrowed: set[str] = field(default_factory=set)
+    label: str
+    unread: str = ""
+    also: list[str] = field(default_factory=list)
 
 
-def read(path: str | Path) -> Submission:
-    """Read a .py file or a notebook. Raises MinibertError if the file cannot be read at all."""
-    path = Path(path)
-    if path.is_file() and path.stat().st_size > LARGEST:
-        raise MinibertError(f"{path} is larger than {LARGEST // 1_000_000} MB: give a smaller file.")
-    text = read_text(path)
-    cells = _cells(path, text) if path.suffix == ".ipynb" else [text]
-    found = Submission(path)
-    line = 1
-    for number, cell in enumerate(cells, start=1):
-        try:
-            _take(found, cell, line)
-        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            where = f"cell {number}, line" if path.suffix == ".ipynb" else "line"
-            at, said = getattr(error, "lineno", None) or "?", getattr(error, "msg", None) or error
-            found.problems.append(f"{where} {at}: {type(error).__name__}: {said}")
-        line += cell.count("\n") + 1
+def handed_in(folder: str | Path, out: str | Path | None = None) -> list[HandedIn]:
+    """All that was handed in, in order. out: the folder of the results, which may be inside and is left out.
+
+    Raises MinibertError if there is no such folder, or nothing in it.
+    """
+    folder = Path(folder)
+    if folder.is_file():
+        return [HandedIn(folder, folder.name)]
+    if not folder.is_dir():
+        raise MinibertError(f"there is no folder {str(folder)!r}: name the folder with the submissions.")
+    skipped = Path(out).resolve() if out is not None else None
+    if skipped is not None and skipped == folder.resolve():
+        raise MinibertError(f"{folder} holds the submissions: choose another --out for the results.")
+    found = list(_inside(folder, folder, skipped))
+    if not found:
+        raise MinibertError(f"{folder} holds no files: name the folder with the submissions.")
     return found
 
 
-def _cells(path: Path, text: str) -> list[str]:
-    """The code cells of a notebook, without IPython's magics."""
+def _inside(root: Path, folder: Path, skipped: Path | None) -> Iterator[HandedIn]:
+    def label(path: Path) -> str:
+        return path.relative_to(root).as_posix()
+
     try:
-        notebook = json.loads(text)
-        cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
-        sources = ["".join(cell["source"]) for cell in cells]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise MinibertError(f"{path} cannot be read as a notebook: save it again as .ipynb or .py.") from None
-    return ["" if source.startswith("%%") else _without_magics(source) for source in sources]
-
-
-def _without_magics(source: str) -> str:
-    return "\n".join("" if line.lstrip().startswith(("%", "!", "?")) else line for line in source.split("\n"))
-
-
-def _take(found: Submission, source: str, first_line: int) -> None:
-    tree = ast.parse(source)
-    lines = source.split("\n")
-    for node in tree.body:
-        if not isinstance(node, KEPT):
+        with os.scandir(folder) as listed:
+            entries = sorted(listed, key=lambda entry: os.fsencode(entry.name))
+    except OSError as error:
+        yield HandedIn(folder, label(folder), f"the folder cannot be opened ({error.strerror or error})")
+        return
+    read, unread, folders = [], [], []
+    for entry in entries:
+        path = Path(entry.path)
+        if JUNK.search(label(path)):
             continue
-        begin = min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", []))])
-        found.statements.append(("\n".join(lines[begin - 1 : node.end_lineno]), first_line + begin - 1))
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            found.names.add(node.name)
-        elif isinstance(node, ast.Assign) and isinstance(node.value, (ast.Name, ast.Attribute, ast.Lambda, ast.Call)):
-            found.names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
-        found.borrowed |= set(_borrowed(node))
-
-
-# What the other cells of a notebook may use from minibert.
-ALLOWED = {"check", "progress", "swap", "load_tokenizer", "from_pretrained"}
-
-
-def _borrowed(node: ast.AST) -> Iterator[str]:
-    """The parts of the library that a statement uses, also indirectly, as far as its source shows it."""
-    for part in ast.walk(node):
-        if isinstance(part, ast.ImportFrom) and (part.module or "").split(".")[0] == "minibert":
-            yield from (f"{part.module}.{one.name}" for one in part.names if one.name not in ALLOWED)
-        elif isinstance(part, ast.Import):
-            yield from (one.name for one in part.names if one.name.startswith("minibert."))
-        elif isinstance(part, ast.Attribute) and isinstance(part.value, ast.Name) and part.value.id == "minibert":
-            if part.attr not in ALLOWED:
-                yield f"minibert.{part.attr}"
-        elif isinstance(part, ast.Constant) and isinstance(part.value, str) and part.value.split(".")[0] == "minibert":
-            yield f"the text {part.value!r}"
+        if entry.is_symlink():
+            unread.append(HandedIn(path, label(path), "it is a link, and links are not followed"))
+        elif entry.is_dir(follow_symlinks=False):
+            if skipped is None or path.resolve() != skipped:
+                folders.append(path)
+        elif not entry.is_file(follow_symlinks=False):
+            unread.append(HandedIn(path, label(path), "it is no file with content"))
+        elif entry.name.startswith("."):
+            unread.append(HandedIn(path, label(path), "it is hidden, and hidden files are not read"))
+        elif kind_of(entry.name) is None:
+            text = "it is not read: only .py files, notebooks (.ipynb) and zips of them are"
+            unread.append(HandedIn(path, label(path), text))
+        else:
+            read.append(HandedIn(path, label(path)))
+    links = [one for one in unread if "link" in one.unread]
+    if read and folder != root:  # notes next to an answer get no row, but are listed with it
+        for one in read:
+            one.also = [f"{other.path.name}: {other.unread}" for other in unread if other not in links]
+        unread = links
+    inner = [one for path in folders for one in _inside(root, path, skipped)]
+    if not (read or unread or inner or folders) and folder != root:
+        inner = [HandedIn(folder, label(folder), "nothing was handed in: the folder is empty")]
+    yield from sorted([*read, *unread, *inner], key=lambda one: one.label)

@@ -46,7 +46,10 @@ def add_grade(commands: Commands) -> None:
     parser.add_argument("--out", metavar="FOLDER", default="results", help="default: results")
     parser.add_argument("--exercises", metavar="NAME", nargs="+", help="those that count (default: all)")
     parser.add_argument("--jobs", metavar="N", type=int, default=2, help="files marked at a time (default: 2)")
-    parser.add_argument("--seconds", metavar="N", type=float, default=60, help="limit for a whole file (default: 60)")
+    parser.add_argument("--seconds", metavar="N", type=float, help="limit for an answer to one exercise (default: 20)")
+    parser.add_argument(
+        "--minutes", metavar="N", type=float, default=9, help="with --gradescope: limit for everything (default: 9)"
+    )
     parser.add_argument("--memory", metavar="MB", type=int, help="limit for an answer")
     parser.add_argument("--seed", metavar="N", type=seed, help="of the hidden probes (default: random)")
     parser.add_argument("--no-swap", action="store_true", help="do not run answers inside a real model")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+import time
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
+import minibert
 from minibert.classroom import grading, isolation
 from minibert.errors import MinibertError
 from minibert.exercises.catalogue import exercises
@@ -37,7 +39,8 @@ def check_file(path: str, exercise: str | None = None, hints: int = 0) -> None:
         functions = ", ".join(one.function for one in wanted[:30])
         broken = f" ({'; '.join(submission.problems)})" if submission.problems else ""
         raise MinibertError(f"{path} defines none of the exercises' functions{broken}: write one of {functions}.")
-    marked = grading.mark(path, [one.name for one in asked], isolation.Limits(), SEED)
+    content = grading.content_of(Path(path))
+    marked = grading.mark_content(Path(path).name, content, [one.name for one in asked], isolation.Limits(), SEED)
     for problem in marked.problems:
         print(problem)
     passed = True
@@ -54,15 +57,38 @@ def check_file(path: str, exercise: str | None = None, hints: int = 0) -> None:
         raise NotPassed
 
 
+def refuse_foreign_modules(folder: Path) -> None:
+    """Raise MinibertError if a module was loaded from the folder of the submissions, before minibert could prevent it.
+
+    Python does that if PYTHONPATH names the folder and sitecustomize.py, for example, is in it.
+    """
+    package, folder = Path(minibert.__file__).resolve().parent, folder.resolve()
+    for name, module in [*sys.modules.items()]:
+        file = getattr(module, "__file__", None)
+        path = Path(file).resolve() if isinstance(file, str) and Path(file).is_absolute() else package
+        if path.is_relative_to(folder) and not path.is_relative_to(package):
+            raise MinibertError(
+                f"Python loaded the module {name} from {folder} before minibert began, so a submission may have run "
+                "outside the box: unset PYTHONPATH, and mark on a clean machine."
+            )
+
+
 def grade(args: Namespace) -> None:
     """Mark a folder and print where the results are. Raises MinibertError for options that make no sense."""
-    limits = isolation.Limits(seconds=args.seconds)
+    if Path(args.submissions).is_dir() and not Path(sys.prefix).resolve().is_relative_to(
+        Path(args.submissions).resolve()
+    ):
+        refuse_foreign_modules(Path(args.submissions))
+    limits = isolation.Limits()
+    if args.seconds is not None:
+        limits = replace(limits, seconds=args.seconds)
     if args.memory:
         limits = replace(limits, memory_mb=args.memory)
     names = [exercise_named(name).name for name in args.exercises] if args.exercises else None
-    if args.jobs < 1 or args.seconds <= 0:
+    if args.jobs < 1 or limits.seconds <= 0 or args.minutes <= 0:
         raise MinibertError(
-            f"--jobs is {args.jobs} and --seconds {args.seconds:g}: give 1 or more jobs, and more than 0 seconds."
+            f"--jobs is {args.jobs}, --seconds {limits.seconds:g} and --minutes {args.minutes:g}: give 1 or more jobs, "
+            "and more than 0 seconds and minutes."
         )
     if args.gradescope:
         return one_for_gradescope(Path(args.submissions), Path(args.gradescope), names, limits, args)
@@ -71,19 +97,54 @@ def grade(args: Namespace) -> None:
             args.submissions, args.out, names, args.jobs, limits, args.seed, not args.no_swap, progress
         )
     full = sum(one.score == one.max_score for one in marked)
-    print(f"{len(marked)} marked, {full} with full marks: see grades.csv and report.md in {Path(args.out)}")
+    unread = sum(all(mark.status == "not read" for mark in one.marks) for one in marked)
+    also = f", {unread} could not be read" if unread else ""
+    print(f"{len(marked)} marked, {full} with full marks{also}: see grades.csv and report.md in {Path(args.out)}")
 
 
 def one_for_gradescope(
     folder: Path, out: Path, names: list[str] | None, limits: isolation.Limits, args: Namespace
 ) -> None:
-    """Mark all files of one student together, and write results.json even if they cannot be read."""
+    """Mark all files of one student together, and write results.json even if they cannot be read.
+
+    It is written from the start, and again after each exercise, so that there is always one to show.
+    """
     names = names or list(exercises())
+    until = time.monotonic() + 60 * args.minutes
+    whole: list[grading.Marked] = []
+    later = [grading.Mark(name, "failed", 0.0, grading.most(name), "It was not marked in time.") for name in names]
+
+    def show(marked: list[grading.Marked]) -> grading.Marked:
+        best = grading.best_of(marked) if marked else grading.unread(folder.name, names, "nothing could be read")
+        write_file(out, grading.gradescope(best))
+        return best
+
     try:
-        files = grading.files_in(folder)
-        marked = [grading.mark(file, names, limits, args.seed or 0, not args.no_swap) for file in files]
-        best = grading.best_of(marked)
+        found = grading.handed_in(folder)
     except MinibertError as error:
-        best = grading.Marked(folder.name, [grading.missing(exercises()[name]) for name in names], 0.0, [str(error)])
-    write_file(out, grading.gradescope(best))
+        best = grading.unread(folder.name, names, str(error))
+        write_file(out, grading.gradescope(best))
+        found = []
+    for one in found:
+        if one.unread:
+            whole.append(grading.unread(one.label, names, one.unread))
+            continue
+        try:
+            content = grading.content_of(one.path, follow=False)
+        except grading.Unreadable as error:
+            whole.append(grading.unread(one.label, names, str(error)))
+            continue
+        marks = {mark.exercise: mark for mark in later}
+
+        def ends(mark: grading.Mark, label: str = one.label, marks: dict[str, grading.Mark] = marks) -> None:
+            marks[mark.exercise] = mark
+            show([*whole, grading.Marked(label, list(marks.values()), 0.0)])
+
+        # The numbers depend on the content too, so that what one submission finds out about them is of no use later.
+        seed = grading.seed_for(args.seed if args.seed is not None else grading.new_seed(), content)
+        course = grading.Course(ends=ends, until=until)
+        marked = grading.mark_content(one.path.name, content, names, limits, seed, not args.no_swap, course)
+        whole.append(replace(marked, name=one.label, problems=[*marked.problems, *one.also]))
+    if found:
+        best = show(whole)
     print(f"{best.score:g} of {best.max_score:g} points", file=sys.stderr)

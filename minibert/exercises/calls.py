@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import math
 import numbers
 import random
 import struct
@@ -23,6 +24,9 @@ import torch
 from torch import Tensor, nn
 
 DEEPEST = 12  # levels of nested lists; no exercise needs more
+LARGEST_INTEGER, LONGEST_TEXT = 2**62, 100_000
+# Of a message: the bytes of everything that is not in tensors, and how many values it may be made of.
+LARGEST_HEADER, MOST_VALUES = 8 * 2**20, 400_000
 ANSWER = "<answer>"  # the file name under which a learner's code is compiled
 
 
@@ -133,8 +137,12 @@ def _mapped(value: Any, change: Callable[[Any], Any]) -> Any:
 # ------------------------------------------------------------------------------------------- making a call
 
 
-def make_call(function: Callable[..., Any], call: Call) -> Outcome:
-    """Call the function with copies of the arguments; an exception becomes a Problem. Seeds are those of the call."""
+def make_call(function: Callable[..., Any], call: Call, after: list[Any] | None = None) -> Outcome:
+    """Call the function with copies of the arguments; an exception becomes a Problem. Seeds are those of the call.
+
+    after: gets the positional arguments as they are after the call, as plain values, for a grader that does not trust
+    `Outcome.changed`; None for those that were built.
+    """
 
     def fresh(value: Any) -> Any:
         if isinstance(value, Tensor):
@@ -166,10 +174,10 @@ def make_call(function: Callable[..., Any], call: Call) -> Outcome:
         return Outcome(problem=problem_of(error, function))
     finally:
         random.setstate(pythons_own)
+    if after is not None:
+        after += [None if isinstance(one, Built) else _plain(arg) for one, arg in zip(call.args, args, strict=True)]
     memory = {leaf.untyped_storage().data_ptr() for leaf in leaves(args) if leaf.numel()}
-    changed = tuple(
-        number for number, (before, after) in enumerate(zip(call.args, args, strict=True)) if not _alike(before, after)
-    )
+    changed = changed_of(call.args, args)
     aliased = any(leaf.untyped_storage().data_ptr() in memory for leaf in leaves(returned) if leaf.numel())
     return Outcome(_plain(reduced), tuple(grads), changed, aliased)
 
@@ -187,17 +195,30 @@ def _gradients(returned: Any, wanted: Sequence[Tensor]) -> list[Tensor | None]:
     return list(torch.autograd.grad(total, wanted, allow_unused=True))
 
 
+def changed_of(before: Sequence[Any], after: Sequence[Any]) -> tuple[int, ...]:
+    """The numbers of the arguments that a call has changed."""
+    pairs = zip(before, after, strict=True)
+    return tuple(number for number, pair in enumerate(pairs) if not _alike(*pair))
+
+
 def _alike(before: Any, after: Any) -> bool:
     """Whether nested plain values are unchanged. Arguments built for the call, such as generators, are not compared."""
     if isinstance(before, Built):
         return True
     if isinstance(before, Tensor):
-        return isinstance(after, Tensor) and before.shape == after.shape and torch.equal(before, after.detach())
+        if not isinstance(after, Tensor) or (before.shape, before.dtype) != (after.shape, after.dtype):
+            return False
+        same = before == after.detach()
+        return bool((same | before.isnan() & after.detach().isnan()).all())
     if isinstance(before, Mapping):
-        return list(before) == list(after) and all(_alike(before[name], after[name]) for name in before)
+        return (
+            isinstance(after, Mapping)
+            and list(before) == list(after)
+            and all(_alike(before[name], after[name]) for name in before)
+        )
     if isinstance(before, (list, tuple)):
-        return len(before) == len(after) and all(map(_alike, before, after))
-    return before == after
+        return isinstance(after, (list, tuple)) and len(before) == len(after) and all(map(_alike, before, after))
+    return bool(before == after)
 
 
 def _plain(value: Any, depth: int = 0) -> Any:
@@ -206,6 +227,10 @@ def _plain(value: Any, depth: int = 0) -> Any:
         return Other("value that is nested too deeply")
     if type(value) in (Tensor, nn.Parameter):
         return value.detach().to_dense() if value.layout is not torch.strided else value.detach()
+    if type(value) is int and abs(value) > LARGEST_INTEGER:
+        return Other("very large integer")
+    if type(value) is str and len(value) > LONGEST_TEXT:
+        return Other("very long string")
     if value is None or type(value) in (bool, int, float, str):
         return value
     if isinstance(value, numbers.Number) or (
@@ -408,34 +433,66 @@ def pack(value: Any) -> bytes:
 
 
 def unpack(data: bytes) -> Any:
-    """The reverse of `pack`. Raises ValueError for bytes that `pack` did not make."""
-    at = 0
+    """The reverse of `pack`. Raises ValueError for bytes that `pack` did not make, and for messages that are too large.
+
+    So the bytes may come from anywhere; but what they say may still be of the wrong kind for the place where it stands.
+    """
+    at = values = 0
 
     def decode(one: Any, depth: int = 0) -> Any:
-        nonlocal at
-        if depth > 4 * DEEPEST:
-            raise ValueError("nested too deeply")
-        if not isinstance(one, dict):
+        nonlocal at, values
+        values += 1
+        if depth > 4 * DEEPEST or values > MOST_VALUES:
+            raise ValueError("nested too deeply, or too many values")
+        if one is None or isinstance(one, bool):
             return one
+        if isinstance(one, int):
+            if abs(one) > LARGEST_INTEGER:
+                raise ValueError("a very large integer")
+            return one
+        if isinstance(one, str):
+            return one.encode("utf-8", "backslashreplace").decode() if not one.isascii() else one
+        if not isinstance(one, dict):
+            raise ValueError("a list or a number where neither is used")
         ((kind, content),) = one.items()
         if kind == "float":
             return float.fromhex(content)
         if kind == "tensor":
             name, shape, size = content
-            numbers = torch.frombuffer(bytearray(data[at : at + size]), dtype=torch.uint8) if size else torch.empty(0)
-            at += size
-            dtype = DTYPES[name]
-            return (numbers.view(dtype) if size else torch.empty(0, dtype=dtype)).reshape(shape)
+            tensor, at = _tensor(data, at, DTYPES[name], shape, size)
+            return tensor
+        if not isinstance(content, list):
+            raise ValueError("no list")
         if kind == "dict":
-            return {str(name): decode(item, depth + 1) for name, item in content}
+            return {decode(str(name)): decode(item, depth + 1) for name, item in content}
         if kind in ("list", "tuple"):
             return {"list": list, "tuple": tuple}[kind](decode(item, depth + 1) for item in content)
+        if kind != "record":
+            raise ValueError("an unknown kind")
         name, fields = content
         return RECORDS[name](**{name: decode(item, depth + 1) for name, item in fields.items()})
 
     try:
         (size,) = struct.unpack_from("<I", data)
+        if size > LARGEST_HEADER:
+            raise ValueError("too large")
         at = 4 + size
         return decode(json.loads(data[4:at]))
-    except (ValueError, KeyError, TypeError, struct.error, RuntimeError, RecursionError, OverflowError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, struct.error, RuntimeError, RecursionError, MemoryError,
+            OverflowError) as error:  # fmt: skip
         raise ValueError(f"not a message of packed values ({type(error).__name__})") from None
+
+
+def _tensor(data: bytes, at: int, dtype: torch.dtype, shape: Any, size: Any) -> tuple[Tensor, int]:
+    """The tensor whose bytes begin at `at`, and where they end. Raises ValueError unless shape and size agree."""
+    whole = [size, *shape]
+    if len(whole) > 17 or not all(type(one) is int and 0 <= one < 2**40 for one in whole):
+        raise ValueError("no shape")
+    if math.prod(shape) * dtype.itemsize != size or at + size > len(data):
+        raise ValueError("a tensor of another size")
+    numbers = bytearray(data[at : at + size])
+    if not size:
+        return torch.empty(shape, dtype=dtype), at
+    if dtype == torch.bool:
+        return torch.frombuffer(numbers, dtype=torch.uint8).ne(0).reshape(shape), at + size
+    return torch.frombuffer(numbers, dtype=dtype).reshape(shape), at + size

@@ -7,6 +7,7 @@ explains an answer) and `check.py` (the stages, the points and the words). The e
 
 from __future__ import annotations
 
+import random
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -82,6 +83,7 @@ class Exercise:
     view, only to tell mistakes apart. looks_at_aliases: the result must not share memory with an
     argument. may_change: the numbers of arguments that the answer may change in place, such as a generator.
     swap: the seam of swap.py where the answer can run inside a real model.
+    moved: the same probe with other integers or texts, drawn at random, for probes that hold no decimals (moved.py).
     """
 
     name: str
@@ -103,6 +105,7 @@ class Exercise:
     may_change: tuple[int, ...] = ()
     swap: str | None = None
     equivalents: tuple[Callable[..., Any], ...] = ()
+    moved: Callable[[Probe, random.Random], Probe] | None = None
 
     @property
     def exactness(self) -> float:

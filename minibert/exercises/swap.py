@@ -250,7 +250,7 @@ class Trial(NamedTuple):
 def trial(exercise: Exercise, answer: Function) -> Trial:
     """Run a real model on real sentences, without and with the answer, and compare tokens and every layer's vectors."""
     name, model, tok = real_model()
-    expected = _run(model, tok)
+    expected = _expected()
     try:
         with swap(**{exercise.swap: answer}):
             found = _run(model, tok)
@@ -282,6 +282,13 @@ def compared(exercise: Exercise, name: str, expected: Mapping[str, Any], found: 
         None,
         f"Your {exercise.function} just ran inside {name} and gave the same vectors, to {max(largest, 1e-7):.0e}.",
     )
+
+
+@cache
+def _expected() -> dict[str, Any]:
+    """What the model gives without an answer."""
+    _, model, tok = real_model()
+    return _run(model, tok)
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ from torch import Tensor
 from minibert.attention import causal_mask
 from minibert.exercises.calls import Call
 from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
+from minibert.exercises.moved import other_length
 
 
 def reference(length: int, *, shape: str = "lower", kind: str = "booleans") -> Tensor:
@@ -53,6 +54,7 @@ EXERCISE = Exercise(
     solution=solution,
     library=lambda length: causal_mask(length)[0, 0],
     probes=lambda: [Probe(f"of length {n}", Call((n,)), {"S": n}) for n in (5, 2, 1)],
+    moved=other_length,
     mistakes=(
         Mistake("causal-not-itself", "shape", "strict", "a token may not attend to itself",
                 "the first token then has nothing to attend to; the diagonal should be True as well"),

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from minibert.exercises.calls import Built, Call
 from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
+from minibert.exercises.moved import other_model
 from minibert.factory import count_parameters as library_count
 
 
@@ -138,6 +139,7 @@ EXERCISE = Exercise(
     library=library_count,
     probes=counting_probes,
     tolerance=1e-12,
+    moved=other_model,
     mistakes=(
         Mistake("every-name-counted", "repeated", "every name", "a tensor counts once for each of its names",
                 "tied embeddings count twice, and a shared block L times; model.parameters() gives each tensor once",

@@ -6,6 +6,7 @@ from itertools import count
 
 from minibert.exercises.calls import Call
 from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
+from minibert.exercises.moved import other_ids
 from minibert.tokenizers import WordPiece
 
 Ids = list[int]
@@ -201,6 +202,7 @@ EXERCISE = Exercise(
     solution=solution,
     library=by_library,
     probes=probes,
+    moved=other_ids,
     mistakes=(
         Mistake("no-last-sep", "row", "no last [SEP]", "there is no [SEP] after the second text",
                 "in training each text ended with one, including the second; put it at the end of the sequence",

@@ -10,6 +10,7 @@ from torch import nn
 
 from minibert.exercises.calls import Call
 from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
+from minibert.exercises.moved import other_sizes
 from minibert.factory import build, count_parameters as library_count
 from minibert.models.albert import AlbertConfig
 from minibert.models.bert import BertConfig
@@ -203,6 +204,7 @@ EXERCISE = Exercise(
     library=sizes_by_library,
     probes=sizes_probes,
     tolerance=1e-12,  # an integer is right or wrong
+    moved=other_sizes,
     mistakes=(
         Mistake("positions-forgotten", "positions", "forgotten", "the table of positions is left out",
                 "it has max_positions rows"),

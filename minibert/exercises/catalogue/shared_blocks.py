@@ -10,6 +10,7 @@ from torch import nn
 from minibert.encoder import Encoder
 from minibert.exercises.calls import Built, Call
 from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
+from minibert.exercises.moved import other_model
 
 MakeBlock = Callable[[], nn.Module]
 
@@ -110,6 +111,7 @@ EXERCISE = Exercise(
     solution=shared_by_repeating,
     library=shared_by_library,
     probes=sharing_probes,
+    moved=other_model,
     mistakes=(
         Mistake("fresh-blocks", "sharing", "none", "each step has its own block",
                 "that is BERT, where nothing is shared; call make_block once and use that block at every step"),

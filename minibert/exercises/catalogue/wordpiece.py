@@ -6,6 +6,7 @@ import unicodedata
 
 from minibert.exercises.calls import Call
 from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
+from minibert.exercises.moved import other_letters
 from minibert.tokenizers import WordPiece
 
 
@@ -237,6 +238,7 @@ EXERCISE = Exercise(
     solution=solution,
     library=by_library,
     probes=probes,
+    moved=other_letters,
     mistakes=(
         Mistake("shortest-first", "search", "shortest first", "you take the shortest piece that fits",
                 "words fall apart into single letters, which tell the model little; try the longest piece first",
