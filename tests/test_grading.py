@@ -244,14 +244,17 @@ PATCHES = {
     "nothing was changed": "space['changed_of'] = space['_alike'] = lambda *a: ()",
     "all tensors are equal": "torch.equal = torch.Tensor.equal = lambda *a: True\ntorch.Tensor.__eq__ = lambda a, b: a",
     "torch's own gradients": "torch.autograd.grad = lambda total, wanted, **how: [None for _ in wanted]",
-    "outcomes without a trace": "old = space['Outcome']\nspace['Outcome'] = lambda *a, **how: old(*a[:1], **how)",
+    "outcomes without a trace": "old = space['Outcome']\nspace['Outcome'] = lambda *a, old=old, **k: old(*a[:1], **k)",
     "no arguments afterwards": "space['_plain'] = lambda value, depth=0: value if hasattr(value, 'softmax') else None",
-    "its calls": "old = space['make_call']\nspace['make_call'] = lambda f, call, after=None: old(f, call)",
+    "its calls": "old = space['make_call']\nspace['make_call'] = lambda f, call, after=None, old=old: old(f, call)",
 }
 REACH = """
-import gc
+import sys
 import torch
-for space in [one for one in gc.get_objects() if type(one) is dict and 'make_call' in one and 'pack' in one]:
+frame = sys._getframe()
+while 'make_call' not in frame.f_globals:
+    frame = frame.f_back
+for space in (frame.f_globals, frame.f_globals['make_call'].__globals__):
     {}
 """
 
