@@ -204,19 +204,18 @@ print(f"BERT's average: printed {PRINTED[BERT]}, of the nine {fmean(bert_scores.
 
 # %%
 NAMES = {
-    "distilbert": "DistilBERT",
-    "albert": "ALBERT",
-    "roberta": "RoBERTa",
-    "mobilebert": "MobileBERT",
-    "xlnet": "XLNet",
-    "bart": "BART",
+    "D": "DistilBERT",
+    "A": "ALBERT",
+    "R": "RoBERTa",
+    "M": "MobileBERT",
+    "X": "XLNet",
+    "B": "BART",
+    "C": "All of them",
 }
 about = {heading: [] for heading in NAMES.values()}
 for id, claim in claims.LEDGER.items():
-    families = {model.partition("-")[0] for model in claim.models} - {"bert"}
-    heading = NAMES.get(*families, *families) if len(families) == 1 else "BERT, and all of them"
     verdict = results[id].verdict.capitalize()
-    about.setdefault(heading, []).append(f"- {claim.statement} **{verdict}.** (`{id}`)")
+    about[NAMES[id[0]]].append(f"- {claim.statement} **{verdict}.** (`{id}`)")
 for heading, lines in about.items():
     display(Markdown(f"**{heading}**\n\n" + "\n".join(lines)))
 
