@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from minibert.exercises.calls import Built
+from minibert.exercises.calls import Built, Call
 from minibert.exercises.catalogue import exercises
 from minibert.exercises.declare import Exercise, Probe
 
@@ -72,7 +72,8 @@ def varied(exercise: Exercise, probe: Probe, seed: object) -> Probe:
             return type(value)(change(one) for one in value)
         return value
 
-    call = probe.call
-    call = replace(call, args=change(call.args), kwargs=change(call.kwargs), again=change(call.again))
-    probe = replace(probe, call=call)
+    def other(call: Call) -> Call:
+        return replace(call, args=change(call.args), kwargs=change(call.kwargs), again=change(call.again))
+
+    probe = replace(probe, call=other(probe.call), more=tuple(map(other, probe.more)))
     return exercise.moved(probe, chance) if exercise.moved is not None else probe
