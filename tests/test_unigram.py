@@ -207,6 +207,7 @@ def test_user_defined_pieces_are_kept_whole() -> None:
     symbol = Piece("ab", -50.0, spiece.USER_DEFINED)
     tok = small(*zip("abcx", [-1.0] * 4, strict=True), ("xabc", -2.5), further=(symbol,))
     assert tok.cutter.scores[-1] == pytest.approx(0.1)
+    assert tok.cutter.unknown == (1, -12.5)  # 10 below the worst of the ordinary pieces
     assert spelled(tok, "ab") == ["▁", "ab"]
     assert spelled(tok, "xabc") == ["▁", "x", "ab", "c"]  # -1 + 0.1 - 1 > -2.5, though the file says -50
     assert spelled(tok, "xabc xabcab") == ["▁", "x", "ab", "c"] * 2 + ["ab"]
@@ -346,6 +347,7 @@ def test_real_reviews_quick_and_slow(albert: Unigram, xlnet: Unigram, reviews) -
         ({}, "``a'' '' ''' ````", ['▁"a"', '▁"', "▁\"'", '▁""']),
         ({}, "a\x1cb\x85c\u2028d", ["▁a", "▁b", "▁c", "▁d"]),
         ({"remove_space": False}, "a\x1cb  c", ["▁a\x1cb", "▁c"]),
+        ({}, "a▁▁ ", ["▁a"]),  # a written "▁" at the end goes like a blank
         ({}, "´a", ["▁a"]),  # decomposed to a blank and an accent
         ({}, "  ", []),
         ({}, "", []),
@@ -381,6 +383,16 @@ def test_commas_after_digits(text: str, pieces: list[str]) -> None:
     assert tok.ids(text) == [tok.vocabulary[piece] for piece in pieces]
     encoding = tok.encode(text)
     assert text[slice(*encoding.offsets[-2])] == encoding.tokens[-2].strip("▁")
+
+
+def test_what_counts_as_a_digit_before_a_comma() -> None:
+    assert spelled(small(("²,", -1.0), ("²", -3.0), (",", -3.0), keep_accents=True), "²,") == ["▁", "²", ","]
+    assert spelled(small(("½,", -1.0), ("½", -3.0), (",", -3.0), keep_accents=True), "½,") == ["▁", "½,"]
+
+
+def test_the_front_before_a_comma_is_cut_once() -> None:
+    tok = small(("▁1,2,", -1.0), ("▁1,", -1.0), ("▁1", -3.0), ("2", -1.0), (",", -3.0))
+    assert spelled(tok, "1,2,") == ["▁1,", "2", ","]
 
 
 def test_special_tokens_in_the_text_stay_whole(albert: Unigram, xlnet: Unigram) -> None:
@@ -561,6 +573,9 @@ def test_the_file_comes_back_byte_for_byte(tmp_path: Path, albert: Unigram) -> N
     assert made.to_bytes() != MODEL.to_bytes()
     (tmp_path / "spiece.model").write_bytes(made.to_bytes())
     assert PieceModel.read(tmp_path / "spiece.model") == MODEL
+    trainer = protobuf.Message(protobuf.Message(made.to_bytes()).last(2, b""))
+    assert trainer.last(40, 0) == MODEL.vocabulary["<unk>"] == 1
+    assert trainer.last(4, 0) == len(MODEL.pieces)
 
 
 def test_switches_are_written_and_read(tmp_path: Path) -> None:
@@ -981,6 +996,65 @@ def test_learning_by_hand() -> None:
     assert learned["▁ab"] == pytest.approx(float(digamma(20.0) - total), abs=0.02)
     assert learned["c"] == learned["d"] == pytest.approx(float(digamma(5.0) - total), abs=0.02)
     assert learned["a"] == pytest.approx(float(digamma(0.5) - total), abs=0.02)
+
+
+def learn_slowly(words: dict[str, int], size: int) -> dict[str, float]:
+    """`learn_pieces` as its docstring has it, by trying all ways to cut each word."""
+    spans = [(part, count) for word, count in sorted(words.items()) for part in same_kind(word)]
+    occurrences: Counter[str] = Counter()
+    for span, count in spans:
+        for start, end in itertools.combinations(range(len(span) + 1), 2):
+            occurrences[span[start:end]] += count * (end - start <= 16)
+    characters = sorted({character for span, _ in spans for character in span})
+    longer = sorted(
+        (text for text, count in occurrences.items() if len(text) > 1 and count >= 2),
+        key=lambda text: (-occurrences[text] * len(text), text),
+    )
+    pieces = characters + longer[: 20 * size]
+    whole = sum(occurrences[text] for text in pieces)
+    scores = {text: math.log(occurrences[text] / whole) for text in pieces}
+    while True:
+        for _ in range(2):
+            uses = dict.fromkeys(scores, 0.0)
+            for span, count in spans:
+                ways = every_way(span, scores)
+                total = sum(math.exp(score) for _, score in ways)
+                for parts, score in ways:
+                    for part in parts:
+                        uses[part] += count * math.exp(score) / total
+            uses = {text: use for text, use in uses.items() if use >= 0.5 or text in characters}
+            sums = torch.tensor([sum(uses.values()), *(max(use, 0.5) for use in uses.values())], dtype=torch.float64)
+            whole, *logs = torch.digamma(sums).tolist()
+            scores = {text: log - whole for text, log in zip(uses, logs, strict=True)}
+        if len(scores) <= size:
+            return scores
+        spared: dict[str, float] = {}
+        for text in scores:
+            others = [score for parts, score in every_way(text, scores) if len(parts) > 1]
+            spared[text] = uses[text] * (scores[text] - max(others)) if others else math.inf
+        best = sorted(scores, key=lambda text: -spared[text])[: max(size, len(scores) * 3 // 4)]
+        scores = {text: scores[text] for text in scores if text in best}
+
+
+def test_learning_is_what_its_docstring_says() -> None:
+    rng = random.Random(0)
+    for size in (8, 11, 17):
+        words = {
+            "▁" + "".join(rng.choices(["ab", "bca", "c", "dd", "7", "!"], k=rng.randint(1, 3))): rng.randint(1, 9)
+            for _ in range(60)
+        }
+        words = {word: count for word, count in words.items() if len(word) < 9}
+        slow = learn_slowly(words, size)
+        assert dict(learn_pieces(words, size)) == pytest.approx(slow, abs=1e-9)
+
+
+def test_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that cover most characters, and of which there are two."""
+    monkeypatch.setattr(unigram_model, "CANDIDATES", 1)
+    assert "▁abcabcabc" in dict(learn_pieces({"▁abcabcabc": 6}, 5))  # "ab" is there 18 times, but is short
+    learned = dict(learn_pieces({"▁abc": 1, "▁de": 2}, 50))
+    assert "▁de" in learned
+    assert all(len(text) == 1 for text in learned if {*text} & {*"abc"})
 
 
 def test_learning_is_deterministic_and_bounded() -> None:

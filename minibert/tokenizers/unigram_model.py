@@ -262,7 +262,7 @@ def learn_pieces(word_counts: Mapping[str, int], size: int) -> list[tuple[str, f
         if len(pieces) <= size:
             return sorted(zip(pieces, scores.tolist(), strict=True), key=lambda piece: (-piece[1], piece[0]))
         losses = np.where(always, np.inf, expected * gains(pieces, scores.tolist()))
-        order = sorted(range(len(pieces)), key=lambda number: (-losses[number], pieces[number]))
+        order = np.argsort(-losses, kind="stable")
         kept = np.zeros(len(pieces), dtype=bool)
         kept[order[: max(size, int(KEPT_AT_ONCE * len(pieces)))]] = True
         keep(kept)
