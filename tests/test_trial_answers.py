@@ -16,6 +16,8 @@ import trial_answers_4  # noqa: F401  isort: skip
 import trial_answers_5  # noqa: F401  isort: skip
 import trial_answers_6  # noqa: F401  isort: skip
 
+pytestmark = pytest.mark.slow  # a minute of computing
+
 
 @pytest.fixture(autouse=True)
 def own_record(tmp_path, monkeypatch):
