@@ -455,7 +455,14 @@ def test_offsets_with_a_prefix_space() -> None:
     assert tok.encode("<s>a").offsets[1:-1] == [(0, 3), (4, 4)]
     assert tok.encode(" <mask>a").offsets[1:-1] == [(0, 7), (8, 8)]
     assert tok.encode("a  <mask>").offsets[1:-1] == [(0, 1), (3, 9)]
+    assert tok.encode("   <mask>").offsets[1:-1] == [(3, 9)]
+    assert tiny("Ġ Ġ", "Ġ a", add_prefix_space=True).encode("   a").offsets[1:-1] == [(2, 2), (3, 4)]
     assert tok.encode("a", " b").offsets == [(0, 0), (0, 1), (0, 0), (0, 0), (0, 2), (0, 0)]
+
+
+def test_blanks_before_a_mask_are_not_learned() -> None:
+    tok = ByteBPE.train(["a\u3000\u3000<mask>"] * 9 + ["bb"] * 2, 300)
+    assert tok.merges == [("b", "b")]
 
 
 def test_offsets_count_characters_not_bytes() -> None:
@@ -680,6 +687,38 @@ def described(**changes: Any) -> dict[str, Any]:
     return content
 
 
+@pytest.mark.parametrize(
+    "setting", ["errors", "padding_side", "split_special_tokens", "trim_offsets", "truncation_side"]
+)
+def test_every_setting_that_is_not_read_is_refused(tmp_path: Path, setting: str) -> None:
+    write(tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({setting: "odd"}))
+    with pytest.raises(MinibertError, match=f"{setting} is 'odd'"):
+        load_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("part", "settings"),
+    [
+        (
+            "model",
+            ["byte_fallback", "continuing_subword_prefix", "dropout", "end_of_word_suffix", "ignore_merges"],
+        ),
+        ("normalizer", ["type"]),
+        ("pre_tokenizer", ["type", "use_regex"]),
+        ("post_processor", ["type", "trim_offsets"]),
+        ("decoder", ["type"]),
+    ],
+)
+def test_every_part_of_a_tokenizer_json_that_is_not_read_is_refused(
+    tmp_path: Path, part: str, settings: list[str]
+) -> None:
+    for setting in settings:
+        (tmp_path / "tokenizer.json").write_text(json.dumps(described(**{f"{part}__{setting}": "odd"})))
+        with pytest.raises(MinibertError, match=f"its {part}'s {setting} is 'odd'"):
+            load_tokenizer(tmp_path)
+
+
 def test_folder_with_a_tokenizer_json_only(tmp_path: Path) -> None:
     def read(**changes: Any) -> ByteBPE:
         (tmp_path / "tokenizer.json").write_text(json.dumps(described(**changes)), encoding="utf-8")
@@ -689,6 +728,8 @@ def test_folder_with_a_tokenizer_json_only(tmp_path: Path) -> None:
     assert spelled(read(model__merges=["Ġ a", "b c"]), "bc a") == ["bc", "Ġa"]  # as older files have it
     assert spelled(read(pre_tokenizer__add_prefix_space=True), "a") == ["Ġa"]
     assert read(added_tokens=[{"content": "<mask>", "lstrip": False}]).mask_takes_blanks is False
+    (tmp_path / "special_tokens_map.json").write_text('{"mask_token": {"content": "<mask>", "lstrip": false}}')
+    assert read().mask_takes_blanks is True  # what comes first counts
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"add_prefix_space": True, "tokenizer_class": "Any"}))
     assert spelled(read(), "a") == ["Ġa"]
 

@@ -211,6 +211,7 @@ def test_user_defined_pieces_are_kept_whole() -> None:
     assert spelled(tok, "ab") == ["▁", "ab"]
     assert spelled(tok, "xabc") == ["▁", "x", "ab", "c"]  # -1 + 0.1 - 1 > -2.5, though the file says -50
     assert spelled(tok, "xabc xabcab") == ["▁", "x", "ab", "c"] * 2 + ["ab"]
+    assert spiece.LongestMatch(["a", "abc", "ab"]).match("xabd", 1) == 2
     sharp = small(("s", -1.0), further=(Piece("ﬁ", 0.0, spiece.USER_DEFINED),))
     sharp_map = dataclasses.replace(sharp.cutter.model, character_map=MODEL.character_map)
     kept = AlbertUnigram(SentencePieceCutter(sharp_map, keep_accents=True))
@@ -256,6 +257,7 @@ def test_ids_far_into_a_long_text() -> None:
 
 def test_what_comes_before_is_rounded_like_the_whole_text(monkeypatch: pytest.MonkeyPatch) -> None:
     tok = small(("a", -1.5), ("aa", -3.0 + 1e-3), ("b", -7.25))
+    rough = small(("a", -1.5), ("aa", -3.0 + 1e-3), ("b", score := float(np.float32(-7.3))))
     asked: list[tuple[str, float]] = []
     after = tok.cutter.quick_after
     monkeypatch.setattr(tok.cutter, "quick_after", lambda c, b: asked.append((c, b)) or after(c, b))
@@ -263,6 +265,14 @@ def test_what_comes_before_is_rounded_like_the_whole_text(monkeypatch: pytest.Mo
     assert tok.ids(text) == [number for number, _ in tok.pieces(text)]
     assert asked[0] == ("aa", -9.25 * 3000)
     assert {chunk for chunk, _ in asked} == {"aa"}
+    asked.clear()
+    monkeypatch.setattr(rough.cutter, "quick_after", lambda c, b: asked.append((c, b)) or after(c, b))
+    rough.ids(text)
+    before = np.float32(0)
+    for number in [-2.0, score] * 3000:
+        before += np.float32(number)
+    assert asked[0] == ("aa", before)
+    assert before != sum([-2.0, score] * 3000)
     asked.clear()
     tok.ids("b " * 3000 + "qqq aa")  # one <unk>, but three unknown characters on the path, at -17.25 each
     assert asked[-1] == ("aa", -9.25 * 3000 - 2 - 3 * 17.25)
@@ -348,6 +358,7 @@ def test_real_reviews_quick_and_slow(albert: Unigram, xlnet: Unigram, reviews) -
         ({}, "a\x1cb\x85c\u2028d", ["▁a", "▁b", "▁c", "▁d"]),
         ({"remove_space": False}, "a\x1cb  c", ["▁a\x1cb", "▁c"]),
         ({}, "a▁▁ ", ["▁a"]),  # a written "▁" at the end goes like a blank
+        ({}, "a\u0eb6\u0eb8", ["▁a\u0eb6"]),  # of two vowel signs, one has a place in an order, and is dropped
         ({}, "´a", ["▁a"]),  # decomposed to a blank and an accent
         ({}, "  ", []),
         ({}, "", []),
@@ -797,6 +808,8 @@ def test_folder_with_a_tokenizer_json_only(tmp_path: Path, albert: Unigram, revi
         assert tok.encode(text) == albert.encode(text)
         assert tok.ids(text) == [number for number, _ in tok.pieces(text)]
     assert spelled(tok, "a▁the") == ["▁a", "▁the"]
+    assert tok.cutter.words("a▁the") == ["▁a", "▁the"]
+    assert "movie," in tok._cache
     tok.save(tmp_path / "again")
     assert (tmp_path / "again" / "tokenizer.json").read_bytes() == (tmp_path / "tokenizer.json").read_bytes()
     again = load_tokenizer(tmp_path / "again")

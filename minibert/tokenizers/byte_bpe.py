@@ -249,16 +249,15 @@ class ByteBPE(Tokenizer):
     def _trimmed(self, piece: str, start: int, end: int) -> Span:
         """A piece's span without the blanks at its ends, by the standard library's rule.
 
-        The rule knows only the piece. With ``add_prefix_space`` it takes one blank at the very beginning for the one
-        that was put there, which is no character of the text. So the span of " film" keeps a blank that is really
+        The rule knows only the piece. With ``add_prefix_space`` it takes a single blank at the very beginning for the
+        one that was put there, which is no character of the text. So the span of " film" keeps a blank that is really
         there; and in "<mask>film", where a blank is put after the special token, the span loses the f.
         """
         before = len(piece) - len(piece.lstrip(BLANK))
         after = len(piece) - len(piece.rstrip(BLANK))
-        if self.add_prefix_space and start == 0:
-            before = max(before - 1, 0)
-        start = min(start + before, end)
-        return start, max(end - after, start)
+        if self.add_prefix_space and start == 0 and before == 1:
+            before = 0
+        return start + before, max(end - after, start + before)
 
     def _prefixed(self, text: str) -> str:
         return " " + text if self.add_prefix_space and text and text[0] != " " else text

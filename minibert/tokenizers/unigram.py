@@ -138,7 +138,7 @@ class Unigram(Tokenizer):
 
         Signs begin words of their own, as the released code of ALBERT has it for masking whole words.
         """
-        return token not in self._reserved and token[:1].isalnum()
+        return token[:1].isalnum()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled (for worker processes) and copied without the cache."""
