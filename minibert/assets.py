@@ -26,6 +26,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from minibert.errors import MinibertError, nearest
+from minibert.words import type_of
 
 try:
     import fcntl
@@ -191,7 +192,7 @@ def resolve(source: str | Path) -> Path:
     Raises MinibertError, which says what was tried, when it is none of these.
     """
     if not isinstance(source, (str, os.PathLike)):
-        raise MinibertError(f"a checkpoint must be named by a path or a name, not by a {type(source).__name__}.")
+        raise MinibertError(f"a checkpoint must be named by a path or a name, not by {type_of(source)}.")
     name = str(source)
     path = Path(os.path.expanduser(source))
     if name and path.is_dir():

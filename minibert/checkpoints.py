@@ -28,6 +28,7 @@ from minibert.model import Model, initialise
 from minibert.models import FAMILIES, PRESETS
 from minibert.models.family import Family
 from minibert.settings import OUTPUT_IS_TIED, read_config, read_settings
+from minibert.words import type_of
 
 # --------------------------------------------------------------------------------------------- reading
 
@@ -323,7 +324,7 @@ def save_pretrained(folder: str | Path, model: nn.Module, tokenizer: Any = None)
     folder = Path(folder).expanduser()
     model = getattr(model, "_orig_mod", model)  # what torch.compile has wrapped
     if not isinstance(model, (Model, WithHead)):
-        raise MinibertError(f"a {type(model).__name__} cannot be saved as a checkpoint: pass a model made by build().")
+        raise MinibertError(f"{type_of(model)} cannot be saved as a checkpoint: pass a model made by build().")
     family = FAMILIES[model.config.model_type]
     description = json.dumps(config_as_json(model), indent=2) + "\n"  # first, because it may raise
     tensors = {}

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from minibert.errors import MinibertError
+from minibert.words import type_of
 
 # What to write into a file: text (as UTF-8), bytes, or a function that writes to the path it is given.
 Content = str | bytes | Callable[[Path], object]
@@ -175,7 +176,7 @@ def read_json(path: str | Path) -> dict[str, Any]:
             f"{path} cannot be read as JSON ({error}): was its download or its writing interrupted?"
         ) from error
     if not isinstance(found, dict):
-        raise MinibertError(f"{path} must hold a JSON object, but holds a {type(found).__name__}.")
+        raise MinibertError(f"{path} must hold a JSON object, but holds {type_of(found)}.")
     return found
 
 

@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from minibert.config import ModelConfig, integer
 from minibert.errors import MinibertError
 from minibert.layers import check_ids
-from minibert.model import Model, check_zeros_and_ones
+from minibert.model import Model, check_tensors, check_zeros_and_ones
 from minibert.tracing import recording
 
 # ------------------------------------------------------------------------------- what a model must provide
@@ -91,6 +91,10 @@ class EncoderDecoder(Model):
     extra_inputs = ("decoder_input_ids", "decoder_attention_mask")
     config: EncoderDecoderConfig
 
+    def generate(self, *_: Any, **__: Any) -> Tensor:
+        """Always raises MinibertError: without a head no word can be chosen."""
+        raise MinibertError("a model without a head cannot generate: build or read it with head='seq2seq-lm'.")
+
     def start_decoding(self, input_ids: Tensor, attention_mask: Tensor | None = None, copies: int = 1) -> Decoding:
         """Read the texts (B, S), and prepare to generate `copies` rows for each: text 0's first, then text 1's."""
         raise NotImplementedError
@@ -107,9 +111,8 @@ class EncoderDecoder(Model):
         if recording():
             return
         read, mask = extra.get("decoder_input_ids"), extra.get("decoder_attention_mask")
-        for name, tensor in (("decoder_input_ids", read), ("decoder_attention_mask", mask)):
-            if tensor is not None and not isinstance(tensor, Tensor):
-                raise MinibertError(f"{name} is a {type(tensor).__name__}, not a tensor: use torch.tensor({name}).")
+        given = {"decoder_input_ids": read, "decoder_attention_mask": mask}
+        check_tensors({name: tensor for name, tensor in given.items() if tensor is not None})
         if read is not None:
             texts, longest = len(input_ids), self.config.max_length or math.inf
             if read.dim() != 2 or len(read) != texts or not 0 < read.shape[1] <= longest:

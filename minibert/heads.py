@@ -347,6 +347,7 @@ class Seq2SeqLM(WithHead):
         self,
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
         *,
         max_length: int,
         min_length: int = 0,
@@ -356,11 +357,11 @@ class Seq2SeqLM(WithHead):
     ) -> Tensor:
         """Generate a text for each that is read. Returns ids, (B, T) with T <= max_length, padded at the right.
 
-        input_ids, attention_mask: (B, S), the texts to read. max_length, min_length: of the generated texts
-        in tokens, with the token that the decoder starts from and the one that ends a text; at max_length the end is
-        forced. num_beams: 1 for greedy search, more for beam search. length_penalty: beam search ranks texts by
-        log-probability / length ** length_penalty, so that above 0 long texts are favoured. no_repeat_ngram_size: n, to
-        generate no n-gram twice; 0 to allow it.
+        input_ids, attention_mask: (B, S), the texts to read; token_type_ids is ignored, as in forward. max_length,
+        min_length: of the generated texts in tokens, with the token that the decoder starts from and the one that ends
+        a text; at max_length the end is forced. num_beams: 1 for greedy search, more for beam search. length_penalty:
+        beam search ranks texts by log-probability / length ** length_penalty, so that above 0 long texts are favoured.
+        no_repeat_ngram_size: n, to generate no n-gram twice; 0 to allow it.
 
         The special tokens are the config's. Settings of generation that a checkpoint's config.json may contain
         (num_beams and others) are not read. Dropout acts in training mode, here as everywhere: call eval() first.

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from minibert.errors import MinibertError
 from minibert.layers import check_ids
 from minibert.tracing import at_hand
+from minibert.words import type_of
 
 IGNORE = -100  # the label of a token that does not count
 
@@ -139,6 +140,6 @@ def mean_vector(hidden: Tensor, attention_mask: Tensor | None = None) -> Tensor:
 def check_shape(tensor: Tensor, shape: torch.Size, name: str) -> None:
     """Raise a MinibertError unless `tensor` is a tensor of that shape."""
     if not isinstance(tensor, Tensor):
-        raise MinibertError(f"{name} is a {type(tensor).__name__}, not a tensor: use torch.tensor({name}).")
+        raise MinibertError(f"{name} is {type_of(tensor)}, not a tensor: use torch.tensor({name}).")
     if tensor.shape != shape:
         raise MinibertError(f"{name} has shape {tuple(tensor.shape)}, but must have shape {tuple(shape)} here.")

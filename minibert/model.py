@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,6 +16,7 @@ from minibert.config import ModelConfig
 from minibert.errors import MinibertError
 from minibert.layers import MaskedLMHead, check_ids
 from minibert.tracing import at_hand, recording
+from minibert.words import type_of
 
 
 @dataclass
@@ -108,9 +110,7 @@ class Model(nn.Module):
             return
         given = {"attention_mask": attention_mask, "token_type_ids": token_type_ids, "wanted": wanted}
         others = {name: tensor for name, tensor in given.items() if tensor is not None}
-        for name, tensor in {"input_ids": input_ids, **others}.items():
-            if not isinstance(tensor, Tensor):
-                raise MinibertError(f"{name} is a {type(tensor).__name__}, not a tensor: use torch.tensor({name}).")
+        check_tensors({"input_ids": input_ids, **others})
         if input_ids.dim() != 2:
             raise MinibertError(
                 f"input_ids must have the shape (B, S), not {tuple(input_ids.shape)}: for a single text use ids[None]."
@@ -137,6 +137,13 @@ class Model(nn.Module):
 def at_places(hidden: Tensor, places: Tensor) -> Tensor:
     """One vector of each text: (B, S, D), places (B,) -> (B, D)."""
     return hidden.gather(1, places[:, None, None].expand(-1, 1, hidden.shape[-1])).squeeze(1)
+
+
+def check_tensors(inputs: Mapping[str, Any]) -> None:
+    """Raise a MinibertError if one of the inputs, name -> value, is not a tensor."""
+    for name, value in inputs.items():
+        if not isinstance(value, Tensor):
+            raise MinibertError(f"{name} is {type_of(value)}, not a tensor: use torch.tensor({name}).")
 
 
 def check_zeros_and_ones(mask: Tensor, name: str) -> None:

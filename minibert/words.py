@@ -1,4 +1,4 @@
-"""Parts of sentences that are made from values: lists, counts, and numbers with a sign."""
+"""Parts of sentences that are made from values: lists, counts, types, and numbers with a sign."""
 
 from __future__ import annotations
 
@@ -17,6 +17,12 @@ def listed(items: Iterable[object], last: str = "and") -> str:
 def counted(number: int, noun: str, plural: str | None = None) -> str:
     """A number with its noun: "1 seed", "3,000 seeds". plural: if it is not the noun with an s."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def type_of(value: object) -> str:
+    """The type of a value with "a" or "an", by how it is spoken: "a str", "an int", "an XLNet"."""
+    name = type(value).__name__
+    return f"{'an' if name[:1].lower() in 'aeio' or name.startswith('XL') else 'a'} {name}"
 
 
 def signed(value: float, digits: int) -> str:

@@ -260,7 +260,7 @@ def test_what_cannot_be_explored_is_refused(tok):
             explore("a", None, model, missing)
     with expect_refusal("a Linear is not a model of this package"):
         explore("a", None, torch.nn.Linear(2, 2), tok)
-    with expect_refusal("not by a int"):
+    with expect_refusal("not by an int"):
         explore("a", None, 3, tok)
     with expect_refusal("no layer 0"):
         explore("a", None, model, tok, layer=0)

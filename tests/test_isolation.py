@@ -110,7 +110,7 @@ def test_what_does_not_end_is_ended(code, box):
     with pytest.raises(Stopped, match="does not end") as stopped:
         run(box, code, seconds=0.5)
     assert stopped.value.reason == "time"
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60  # far from never, also on a busy machine
     assert box.process.poll() is not None
 
 

@@ -1159,7 +1159,7 @@ MAPPING = TWO_STREAMS["target_mapping"]
             ("asks for token 2 of text 0", "perm_mask[0, 2, 2] to 1"),
         ),
         ({"mems": torch.zeros(L, B, M, D)}, ("mems is a single tensor", "a list of 2")),
-        ({"mems": [torch.zeros(B, M, D)]}, ("mems is 1 tensors", "a list of 2")),
+        ({"mems": [torch.zeros(B, M, D)]}, ("mems is a list of 1", "a list of 2")),
         ({"mems": [torch.zeros(M, B, D)] * L}, ("shape (4, 5, 12)", "(B, M, D) = (5, M, 12)")),
         ({"mems": [torch.zeros(B, M, D), torch.zeros(B, M + 1, D)]}, ("must all be (B, M, D)",)),
         ({"token_type_ids": TYPES[:, 1:]}, ("token_type_ids has shape (5, 6)", "(5, 7)")),

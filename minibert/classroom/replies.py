@@ -14,6 +14,7 @@ from torch import Tensor
 
 from minibert.exercises.calls import DEEPEST, Call, Other, Outcome, Problem, changed_of, leaves
 from minibert.exercises.submissions import LARGEST_CODE, MOST_PROBLEMS, MOST_STATEMENTS, Submission
+from minibert.words import type_of
 
 LONGEST = 1500  # characters of a text that is shown
 MOST_NUMBERS = 4_000_000  # entries in all tensors of a result
@@ -153,6 +154,6 @@ def result(value: Any) -> Any:
             return Other(text_of(one.type, 100))
         if one is None or type(one) in (bool, int, float, str, Tensor):
             return one
-        raise ValueError(f"a result with a {type(one).__name__} in it")
+        raise ValueError(f"a result with {type_of(one)} in it")
 
     return look(value, 0)

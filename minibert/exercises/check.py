@@ -31,7 +31,7 @@ from minibert.exercises.crashes import in_words, keys_of
 from minibert.exercises.declare import Exercise, Mistake, Probe, probes_of
 from minibert.exercises.diagnose import Explanation, Search, looked_at, right_outcomes, sentences_of
 from minibert.exercises.result import NOT_REACHED, Result, Stage, fitted, hints_for, shortened
-from minibert.words import listed
+from minibert.words import listed, type_of
 
 __all__ = ["Result", "Stage", "check", "evaluate", "exercise_named", "hints_for", "timed_call"]
 
@@ -346,7 +346,7 @@ def check(exercise: str, answer: Callable[..., Any]) -> Result:
     declared = exercise_named(exercise)
     if not callable(answer):
         raise MinibertError(
-            f"the answer is a {type(answer).__name__}, not a function: give its name without brackets, as in "
+            f"the answer is {type_of(answer)}, not a function: give its name without brackets, as in "
             f'minibert.check("{exercise}", {declared.function}).'
         )
     owner = str(getattr(answer, "__module__", "")).partition(".")[0]

@@ -13,7 +13,7 @@ from torch import Tensor
 from minibert.exercises.calls import Other, Outcome
 from minibert.exercises.crashes import same_crash
 from minibert.exercises.declare import ERROR, TOLERANCE, Exercise, Probe
-from minibert.words import listed
+from minibert.words import listed, type_of
 
 # ------------------------------------------------------------------------------------------- as a number
 
@@ -227,7 +227,7 @@ def _kind(value: Any) -> str:
     if isinstance(value, Other):
         return f"a {value.type}"
     return {Tensor: "a tensor", dict: "a dict", list: "a list", tuple: "a tuple", str: "a string", bool: "a boolean",
-            int: "an integer", float: "a number"}.get(type(value), f"a {type(value).__name__}")  # fmt: skip
+            int: "an integer", float: "a number"}.get(type(value), f"{type_of(value)}")  # fmt: skip
 
 
 def _numbers(tensor: Tensor) -> str:

@@ -38,6 +38,7 @@ from minibert.layers import FeedForward
 from minibert.tokenizers import load_tokenizer
 from minibert.tokenizers.base import Tokenizer
 from minibert.tokenizers.wordpiece import WordPiece
+from minibert.words import type_of
 
 Function = Callable[..., Any]
 
@@ -208,7 +209,7 @@ def swap(**functions: Function) -> Iterator[None]:
         if name not in SEAMS:
             raise MinibertError(f"there is no seam {name!r}; {nearest(name, SEAMS)}")
         if not callable(function):
-            raise MinibertError(f"swap({name}=...) takes a function, not a {type(function).__name__}.")
+            raise MinibertError(f"swap({name}=...) takes a function, not {type_of(function)}.")
     with ExitStack() as stack:
         for name, places in SEAMS.items():
             if name in functions:

@@ -24,6 +24,7 @@ from minibert.lessons.explorer_page import LEVELS, TEMPLATE, View, Words, page, 
 from minibert.model import Model, Output
 from minibert.tokenizers import Encoding, Tokenizer, load_tokenizer
 from minibert.training.permutation import factorisation_order, order_mask, targets
+from minibert.words import type_of
 
 __all__ = ["LEVELS", "LONGEST", "READABLE", "TEMPLATE", "Explorer", "View", "Words", "explore", "look", "page"]
 
@@ -153,7 +154,7 @@ def _views(
 ) -> list[View]:
     """A view for each kind of attention that the model has."""
     if written is not None and not isinstance(model, EncoderDecoder):
-        raise MinibertError(f"a {type(model).__name__} has no decoder: leave out what is written ({written!r}).")
+        raise MinibertError(f"{type_of(model)} has no decoder: leave out what is written ({written!r}).")
     text = Words(encoding.tokens, encoding.sequence_ids)
     past = None if before is None else _read_before(model, _encode(tokenizer, before, None), before)
     if isinstance(model, EncoderDecoder):
@@ -219,7 +220,7 @@ def _to_write(model: EncoderDecoder, encoding: Encoding, tokenizer: Tokenizer) -
 def _read_before(model: Model, encoding: Encoding, text: str) -> Past:
     """Let the model read a text and keep what it remembers of it, which may be less than the whole."""
     if "mems" not in model.extra_inputs:
-        raise MinibertError(f"a {type(model).__name__} has no memory of an earlier text: leave it out ({text!r}).")
+        raise MinibertError(f"{type_of(model)} has no memory of an earlier text: leave it out ({text!r}).")
     output = _run(model, encoding, return_hidden=True)
     kept = getattr(output, "mems", None)
     if kept is None:
@@ -237,7 +238,7 @@ def _read_before(model: Model, encoding: Encoding, text: str) -> Past:
 def _backbone(model: nn.Module) -> Model:
     backbone = getattr(model, "backbone", model)
     if not isinstance(backbone, Model):
-        raise MinibertError(f"a {type(model).__name__} is not a model of this package: make one with build.")
+        raise MinibertError(f"{type_of(model)} is not a model of this package: make one with build.")
     return backbone
 
 

@@ -11,6 +11,7 @@ Fixed-Length Context", section 3.3 and appendix B; Yang et al. 2019, "XLNet", se
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -19,6 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from minibert.attention import Layout, attention, fused_attention
+from minibert.errors import MinibertError
+from minibert.tracing import at_hand
+from minibert.words import type_of
 
 # ---------------------------------------------------------------------------------------------- distances
 
@@ -190,3 +194,55 @@ class RelativeAttention(nn.Module):
 def split_heads(x: Tensor, matrix: Tensor, layout: Layout) -> Tensor:
     """x: (B, S, D), or (N, D) when the layout packs, times a matrix (D, H, K): (B, H, S, K)."""
     return rearrange(layout.unpack(torch.einsum("...d,dhk->...hk", x, matrix)), "b s h k -> b h s k")
+
+
+# ------------------------------------------------------------------------------------ checks of XLNet's inputs
+
+
+def zeros_and_ones(mask: Tensor) -> bool:
+    """Whether a mask holds 1 and 0 alone. True on other devices than the CPU, which would have to wait."""
+    return not at_hand(mask) or not bool(torch.logical_and(mask != 0, mask != 1).any())
+
+
+def check_targets(target_mapping: Tensor, perm_mask: Tensor | None, shape: torch.Size) -> None:
+    """Raise a MinibertError for a target_mapping that is not (B, P, S) rows with one 1, or that gives words away."""
+    batch, length = shape
+    if target_mapping.dim() != 3 or (target_mapping.shape[0], target_mapping.shape[2]) != (batch, length):
+        raise MinibertError(
+            f"target_mapping has shape {tuple(target_mapping.shape)}, but must be (B, P, S) = ({batch}, P, {length}): "
+            "one row with a single 1 for each of the P targets."
+        )
+    if target_mapping.shape[1] == 0:
+        raise MinibertError("target_mapping has no targets (P = 0): leave it out when nothing is to be predicted.")
+    if not at_hand(target_mapping):
+        return
+    if not zeros_and_ones(target_mapping) or (target_mapping.sum(dim=-1) > 1).any():
+        raise MinibertError("a row of target_mapping must hold a single 1, at its target, and else 0.")
+    itself = torch.zeros(batch, length) if perm_mask is None else perm_mask.diagonal(dim1=1, dim2=2)
+    given_away = target_mapping.bool() & (itself == 0)[:, None]
+    if given_away.any():
+        text, _, place = given_away.nonzero()[0].tolist()
+        raise MinibertError(
+            f"target_mapping asks for token {place} of text {text}, but perm_mask lets it see itself: set "
+            f"perm_mask[{text}, {place}, {place}] to 1."
+        )
+
+
+def check_mems(mems: Sequence[Tensor], layers: int, batch: int, width: int) -> None:
+    """Raise a MinibertError unless mems are L tensors (B, M, D)."""
+    if isinstance(mems, Tensor) or len(mems) != layers:
+        kind = "a single tensor" if isinstance(mems, Tensor) else f"a list of {len(mems)}"
+        raise MinibertError(f"mems is {kind}, but must be a list of {layers}, one for each layer, as output.mems is.")
+    for number, memory in enumerate(mems):
+        if not isinstance(memory, Tensor) or not memory.is_floating_point():
+            found = f"a tensor of {memory.dtype}" if isinstance(memory, Tensor) else type_of(memory)
+            raise MinibertError(
+                f"mems[{number}] is {found}, but must be a tensor of hidden states, as output.mems has."
+            )
+    shapes = {tuple(memory.shape) for memory in mems}
+    shape = shapes.pop()
+    if shapes or len(shape) != 3 or (shape[0], shape[2]) != (batch, width):
+        raise MinibertError(
+            f"mems holds tensors of shape {shape}, but they must all be (B, M, D) = ({batch}, M, {width}): pass "
+            "output.mems of the segment before, of the same batch of texts."
+        )

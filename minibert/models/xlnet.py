@@ -31,10 +31,20 @@ from minibert.attention import Layout
 from minibert.config import ModelConfig, choice, flag, integer
 from minibert.errors import MinibertError
 from minibert.layers import FeedForward, Table
-from minibert.model import Model, Output, at_places
+from minibert.model import Model, Output, at_places, check_tensors
 from minibert.models.family import Family
-from minibert.models.relative import RelativeAttention, View, distance_vectors, fresh, other_segment, view_of_targets
-from minibert.tracing import at_hand, exporting, known, recording
+from minibert.models.relative import (
+    RelativeAttention,
+    View,
+    check_mems,
+    check_targets,
+    distance_vectors,
+    fresh,
+    other_segment,
+    view_of_targets,
+    zeros_and_ones,
+)
+from minibert.tracing import exporting, known, recording
 
 # ------------------------------------------------------------------------------------------------- config
 
@@ -372,6 +382,8 @@ class XLNet(Model):
         super().check_inputs(input_ids, attention_mask, token_type_ids, wanted, **extra)
         if recording():
             return
+        given = {"perm_mask": perm_mask, "target_mapping": target_mapping}
+        check_tensors({name: tensor for name, tensor in given.items() if tensor is not None})
         batch, length = input_ids.shape
         if perm_mask is not None:
             if perm_mask.shape != (batch, length, length):
@@ -385,49 +397,6 @@ class XLNet(Model):
             check_targets(target_mapping, perm_mask, input_ids.shape)
         if mems is not None:
             check_mems(mems, self.config.num_hidden_layers, batch, self.config.hidden_size)
-
-
-def zeros_and_ones(mask: Tensor) -> bool:
-    """Whether a mask holds 1 and 0 alone. True on other devices than the CPU, which would have to wait."""
-    return not at_hand(mask) or not bool(torch.logical_and(mask != 0, mask != 1).any())
-
-
-def check_targets(target_mapping: Tensor, perm_mask: Tensor | None, shape: torch.Size) -> None:
-    """Raise a MinibertError for a target_mapping that is not (B, P, S) rows with one 1, or that gives words away."""
-    batch, length = shape
-    if target_mapping.dim() != 3 or (target_mapping.shape[0], target_mapping.shape[2]) != (batch, length):
-        raise MinibertError(
-            f"target_mapping has shape {tuple(target_mapping.shape)}, but must be (B, P, S) = ({batch}, P, {length}): "
-            "one row with a single 1 for each of the P targets."
-        )
-    if target_mapping.shape[1] == 0:
-        raise MinibertError("target_mapping has no targets (P = 0): leave it out when nothing is to be predicted.")
-    if not at_hand(target_mapping):
-        return
-    if not zeros_and_ones(target_mapping) or (target_mapping.sum(dim=-1) > 1).any():
-        raise MinibertError("a row of target_mapping must hold a single 1, at its target, and else 0.")
-    itself = torch.zeros(batch, length) if perm_mask is None else perm_mask.diagonal(dim1=1, dim2=2)
-    given_away = target_mapping.bool() & (itself == 0)[:, None]
-    if given_away.any():
-        text, _, place = given_away.nonzero()[0].tolist()
-        raise MinibertError(
-            f"target_mapping asks for token {place} of text {text}, but perm_mask lets it see itself: set "
-            f"perm_mask[{text}, {place}, {place}] to 1."
-        )
-
-
-def check_mems(mems: Sequence[Tensor], layers: int, batch: int, width: int) -> None:
-    """Raise a MinibertError unless mems are L tensors (B, M, D)."""
-    if isinstance(mems, Tensor) or len(mems) != layers:
-        kind = "a single tensor" if isinstance(mems, Tensor) else f"{len(mems)} tensors"
-        raise MinibertError(f"mems is {kind}, but must be a list of {layers}, one for each layer, as output.mems is.")
-    shapes = {tuple(memory.shape) for memory in mems}
-    shape = shapes.pop()
-    if shapes or len(shape) != 3 or (shape[0], shape[2]) != (batch, width):
-        raise MinibertError(
-            f"mems holds tensors of shape {shape}, but they must all be (B, M, D) = ({batch}, M, {width}): pass "
-            "output.mems of the segment before, of the same batch of texts."
-        )
 
 
 # ------------------------------------------------------------------------------------------------- family

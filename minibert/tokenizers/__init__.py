@@ -11,6 +11,7 @@ from minibert.tokenizers.base import Encoding, Row, SpecialTokens, Tokenizer
 from minibert.tokenizers.byte_bpe import ByteBPE
 from minibert.tokenizers.unigram import AlbertUnigram, Unigram, XLNetUnigram
 from minibert.tokenizers.wordpiece import WordPiece, settings_beside
+from minibert.words import type_of
 
 __all__ = [
     "AlbertUnigram",
@@ -36,9 +37,13 @@ def load_tokenizer(source: str | Path) -> Tokenizer:
     tokenizer_config.json in the same folder, if there is one, and otherwise as uncased.
     Raises MinibertError if there is no such source, or if it holds no tokenizer that can be read here.
     """
+    if not isinstance(source, (str, Path)):
+        raise MinibertError(f"a tokenizer must be named by a path or a name, not by {type_of(source)}.")
     path = Path(source).expanduser()
     if path.is_file() and path.suffix == ".model":
         return Unigram.from_file(path)
+    if path.is_file() and path.suffix == ".json":
+        raise MinibertError(f"{path} is a file: name the folder that it is in.")
     if path.is_file():
         return WordPiece.from_file(path, **settings_beside(path))
     if path.suffix in (".txt", ".model"):

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from minibert.errors import MinibertError
 from minibert.files import write_files
+from minibert.words import type_of
 
 FIRST, SECOND = 0, 1  # the two texts of a pair
 
@@ -265,9 +266,7 @@ class Tokenizer(ABC):
         try:
             number = operator.index(i)
         except TypeError:
-            raise MinibertError(
-                f"decode takes one row of integers, but has a {type(i).__name__} at position {at}."
-            ) from None
+            raise MinibertError(f"decode takes one row of integers, but has {type_of(i)} at position {at}.") from None
         if not 0 <= number < self.vocab_size:
             raise MinibertError(
                 f"id {number} at position {at} is outside the vocabulary, whose ids run from 0 to "
@@ -352,11 +351,11 @@ def check_text(text: Any, name: str) -> str:
         advice = "decode it first: text.decode('utf-8')"
     else:
         advice = "an empty cell of a table often reads as nan or None: drop it, or put '' in its place"
-    raise MinibertError(f"{name} is {repr(text)[:40]}, a {type(text).__name__}, but must be a str; {advice}.")
+    raise MinibertError(f"{name} is {repr(text)[:40]}, {type_of(text)}, but must be a str; {advice}.")
 
 
 def _as_row(ids: Any) -> list[Any]:
     row = ids.tolist() if hasattr(ids, "tolist") else ids  # a tensor or an array
     if isinstance(row, str) or not isinstance(row, Iterable):
-        raise MinibertError(f"decode takes one row of ids, not {repr(ids)[:40]}, a {type(ids).__name__}.")
+        raise MinibertError(f"decode takes one row of ids, not {repr(ids)[:40]}, {type_of(ids)}.")
     return list(row)

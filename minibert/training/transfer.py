@@ -25,6 +25,7 @@ from minibert.heads import WithHead
 from minibert.losses import check_shape, divergence_of_weights, full_precision, mean_of
 from minibert.model import Output
 from minibert.training.distillation import counted_tokens
+from minibert.words import type_of
 
 
 class TransferWeights(NamedTuple):
@@ -236,7 +237,7 @@ def copy_outer_parts(student: nn.Module, teacher: nn.Module) -> list[str]:
 def _backbone(model: nn.Module) -> Backbone:
     backbone = model.backbone if isinstance(model, WithHead) else model
     if not isinstance(backbone, Backbone):
-        raise MinibertError(f"a {type(model).__name__} has no encoder of blocks: pass an encoder made by build().")
+        raise MinibertError(f"{type_of(model)} has no encoder of blocks: pass an encoder made by build().")
     return backbone
 
 
