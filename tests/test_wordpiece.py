@@ -551,13 +551,13 @@ def test_text_that_is_no_str(bad: object) -> None:
         tok(["a", bad])
     with pytest.raises(MinibertError, match=rf"pairs\[0\] is .*an? {kind}, "):
         tok(["a"], [bad])
-    with pytest.raises(MinibertError, match=f"a {kind}, "):
+    with pytest.raises(MinibertError, match=f"an? {kind}, "):
         WordPiece.train(["a", bad], 50)
     if bad is not None:
-        with pytest.raises(MinibertError, match=f"second text is .*a {kind}, "):
+        with pytest.raises(MinibertError, match=f"second text is .*an? {kind}, "):
             tok.encode("a", bad)
     if not isinstance(bad, list):
-        with pytest.raises(MinibertError, match=f"texts is .*a {kind}, "):
+        with pytest.raises(MinibertError, match=f"texts is .*an? {kind}, "):
             tok(bad)
 
 
