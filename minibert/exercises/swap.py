@@ -19,6 +19,7 @@ from functools import cache, wraps
 from itertools import pairwise
 from typing import Any, NamedTuple
 from unittest import mock
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -137,7 +138,8 @@ def _embeddings(
 
 
 def _match(mine: Function, own: Function, self: WordPiece, word: str) -> list[tuple[int, int]]:
-    known: dict[str, Any] = mine.__dict__.setdefault("pieces", {})  # a word is split once, for answers that are slow
+    # A word is split once for each vocabulary, for answers that are slow.
+    known: dict[str, Any] = mine.__dict__.setdefault("pieces", WeakKeyDictionary()).setdefault(self, {})
     if word not in known:
         known[word] = mine(word, list(self.tokens), self.special.unk)
     pieces = known[word]
