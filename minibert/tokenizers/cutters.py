@@ -128,7 +128,7 @@ class SentencePieceCutter(Cutter):
         self._steps: list[Step] = [spiece.strip, spiece.replace(r"\s+", " ")] if remove_space else []
         self._steps += [spiece.replace("``", '"'), spiece.replace("''", '"')]
         if not keep_accents:
-            self._steps.append(spiece.each_character(spiece.without_accents))
+            self._steps.append(spiece.each_character(spiece.without_accents, ascii_too=False))
         if lowercase:
             self._steps.append(spiece.lowercase)
         self._steps.append(self._normalise)

@@ -287,6 +287,8 @@ def replace(pattern: str, becomes: str) -> Step:
 
     def step(traced: Traced) -> Traced:
         text, spans = traced
+        if not compiled.search(text):
+            return traced
         parts: list[str] = []
         kept: list[Span] = []
         done = 0
@@ -301,10 +303,12 @@ def replace(pattern: str, becomes: str) -> Step:
     return step
 
 
-def each_character(becomes: Callable[[str], str]) -> Step:
-    """Every character becomes none, one or several, whatever its neighbours are."""
+def each_character(becomes: Callable[[str], str], ascii_too: bool = True) -> Step:
+    """Every character becomes none, one or several, whatever its neighbours are. ascii_too: False if ASCII stays."""
 
     def step(traced: Traced) -> Traced:
+        if not ascii_too and traced.text.isascii():
+            return traced
         parts = [becomes(character) for character in traced.text]
         spans = [span for part, span in zip(parts, traced.spans, strict=True) for _ in part]
         return Traced("".join(parts), spans)
@@ -321,6 +325,8 @@ def strip(traced: Traced) -> Traced:
 
 def lowercase(traced: Traced) -> Traced:
     """Lower case as str.lower() makes it, which knows that a Σ at the end of a word is written ς."""
+    if traced.text.isascii():
+        return Traced(traced.text.lower(), traced.spans)
     spans = [span for character, span in zip(*traced, strict=True) for _ in character.lower()]
     return Traced(traced.text.lower(), spans)
 
@@ -350,7 +356,11 @@ def cluster_by_cluster(rules: CharacterMap) -> Step:
                 return found[0]
         return None
 
+    has_rules = {character for character in map(chr, range(128)) if becomes(character) is not None} | {"\r"}
+
     def step(traced: Traced) -> Traced:
+        if traced.text.isascii() and has_rules.isdisjoint(traced.text):
+            return traced
         changes: list[tuple[str, int]] = []  # a character, and how many it is more than those that it is made from
         for start, end in _clusters(traced.text):
             cluster = traced.text[start:end]

@@ -94,8 +94,14 @@ class WordCutter(Cutter):
         return [word.text for word in self._sentences(Traced.of(text))]
 
     def quick(self, chunk: str) -> Quick:
-        ids = tuple(piece.id for piece in self.cut(Traced.of(chunk)))
-        return Quick(ids, ids, math.inf, len(chunk))
+        ids = []
+        for word in self._sentences(Traced.of(chunk)):
+            path = best_path(word.text, self.known, self.unknown)
+            if self.unknown[0] in path.ids:
+                ids += [number for number, _, _ in joined_unknowns(path, self.unknown[0])]
+            else:
+                ids += path.ids
+        return Quick(tuple(ids), tuple(ids), math.inf, len(chunk))
 
     def quick_after(self, chunk: str, before: float) -> Quick:
         return self.quick(chunk)
@@ -127,9 +133,9 @@ def _read_normalizer(described: Any, where: str) -> list[Step]:
                 break
             steps.append(spiece.replace(regular, step["content"]))
         elif kind == "NFKD" and "StripAccents" in kinds:  # else the order of accents would have to be looked after
-            steps.append(spiece.each_character(lambda character: decomposed(character, "NFKD")))
+            steps.append(spiece.each_character(lambda character: decomposed(character, "NFKD"), False))
         elif kind == "StripAccents":
-            steps.append(spiece.each_character(lambda character: "" if is_mark(character) else character))
+            steps.append(spiece.each_character(lambda character: "" if is_mark(character) else character, False))
         elif kind == "Lowercase":
             steps.append(spiece.each_character(lower))
         elif kind == "Precompiled":
