@@ -730,6 +730,8 @@ def test_folder_with_a_tokenizer_json_only(tmp_path: Path) -> None:
     assert read(added_tokens=[{"content": "<mask>", "lstrip": False}]).mask_takes_blanks is False
     (tmp_path / "special_tokens_map.json").write_text('{"mask_token": {"content": "<mask>", "lstrip": false}}')
     assert read().mask_takes_blanks is True  # what comes first counts
+    (tmp_path / "tokenizer_config.json").write_text('{"add_prefix_space": null}')
+    assert read(pre_tokenizer__add_prefix_space=True).add_prefix_space is True
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"add_prefix_space": True, "tokenizer_class": "Any"}))
     assert spelled(read(), "a") == ["Ġa"]
 

@@ -297,6 +297,15 @@ def test_vocabularies_whose_words_do_not_stand_alone(pieces: list[tuple[str, flo
     assert pieces[1][0] in spelled(tok, text)
 
 
+def test_a_rule_that_reaches_over_a_blank() -> None:
+    first = [Piece(token, 0.0, kind) for token, kind in AlbertUnigram.reserved.items()]
+    pieces = (*first, *(Piece(text, -1.0) for text in "▁adez"))
+    tok = AlbertUnigram(SentencePieceCutter(PieceModel(pieces, trie({b" d": b"z", b"e d": b" a"}))))
+    assert spelled(tok, "a e de d") == ["▁", "a", "▁", "a", "▁", "a"]
+    assert tok.ids("a e de d") == [number for number, _ in tok.pieces("a e de d")]
+    assert tok.ids("a d") == [tok.vocabulary[piece] for piece in "▁az"]
+
+
 def test_an_unknown_blank_is_joined_to_its_neighbours() -> None:
     first = [Piece(token, 0.0, kind) for token, kind in AlbertUnigram.reserved.items()]
     tok = AlbertUnigram(SentencePieceCutter(PieceModel((*first, Piece("a", -1.0)))))
@@ -440,22 +449,25 @@ def test_character_rules_of_the_file() -> None:
 
 
 def trie(rules: dict[bytes, bytes]) -> bytes:
-    """A table of rules of one byte each: the root's child for b is at 256 ^ b, with its leaf at the next multiple."""
-    units = [0] * 2048
-    units[0] = 256 << 10
+    """A table of rules. Each beginning of a left side has 256 units for its children, so that none are in the way."""
+    beginnings = sorted({left[:end] for left in rules for end in range(len(left) + 1)})
+    place = {beginning: 256 * number for number, beginning in enumerate(beginnings, 1)}  # of its children
+    units = [0] * (256 * (len(beginnings) + 1))
+    units[0] = place[b""] << 10
     right = b""
-    for number, (left, becomes) in enumerate(rules.items()):
-        at = 256 ^ left[0]
-        leaf = 1024 + 4 * number
-        units[at] = left[0] | 1 << 8 | (at ^ leaf) << 10
-        units[leaf] = len(right) | 1 << 31
-        right += becomes + b"\0"
+    for left in beginnings[1:]:
+        at = place[left[:-1]] ^ left[-1]
+        units[at] = left[-1] | (left in rules) << 8 | (at ^ place[left]) << 10
+        if left in rules:
+            units[place[left]] = len(right) | 1 << 31
+            right += rules[left] + b"\0"
     return struct.pack("<I", 4 * len(units)) + struct.pack(f"<{len(units)}I", *units) + right
 
 
 def test_far_children_of_a_trie() -> None:
     """Where the scale bit is set, the offset counts in steps of 256 units."""
-    units = list(struct.unpack("<2049I", trie({b"A": b"a"})[: 4 * 2049]))[1:]
+    units = [0] * 2048
+    units[0] = 256 << 10
     at = 256 ^ ord("A")
     leaf = at ^ 5 << 8
     units[at] = ord("A") | 1 << 8 | 1 << 9 | 5 << 10
@@ -468,6 +480,11 @@ def test_a_table_of_rules_made_by_hand() -> None:
     rules = CharacterMap(trie({b"A": b"a", b"!": b"", b"x": b"yz"}))
     assert [rules.match(text, 0) for text in ("A", "!", "x", "y")] == [("a", 1), ("", 1), ("yz", 1), None]
     assert not rules.spare_ascii
+    assert rules.match("A!", 0) == ("a", 1)
+    longer = CharacterMap(trie({b"a": b"1", b"abc": b"3", "é".encode(): b"e", "éé".encode(): b""}))
+    assert [longer.match(text, 0) for text in ("ab", "abc", "ébc", "éé", "b")] == [
+        *(("1", 1), ("3", 3), ("e", 1), ("", 2), None),
+    ]
     assert CharacterMap(trie({b" ": b"_"})).have_blanks
     first = [Piece(token, 0.0, kind) for token, kind in AlbertUnigram.reserved.items()]
     pieces = (*first, Piece("▁", -1.0), Piece("a", -1.0), Piece("yz", -1.0))
