@@ -920,3 +920,11 @@ def test_training_that_cannot_work() -> None:
     assert ByteBPE.train(["ab ab"], 261).vocab_size == 261
     with pytest.raises(MinibertError, match=r"texts\[1\] is None"):
         ByteBPE.train(["a", None], 300)
+
+
+@pytest.mark.parametrize("size", ["80", None, 300.0, True, 0, -5])
+def test_sizes_that_are_none(size: object) -> None:
+    with pytest.raises(MinibertError, match=r"vocab_size is .*; it must be an integer, at least 1\."):
+        ByteBPE.train(["some words"], size)
+    with pytest.raises(MinibertError, match=r"min_frequency is .*; it must be an integer, at least 1\."):
+        ByteBPE.train(["some words"], 300, min_frequency=size)

@@ -1169,3 +1169,9 @@ def test_training_that_cannot_work() -> None:
         Unigram.train(["ab"], 100)
     with pytest.raises(MinibertError, match="a float, but must be a str"):
         AlbertUnigram.train(["a", float("nan")], 50)
+
+
+@pytest.mark.parametrize("size", ["80", None, 300.0, True, 0, -5])
+def test_sizes_that_are_none(size: object) -> None:
+    with pytest.raises(MinibertError, match=r"vocab_size is .*; it must be an integer, at least 1\."):
+        AlbertUnigram.train(["some words"], size)

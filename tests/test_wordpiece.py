@@ -920,3 +920,11 @@ def test_training_that_cannot_work() -> None:
     with pytest.raises(MinibertError, match=r"need 4 pieces, 2 more than .*raise vocab_size by 2"):
         WordPiece.train(["ab"], 7)
     assert WordPiece.train(["ab"], 9).vocab_size == 9
+
+
+@pytest.mark.parametrize("size", ["80", None, 300.0, True, 0, -5])
+def test_sizes_that_are_none(size: object) -> None:
+    with pytest.raises(MinibertError, match=r"vocab_size is .*; it must be an integer, at least 1\."):
+        WordPiece.train(["some words"], size)
+    with pytest.raises(MinibertError, match=r"min_frequency is .*; it must be an integer, at least 1\."):
+        WordPiece.train(["some words"], 300, min_frequency=size)

@@ -344,6 +344,13 @@ def as_batch(texts: Any, name: str) -> list[str]:
     return [check_text(text, f"{name}[{number}]") for number, text in enumerate(texts)]
 
 
+def check_number(number: Any, name: str) -> int:
+    """A count, at least 1, as an int. Raises MinibertError for anything else."""
+    if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < 1:
+        raise MinibertError(f"{name} is {number!r}; it must be an integer, at least 1.")
+    return int(number)
+
+
 def check_text(text: Any, name: str) -> str:
     if isinstance(text, str):
         return text

@@ -45,7 +45,7 @@ from typing import Any
 from minibert.errors import MinibertError
 from minibert.files import read_json
 from minibert.tokenizers.added import SAME_ROLE, added_tokens
-from minibert.tokenizers.base import FIRST, SECOND, IdCache, Span, Tokenizer, as_batch
+from minibert.tokenizers.base import FIRST, SECOND, IdCache, Span, Tokenizer, as_batch, check_number
 from minibert.tokenizers.byte_bpe_files import (
     CLASSES,
     FILE_NAMES,
@@ -383,8 +383,10 @@ class ByteBPE(Tokenizer):
 
         It holds the special tokens, the 256 bytes, and pieces made of pairs that occur at least ``min_frequency``
         times. The same texts, in any order, give the same vocabulary.
-        Raises MinibertError if vocab_size cannot hold the bytes, or if the texts have no words.
+        Raises MinibertError if vocab_size is no integer or cannot hold the bytes, or if the texts have no words.
         """
+        vocab_size = check_number(vocab_size, "vocab_size")
+        min_frequency = check_number(min_frequency, "min_frequency")
         least = len(cls.special.all()) + len(LETTERS)
         if vocab_size < least:
             raise MinibertError(

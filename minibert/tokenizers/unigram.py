@@ -30,7 +30,7 @@ from minibert.errors import MinibertError
 from minibert.files import read_json, read_text
 from minibert.tokenizers import spiece
 from minibert.tokenizers.added import added_tokens
-from minibert.tokenizers.base import FIRST, SECOND, Span, SpecialTokens, Tokenizer, as_batch
+from minibert.tokenizers.base import FIRST, SECOND, Span, SpecialTokens, Tokenizer, as_batch, check_number
 from minibert.tokenizers.cutters import CONFIG_NAMES, Cutter, Quick, SentencePieceCutter
 from minibert.tokenizers.gpt2_words import BLANKS
 from minibert.tokenizers.spiece import BLANK, Piece, PieceModel, Traced
@@ -265,10 +265,11 @@ class Unigram(Tokenizer):
         32 bits too, so that all libraries, however they add up, find the same way. lowercase: None for what the
         family's published vocabularies are. character_map: rules for characters from another model (its
         `character_map`), b"" for none.
-        Raises MinibertError if vocab_size cannot hold the characters, or if the texts have no words.
+        Raises MinibertError if vocab_size is no integer or cannot hold the characters, or if the texts have no words.
         """
         if cls is Unigram:
             raise MinibertError("Unigram.train does not say whose special tokens to use; call AlbertUnigram.train.")
+        vocab_size = check_number(vocab_size, "vocab_size")
         lowercase = cls.uncased if lowercase is None else lowercase
         reserved = tuple(Piece(token, 0.0, kind) for token, kind in cls.reserved.items())
         empty = PieceModel((*reserved, Piece(BLANK, -1.0)), character_map)

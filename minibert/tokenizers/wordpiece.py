@@ -42,7 +42,7 @@ from typing import Any
 from minibert.errors import MinibertError
 from minibert.files import read_json, read_text
 from minibert.tokenizers.added import added_tokens
-from minibert.tokenizers.base import FIRST, SECOND, IdCache, Span, SpecialTokens, Tokenizer, as_batch
+from minibert.tokenizers.base import FIRST, SECOND, IdCache, Span, SpecialTokens, Tokenizer, as_batch, check_number
 from minibert.tokenizers.characters import category, combining_class, decomposed, lower
 from minibert.tokenizers.learning import frequent_pairs
 
@@ -358,8 +358,10 @@ class WordPiece(Tokenizer):
 
         It holds the special tokens, every character of the texts, and pieces that occur at least ``min_frequency``
         times. The same texts, in any order, give the same vocabulary.
-        Raises MinibertError if vocab_size cannot hold the characters, or if the texts have no words.
+        Raises MinibertError if vocab_size is no integer or cannot hold the characters, or if the texts have no words.
         """
+        vocab_size = check_number(vocab_size, "vocab_size")
+        min_frequency = check_number(min_frequency, "min_frequency")
         table = CharacterTable(lowercase, lowercase, space_cjk=True)
         chunks = Counter(chunk for text in as_batch(texts, "texts") for chunk in text.split(" "))
         words: Counter[str] = Counter()
