@@ -27,6 +27,7 @@ DEEPEST = 12  # levels of nested lists; no exercise needs more
 LARGEST_INTEGER, LONGEST_TEXT = 2**62, 100_000
 # Of a message: the bytes of everything that is not in tensors, and how many values it may be made of.
 LARGEST_HEADER, MOST_VALUES = 8 * 2**20, 400_000
+MOST_MARKS = 3 * MOST_VALUES  # brackets and commas of a message: counted before it is parsed, which takes long
 ANSWER = "<answer>"  # the file name under which a learner's code is compiled
 
 
@@ -477,7 +478,10 @@ def unpack(data: bytes) -> Any:
         if size > LARGEST_HEADER:
             raise ValueError("too large")
         at = 4 + size
-        return decode(json.loads(data[4:at]))
+        header = data[4:at]
+        if sum(map(header.count, (b"[", b"{", b","))) > MOST_MARKS:
+            raise ValueError("too many values")
+        return decode(json.loads(header))
     except (ValueError, KeyError, TypeError, AttributeError, struct.error, RuntimeError, RecursionError, MemoryError,
             OverflowError) as error:  # fmt: skip
         raise ValueError(f"not a message of packed values ({type(error).__name__})") from None
