@@ -61,15 +61,23 @@ def write_files(folder: str | Path, contents: Mapping[str, Content]) -> None:
     except MinibertError:
         raise
     except Exception as problem:  # a function that writes can fail in its own way when the disk is full
-        reason = getattr(problem, "strerror", None) or str(problem).strip() or type(problem).__name__
-        raise MinibertError(
-            f"{at} cannot be written ({reason.splitlines()[0]}): check the folder's permissions and the free space."
-        ) from problem
+        raise MinibertError(_why_not_written(at, problem)) from problem
     finally:
         for scratch in unfinished.values():
             _remove_quietly(scratch)
         if is_new:
             _remove_if_empty(folder)
+
+
+def _why_not_written(path: Path, problem: Exception) -> str:
+    """A sentence about a file that cannot be written: what is in the way, and what to do."""
+    if path.is_dir():
+        return f"{path} cannot be written, because it is a folder: give the name of a file."
+    if isinstance(problem, (FileExistsError, NotADirectoryError)):
+        blocking = next((one for one in (path, *path.parents) if one.exists() and not one.is_dir()), path)
+        return f"{path} cannot be written, because {blocking} is a file, not a folder: choose another place."
+    reason = getattr(problem, "strerror", None) or str(problem).strip() or type(problem).__name__
+    return f"{path} cannot be written ({reason.splitlines()[0]}): check the folder's permissions and the free space."
 
 
 def _unfinished_stem(name: str) -> str:

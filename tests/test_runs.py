@@ -161,7 +161,10 @@ def test_other_options_in_the_same_folder_are_refused(capsys):
     before = everything(Path("out"))
     capsys.readouterr()
     assert pretrain("--seed", "3") == 2
-    assert "out holds a run with --seed 0, not 3: choose another --out, or --restart" in complaint(capsys)
+    assert (
+        "out holds a run with --seed 0, but this one is with --seed 3: choose another --out, or --restart"
+        in complaint(capsys)
+    )
     assert distill("--restart") == 2
     assert "out holds a run of pretrain" in complaint(capsys)
     assert everything(Path("out")) == before

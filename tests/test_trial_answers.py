@@ -15,6 +15,7 @@ import trial_answers_3  # noqa: F401  isort: skip
 import trial_answers_4  # noqa: F401  isort: skip
 import trial_answers_5  # noqa: F401  isort: skip
 import trial_answers_6  # noqa: F401  isort: skip
+import trial_answers_7  # noqa: F401  isort: skip
 
 pytestmark = pytest.mark.slow  # a minute of computing
 

@@ -443,13 +443,15 @@ for name, output in wrong.items():
 # ## Exercises
 #
 # The norm, the feed-forward part, and then the whole block, with attention inside: copy in the `multi_head_attention`
-# that you wrote in lesson 02.
+# that you wrote in lesson 02. The last one asks where dropout acts.
 
 # %% exercise="layer-norm"
 
 # %% exercise="feed-forward"
 
 # %% exercise="encoder-block"
+
+# %% exercise="dropout"
 
 # %% [markdown]
 # ## In short

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minibert.cli.export_options import export_options
-from minibert.cli.options import Commands, add_command, seed
+from minibert.cli.options import Commands, add_command, integer, positive, seed
 
 if TYPE_CHECKING:
     from minibert.exercises.declare import Exercise
@@ -25,7 +25,7 @@ def add_check(commands: Commands) -> None:
     parser = add_command(commands, "check", "check the exercises that a file answers, and say what is wrong", run_check)
     parser.add_argument("file", metavar="FILE", help="a .py file or a notebook with your answers")
     parser.add_argument("--exercise", metavar="NAME", help="check only this one (default: all that FILE defines)")
-    parser.add_argument("--hint", metavar="N", type=int, default=0, help="show N hints for each that fails (up to 4)")
+    parser.add_argument("--hint", metavar="N", type=integer(0, 4), default=0, help="show N hints for each that fails")
 
 
 def run_check(args: Namespace) -> None:
@@ -45,12 +45,12 @@ def add_grade(commands: Commands) -> None:
     parser.add_argument("submissions", metavar="FOLDER", help="with .py files and notebooks, one per submission")
     parser.add_argument("--out", metavar="FOLDER", default="results", help="default: results")
     parser.add_argument("--exercises", metavar="NAME", nargs="+", help="those that count (default: all)")
-    parser.add_argument("--jobs", metavar="N", type=int, default=2, help="files marked at a time (default: 2)")
-    parser.add_argument("--seconds", metavar="N", type=float, help="limit for an answer to one exercise (default: 20)")
+    parser.add_argument("--jobs", metavar="N", type=integer(1), default=2, help="files marked at a time (default: 2)")
+    parser.add_argument("--seconds", metavar="N", type=positive, help="limit for one exercise (default: 20)")
     parser.add_argument(
-        "--minutes", metavar="N", type=float, default=9, help="with --gradescope: limit for everything (default: 9)"
+        "--minutes", metavar="N", type=positive, default=9, help="with --gradescope: limit for everything (default: 9)"
     )
-    parser.add_argument("--memory", metavar="MB", type=int, help="limit for an answer")
+    parser.add_argument("--memory", metavar="MB", type=integer(1), help="limit for an answer")
     parser.add_argument("--seed", metavar="N", type=seed, help="of the hidden probes (default: random)")
     parser.add_argument("--no-swap", action="store_true", help="do not run answers inside a real model")
     parser.add_argument("--gradescope", metavar="FILE", help="mark one submission and write its results.json here")

@@ -5,14 +5,18 @@ from __future__ import annotations
 import sys
 import time
 from argparse import Namespace
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import minibert
 from minibert.classroom import grading, isolation
-from minibert.errors import MinibertError
+from minibert.errors import MinibertError, nearest
 from minibert.exercises.catalogue import exercises
 from minibert.exercises.check import exercise_named, hints_for
+from minibert.exercises.declare import Exercise
+from minibert.exercises.progress import remember
+from minibert.exercises.submissions import Submission
 from minibert.files import write_file
 from minibert.timing import progress_bar
 
@@ -36,9 +40,7 @@ def check_file(path: str, exercise: str | None = None, hints: int = 0) -> None:
     wanted = [exercise_named(exercise)] if exercise else list(exercises().values())
     asked = [one for one in wanted if submission.names.intersection(one.names)]
     if not asked:
-        functions = ", ".join(one.function for one in wanted[:30])
-        broken = f" ({'; '.join(submission.problems)})" if submission.problems else ""
-        raise MinibertError(f"{path} defines none of the exercises' functions{broken}: write one of {functions}.")
+        raise MinibertError(nothing_to_check(path, submission, wanted))
     content = grading.content_of(Path(path))
     marked = grading.mark_content(Path(path).name, content, [one.name for one in asked], isolation.Limits(), SEED)
     for problem in marked.problems:
@@ -46,6 +48,7 @@ def check_file(path: str, exercise: str | None = None, hints: int = 0) -> None:
     passed = True
     for mark in marked.marks:
         passed &= mark.status == "passed"
+        remember(mark.exercise, mark.status == "passed", mark.score, mark.max_score)
         print(f"{'✓' if mark.status == 'passed' else '✗'} {mark.exercise}: {mark.status}, "
               f"{mark.score:g} of {mark.max_score:g} points")  # fmt: skip
         if mark.text:
@@ -55,6 +58,18 @@ def check_file(path: str, exercise: str | None = None, hints: int = 0) -> None:
                 print("  hint: " + hint.replace("\n", "\n        "))
     if not passed:
         raise NotPassed
+
+
+def nothing_to_check(path: str, submission: Submission, wanted: Sequence[Exercise]) -> str:
+    """Why a file that answers none of these exercises cannot be checked, and what to do."""
+    if submission.problems:
+        return f"{path} cannot be checked: {'; '.join(submission.problems)}. Mend that first."
+    if len(wanted) == 1:
+        return f"{path} does not define {wanted[0].function}: write that function, or leave out --exercise."
+    near = {one: nearest(one, [other.function for other in wanted]) for one in sorted(submission.names)}
+    meant = [f"{one}: {text}" for one, text in near.items() if text.startswith("did you mean")]
+    also = f" ({'; '.join(meant[:3])})" if meant else ""
+    return f"{path} defines none of the exercises' functions{also}; `minibert progress` lists the exercises."
 
 
 def refuse_foreign_modules(folder: Path) -> None:
@@ -74,7 +89,7 @@ def refuse_foreign_modules(folder: Path) -> None:
 
 
 def grade(args: Namespace) -> None:
-    """Mark a folder and print where the results are. Raises MinibertError for options that make no sense."""
+    """Mark a folder and print where the results are. Raises MinibertError for an unknown exercise or folder."""
     if Path(args.submissions).is_dir() and not Path(sys.prefix).resolve().is_relative_to(
         Path(args.submissions).resolve()
     ):
@@ -85,11 +100,6 @@ def grade(args: Namespace) -> None:
     if args.memory:
         limits = replace(limits, memory_mb=args.memory)
     names = [exercise_named(name).name for name in args.exercises] if args.exercises else None
-    if args.jobs < 1 or limits.seconds <= 0 or args.minutes <= 0:
-        raise MinibertError(
-            f"--jobs is {args.jobs}, --seconds {limits.seconds:g} and --minutes {args.minutes:g}: give 1 or more jobs, "
-            "and more than 0 seconds and minutes."
-        )
     if args.gradescope:
         return one_for_gradescope(Path(args.submissions), Path(args.gradescope), names, limits, args)
     with progress_bar("marking", unit="file") as progress:

@@ -20,12 +20,13 @@ def add_command(commands: Commands, name: str, help: str, run: Callable[[Namespa
     return parser
 
 
-def integer(least: int) -> Callable[[str], int]:
-    """The type of an option that takes an integer, at least `least`."""
+def integer(least: int, most: float = math.inf) -> Callable[[str], int]:
+    """The type of an option that takes an integer, at least `least` and at most `most`."""
 
     def convert(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise ArgumentTypeError(f"must be an integer, at least {least}, but is {text!r}")
+        if not text.isdecimal() or not least <= int(text) <= most:
+            wanted = f"at least {least}" if most == math.inf else f"from {least} to {most}"
+            raise ArgumentTypeError(f"must be an integer, {wanted}, but is {text!r}")
         return int(text)
 
     return convert

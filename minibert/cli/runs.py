@@ -82,8 +82,8 @@ class Run:
         if different:
             name = different[0]
             raise MinibertError(
-                f"{folder} holds a run with --{name.replace('_', '-')} {before.get(name)}, not {options.get(name)}: "
-                "choose another --out, or --restart to delete that run."
+                f"{folder} holds a run {_given(name, before.get(name))}, but this one is "
+                f"{_given(name, options.get(name))}: choose another --out, or --restart to delete that run."
             )
         for name, digest in contents.items():
             if digest_of(options.get(name)) != digest:
@@ -163,6 +163,14 @@ def digest_of(source: str | None) -> str | None:
     others = {OPTIONS, RECORD, loop.STATE, loop.LOG}
     kinds = (".json", ".txt", ".model", ".safetensors", ".bin", ".bpe")
     return content_digest(each for each in path.iterdir() if each.suffix in kinds and each.name not in others)
+
+
+def _given(name: str, value: Any) -> str:
+    """An option as it was given, for a sentence."""
+    option = f"--{name.replace('_', '-')}"
+    if value is None or value is False:
+        return f"without {option}"
+    return f"with {option}" if value is True else f"with {option} {value}"
 
 
 def _unusable(folder: Path, problem: OSError) -> MinibertError:

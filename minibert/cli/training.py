@@ -352,11 +352,14 @@ def tokenizer_for(
     run: Run, source: str, texts: Sequence[Review], size: int | None = None
 ) -> tuple[Tokenizer, Tokenizer | None]:
     """The tokenizer of `recipes.tokenizer_of`, and the same again if it was learned, for `Run.start`, or None."""
+    from minibert.cli.runs import print_once
     from minibert.training import recipes
 
     if not recipes.learns_vocabulary(source, size):
         return recipes.tokenizer_of(source), None
     learned = run.vocabulary(lambda: recipes.tokenizer_of(source, texts, size))
+    if size is not None and learned.vocab_size < size:
+        print_once(f"the vocabulary has {learned.vocab_size:,} tokens, not {size:,}: the texts give no more.")
     return learned, learned
 
 

@@ -107,7 +107,8 @@ KINDS = (
     Kind("name", r"^NameError: name '(\w+)' is not defined", "`{0}` is not defined: is an import missing, or is "
          "it misspelt?"),
     Kind("attribute", r"^AttributeError: '?(\S+?)'? object has no attribute '(\w+)'", "a {0} has no `{1}`"),
-    Kind("not callable", r"'([\w.]+)' object is not callable", "a {0} is called like a function, or shape() for shape"),
+    Kind("not callable", r"'([\w.]+)' object is not callable", 
+         "a value (of type {0}) is called like a function, as `x.shape()` for `x.shape`"),
     Kind("arguments", r"^TypeError: .*(?:missing \d+ required|takes .* positional|unexpected keyword|"
          r"got multiple values|"
          r"received an invalid combination|must be Tensor, not|must be tuple of ints)",

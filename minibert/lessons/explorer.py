@@ -113,9 +113,9 @@ def explore(
     if isinstance(model, nn.Module):
         source, name = "", f"this {type(getattr(model, 'backbone', model)).__name__}"
     else:
-        if tokenizer is None:
-            tokenizer = load_tokenizer(model)
         source, model = str(model), from_pretrained(model)
+        if tokenizer is None:
+            tokenizer = load_tokenizer(source)
         name = Path(source).name
     encoding = _encode(tokenizer, text, pair)
     backbone = _backbone(model)

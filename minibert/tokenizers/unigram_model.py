@@ -235,7 +235,7 @@ def learn_pieces(word_counts: Mapping[str, int], size: int) -> list[tuple[str, f
     if len(characters) > size:
         raise MinibertError(
             f"the texts' characters alone take {len(characters)} pieces, {len(characters) - size} more than there is "
-            f"room for; raise vocab_size by {len(characters) - size} or more."
+            f"room for; choose a vocabulary that is larger by {len(characters) - size} or more."
         )
     occurrences = count_substrings(spans)
     longer = [text for text, count in occurrences.items() if len(text) > 1 and count > 1]

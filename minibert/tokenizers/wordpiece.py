@@ -405,7 +405,7 @@ def learn_pieces(word_counts: Mapping[str, int], size: int, min_frequency: int) 
     if len(pieces) > size:
         raise MinibertError(
             f"the characters of the texts alone need {len(pieces)} pieces, {len(pieces) - size} more than fit; "
-            f"raise vocab_size by {len(pieces) - size} or more."
+            f"choose a vocabulary that is larger by {len(pieces) - size} or more."
         )
 
     for pair in frequent_pairs(spelling, counts, min_frequency, _joined):

@@ -30,6 +30,7 @@ from tqdm import tqdm
 
 from minibert.errors import MinibertError
 from minibert.files import write_file
+from minibert.words import listed
 
 Batch = dict[str, Tensor]  # tensors whose first axis is B
 
@@ -198,12 +199,12 @@ def pick_device(name: str | None = None) -> torch.device:
         device = torch.device(name)
         if device.type == "cuda" and device.index is None and "LOCAL_RANK" in os.environ:
             device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-        torch.empty(1, device=device)
-        return device
-    except (RuntimeError, AssertionError) as problem:
-        raise MinibertError(
-            f"there is no device {name!r} here ({str(problem).splitlines()[0]}): try --device cpu."
-        ) from None
+        if torch.ones(1, device=device).item() == 1:  # the device "meta" has no numbers
+            return device
+    except (RuntimeError, AssertionError, NotImplementedError):
+        pass
+    gpus = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    raise MinibertError(f"there is no device {name!r} here: choose {listed(['cpu', *gpus], 'or')}.")
 
 
 def has_bf16(device: torch.device | str) -> bool:

@@ -175,7 +175,15 @@ def preset_of(source: str) -> ModelConfig | None:
 
 def family_of(source: str) -> Family:
     """The family of a preset or a checkpoint. Raises MinibertError when there is no such source."""
-    return FAMILIES[(preset_of(source) or read_config(resolve(source))).model_type]
+    if (known := preset_of(source)) is not None:
+        return FAMILIES[known.model_type]
+    try:
+        folder = resolve(source)
+    except MinibertError as problem:
+        if Path(source).name != source or Path(source).exists():
+            raise
+        raise MinibertError(f"{problem} There is no preset of that name, either: {nearest(source, PRESETS)}") from None
+    return FAMILIES[read_config(folder).model_type]
 
 
 def tokenizer_of(source: str, texts: Sequence[Review] = (), size: int | None = None) -> Tokenizer:

@@ -14,7 +14,7 @@ from minibert.exercises.declare import Exercise
 # The files in the order in which the exercises are best done, a line or two for each topic.
 ORDER = (
     "attention", "padding_mask", "causal_mask", "split_heads", "merge_heads", "multi_head_attention",
-    "layer_norm", "gelu", "feed_forward", "encoder_block",
+    "layer_norm", "gelu", "feed_forward", "encoder_block", "dropout",
     "embeddings", "masked_lm_head", "classification_head",
     "wordpiece", "encode_pair",
     "mask_tokens", "masked_lm_loss", "pretraining_loss", "sentence_pairs", "sentence_order",
