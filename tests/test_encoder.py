@@ -105,6 +105,23 @@ def test_the_second_residual_is_what_the_feed_forward_got():
     assert_close(part("encoder-block")(token(3.0, 1.0), weights, 1), [[[-1.0, 1.0]]])
 
 
+@lab(
+    "dropout",
+    code=EncoderBlock.forward,
+    lesson="03",
+    breaks="`queries + self.attention_output_dropout(attended)` to `self.attention_output_dropout(queries + attended)`",
+)
+def test_dropout_never_touches_the_residual():
+    """dropout acts on what attention returns, before the input is added back
+
+    The output's dropout sets everything to 0, so only the input (-1 1) is left, which the norm leaves as it is. If
+    dropout came after adding, nothing would be left, and (0 0) come out.
+    """
+    x, one = token(-1.0, 1.0), torch.ones(1, 1, 1).double()
+    given = (x, one, token(7.0, 3.0), torch.ones(2).double(), torch.zeros(2).double())
+    assert_close(part("dropout")(*given, one, torch.zeros_like(x)), [[[-1.0, 1.0]]])
+
+
 class AddOne(nn.Module):
     """A block that adds 1 to all it gets."""
 

@@ -547,7 +547,7 @@ def test_more_micro_batches_than_texts_are_refused(tmp_path):
 
 def test_an_unknown_device_is_refused():
     assert pick_device("cpu") == torch.device("cpu")
-    with expect_refusal("no device 'tpuu' here", "try --device cpu"):
+    with expect_refusal("no device 'tpuu' here", "choose cpu"):
         pick_device("tpuu")
     if not torch.cuda.is_available():
         with expect_refusal("no device 'cuda' here"):

@@ -294,7 +294,7 @@ def test_restart_learns_another(monkeypatch):
         ("tiny-bart", ["--static"], ["--static says how words are masked, and infilling masks none: leave it out"]),
         ("tiny-xlnet", ["--tokenizer", "x"], ["--tokenizer reads a vocabulary and --vocab-size learns one"]),
         ("tiny-roberta", ["--vocab-size", "20"], ["vocab_size is 20", "raise it to 261 or more"]),
-        ("tiny-xlnet", ["--vocab-size", "12"], ["raise vocab_size by"]),
+        ("tiny-xlnet", ["--vocab-size", "12"], ["choose a vocabulary that is larger by"]),
         ("tiny-roberta", ["--max-length", "513"], ["--max-length is 513; for this model it must be from 8 to 512"]),
         ("tiny-xlnet", ["--max-length", "7"], ["--max-length is 7; for this model it must be at least 8"]),
     ],

@@ -1162,7 +1162,7 @@ def test_known_characters_are_never_unknown() -> None:
 def test_training_that_cannot_work() -> None:
     with pytest.raises(MinibertError, match="not one word"):
         AlbertUnigram.train(["", " \t"], 100)
-    with pytest.raises(MinibertError, match=r"take 3 pieces, 1 more than .*raise vocab_size by 1"):
+    with pytest.raises(MinibertError, match=r"take 3 pieces, 1 more than .*larger by 1"):
         AlbertUnigram.train(["ab"], 7)
     assert AlbertUnigram.train(["ab"], 8).vocab_size == 8
     with pytest.raises(MinibertError, match=r"call AlbertUnigram\.train"):

@@ -917,7 +917,7 @@ def test_training_that_cannot_work() -> None:
         WordPiece.train(["", " \t"], 100)
     with pytest.raises(MinibertError, match="no words in the texts"):
         WordPiece.train([], 100)
-    with pytest.raises(MinibertError, match=r"need 4 pieces, 2 more than .*raise vocab_size by 2"):
+    with pytest.raises(MinibertError, match=r"need 4 pieces, 2 more than .*larger by 2"):
         WordPiece.train(["ab"], 7)
     assert WordPiece.train(["ab"], 9).vocab_size == 9
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F
 
-from minibert import layers
+from minibert.attention import Layout
+from minibert.encoder import EncoderBlock
 from minibert.exercises.calls import Call
 from minibert.exercises.catalogue import layer_norm
 from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
@@ -68,11 +72,27 @@ def solution(
     return F.layer_norm(x + output, x.shape[-1:], weight, bias, eps=1e-12)
 
 
+class Given(nn.Module):
+    """Stands for a part of a block: returns what it was made with, or its input times that."""
+
+    def __init__(self, value: Tensor, *, factor: bool = False):
+        super().__init__()
+        self.value, self.factor = value, factor
+
+    def forward(self, x: Tensor, *_: object, **__: object) -> Any:
+        return x * self.value if self.factor else (self.value, None)
+
+
 def by_library(
     x: Tensor, scores: Tensor, value: Tensor, weight: Tensor, bias: Tensor, keep_weights: Tensor, keep_output: Tensor
 ) -> Tensor:
-    added = x + torch.bmm(scores.softmax(-1) * keep_weights, value) * keep_output
-    return layers.layer_norm(added, weight, bias, EPS)
+    """The library's block, with the factors for its dropouts and without its second half."""
+    block = EncoderBlock(x.shape[-1], 1, 1, eps=EPS).to(x.dtype)
+    block.attention = Given((scores.softmax(-1) * keep_weights) @ value)
+    block.attention_output_dropout = Given(keep_output, factor=True)
+    block.feed_forward, block.norm = Given(torch.zeros_like(x), factor=True), nn.Identity()
+    norm = {"attention_norm.weight": weight, "attention_norm.bias": bias}
+    return functional_call(block, norm, (x, Layout(skip_padding=False)))[0]
 
 
 def kept(*shape: int, p: float, seed: int) -> Tensor:
@@ -168,6 +188,9 @@ EXERCISE = Exercise(
         lambda x, scores, value, weight, bias, keep_weights, keep_output: layer_norm.solution(
             torch.einsum("bqk,bkd,bqd->bqd", F.softmax(scores, -1) * keep_weights, value, keep_output) + x,
             weight, bias, 1e-12,
+        ),
+        lambda x, scores, value, weight, bias, keep_weights, keep_output: layer_norm.solution(
+            x + keep_output * torch.bmm(keep_weights * F.softmax(scores, dim=2), value), weight, bias, 1e-12
         ),
         lambda *given: torch.cat([
             solution(*(one if one.dim() == 1 else one[row : row + 1] for one in given)) for row in range(len(given[0]))
