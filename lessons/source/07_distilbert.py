@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import minibert
 from minibert import claims, plots
-from minibert.claims import trained_rules as rules
+from minibert.claims import rules
 from minibert.claims.pictures import draw_retention
 from minibert.experiments.statistics import mean_retention, middle, retention, retention_draws
 from minibert.models.bert import Bert

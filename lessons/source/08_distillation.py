@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 import minibert
 from minibert import claims, plots
-from minibert.claims import trained_rules as rules
+from minibert.claims import rules
 from minibert.claims.pictures import draw_losses
 from minibert.experiments.statistics import difference, mean_retention
 from minibert.heads import IGNORE
@@ -494,7 +494,7 @@ for variant in ("teacher", rules.ALL_LOSSES):
 #   masked words) can be neither confirmed nor denied by it.
 # - This teacher had little to give. Trained for minutes and not for days, it is no better at masked words than its own
 #   student; and the loss of both is that of the copier of lesson 06, who never looks at the sentence
-#   ({{rules.copier_loss(d6.figures["by_frequency"]) | .2f}}). Soft targets are worth as much as the one who sets them.
+#   ({{rules.copying_loss(d6.figures["by_frequency"]) | .2f}}). Soft targets are worth as much as the one who sets them.
 #
 # So few seeds and so small models see no small differences, and do not speak for large ones.
 #

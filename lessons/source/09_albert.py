@@ -26,8 +26,8 @@ from torch.utils.flop_counter import FlopCounterMode
 import minibert
 from minibert import claims, plots
 from minibert.claims import pictures, trained
-from minibert.claims.trained_rules import copier_loss
 from minibert.encoder import Encoder
+from minibert.experiments.reading import copying_loss
 from minibert.layers import gelu, gelu_tanh
 from minibert.training.data import load_reviews
 from minibert.training.pairs import nsp_pairs, sop_pairs, split_sentences
@@ -419,7 +419,7 @@ for heading, scores in {"E": BY_WIDTH, "shared": BY_SHARING}.items():
 
 # %%
 by_frequency = claims.results(["A3"])[0].figures["by_frequency"]
-levels = {"word frequencies alone": by_frequency, "and copying": copier_loss(by_frequency)}
+levels = {"word frequencies alone": by_frequency, "and copying": copying_loss(by_frequency)}
 for name, nats in {**loss, **levels}.items():
     print(f"{name:<26} {nats:.2f} nats a word")
 

@@ -25,7 +25,7 @@ from torch.nn import functional as F
 import minibert
 from minibert import claims, plots
 from minibert.claims import pictures, trained
-from minibert.claims.trained_rules import DISTILLED, HALF, student
+from minibert.claims.rules.kept import DISTILLED, HALF, student
 
 BERT, DISTILBERT, ALBERT = "bert-base-uncased", "distilbert-base-uncased", "albert-base-v2"
 results = {result.id: result for result in claims.results()}  # the whole ledger, by id
@@ -434,7 +434,7 @@ print(f"BERT's worst, DistilBERT's best: {max(slow) / min(fast):.2f}")
 #
 # **To read.** Sanh et al. 2019, Tables 1 and 3. Lan et al. 2020, Tables 1 to 4. Then
 # [minibert/claims/ledger.py](../minibert/claims/ledger.py), and
-# [minibert/claims/trained_rules.py](../minibert/claims/trained_rules.py) for how a verdict comes out of figures.
+# [minibert/claims/rules/](../minibert/claims/rules/) for how a verdict comes out of figures.
 #
 # This is the end of the path for now. You have built the block, the models, their training, and a way to tell what is
 # true about them. More of the family comes later. In the meantime: take the claim that you doubt most, and measure it.

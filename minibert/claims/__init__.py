@@ -2,7 +2,7 @@
 
 Claims are only judged here; what is timed, tried and trained for them is in minibert.experiments. Reading order:
 records (what a claim and a result are, and how results are stored), counted, tried, timed, trained (the claims, by how
-they are measured), trained_rules and training_speed (how the trained ones are judged), ledger (all claims together),
+they are measured), rules and training_speed (how the trained ones are judged), ledger (all claims together),
 overview (what each model of the family changed), sizes (of all published ones), tables (how all is shown), pictures.
 """
 

@@ -10,7 +10,9 @@ from matplotlib.figure import Figure
 from minibert import plots
 from minibert.claims.ledger import results
 from minibert.claims.records import Figures
-from minibert.claims.trained_rules import ALL_LOSSES, DEPTHS, LEFT_OUT, NO_SAVINGS, TREATMENTS, student
+from minibert.claims.rules.kept import DEPTHS, TREATMENTS, student
+from minibert.claims.rules.losses import ALL_LOSSES, LEFT_OUT
+from minibert.claims.rules.savings import NO_SAVINGS
 from minibert.claims.training_speed import CLAIMED, LINKS, bandwidth_for
 from minibert.experiments.statistics import Cells, differences, values
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from minibert.errors import MinibertError
+from minibert.experiments.reading import Reading
 from minibert.files import read_json, write_file
 
 VERDICTS = HOLDS, CONDITION, FAILS, UNMEASURED = (
@@ -57,6 +58,7 @@ class Claim:
     measure: Callable[..., Figures] | None = None
     judge: Callable[[Figures], Judgement] | None = None  # figures -> what they say
     unmeasured: Judgement = NOT_RECORDED  # as long as there are no figures
+    needs_reading: bool = False  # whether only models that read can decide it; see experiments/reading.py
 
     @property
     def is_recorded(self) -> bool:
@@ -79,8 +81,15 @@ class Result:
 
 
 def judged(claim: Claim, figures: Figures | None, **where: Any) -> Result:
-    """The result that follows from the figures; without figures, what the claim says until it is measured."""
+    """The result that follows from the figures; without figures, what the claim says until it is measured.
+
+    A claim that needs a model that reads gets no verdict from models that do not.
+    """
     ours, verdict, why = claim.unmeasured if figures is None else claim.judge(figures)
+    if figures is not None and claim.needs_reading:
+        reading = Reading.of(figures)
+        why = f"{why} {reading.in_words()}"
+        verdict = verdict if reading.reads else UNMEASURED
     return Result(claim.id, ours, verdict, why, figures or {}, **where)
 
 

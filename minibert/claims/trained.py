@@ -10,14 +10,10 @@ from statistics import fmean
 
 from minibert.claims.counted import ALBERT, ALBERT_LARGE, BERT, BERT_LARGE, DISTILBERT
 from minibert.claims.records import FAILS, UNMEASURED, Claim, Judgement
-from minibert.claims.trained_rules import (
-    judge_kept,
-    judge_losses,
-    judge_masking,
-    judge_no_pairs,
-    judge_order,
-    judge_savings,
-)
+from minibert.claims.rules.kept import judge_kept
+from minibert.claims.rules.losses import judge_losses
+from minibert.claims.rules.masking_and_pairs import judge_masking, judge_no_pairs, judge_order
+from minibert.claims.rules.savings import judge_savings
 from minibert.claims.training_speed import judge_training
 from minibert.experiments import grid
 from minibert.experiments.losses import E2
@@ -78,6 +74,7 @@ TRAINED = (
         kind="trained",
         measure=partial(grid.run, E2),
         judge=judge_losses,
+        needs_reading=True,
         unmeasured=_takes(
             "It would take a teacher, and a student for each loss that is left out, several seeds each. In the paper's "
             "own table, starting from the teacher's weights matters most and the masked words least."
@@ -111,6 +108,7 @@ TRAINED = (
         kind="trained",
         measure=partial(grid.run, E3),
         judge=judge_savings,
+        needs_reading=True,
         unmeasured=_refuted(
             f"ALBERT is {SCORE[BERT] - SCORE[ALBERT]:.1f} points below BERT at base and "
             f"{SCORE[BERT_LARGE] - SCORE[ALBERT_LARGE]:.1f} at large. Only the wider xlarge ({SCORE[XLARGE]}) and "
@@ -154,6 +152,7 @@ TRAINED = (
         kind="trained",
         measure=partial(grid.run, E4, variants=(NO_PAIRS, NSP, SOP)),
         judge=judge_order,
+        needs_reading=True,
         unmeasured=_takes(
             "It would take models of one size, pre-trained with SOP, with NSP and with neither, several seeds each."
         ),
@@ -170,6 +169,7 @@ TRAINED = (
         kind="trained",
         measure=partial(grid.run, E4, variants=(DYNAMIC, STATIC)),
         judge=judge_masking,
+        needs_reading=True,
         unmeasured=_takes("It would take models of one size, pre-trained with each masking, several seeds each."),
     ),
     Claim(
@@ -181,6 +181,7 @@ TRAINED = (
         kind="trained",
         measure=partial(grid.run, E4, variants=(NO_PAIRS, NSP)),
         judge=judge_no_pairs,
+        needs_reading=True,
         unmeasured=_takes("It would take models of one size, pre-trained with and without NSP, several seeds each."),
     ),
 )

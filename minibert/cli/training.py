@@ -113,6 +113,10 @@ def add_pretrain(commands: Commands) -> None:
     add_masking_option(parser)
     parser.add_argument("--static", action="store_true", help="mask a text in the same way each time it is read")
     parser.add_argument(
+        "--rank", type=integer(1), metavar="N",
+        help="let each matrix learn an update of rank N only; --out then also gets a small delta.safetensors",
+    )  # fmt: skip
+    parser.add_argument(
         "--validate-every", type=integer(0), default=0, metavar="N", help="validate every N steps (default: at the end)"
     )
 
@@ -301,7 +305,7 @@ def run_pretrain(args: Namespace) -> None:
     """Train a fresh model, or one from a folder, to predict words, in the way of its family or another that it can."""
     from minibert.cli.runs import print_once
     from minibert.factory import count_parameters
-    from minibert.training import recipes
+    from minibert.training import low_rank, recipes
     from minibert.training.tasks import loss_by_frequency
 
     args = with_recipe(args)
@@ -311,7 +315,7 @@ def run_pretrain(args: Namespace) -> None:
     recipe = recipes.RECIPES[args.objective]
     splits = load_texts(args)
     tokenizer, learned = tokenizer_for(run, args.tokenizer or args.model, splits[0], args.vocab_size)
-    model = recipes.model_for(args.model, recipe.head, tokenizer, args.seed)
+    model, fresh = recipes.loaded_for(args.model, recipe.head, tokenizer, args.seed)
     check_length(args, model)
     print_once(f"tokenising {len(splits[0]):,} texts ...")
     task, held_out_task = (
@@ -319,10 +323,17 @@ def run_pretrain(args: Namespace) -> None:
         for some in splits[:2]
     )
     settings = settings_of(args, len(task.examples), validate_every=args.validate_every, **recipes.PRETRAINING)
+    if "lm" in fresh:
+        recipes.start_from_frequencies(model, task)
+    parameters = count_parameters(model)
+    before = low_rank.add_updates(model, args.rank) if args.rank is not None else {}
     run.start(learned)
     by_frequency = {next(iter(task.weights)): loss_by_frequency(task, held_out_task)}
     found = recipes.train_and_compare(model, task, held_out_task, settings, run.folder, run.device, "pretrain")
-    record = {"command": "pretrain", "parameters": count_parameters(model), **found, "by_frequency": by_frequency}
+    if args.rank is not None:
+        low_rank.save_delta(run.folder, model.cpu(), before)
+        low_rank.merge(model)
+    record = {"command": "pretrain", "parameters": parameters, **found, "by_frequency": by_frequency}
     show(run.finish(model, tokenizer, record))
 
 

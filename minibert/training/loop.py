@@ -26,6 +26,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.nn.utils import parametrize
 from tqdm import tqdm
 
 from minibert.errors import MinibertError
@@ -347,7 +348,8 @@ def one_step(
         counts = objective.counts(micro_batch)
         micro_batch = {name: tensor.to(processes.device) for name, tensor in micro_batch.items()}
         more_to_come = number + 1 < len(micro_batches) and processes.count > 1
-        with model.no_sync() if more_to_come else nullcontext():
+        # A weight with a low-rank update (low_rank.py) is computed once in each pass, not each time it is used.
+        with model.no_sync() if more_to_come else nullcontext(), parametrize.cached():
             terms = objective.losses(model, micro_batch)
             shares = {name: term * (counts[name] / max(totals[name], 1)) for name, term in terms.items()}
             loss = sum(objective.weights[name] * share for name, share in shares.items())
@@ -362,7 +364,7 @@ def one_step(
 def validated(model: nn.Module, validate: Callable[[nn.Module], dict[str, float]]) -> dict[str, float]:
     """The result of `validate` for the model, without dropout or gradients."""
     model.eval()
-    with torch.no_grad():
+    with torch.no_grad(), parametrize.cached():
         found = validate(model)
     model.train()
     return found

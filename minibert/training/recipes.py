@@ -33,7 +33,7 @@ from minibert.training.infilling import Infilling
 from minibert.training.loop import Settings, train, validated
 from minibert.training.pairs import Document, full_sentences, nsp_pairs, sop_pairs, split_sentences
 from minibert.training.permutation import PermutedWords
-from minibert.training.tasks import Labels, MaskedWords, Task, accuracy, held_out_losses, predict
+from minibert.training.tasks import Labels, MaskedWords, Task, accuracy, held_out_losses, log_frequencies, predict
 from minibert.words import listed
 
 CLASSES = ("negative", "positive")
@@ -259,6 +259,15 @@ def teacher_with_head(source: str, tokenizer: Tokenizer, seed: int) -> tuple[nn.
     """A teacher with a masked-lm head, and whether that head is fresh (MiniLM's checkpoint has none)."""
     teacher, fresh = loaded_for(source, "masked-lm", tokenizer, seed)
     return teacher, "lm" in fresh
+
+
+def start_from_frequencies(model: nn.Module, task: Task) -> None:
+    """Give a fresh masked-lm head the bias with which it predicts each word as often as the texts have it, in place.
+
+    A trained model learns to use its new head sooner if that need not learn the frequencies first.
+    """
+    with torch.no_grad():
+        model.lm.bias.copy_(log_frequencies(task))
 
 
 # ------------------------------------------------------------------------------------------------------ training

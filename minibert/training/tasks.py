@@ -258,10 +258,17 @@ def loss_by_frequency(task: Task, held_out_task: Task) -> float:
     """What a word of the held-out task would cost, in nats, if nothing were known but how often each word occurs in the
     texts of the task that is trained on. A model that is worse has not learned to read the sentence.
 
-    It is the mean over the words that `held_out_losses` asks for. Each word of the vocabulary is counted once more than
-    it occurs, because otherwise a word that does not occur would be impossible.
+    It is the mean over the words that `held_out_losses` asks for.
+    """
+    asked = torch.cat([batch["labels"][batch["labels"] != IGNORE] for batch in held_out_batches(held_out_task)])
+    return float(-log_frequencies(task)[asked].mean()) if len(asked) else 0.0
+
+
+def log_frequencies(task: Task) -> Tensor:
+    """For each token of the vocabulary, the log of its share in the task's texts: (V,), in float64.
+
+    Each is counted once more than it occurs, because otherwise a token that does not occur would be impossible.
     """
     seen = np.fromiter(chain.from_iterable(map(task.answers, task.examples)), dtype=np.int64)
     counts = np.bincount(seen, minlength=task.tokenizer.vocab_size) + 1
-    asked = torch.cat([batch["labels"][batch["labels"] != IGNORE] for batch in held_out_batches(held_out_task)])
-    return float(np.log(counts.sum() / counts)[asked.numpy()].mean()) if len(asked) else 0.0
+    return torch.from_numpy(np.log(counts / counts.sum()))

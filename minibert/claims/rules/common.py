@@ -1,0 +1,111 @@
+"""How the verdicts of the trained rows follow from an experiment's figures: what all rules share.
+
+All differences are taken seed by seed and count only beyond their spread, that is, if the 95% interval over the seeds
+does not include 0. There are two measures, the accuracy after fine-tuning and the held-out masked-word loss. There is a
+gain if at least one of them is better and none is worse, and a cost if one is worse (see `Gain`). A difference that a
+small experiment does not show may still exist, and the reasons that are given say so.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from minibert.claims.records import CONDITION, FAILS, HOLDS, UNMEASURED, Figures, Judgement
+from minibert.experiments.pretraining import LAYERS, WIDTH
+from minibert.experiments.statistics import Cells, Spread, difference
+from minibert.words import counted, listed, signed
+
+SMALL_COST = 0.01  # of accuracy: less than this counts as no cost if a claim says that there is none
+
+
+class Gain(NamedTuple):
+    """What one variant has over another, by two measures; more is better in both."""
+
+    accuracy: Spread  # a share
+    loss: Spread  # nats by which its held-out loss is lower
+
+    @property
+    def shows(self) -> bool:
+        """Better beyond the spread by at least one of the measures, and worse by neither."""
+        return any(spread.is_above for spread in self) and not any(spread.is_below for spread in self)
+
+    @property
+    def is_cost(self) -> bool:
+        """Worse beyond the spread by at least one of the measures."""
+        return any(spread.is_below for spread in self)
+
+
+def gain(cells: Cells, better: str, worse: str) -> Gain:
+    """What the variant `better` has over the variant `worse` in the figures; it may also be a cost."""
+    return Gain(difference(cells, "accuracy", better, worse), difference(cells, "masked_lm", worse, better))
+
+
+def pretrained(figures: Figures, ours: str, verdict: str, why: str) -> Judgement:
+    """The judgement on models that are pre-trained here: undecided if there is one seed, and always with their size."""
+    if len(figures["seeds"]) < 2:
+        verdict, why = UNMEASURED, "It would take at least two seeds to tell a difference from chance."
+    return Judgement(ours, verdict, f"{why} {_small(figures)}")
+
+
+def no_cost(found: Gain) -> str:
+    """The verdict on a claim that something costs nothing."""
+    if found.is_cost:
+        return FAILS
+    return HOLDS if found.accuracy.low >= -SMALL_COST else CONDITION
+
+
+def cost_in_words(found: Gain) -> str:
+    if found.is_cost:
+        worse = [words for words, spread in zip(("accuracy", "held-out loss"), found, strict=True) if spread.is_below]
+        return f"worse in {listed(worse)}, beyond the spread"
+    if found.accuracy.low >= -SMALL_COST:
+        return f"no cost shows, and any cost is below {SMALL_COST * 100:.0f} point of accuracy"
+    return f"no cost shows, but a cost of up to {-100 * found.accuracy.low:.1f} points of accuracy cannot be ruled out"
+
+
+def _small(figures: Figures) -> str:
+    """How small the models that are pre-trained here are, and what that means."""
+    size = figures["size"]
+    return (
+        f"{seeds_in_words(figures)}; {LAYERS} layers of width {WIDTH}, {size['steps']:,} steps of {size['batch_size']} "
+        f"rows of film reviews, fine-tuned on {size['texts']:,} sentences and tested on {size['test_texts']:,}. So "
+        "small an experiment cannot show small differences, and says nothing about large models."
+    )
+
+
+def seeds_in_words(figures: Figures) -> str:
+    return counted(len(figures["seeds"]), "seed")
+
+
+def gained(found: Gain) -> str:
+    return f"accuracy {points(found.accuracy)} points, held-out loss {in_range(found.loss.times(-1), 3)} nats"
+
+
+def changes(gains: dict[str, Gain]) -> str:
+    """The means alone: the change in points of accuracy and in nats of loss, by name."""
+    return "; ".join(
+        f"{name} {signed(100 * found.accuracy.mean, 1)} and {signed(-found.loss.mean, 3)}"
+        for name, found in gains.items()
+    )
+
+
+def lost(drop: Gain) -> str:
+    """What leaving something out changes, as the paper's table counts it."""
+    return f"accuracy {points(drop.accuracy.times(-1))}, loss {in_range(drop.loss, 3)}"
+
+
+def points(spread: Spread) -> str:
+    """A share of right answers, in points."""
+    return in_range(spread.times(100), 1)
+
+
+def in_range(spread: Spread, digits: int) -> str:
+    centre = signed(spread.mean, digits)
+    if math.isinf(spread.low):
+        return centre
+    return f"{centre} ({signed(spread.low, digits)} to {signed(spread.high, digits)})"
+
+
+def beyond(spread: Spread) -> str:
+    return "" if spread.is_above or spread.is_below else ", which is within the spread"
