@@ -1,0 +1,130 @@
+"""The masked-LM teacher, `minilm-l6-mlm`: what its training reached, beside what can be known without reading.
+
+    minibert pretrain --model minilm-l6 --rank 32 --validate-every 500 --out runs/teacher
+    minibert pretrain --model minilm-l6 --validate-every 500 --out runs/teacher-full
+    python -m minibert.experiments.teacher runs/teacher runs/teacher-full
+
+The first gives the delta, the second learns all weights, to compare with, and the third measures both. The record lies beside the delta in minibert/weights.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from argparse import ArgumentParser
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+from torch import nn
+
+from minibert.checkpoints import from_pretrained
+from minibert.experiments.baselines import baselines
+from minibert.files import read_json, write_json
+from minibert.losses import IGNORE
+from minibert.timing import machine
+from minibert.tokenizers import Tokenizer, load_tokenizer
+from minibert.training import loop, low_rank, recipes
+from minibert.training.batching import inputs
+from minibert.training.tasks import MaskedWords, held_out_batches
+
+WEIGHTS = Path(__file__).parents[1] / "weights"
+NAME = "minilm-l6-mlm"
+BASE = "minilm-l6"
+CURVE = 100  # steps over which the training loss is averaged
+SENTENCES = (
+    "the acting was [MASK] and the plot made no sense.",
+    "it is one of the [MASK] films i have ever seen.",
+    "the director of this [MASK] should be ashamed.",
+    "my sister watched the film with [MASK] husband.",
+    "i laughed so hard that i [MASK].",
+    "they filmed it in the [MASK] of new york.",
+    "the movie is based on a [MASK] by stephen king.",
+    "she plays a young [MASK] who falls in love with a doctor.",
+    "do not waste your [MASK] on this.",
+    "the capital of france is [MASK].",
+)
+
+
+@torch.no_grad()
+def tested(model: nn.Module, held_out: MaskedWords) -> dict[str, float]:
+    """The held-out loss in nats, its perplexity, and the share of masked words whose best guess is right."""
+    loss, right, words = 0.0, 0, 0
+    for batch in held_out_batches(held_out):
+        output = model(**inputs(batch), labels=batch["labels"])
+        truth = batch["labels"][batch["labels"] != IGNORE]
+        loss += float(output.loss) * len(truth)
+        right += int((output.logits.argmax(-1) == truth).sum())
+        words += len(truth)
+    return {"masked_lm": loss / words, "perplexity": math.exp(loss / words), "right": right / words, "words": words}
+
+
+def curve(folder: Path) -> list[dict[str, float]]:
+    """The training loss, averaged over CURVE steps, and the held-out loss where it was measured."""
+    log = [json.loads(line) for line in (folder / loop.LOG).read_text(encoding="utf-8").splitlines()]
+    points = []
+    for end in range(CURVE, len(log) + 1, CURVE):
+        some = log[end - CURVE : end]
+        point = {"step": end, "masked_lm": round(fmean(one["masked_lm"] for one in some), 4)}
+        held_out = [one["held_out_masked_lm"] for one in some if "held_out_masked_lm" in one]
+        points.append(point | ({"held_out": round(held_out[-1], 4)} if held_out else {}))
+    return points
+
+
+def measured(low: Path, full: Path | None) -> dict[str, Any]:
+    """Everything about the teacher: recipe, curve, held-out figures, baselines, and the wholly trained model's."""
+    options = read_json(low / "options.json")
+    tokenizer = load_tokenizer(low)
+    reviews = recipes.load_texts(options["source"])
+    task, held_out = (
+        recipes.masked_words(
+            options["objective"], some, tokenizer, options["max_length"], options["seed"], "tokens", False
+        )
+        for some in (reviews.train[: options["texts"]], reviews.validation[: options["held_out"]])
+    )
+    known = {name: found._asdict() for name, found in baselines(task, held_out).items()}
+    model = from_pretrained(low, "masked-lm")
+    found = {"options": options, "machine": machine(), "held_out": tested(model, held_out), "baselines": known}
+    found |= {"curve": curve(low), "guesses": {text: guesses(model, tokenizer, text) for text in SENTENCES}}
+    if full is not None:
+        found["trained_wholly"] = {
+            "held_out": tested(from_pretrained(full, "masked-lm"), held_out),
+            "curve": curve(full),
+        }
+        found["cut"] = cuts(full, held_out, options["rank"])
+    return found
+
+
+def cuts(full: Path, held_out: MaskedWords, rank: int) -> dict[str, Any]:
+    """What is left of the wholly trained model if its changes are cut to this rank by singular values."""
+    before = from_pretrained(BASE).state_dict()
+    model = from_pretrained(full, "masked-lm")
+    delta = low_rank.cut({f"backbone.{name}": tensor for name, tensor in before.items()}, model.state_dict(), rank)
+    model.load_state_dict(low_rank.applied({f"backbone.{name}": t for name, t in before.items()}, delta))
+    size = sum(tensor.numel() * tensor.element_size() for tensor in delta.values())
+    return {"rank": rank, "bytes": size, "held_out": tested(model, held_out)}
+
+
+@torch.no_grad()
+def guesses(model: nn.Module, tokenizer: Tokenizer, text: str, count: int = 5) -> list[str]:
+    """The best tokens for the masked place of a text."""
+    asked = tokenizer(text)
+    scores = model(asked.input_ids, asked.attention_mask).logits[asked.input_ids == tokenizer.mask_id]
+    return [tokenizer.tokens[i] for i in scores[0].topk(count).indices.tolist()]
+
+
+def main() -> None:
+    parser = ArgumentParser(description="Measure the masked-LM teacher, and record it in the package.")
+    parser.add_argument("low", type=Path, help="the run with --rank, whose delta becomes the asset")
+    parser.add_argument("full", type=Path, nargs="?", help="the run without --rank, to compare with")
+    args = parser.parse_args()
+    found = measured(args.low, args.full)
+    shutil.copyfile(args.low / low_rank.DELTA, WEIGHTS / f"{NAME}.safetensors")
+    write_json(WEIGHTS / f"{NAME}.json", found, indent=1)
+    print(json.dumps({name: found[name] for name in found if name not in ("curve", "trained_wholly")}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
