@@ -4,7 +4,8 @@
     minibert pretrain --model minilm-l6 --validate-every 500 --out runs/teacher-full
     python -m minibert.experiments.teacher runs/teacher runs/teacher-full
 
-The first gives the delta, the second learns all weights, to compare with, and the third measures both. The record lies beside the delta in minibert/weights.
+The first gives the delta, the second learns all weights, to compare with, and the third measures both. The record
+lies beside the delta in minibert/weights.
 """
 
 from __future__ import annotations
