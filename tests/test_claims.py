@@ -568,6 +568,16 @@ def test_a_member_counts_the_blocks_that_are_there():
     assert _layers(SimpleNamespace(blocks=[0, 1])) == "2"
 
 
+def test_the_brief_table_has_a_short_line_for_each_claim():
+    lines = claims.brief_markdown(claims.results()).splitlines()
+    assert len([line for line in lines if line.startswith("| **")]) == len(LEDGER)
+    assert max(map(len, lines)) <= 130
+    assert all(0 < len(claim.short) <= 46 for claim in LEDGER.values())
+    for result in claims.results():
+        assert len(result.brief) <= 40
+        assert result.brief or result.verdict == VERDICTS[-1], result.id
+
+
 # ------------------------------------------------------------------------------------------------- README
 
 BLOCKS = ("members", "family", "claims")
@@ -582,7 +592,7 @@ def test_a_readme_is_changed_between_its_markers_only(tmp_path):
     for block in (
         claims.members_markdown(claims.members()),
         claims.family_markdown(claims.family()),
-        claims.to_markdown(claims.results()),
+        claims.brief_markdown(claims.results()),
     ):
         assert f":begin -->\n\n{block}\n\n<!-- " in text  # without the empty lines it is no table
     assert fill_markers(text, dict.fromkeys(BLOCKS, "")) == fill_markers(README, dict.fromkeys(BLOCKS, ""))

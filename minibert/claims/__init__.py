@@ -13,6 +13,7 @@ from minibert.claims.overview import Member, members
 from minibert.claims.records import VERDICTS, Claim, Result, record
 from minibert.claims.sizes import FamilyRow, family
 from minibert.claims.tables import (
+    brief_markdown,
     family_markdown,
     family_text,
     members_markdown,
@@ -30,6 +31,7 @@ __all__ = [
     "FamilyRow",
     "Member",
     "Result",
+    "brief_markdown",
     "family",
     "family_markdown",
     "family_text",

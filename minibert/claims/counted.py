@@ -78,6 +78,7 @@ def judge_counts(figures: Figures) -> Judgement:
         f"These counts differ: {', '.join(wrong)}."
         if wrong
         else "Every count agrees to the last parameter, so the sizes below are those of the real models.",
+        f"{len(PUBLISHED) - len(wrong)} of {len(PUBLISHED)}",
     )
 
 
@@ -108,6 +109,7 @@ def judge_smaller(figures: Figures) -> Judgement:
         HOLDS if abs(saved - 0.40) <= 0.01 else FAILS,
         f"Leaving out six blocks saves {figures['saved_by_blocks'] / bert:.1%}; leaving out token types and pooler "
         f"saves {rest:.2%}. The word embeddings stay, so halving the depth does not halve the size.",
+        f"{saved:.1%}",
     )
 
 
@@ -120,6 +122,7 @@ def judge_left_out(figures: Figures) -> Judgement:
         FAILS if left else HOLDS,
         f"Together they are {rest / figures['bert']:.2%} of BERT-base. Without token types the model is not told which "
         "sentence of a pair a word is in, and without a pooler it gives no vector for a whole text (see D8).",
+        f"{left:,} parameters",
     )
 
 
@@ -141,6 +144,7 @@ def judge_eighteen(figures: Figures) -> Judgement:
         {0: FAILS, 1: CONDITION, 2: HOLDS}[len(reached)],
         f"18 times or more for {listed(reached) or 'neither pair'}. The deeper the model, the more copies of a block "
         "are saved, and base has half as many blocks as large.",
+        f"{large:.2f}× (large), {base:.2f}× (base)",
     )
 
 
@@ -167,6 +171,7 @@ def judge_factorised(figures: Figures) -> Judgement:
         HOLDS if as_claimed else FAILS,
         f"Here V = {v:,}, E = {e} and H = {h}. This saves {plain - factorised:,} parameters; sharing the blocks (A6) "
         "saves more.",
+        f"{plain / factorised:.2f}× fewer",
     )
 
 
@@ -195,12 +200,14 @@ def judge_sharing(figures: Figures) -> Judgement:
         verdict,
         "Sharing makes the encoder 12 times smaller, because it has 12 layers. Embeddings and pooler are not "
         "shared, so the whole model shrinks less; and it still computes all 12 layers (see A2-inference).",
+        f"{encoder:.1f}× (encoder), {narrow:.1f}× (model)",
     )
 
 
 COUNTED = (
     Claim(
         id="C1",
+        short="Sizes equal the published checkpoints'",
         statement="Each model built here has exactly as many parameters as the checkpoint published under its name.",
         source="the released checkpoints",
         models=tuple(PUBLISHED),
@@ -211,6 +218,7 @@ COUNTED = (
     ),
     Claim(
         id="D1",
+        short="DistilBERT: 40% fewer parameters than BERT",
         statement="DistilBERT has 40% fewer parameters than BERT-base.",
         source="Sanh et al. 2019, Table 3",
         models=(BERT, DISTILBERT),
@@ -221,6 +229,7 @@ COUNTED = (
     ),
     Claim(
         id="D5",
+        short="DistilBERT: no token types, no pooler",
         statement="DistilBERT has neither BERT's token types nor its pooler.",
         source="Sanh et al. 2019, section 3",
         models=(BERT, DISTILBERT),
@@ -231,6 +240,7 @@ COUNTED = (
     ),
     Claim(
         id="A1",
+        short="ALBERT: 18× fewer parameters",
         statement="ALBERT has 18 times fewer parameters than BERT.",
         source="Lan et al. 2020, sections 1 and 3.2, Table 1",
         models=(BERT, ALBERT, BERT_LARGE, ALBERT_LARGE),
@@ -241,6 +251,7 @@ COUNTED = (
     ),
     Claim(
         id="A5",
+        short="V×E + E×H instead of V×H",
         statement="ALBERT factorises the word embeddings: V×E + E×H parameters instead of V×H.",
         source="Lan et al. 2020, section 3.1",
         models=(BERT, ALBERT),
@@ -251,6 +262,7 @@ COUNTED = (
     ),
     Claim(
         id="A6",
+        short="Sharing: 12× smaller",
         statement="Using one block for all 12 layers makes ALBERT-base 12 times smaller.",
         source="often said; Lan et al. 2020, Table 4, gives the sizes of whole models",
         models=(ALBERT,),

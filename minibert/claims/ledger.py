@@ -15,8 +15,8 @@ from minibert.timing import Progress, machine
 from minibert.words import listed
 
 READING_ORDER = (
-    "C1", "D1", "D2", "D3", "D4", "D5", "D6", "D8", "A1", "A2", "A2-inference", "A3", "A4", "A5", "A6", "A7", "A8",
-    "D7", "R1", "R2", "R3", "R4", "M1", "M2", "M3", "X1", "B1", "B2",
+    "C1", "D1", "D2", "D3", "D4", "D5", "D6", "D7", "D8", "A1", "A2", "A2-inference", "A3", "A4", "A5", "A6", "A7",
+    "A8", "R1", "R2", "R3", "R4", "M1", "M2", "M3", "X1", "B1", "B2",
 )  # fmt: skip
 
 _CLAIMS = {claim.id: claim for claim in (*COUNTED, *TRIED, *TIMED, *TRAINED, *RELATIVES)}

@@ -39,6 +39,7 @@ class Judgement(NamedTuple):
     ours: str  # what was measured, for people
     verdict: str  # one of VERDICTS
     why: str  # a sentence or two
+    brief: str = ""  # `ours` in a few words, for the README's table
 
 
 NOT_RECORDED = Judgement("–", UNMEASURED, "No measurement is recorded; `minibert claims --help` says how to make one.")
@@ -49,6 +50,7 @@ class Claim:
     """Something that is said about a model, and how it is checked."""
 
     id: str
+    short: str  # the statement in a few words, for the README's table
     statement: str
     source: str
     models: tuple[str, ...]
@@ -74,6 +76,7 @@ class Result:
     ours: str
     verdict: str
     why: str
+    brief: str = ""
     figures: Figures = field(default_factory=dict)
     machine: dict[str, Any] | None = None  # see timing.machine
     date: str | None = None  # YYYY-MM-DD
@@ -85,12 +88,12 @@ def judged(claim: Claim, figures: Figures | None, **where: Any) -> Result:
 
     A claim that needs a model that reads gets no verdict from models that do not.
     """
-    ours, verdict, why = claim.unmeasured if figures is None else claim.judge(figures)
+    ours, verdict, why, brief = claim.unmeasured if figures is None else claim.judge(figures)
     if figures is not None and claim.needs_reading:
         reading = Reading.of(figures)
         why = f"{why} {reading.in_words()}"
         verdict = verdict if reading.reads else UNMEASURED
-    return Result(claim.id, ours, verdict, why, figures or {}, **where)
+    return Result(claim.id, ours, verdict, why, brief, figures or {}, **where)
 
 
 def record(result: Result) -> Path:

@@ -37,6 +37,7 @@ def judge_compact(figures: Figures) -> Judgement:
         HOLDS if times >= 4.3 else FAILS,
         "The paper counts 25.3M parameters, 4.3 times fewer than 109M. The released model has no trained pooler, which "
         "makes it a little smaller. It has 24 layers, but they are narrow: 128 features inside, 512 between them.",
+        f"{times:.2f}×",
     )
 
 
@@ -60,6 +61,7 @@ def judge_quick(figures: Figures) -> Judgement:
         f"({needed[MOBILEBERT] / 1e9:.1f}G against {needed[BERT] / 1e9:.1f}G), but in 24 layers of many small steps, "
         "and each step takes some time, whatever its size. The paper measured 5.5× on a phone. There, layer norm and "
         "GELU in place of NoNorm and ReLU reduced it to 1.8×, because each small step was slow.",
+        f"{figures['ratio'][MOBILEBERT]:.2f}× at {figures['tokens']} tokens",
     )
 
 
@@ -86,6 +88,7 @@ def judge_recipe(figures: Figures) -> Judgement:
         "The paper says up to 4,000 sequences in a batch, dynamic masking and no next-sentence prediction. The "
         "released code does the last two. It adds up the gradients of many steps, and with its default settings a "
         "batch is half as large as the paper says.",
+        f"batches of {batch:,}",
     )
 
 
@@ -101,6 +104,7 @@ def judge_byte_level(figures: Figures) -> Judgement:
         HOLDS if (round(base / 1e6), round(large / 1e6)) == (15, 20) else FAILS,
         "The 50,265 byte-level pieces, for 30,522 word pieces, make nearly all of the difference; RoBERTa has two more "
         "positions and one token type fewer.",
+        f"{base / 1e6:.1f}M and {large / 1e6:.1f}M",
     )
 
 
@@ -120,6 +124,7 @@ def judge_bart_size(figures: Figures) -> Judgement:
         HOLDS if all(0.08 <= share <= 0.12 for share in bert) else FAILS,
         "The sentence in the paper is about the decoder's cross-attention. But BART also has RoBERTa's larger "
         f"vocabulary: compared with RoBERTa it has {roberta[0]:.0%} (base) and {roberta[1]:.0%} (large) more.",
+        f"{bert[0]:.0%} (base), {bert[1]:.0%} (large)",
     )
 
 
@@ -130,6 +135,7 @@ def _takes(why: str) -> Judgement:
 RELATIVES = (
     Claim(
         id="D7",
+        short="DistilBERT uses RoBERTa's recipe",
         statement="DistilBERT is trained by RoBERTa's recipe: large batches, dynamic masking, no sentence pairs.",
         source="Sanh et al. 2019, section 3, and the released code",
         models=(DISTILBERT, ROBERTA),
@@ -140,6 +146,7 @@ RELATIVES = (
     ),
     Claim(
         id="R3",
+        short="Larger batches are better",
         statement="Larger batches make the model better.",
         source="Liu et al. 2019 (RoBERTa), section 4.3, Table 3: perplexity of held-out words",
         models=(ROBERTA,),
@@ -153,6 +160,7 @@ RELATIVES = (
     ),
     Claim(
         id="R4",
+        short="Byte-level BPE: 15M and 20M more",
         statement="Byte-level BPE adds about 15M parameters to BERT-base and 20M to BERT-large.",
         source="Liu et al. 2019 (RoBERTa), section 4.4",
         models=(BERT, BERT_LARGE, ROBERTA, ROBERTA_LARGE),
@@ -163,6 +171,7 @@ RELATIVES = (
     ),
     Claim(
         id="M1",
+        short="MobileBERT: 4.3× smaller",
         statement="MobileBERT is 4.3 times smaller than BERT-base.",
         source="Sun et al. 2020, abstract and Table 1",
         models=(BERT, MOBILEBERT),
@@ -173,6 +182,7 @@ RELATIVES = (
     ),
     Claim(
         id="M2",
+        short="MobileBERT: 5.5× as fast",
         statement="MobileBERT is 5.5 times as fast as BERT-base.",
         source="Sun et al. 2020, Table 4: Pixel 4, TensorFlow Lite, 4 threads, 128 tokens",
         models=(BERT, MOBILEBERT, DISTILBERT, ROBERTA, ALBERT, XLNET, BART),
@@ -183,6 +193,7 @@ RELATIVES = (
     ),
     Claim(
         id="M3",
+        short="MobileBERT is about as good as BERT-base",
         statement="MobileBERT is about as good as BERT-base.",
         source="Sun et al. 2020, Tables 4 and 5: GLUE test sets; SQuAD development sets",
         models=(BERT, MOBILEBERT),
@@ -195,6 +206,7 @@ RELATIVES = (
     ),
     Claim(
         id="X1",
+        short="XLNet's permutations teach more",
         statement="XLNet's permuted prediction teaches more than masked words do.",
         source="Yang et al. 2019, Table 6: accuracy on RACE",
         models=(BERT, XLNET),
@@ -208,6 +220,7 @@ RELATIVES = (
     ),
     Claim(
         id="B1",
+        short="BART understands, and also writes",
         statement="BART understands as well as RoBERTa, and also writes well.",
         source="Lewis et al. 2020, Tables 2 and 3",
         models=(ROBERTA_LARGE, BART_LARGE),
@@ -224,6 +237,7 @@ RELATIVES = (
     ),
     Claim(
         id="B2",
+        short="BART: 10% more parameters than BERT",
         statement="BART has about 10% more parameters than BERT of the same size.",
         source="Lewis et al. 2020, section 2.1",
         models=(BERT, BERT_LARGE, ROBERTA, ROBERTA_LARGE, BART, BART_LARGE),

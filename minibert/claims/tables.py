@@ -68,6 +68,12 @@ def to_markdown(results: Sequence[Result]) -> str:
     return "\n\n".join(filter(None, (table, _summary(results), *_machines(results))))
 
 
+def brief_markdown(results: Sequence[Result]) -> str:
+    """The results as a table with a line for each claim, short enough to be seen at a glance."""
+    rows = [(f"**{one.id}**", LEDGER[one.id].short, one.brief or "–", one.verdict) for one in results]
+    return "\n\n".join(filter(None, (_markdown_table(("", "the claim", "here", "verdict"), rows), _summary(results))))
+
+
 def to_json(results: Sequence[Result]) -> str:
     """The results with their claims, as a JSON list with every figure."""
     return json.dumps(
@@ -219,7 +225,7 @@ def update_readme(path: str | Path) -> bool:
     blocks = {
         "members": members_markdown(members()),
         "family": family_markdown(family()),
-        "claims": to_markdown(known_results()),
+        "claims": brief_markdown(known_results()),
     }
     after = fill_markers(before, blocks)
     if after != before:

@@ -43,12 +43,13 @@ def _takes(why: str) -> Judgement:
 
 
 def _refuted(why: str) -> Judgement:
-    return Judgement("not trained here", FAILS, f"By the paper's own table: {why}")
+    return Judgement("not trained here", FAILS, f"By the paper's own table: {why}", "in the paper's own table")
 
 
 TRAINED = (
     Claim(
         id="D3",
+        short="DistilBERT keeps 97% of the understanding",
         statement="DistilBERT keeps 97% of BERT-base's language understanding.",
         source="Sanh et al. 2019, Table 1: development sets of GLUE",
         models=(BERT, DISTILBERT),
@@ -64,6 +65,7 @@ TRAINED = (
     ),
     Claim(
         id="D6",
+        short="Each of DistilBERT's three losses helps",
         statement="DistilBERT learns from masked words alone, with three losses, and each of the three helps.",
         source="Sanh et al. 2019, sections 2 and 3, Table 4",
         models=(DISTILBERT,),
@@ -82,6 +84,7 @@ TRAINED = (
     ),
     Claim(
         id="A2",
+        short="ALBERT trains 1.7× as fast",
         statement="ALBERT trains 1.7 times as fast as BERT.",
         source="Lan et al. 2020, Table 2: throughput, large against large",
         models=(BERT_LARGE, ALBERT_LARGE),
@@ -98,6 +101,7 @@ TRAINED = (
     ),
     Claim(
         id="A3",
+        short="ALBERT's savings cost no quality",
         statement="ALBERT's savings cost nothing in quality.",
         source="Lan et al. 2020, Tables 2 and 4: average of five tasks",
         models=(BERT, ALBERT, BERT_LARGE, ALBERT_LARGE),
@@ -117,6 +121,7 @@ TRAINED = (
     ),
     Claim(
         id="A4",
+        short="ALBERT beats BERT, RoBERTa, XLNet",
         statement="ALBERT is better than BERT, RoBERTa, DistilBERT and XLNet.",
         source="Lan et al. 2020, Tables 2, 9 and 10",
         models=(BERT, BERT_LARGE, ALBERT, ALBERT_LARGE, XXLARGE),
@@ -130,6 +135,7 @@ TRAINED = (
     ),
     Claim(
         id="A7",
+        short="ALBERT is better without dropout",
         statement="ALBERT gets better when dropout is removed.",
         source="Lan et al. 2020, section 4.8, Table 8",
         models=(XXLARGE,),
@@ -143,6 +149,7 @@ TRAINED = (
     ),
     Claim(
         id="A8",
+        short="Sentence order (SOP) helps more than NSP",
         statement=(
             "Learning the order of two sentences (SOP) helps more than learning whether they belong together (NSP)."
         ),
@@ -159,6 +166,7 @@ TRAINED = (
     ),
     Claim(
         id="R1",
+        short="Dynamic masks are as good as static ones",
         statement=(
             "Masking different words each time a text is read (dynamic masking) is as good as masking it once (static "
             "masking), or better."
@@ -174,6 +182,7 @@ TRAINED = (
     ),
     Claim(
         id="R2",
+        short="Leaving NSP out does not hurt",
         statement="Leaving next-sentence prediction (NSP) out does not hurt.",
         source="Liu et al. 2019 (RoBERTa), section 4.2, Table 2: SQuAD 1.1 and 2.0 F1, MNLI, SST-2 and RACE accuracy",
         models=(BERT,),

@@ -23,6 +23,7 @@ def judge_students(figures: Figures) -> Judgement:
         ("The depth is halved" if halved else "The depth is not halved")
         + ("" if strict else f", but the released code does not alternate strictly{gap}" if halved else "")
         + ". By default the student made here follows the paper's words; any other choice of layers is possible.",
+        f"{len(alternate)} of 12, released: {_in_a_row(released)}",
     )
 
 
@@ -43,12 +44,14 @@ def judge_unpacking(figures: Figures) -> Judgement:
         f"too, or, if there are two fields, it assigns the name of the second, {figures['dict_binds']!r}. Write "
         "`model(...).last_hidden_state[:, 0]`, the vector of the first position. A sigmoid is right only for "
         "yes-or-no questions and for several labels at once; to choose one of many classes, use a softmax.",
+        f"`{error.partition(':')[0]}`" if error else "the line runs",
     )
 
 
 TRIED = (
     Claim(
         id="D4",
+        short="DistilBERT: every second of BERT's blocks",
         statement="DistilBERT has 6 blocks where BERT-base has 12, and starts training from every second one of them.",
         source="Sanh et al. 2019, section 3, and the released code",
         models=(BERT, DISTILBERT),
@@ -59,6 +62,7 @@ TRIED = (
     ),
     Claim(
         id="D8",
+        short="`_, output = model(...)` works with DistilBERT",
         statement="`_, output = model(input, attention_mask=mask)` and a sigmoid turn DistilBERT into a classifier.",
         source="often shown in introductions; Sanh et al. 2019, section 3, says that there is no pooler",
         models=(DISTILBERT,),
