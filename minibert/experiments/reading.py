@@ -48,4 +48,6 @@ class Reading(NamedTuple):
         )
         if self.reads:
             return found
-        return f"{found} A model counts as one that reads from {READS:g} below the latter, so there is no verdict."
+        return (
+            f"{found} So there is no verdict. It would take models that read: {READS:g} nat or more below the latter."
+        )
