@@ -486,8 +486,8 @@ for variant in ("teacher", rules.ALL_LOSSES):
 #
 # - **The start matters most**, by the held-out loss: to begin from random weights costs many times as much as to leave
 #   out any one of the losses. In the paper it is first, too.
-# - Two of the three losses help beyond the spread: **masked words**, and the **cosine** by very little. That is the
-#   condition in the verdict, *{{d6.verdict}}*. Of the soft targets nothing shows.
+# - Two of the three losses help beyond the spread: **masked words**, and the **cosine** by very little. Of the soft
+#   targets nothing shows.
 # - Masked words come first here, and last in the paper. But the right panel measures the loss on masked words; no
 #   wonder that the student who practised it is better at it. The paper measured other tasks.
 # - **In accuracy nothing shows**: every interval has zero in it. The paper's order (the start, soft targets, cosine,
@@ -495,6 +495,7 @@ for variant in ("teacher", rules.ALL_LOSSES):
 # - This teacher had little to give. Trained for minutes and not for days, it is no better at masked words than its own
 #   student; and the loss of both is that of the copier of lesson 06, who never looks at the sentence
 #   ({{rules.copying_loss(d6.figures["by_frequency"]) | .2f}}). Soft targets are worth as much as the one who sets them.
+#   Models that hardly read decide nothing, so the ledger says of this claim: *{{d6.verdict}}*.
 #
 # So few seeds and so small models see no small differences, and do not speak for large ones.
 #
