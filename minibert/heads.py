@@ -26,12 +26,14 @@ from minibert.words import listed
 class WithHead(nn.Module):
     """A model with a head on it. Subclasses make their layers in `add_head` and use them in `score`.
 
-    architecture: the end of the class name that config.json gives a model with this head.
+    architecture: the end of the class name that config.json gives a model with this head. fills_masks: whether it can
+    say which words are likely in the place of a mask, by `mask_scores`.
     """
 
     architecture: ClassVar[str]
     uses_summary: ClassVar[bool] = False  # whether it judges whole texts, by the model's summary
     uses_labels: ClassVar[bool] = False  # whether config.labels names its classes
+    fills_masks: ClassVar[bool] = False
 
     def __init__(self, backbone: Model):
         super().__init__()
@@ -52,6 +54,18 @@ class WithHead(nn.Module):
     ) -> Output:
         """Fill in the output's logits and, with labels, its loss."""
         raise NotImplementedError
+
+    def mask_scores(self, ids: Tensor, type_ids: Tensor, places: Tensor) -> Tensor:
+        """Scores of the vocabulary for the masks in one text, (M, V), from which a softmax makes probabilities.
+
+        ids, type_ids: (S,), the text and its token types. places: (M,), where the masks are, from left to right.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def about_masks(cls, masks: int) -> str:
+        """What a reader has to know about the scores of a text with so many masks, in a sentence; "" for nothing."""
+        return "" if masks == 1 else "Each is guessed without knowing what was guessed for the others."
 
     def forward(
         self,
@@ -81,6 +95,7 @@ class MaskedLM(WithHead):
     """Predict the masked words. The model says how it scores the vocabulary (`Model.vocabulary_head`)."""
 
     architecture = "ForMaskedLM"
+    fills_masks = True
 
     def add_head(self) -> None:
         self.lm = self.backbone.vocabulary_head()
@@ -112,6 +127,11 @@ class MaskedLM(WithHead):
         if labels is not None:
             output.loss = cross_entropy(output.logits, labels if wanted is None else labels[wanted])
         return output
+
+    def mask_scores(self, ids: Tensor, type_ids: Tensor, places: Tensor) -> Tensor:
+        wanted = torch.zeros_like(ids, dtype=torch.bool)
+        wanted[places] = True
+        return self(ids[None], token_type_ids=type_ids[None], wanted=wanted[None]).logits
 
 
 def wanted_tokens(shape: torch.Size, labels: Tensor | None, wanted: Tensor | None) -> Tensor | None:
@@ -183,6 +203,7 @@ class PermutationLM(WithHead):
     """
 
     architecture = "LMHeadModel"
+    fills_masks = True
 
     def add_head(self) -> None:
         self.lm = self.backbone.vocabulary_head()
@@ -204,6 +225,15 @@ class PermutationLM(WithHead):
         if labels is not None:
             output.loss = cross_entropy(output.logits, labels)
         return output
+
+    def mask_scores(self, ids: Tensor, type_ids: Tensor, places: Tensor) -> Tensor:
+        """In a factorisation order in which all other words come first: each mask is a target that sees them all, and
+        none sees a mask."""
+        hidden = torch.zeros(1, len(ids), len(ids), dtype=torch.int8, device=ids.device)
+        hidden[:, :, places] = 1
+        mapping = torch.zeros(1, len(places), len(ids), dtype=torch.int8, device=ids.device)
+        mapping[0, torch.arange(len(places)), places] = 1
+        return self(ids[None], token_type_ids=type_ids[None], perm_mask=hidden, target_mapping=mapping).logits[0]
 
 
 class SequenceClassification(WithHead):
@@ -297,6 +327,7 @@ class Seq2SeqLM(WithHead):
     """
 
     architecture = "ForConditionalGeneration"
+    fills_masks = True
     backbone: EncoderDecoder
 
     def add_head(self) -> None:
@@ -337,6 +368,24 @@ class Seq2SeqLM(WithHead):
         if labels is not None:
             output.loss = cross_entropy(output.logits, labels if wanted is None else labels[wanted])
         return output
+
+    def mask_scores(self, ids: Tensor, type_ids: Tensor, places: Tensor) -> Tensor:
+        """The encoder reads the text with its masks. The decoder writes it, and has come to a mask: scored is what it
+        would write there. Before that, it has written the likeliest word for each earlier mask."""
+        written, scores = ids.clone(), []
+        for place in places.tolist():
+            read = shift_right(written[None], self.backbone.config.decoder_start_token_id)[:, : place + 1]
+            scores.append(self(ids[None], token_type_ids=type_ids[None], decoder_input_ids=read).logits[0, place])
+            written[place] = scores[-1].argmax()
+        return torch.stack(scores)
+
+    @classmethod
+    def about_masks(cls, masks: int) -> str:
+        several = " When it comes to a mask, it has written its best guess for those before." if masks > 1 else ""
+        return (
+            "The decoder writes the text from left to right. A mask may stand for several words, or for none: shown "
+            f"is what the decoder would write first in its place.{several}"
+        )
 
     def word_scores(self, hidden: Tensor) -> Tensor:
         """(..., D) -> (..., V)."""

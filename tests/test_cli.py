@@ -18,6 +18,7 @@ from minibert.cli.main import command_line, main
 from minibert.cli.options import add_command
 from minibert.errors import MinibertError
 from minibert.experiments import benches
+from minibert.pinned import names
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = command_line()[1]
@@ -80,7 +81,7 @@ print(*sys.modules)
         (["claim"], "there is no command 'claim'; did you mean claims?"),
         (
             ["xyzzy"],
-            "there is no command 'xyzzy'; known: claims, fetch, pretrain, distill, finetune, lessons,",
+            "there is no command 'xyzzy'; known: claims, fetch, fill, pretrain, distill, finetune, lessons,",
         ),
         (["claims", "--jsn"], "unknown arguments: --jsn; `minibert claims --help` lists the options."),
         (["progress", "x", "y"], "unknown arguments: x y; `minibert progress --help` lists the options."),
@@ -234,7 +235,7 @@ def test_fetch_gets_all_assets_or_those_named(monkeypatch, capsys):
     monkeypatch.setattr(assets, "fetch", lambda name: Path("cache") / name)
     monkeypatch.setattr(assets, "verify", lambda name: Path("verified") / name)
     assert main(["fetch"]) == 0
-    assert capsys.readouterr().out.splitlines() == [f"{name}: {Path('cache') / name}" for name in assets.ASSETS]
+    assert capsys.readouterr().out.splitlines() == [f"{name}: {Path('cache') / name}" for name in names()]
     assert main(["fetch", "minilm-l6", "--verify"]) == 0
     assert capsys.readouterr().out == f"minilm-l6: {Path('verified/minilm-l6')} (checked)\n"
 

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from minibert import attention as attention_module, layers
-from minibert.assets import ASSETS, cache_folder
+from minibert.assets import cache_folder
 from minibert.attention import Layout, MultiHeadAttention, check_mask
 from minibert.checkpoints import from_pretrained
 from minibert.encoder import Backbone
@@ -36,6 +36,7 @@ from minibert.exercises.catalogue import exercises
 from minibert.exercises.declare import Exercise
 from minibert.factory import build
 from minibert.layers import FeedForward
+from minibert.pinned import ASSETS
 from minibert.tokenizers import load_tokenizer
 from minibert.tokenizers.base import Tokenizer
 from minibert.tokenizers.wordpiece import WordPiece

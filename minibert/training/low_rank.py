@@ -1,7 +1,8 @@
 """Low-rank updates: a large matrix W stays as it is, and a thin product A B is learned and added to it (LoRA).
 
 A fine-tuned copy of a model is then known from the model and a small file, its delta: the factors A and B of each
-matrix, and whatever is small or new as it is. Here that is how the package holds a masked-LM version of MiniLM-L6.
+matrix, and whatever is small or new as it is. That is how the package holds a masked-LM version of MiniLM-L6. How a
+delta is applied is in deltas.py.
 
 Source: Hu et al. 2022, "LoRA: Low-Rank Adaptation of Large Language Models", section 4.1. Unlike there, the word
 embeddings, biases and norms learn too.
@@ -17,11 +18,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from minibert.deltas import LEFT, RIGHT
 from minibert.errors import MinibertError
 from minibert.files import write_file
 
 DELTA = "delta.safetensors"
-LEFT, RIGHT = ".left", ".right"  # the ends of the factors' names in a delta
 
 
 class LowRank(nn.Module):
@@ -98,23 +99,3 @@ def cut(before: Mapping[str, Tensor], after: Mapping[str, Tensor], rank: int) ->
             root = values[:rank].sqrt()
             delta[name + LEFT], delta[name + RIGHT] = (left[:, :rank] * root).half(), (right[:, :rank] * root).T.half()
     return delta
-
-
-def applied(before: Mapping[str, Tensor], delta: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state dict that a delta makes of another, in float32.
-
-    Raises MinibertError for a delta that does not fit: a factor without its partner, or a shape that is another.
-    """
-    after = {name: tensor.float() for name, tensor in before.items()}
-    for name, tensor in delta.items():
-        if name.endswith(RIGHT) and name.removesuffix(RIGHT) + LEFT in delta:
-            continue
-        if not name.endswith(LEFT):
-            after[name] = tensor.float()
-            continue
-        whole = name.removesuffix(LEFT)
-        right = delta.get(whole + RIGHT)
-        if whole not in after or right is None or (len(tensor), right.shape[1]) != tuple(after[whole].shape):
-            raise MinibertError(f"the delta's {name} does not fit the model: use the model that it was made from.")
-        after[whole] = torch.addmm(after[whole], tensor.float(), right.float())
-    return after

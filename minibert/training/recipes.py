@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from minibert.assets import ASSETS, resolve
+from minibert.assets import resolve
 from minibert.checkpoints import Loaded, load, read_config, warn_of_fresh
 from minibert.config import ModelConfig
 from minibert.errors import MinibertError, nearest
@@ -23,6 +23,7 @@ from minibert.factory import build
 from minibert.model import initialise
 from minibert.models import FAMILIES, PRESETS
 from minibert.models.family import Family
+from minibert.pinned import names
 from minibert.tokenizers import load_tokenizer
 from minibert.tokenizers.base import Tokenizer
 from minibert.training import vocabularies
@@ -170,7 +171,7 @@ def steps_of(epochs: float, examples: int, batch_size: int) -> int:
 
 def preset_of(source: str) -> ModelConfig | None:
     """The config of a preset; None for a checkpoint, or for an asset, which has the name of a preset, too."""
-    return PRESETS.get(source) if source not in ASSETS else None
+    return PRESETS.get(source) if source not in names() else None
 
 
 def family_of(source: str) -> Family:
