@@ -212,18 +212,16 @@ def filled(text: str, mask: str, best: Sequence[Guess]) -> str:
 def _loaded(source: str | Path) -> WithHead:
     """The model of a checkpoint with the head that predicts words. Raises MinibertError if there is none."""
     model, fresh = load_with_words(source)
-    if fresh:
+    if fresh or not isinstance(model, WithHead):
         raise MinibertError(
-            f"{source} was saved without the weights of a head that predicts words: give a checkpoint that has one, "
-            f"such as {MODEL}."
+            f"{source} has no weights of a head that predicts words: give a checkpoint that has them, such as {MODEL}."
         )
-    assert isinstance(model, WithHead)
     return model
 
 
 def load_with_words(source: str | Path) -> Loaded:
-    """The model of a checkpoint with the head of its family that predicts words. Where the checkpoint has no weights
-    for it, the result names what is fresh.
+    """The model of a checkpoint with the head of its family that predicts words, if there is such a head. Where the
+    checkpoint has no weights for it, the result names what is fresh.
 
     Raises MinibertError for a preset, and for what from_pretrained refuses.
     """
@@ -238,8 +236,6 @@ def load_with_words(source: str | Path) -> Loaded:
         raise
     _, _, family = read_settings(folder)
     head = next((head for head in family.model.heads if HEADS[head].fills_masks), None)
-    if head is None:
-        raise MinibertError(f"a {family.stem} has no head that predicts words: give another model, such as {MODEL}.")
     return load(folder, head)
 
 

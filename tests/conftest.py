@@ -26,6 +26,12 @@ def minilm_folder() -> Path:
 
 
 @pytest.fixture(scope="session")
+def masked_lm_folder() -> Path:
+    """The folder of MiniLM-L6 as a masked-LM, made from the real checkpoint and the delta in the package."""
+    return _fetched("minilm-l6-mlm")
+
+
+@pytest.fixture(scope="session")
 def gpt2_folder() -> Path:
     """The folder of GPT-2's byte-level BPE."""
     return _fetched("gpt2-bpe")

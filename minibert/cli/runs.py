@@ -15,10 +15,12 @@ from typing import Any
 
 from torch import nn
 
+from minibert.assets import made_of
 from minibert.checkpoints import save_pretrained
 from minibert.errors import MinibertError
 from minibert.files import content_digest, read_json, write_json
 from minibert.models import PRESETS
+from minibert.pinned import MADE
 from minibert.tokenizers import Tokenizer, load_tokenizer
 from minibert.training import loop
 
@@ -151,7 +153,8 @@ class Run:
 def digest_of(source: str | None) -> str | None:
     """A digest of a file, or of the files of a checkpoint folder that are read as a model and its tokenizer.
 
-    None where there is no such file or folder, as for presets and assets, whose contents never change.
+    For an asset that this package makes, which may be another in the next version, a digest of what it is made of.
+    None for presets and for assets that are fetched, whose contents never change, and where there is no such file.
     """
     if source is None or source in PRESETS:
         return None
@@ -159,7 +162,7 @@ def digest_of(source: str | None) -> str | None:
     if path.is_file():
         return content_digest([path])
     if not path.is_dir():
-        return None
+        return made_of(source) if source in MADE else None
     others = {OPTIONS, RECORD, loop.STATE, loop.LOG}
     kinds = (".json", ".txt", ".model", ".safetensors", ".bin", ".bpe")
     return content_digest(each for each in path.iterdir() if each.suffix in kinds and each.name not in others)

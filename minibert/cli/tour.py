@@ -26,6 +26,7 @@ from minibert.experiments.halving import halve
 from minibert.experiments.similarity import agreement, embed, nearest
 from minibert.experiments.statistics import share_kept
 from minibert.lessons.explorer import READABLE, look
+from minibert.pinned import MADE
 from minibert.timing import progress_bar
 from minibert.tokenizers import Tokenizer
 from minibert.training.data import Review, Reviews, load_reviews
@@ -79,6 +80,13 @@ SENTENCES = (
     "a comedy that is not funny",
 )
 NEAREST = 3  # reviews shown for each sentence
+MASKED_LM = "minilm-l6-mlm"
+HIDDEN = (  # the first two differ only after the mask
+    "the acting was [MASK] and the plot made no sense",
+    "the acting was [MASK] and i loved every minute of it",
+    "one of the [MASK] films i have ever seen",
+    "i laughed, i [MASK], and then i saw it again",
+)
 DISTILLED_TEXTS, TESTED_TEXTS = 1600, 600  # sentences to learn from in the distillation, and to test on
 STAGES = ("teacher, 6 layers", "student, 3 layers, as copied", "student, after distillation")  # as `halve` yields them
 
@@ -95,8 +103,8 @@ def tour(figures: str | Path = "figures", seed: int = 0) -> None:
     folder = writable_folder(figures)
     say(
         "minibert is the BERT family, written from scratch for people to read. In the next few minutes it counts the "
-        "models, lets one learn to write, times them on this machine, and lets a real one read film reviews and teach "
-        "a smaller one. Every measurement is made now."
+        "models, lets one learn to write, times them on this machine, and lets a real one read film reviews, guess "
+        "hidden words and teach a smaller one. Every measurement is made now."
     )
     pictures = [show_sizes(folder), show_writing(folder, seed), show_speeds(folder)]
     missing = None
@@ -107,6 +115,7 @@ def tour(figures: str | Path = "figures", seed: int = 0) -> None:
         pictures.append(show_attention(model, tok, folder))
         reviews = load_reviews("rotten-tomatoes", seed)
         show_nearest(model, tok, reviews.test)
+        missing = show_guesses() or missing
         show_distillation(tok, reviews, seed)
     except MinibertError as error:
         missing = error
@@ -371,12 +380,44 @@ def show_nearest(model: nn.Module, tok: Tokenizer, reviews: Sequence[Review]) ->
     )
 
 
-# ------------------------------------------------------------------------------------------ 5. distillation
+# ------------------------------------------------------------------------------------------ 5. hidden words
+
+
+def show_guesses() -> MinibertError | None:
+    """Print what a masked-LM guesses for the hidden words of a few sentences; about a second.
+
+    Returns the error if it cannot be had, as the rest of the tour can do without it.
+    """
+    heading("5. Hidden words")
+    try:
+        model, tok = minibert.from_pretrained(MASKED_LM, head="masked-lm"), minibert.load_tokenizer(MASKED_LM)
+    except MinibertError as error:
+        say("The model that guesses hidden words could not be made: see the last line.")
+        return error
+    size = MADE[MASKED_LM].delta.stat().st_size / 1e6
+    say(
+        "A BERT learns by guessing words that are hidden from it, behind [MASK]. MiniLM-L6 was published without the "
+        f"part that guesses. This package adds it, in a file of {size:.0f} MB, with small changes to all weights; both "
+        f"were trained on film reviews. Of {tok.vocab_size:,} word pieces, these are the likeliest:"
+    )
+    for text in HIDDEN:
+        found = minibert.fill(text, model, tokenizer=tok)
+        print(f"\n  {text}")
+        say(" · ".join(f"{guess.shown} {guess.probability:.0%}" for guess in found.masks[0]), indent="    ")
+    print()
+    say(
+        "The first two sentences differ only in what comes after [MASK]: a BERT looks in both directions. It does not "
+        "know what was hidden, only what is usual in such a place. `minibert fill` tries your own sentences."
+    )
+    return None
+
+
+# ------------------------------------------------------------------------------------------ 6. distillation
 
 
 def show_distillation(tok: Tokenizer, reviews: Reviews, seed: int) -> None:
     """Print what a student of half the depth learns from its teacher; about a minute."""
-    heading("5. Half of the layers, taught by all of them")
+    heading("6. Half of the layers, taught by all of them")
     texts, tested = Random(seed).sample(reviews.train, DISTILLED_TEXTS), reviews.test[:TESTED_TEXTS]
     say(
         f"Now the model learns to tell positive from negative reviews, from {len(texts):,} sentences. Then a student "

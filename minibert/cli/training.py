@@ -80,6 +80,21 @@ QUICK: dict[str, dict[str, Any]] = {
     },
 }
 
+# What is different in `pretrain` for a model with a recipe of its own, without and with --quick: this is how the
+# package's minilm-l6-mlm was trained.
+OWN: dict[str, dict[str, Any]] = {
+    "minilm-l6": {
+        "objective": "full-sentences",
+        "epochs": 1,
+        "learning_rate": 1e-3,
+        "max_length": 64,
+        "rank": 32,
+    }
+}
+OWN_QUICK: dict[str, dict[str, Any]] = {
+    "minilm-l6": {"texts": 600, "steps": 60, "batch_size": 32, "held_out": 40},
+}
+
 
 # ------------------------------------------------------------------------------------------------------- options
 
@@ -95,12 +110,13 @@ def add_pretrain(commands: Commands) -> None:
     add_common_options(parser, "pretrain")
     parser.add_argument(
         "--model", default="tiny-bert",
-        help="a folder, or a preset such as tiny-bert, tiny-distilbert, tiny-albert, tiny-mobilebert, tiny-roberta, "
-        "tiny-xlnet or tiny-bart (default: tiny-bert)",
+        help="a preset such as tiny-bert, tiny-distilbert, tiny-albert, tiny-mobilebert, tiny-roberta, tiny-xlnet or "
+        "tiny-bart; a folder; or minilm-l6, which has a recipe of its own, that of minilm-l6-mlm (default: tiny-bert)",
     )  # fmt: skip
     parser.add_argument(
         "--objective", choices=OBJECTIVES,
-        help="default: full-sentences for RoBERTa, permutation for XLNet, infilling for BART, mlm for the others",
+        help="default: full-sentences for RoBERTa and minilm-l6, permutation for XLNet, infilling for BART, mlm for "
+        "the others",
     )  # fmt: skip
     parser.add_argument(
         "--tokenizer", metavar="SOURCE", help="for a preset: the folder or asset whose vocabulary it reads"
@@ -113,8 +129,9 @@ def add_pretrain(commands: Commands) -> None:
     add_masking_option(parser)
     parser.add_argument("--static", action="store_true", help="mask a text in the same way each time it is read")
     parser.add_argument(
-        "--rank", type=integer(1), metavar="N",
-        help="let each matrix learn an update of rank N only; --out then also gets a small delta.safetensors",
+        "--rank", type=integer(0), metavar="N",
+        help="let each matrix learn an update of rank N only, and write it to a small delta.safetensors in --out as "
+        "well; 0: all weights learn freely (default: 32 for minilm-l6, 0 for the others)",
     )  # fmt: skip
     parser.add_argument(
         "--validate-every", type=integer(0), default=0, metavar="N", help="validate every N steps (default: at the end)"
@@ -125,7 +142,9 @@ def add_distill(commands: Commands) -> None:
     parser = add_command(commands, "distill", "train a student of half the depth to imitate its teacher", run_distill)
     add_common_options(parser, "distill")
     head_steps = DEFAULTS["distill"]["head_steps"]
-    parser.add_argument("--teacher", default="minilm-l6", help="a BERT: an asset or a folder (default: minilm-l6)")
+    parser.add_argument(
+        "--teacher", default="minilm-l6-mlm", help="a BERT: an asset or a folder (default: minilm-l6-mlm)"
+    )
     parser.add_argument(
         "--init", choices=INITS, default="alternate",
         help="which of the teacher's layers the student starts from (default: alternate)",
@@ -207,6 +226,8 @@ def add_masking_option(parser: ArgumentParser) -> None:
 def with_defaults(args: Namespace) -> Namespace:
     """The options with a value for each that was not given; one that was given is never changed."""
     values = DEFAULTS[args.command] | (QUICK[args.command] if args.quick else {})
+    if args.command == "pretrain":
+        values |= OWN.get(args.model, {}) | (OWN_QUICK.get(args.model, {}) if args.quick else {})
     if args.epochs is not None:
         values.pop("steps", None)
     missing = {name: value for name, value in values.items() if getattr(args, name) is None}
@@ -326,11 +347,11 @@ def run_pretrain(args: Namespace) -> None:
     if "lm" in fresh:
         recipes.start_from_frequencies(model, task)
     parameters = count_parameters(model)
-    before = low_rank.add_updates(model, args.rank) if args.rank is not None else {}
+    before = low_rank.add_updates(model, args.rank) if args.rank else {}
     run.start(learned)
     by_frequency = {next(iter(task.weights)): loss_by_frequency(task, held_out_task)}
     found = recipes.train_and_compare(model, task, held_out_task, settings, run.folder, run.device, "pretrain")
-    if args.rank is not None:
+    if args.rank:
         low_rank.save_delta(run.folder, model.cpu(), before)
         low_rank.merge(model)
     record = {"command": "pretrain", "parameters": parameters, **found, "by_frequency": by_frequency}
@@ -344,7 +365,7 @@ def with_recipe(args: Namespace) -> Namespace:
     """
     from minibert.training import recipes
 
-    objective = recipes.objective_for(args.model, args.objective)
+    objective = recipes.objective_for(args.model, args.objective or OWN.get(args.model, {}).get("objective"))
     for name in ("masking", "static"):
         if not recipes.RECIPES[objective].masks and getattr(args, name) not in ("tokens", False):
             raise MinibertError(f"--{name} says how words are masked, and {objective} masks none: leave it out.")

@@ -2,7 +2,8 @@
 
 ``explore`` runs a model on a text, and shows every attention that its output holds: of the encoder, of the decoder to
 what it has written and to the text, of the content and of the query stream. What a model can be given (an earlier text,
-a text to write, an order of the words) is asked of the model. The page itself is made in explorer_page.py.
+a text to write, an order of the words) is asked of the model. Under each mask in the text are the words that the model
+guesses there, if it has a head for that. The page itself is made in explorer_page.py.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from minibert.checkpoints import from_pretrained
+from minibert.checkpoints import Loaded, from_pretrained
 from minibert.errors import MinibertError
 from minibert.files import write_file
+from minibert.filling import evaluating, guesses, has_mask, load_with_words, mask_places, with_own_masks
 from minibert.generation import EncoderDecoder, shift_right
+from minibert.heads import WithHead
 from minibert.lessons.explorer_page import LEVELS, TEMPLATE, View, Words, page, page_of
 from minibert.model import Model, Output
 from minibert.tokenizers import Encoding, Tokenizer, load_tokenizer
@@ -101,7 +104,8 @@ def explore(
 ) -> Explorer:
     """Show what each head of a model looks at in a text, or in a pair of texts.
 
-    model: a source as for from_pretrained, or a model, with or without a head; a model needs its tokenizer, too.
+    model: a source as for from_pretrained, or a model, with or without a head; a model needs its tokenizer, too. If it
+    has a head that predicts words, the page shows the likeliest ones under each mask ([MASK] or <mask>) in the texts.
     layer, head: those to begin with, counted from 1.
     before: a text that was read before this one, for a model with a memory. written: what a decoder writes; by default
     the text itself, as BART learns to. seed: draws the order in which a model like XLNet predicts the words.
@@ -113,20 +117,25 @@ def explore(
     if isinstance(model, nn.Module):
         source, name = "", f"this {type(getattr(model, 'backbone', model)).__name__}"
     else:
-        source, model = str(model), from_pretrained(model)
+        source = str(model)
+        masked = any(isinstance(one, str) and has_mask(one) for one in (text, pair))
+        model, fresh = load_with_words(model) if masked else Loaded(from_pretrained(model), ())
+        model = _backbone(model) if fresh else model  # a head without weights guesses nothing
         if tokenizer is None:
             tokenizer = load_tokenizer(source)
         name = Path(source).name
     encoding = _encode(tokenizer, text, pair)
     backbone = _backbone(model)
-    views = _views(backbone, tokenizer, encoding, before, written, seed)
+    words = Words(encoding.tokens, encoding.sequence_ids, **_guessed(model, tokenizer, encoding))
+    views = _views(backbone, tokenizer, encoding, words, before, written, seed)
     first = READABLE.get(source, (1, 1)) if layer is None and head is None else (1, 1)
     start = (first[0] if layer is None else layer, first[1] if head is None else head)
     title = f"What the heads of {name} look at"
     document = page_of(views, title, start)
     shown = [sum(len(words.tokens) for words in view.words) for view in views]
     layers = [len(view.weights) for view in views]
-    height = 620 + max(17 * max(shown), 20 * max(layers)) + 110 * (len(views) > 1)  # enough at a width of 780 pixels
+    # Enough at a width of 780 pixels.
+    height = 620 + max(17 * max(shown), 20 * max(layers)) + 110 * (len(views) > 1) + 130 * bool(words.guesses)
     return Explorer(title, document, min(1000, height))
 
 
@@ -142,6 +151,18 @@ def look(model: nn.Module, tokenizer: Tokenizer, text: str, pair: str | None = N
 # ------------------------------------------------------------------------------------------ what is shown
 
 
+def _guessed(model: nn.Module, tokenizer: Tokenizer, encoding: Encoding) -> dict[str, Any]:
+    """What the page shows under the masks of a text, if there are some and the model has a head that predicts words."""
+    places = mask_places(tokenizer, encoding)
+    if not places or not isinstance(model, WithHead) or not model.fills_masks:
+        return {}
+    found = guesses(model, tokenizer, encoding)
+    shown = [[(guess.shown, guess.probability) for guess in one] for one in found]
+    about = f"Under {tokenizer.special.mask}: the words that the model finds likeliest there, with their probabilities."
+    sentences = [about, model.about_masks(len(places))]
+    return {"guesses": dict(zip(places, shown, strict=True)), "guessed": " ".join(filter(None, sentences))}
+
+
 class Past(NamedTuple):
     """A text that was read before, as far as the model remembers it."""
 
@@ -150,12 +171,17 @@ class Past(NamedTuple):
 
 
 def _views(
-    model: Model, tokenizer: Tokenizer, encoding: Encoding, before: str | None, written: str | None, seed: int
+    model: Model,
+    tokenizer: Tokenizer,
+    encoding: Encoding,
+    text: Words,
+    before: str | None,
+    written: str | None,
+    seed: int,
 ) -> list[View]:
-    """A view for each kind of attention that the model has."""
+    """A view for each kind of attention that the model has. text: the words of the encoding, as they are shown."""
     if written is not None and not isinstance(model, EncoderDecoder):
         raise MinibertError(f"{type_of(model)} has no decoder: leave out what is written ({written!r}).")
-    text = Words(encoding.tokens, encoding.sequence_ids)
     past = None if before is None else _read_before(model, _encode(tokenizer, before, None), before)
     if isinstance(model, EncoderDecoder):
         given, own = _to_write(model, encoding if written is None else _encode(tokenizer, written, None), tokenizer)
@@ -175,7 +201,7 @@ def _views(
         views[-2] = replace(views[-2], name=DECODER[0], note=DECODER[1])
     if {"perm_mask", "target_mapping"} <= set(model.extra_inputs):
         views[-1] = replace(views[-1], name=PLAIN[0], note=PLAIN[1])
-        views += _streams(model, encoding, past, seed)
+        views += _streams(model, encoding, text, past, seed)
     return views
 
 
@@ -190,7 +216,7 @@ def _look_back(weights: Sequence[Tensor], own: Words, past: Past | None, places:
     return View(_stacked(weights), words, [behind + place for place in looking])
 
 
-def _streams(model: Model, encoding: Encoding, past: Past | None, seed: int) -> list[View]:
+def _streams(model: Model, encoding: Encoding, text: Words, past: Past | None, seed: int) -> list[View]:
     """The content and the query stream of a model that predicts words in an order: each word is predicted once.
 
     The special tokens come first in the order, and are not predicted, as in pre-training.
@@ -200,7 +226,7 @@ def _streams(model: Model, encoding: Encoding, past: Past | None, seed: int) -> 
     order = factorisation_order(torch.ones_like(ids), words, generator=torch.Generator().manual_seed(seed))
     given = {"perm_mask": order_mask(order), "target_mapping": targets(ids, words)["target_mapping"]}
     output = _run(model, encoding, **given, **({} if past is None else past.inputs))
-    own = Words(encoding.tokens, encoding.sequence_ids, order=order[0].tolist())
+    own = replace(text, order=order[0].tolist())
     places = words[0].nonzero()[:, 0].tolist()  # targets come in the order of the text
     content = _look_back(output.attentions, own, past)
     query = _look_back(output.query_attentions, own, past, places)
@@ -245,7 +271,8 @@ def _backbone(model: nn.Module) -> Model:
 def _encode(tokenizer: Tokenizer | None, text: str, pair: str | None) -> Encoding:
     if not isinstance(tokenizer, Tokenizer):
         raise MinibertError("a model reads ids, not text: give its tokenizer too, as load_tokenizer returns it.")
-    encoding = tokenizer.encode(text, pair)
+    texts = [with_own_masks(one, tokenizer) if isinstance(one, str) else one for one in (text, pair)]
+    encoding = tokenizer.encode(*texts)
     read = set(encoding.sequence_ids) - {None}
     if len(read) < (1 if pair is None else 2):
         raise MinibertError("there is no word in the text, or in one text of the pair: give a sentence.")
@@ -262,13 +289,8 @@ def _run(model: Model, encoding: Encoding, **given: Any) -> Output:
     device = next(model.parameters()).device
     ids, types = (torch.tensor([row], device=device) for row in (encoding.ids, encoding.type_ids))
     given = {name: value.to(device) if isinstance(value, Tensor) else value for name, value in given.items()}
-    modes = {part: part.training for part in model.modules()}
-    try:
-        with torch.inference_mode():
-            return model.eval()(ids, token_type_ids=types, return_attention=True, **given)
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
+    with evaluating(model), torch.inference_mode():
+        return model(ids, token_type_ids=types, return_attention=True, **given)
 
 
 def _stacked(weights: Sequence[Tensor]) -> Tensor:

@@ -10,8 +10,8 @@ import base64
 import html
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,8 @@ class Words:
     around the texts; by default all come from text 0. name: what the page calls them, if it shows others too.
     order: the number of each token in a factorisation order, counted from 0. next: the token that a decoder writes when
     it has read this one. Both are empty where there is no such thing.
+    guesses: for the numbers of some tokens, words that a model guesses in their place, each with its probability.
+    guessed: what the page says about these.
     """
 
     tokens: Sequence[str]
@@ -42,6 +44,8 @@ class Words:
     name: str = ""
     order: Sequence[int] = ()
     next: Sequence[str] = ()
+    guesses: Mapping[int, Sequence[tuple[str, float]]] = field(default_factory=dict)
+    guessed: str = ""
 
     def __post_init__(self) -> None:
         optional = {"sequence ids": self.sequence_ids, "numbers of an order": self.order, "next tokens": self.next}
@@ -54,7 +58,9 @@ class Words:
     def data(self) -> dict[str, Any]:
         ids = [0] * len(self.tokens) if self.sequence_ids is None else list(self.sequence_ids)
         shown = {"name": self.name, "tokens": list(self.tokens), "texts": ids}
-        return {**shown, "order": list(self.order), "next": list(self.next)}
+        guesses = {place: [[word, round(share, 4)] for word, share in found] for place, found in self.guesses.items()}
+        about = {"guesses": guesses, "guessed": self.guessed} if guesses else {}
+        return {**shown, "order": list(self.order), "next": list(self.next), **about}
 
 
 @dataclass(frozen=True)
