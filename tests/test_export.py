@@ -27,6 +27,7 @@ from minibert.exercises.catalogue import exercises
 from minibert.exercises.check import evaluate
 from minibert.lessons.building import readme_block
 from minibert.lessons.lesson import folder, lessons
+from minibert.pinned import MADE
 
 
 @pytest.fixture(autouse=True)
@@ -229,6 +230,13 @@ def test_an_installed_package_is_exported_with_what_pip_recorded(without_checkou
         "name": "minibert", "version": "7.8", "requires-python": ">=3.10",
         "dependencies": ["torch", 'numpy>=1.26; python_version >= "3.9"'],
     }  # fmt: skip
+
+
+def test_what_minilm_needs_to_guess_words_is_exported_too():
+    weights = MADE["minilm-l6-mlm"].delta
+    if not weights.exists():
+        pytest.skip(f"{weights} is not there")
+    assert export.package_files()["minibert/weights/minilm-l6-mlm.safetensors"] == weights.read_bytes()
 
 
 def test_a_package_that_nobody_installed_is_one_sentence(monkeypatch):

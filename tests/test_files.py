@@ -25,6 +25,17 @@ def test_bytes_and_functions_are_written_too(tmp_path):
     assert (tmp_path / "function").read_text() == "made"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
+def test_others_may_read_what_a_function_wrote_as_they_may_read_a_text(tmp_path):
+    def private(path):  # as the writer of safetensors does it
+        path.unlink(missing_ok=True)
+        path.touch(0o600)
+
+    write_files(tmp_path, {"text": "plain", "function": private})
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("text", "function")]
+    assert modes[0] == modes[1] != 0o600
+
+
 def broken(path):
     path.write_text("half of")
     raise RuntimeError("the disk is full\nand this is a second line")

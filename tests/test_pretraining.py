@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from tiny import expect_refusal
 from training_tiny import TOKENIZER
 
@@ -20,12 +21,13 @@ from minibert.checkpoints import from_pretrained
 from minibert.cli import training as commands
 from minibert.cli.main import main, parse
 from minibert.cli.runs import VOCABULARY
+from minibert.deltas import applied
 from minibert.heads import HEADS
 from minibert.models import FAMILIES, PRESETS
 from minibert.models.bart import BartConfig
 from minibert.models.roberta import RobertaConfig
 from minibert.tokenizers import ByteBPE, WordPiece, XLNetUnigram, load_tokenizer
-from minibert.training import choices, loop, recipes, tasks, vocabularies
+from minibert.training import choices, loop, low_rank, recipes, tasks, vocabularies
 from minibert.training.data import Review, Reviews
 from minibert.training.infilling import Infilling
 from minibert.training.objectives import candidates
@@ -179,6 +181,38 @@ def test_quick_asks_for_no_vocabulary_where_one_is_read(arguments, monkeypatch):
     args = commands.with_recipe(parse(["pretrain", "--quick", *arguments]))
     assert args.vocab_size is None
     assert commands.with_recipe(parse(["pretrain", "--quick", "--model", "tiny-bart"])).vocab_size == 1500
+
+
+def test_minilm_has_the_recipe_of_the_packages_own_masked_lm(monkeypatch):
+    monkeypatch.setattr(recipes, "family_of", lambda source: FAMILIES["bert"])
+    own, quick = commands.OWN["minilm-l6"], commands.OWN_QUICK["minilm-l6"]
+    full = vars(commands.with_recipe(parse(["pretrain", "--model", "minilm-l6"])))
+    assert {name: full[name] for name in own} == own
+    assert full["objective"] == "full-sentences"
+    assert full["steps"] is None
+    short = vars(commands.with_recipe(parse(["pretrain", "--model", "minilm-l6", "--quick"])))
+    assert {name: short[name] for name in own | quick} == own | quick
+    given = ["--objective", "mlm", "--max-length", "32", "--learning-rate", "0.5", "--rank", "0", "--steps", "7"]
+    asked = vars(commands.with_recipe(parse(["pretrain", "--model", "minilm-l6", "--quick", *given])))
+    assert [asked[name] for name in ("objective", "max_length", "learning_rate", "rank", "steps")] == [
+        "mlm", 32, 0.5, 0, 7,
+    ]  # fmt: skip
+    other = vars(commands.with_recipe(parse(["pretrain", "--model", "tiny-bert"])))
+    assert (other["objective"], other["rank"], other["max_length"]) == ("mlm", None, 128)
+
+
+def test_updates_of_low_rank_leave_the_model_and_a_delta_that_makes_it(tmp_path):
+    assert pretrain("tiny-mobilebert", out="start") == 0
+    assert main(["pretrain", "--model", "start", "--out", "out", *FEW[:6], "--rank", "2"]) == 0
+    before, after = from_pretrained("start", "masked-lm").state_dict(), from_pretrained("out", "masked-lm").state_dict()
+    delta = load_file(Path("out", low_rank.DELTA))
+    found = applied(before, delta)
+    assert any(name.endswith(".left") for name in delta)
+    assert any(not torch.equal(after[name], before[name]) for name in after)
+    for name, tensor in after.items():
+        torch.testing.assert_close(found[name], tensor, atol=0.01, rtol=0)
+    assert main(["pretrain", "--model", "start", "--out", "whole", *FEW[:6], "--rank", "0"]) == 0
+    assert not Path("whole", low_rank.DELTA).exists()
 
 
 def test_a_vocabulary_is_not_written_over_by_the_run_that_reads_it(capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -52,7 +53,9 @@ def fakes(monkeypatch, model, tok):
         return claims.Result(id, "1.50× (1.25–1.75)", "holds", "Made up.", figures, machine={"threads": 1})
 
     monkeypatch.setattr(claims, "measure", measure)
-    monkeypatch.setattr(minibert, "from_pretrained", lambda name: model)
+    masked_lm = minibert.build(model.config, "masked-lm", seed=0).eval()
+    monkeypatch.setattr(minibert, "from_pretrained", lambda name, head=None: masked_lm if head else model)
+    monkeypatch.setitem(tour.MADE, tour.MASKED_LM, replace(tour.MADE[tour.MASKED_LM], delta=Path(__file__)))
     monkeypatch.setattr(minibert, "load_tokenizer", lambda name: tok)
     monkeypatch.setattr(tour, "load_reviews", lambda source, seed: SimpleNamespace(train=REVIEWS, test=REVIEWS))
     monkeypatch.setattr(tour, "DISTILLED_TEXTS", 2)
@@ -121,6 +124,7 @@ def test_the_tour_shows_everything_and_draws_four_pictures(fakes, tmp_path, caps
         assert f"{row.total:,}" in said
     assert "2 steps in" in said
     assert f"it reads    {' '.join(tour.WRITTEN)}" in said
+    assert tour.HIDDEN[3] in said
     assert "student, after distillation" in said
     assert "1.50× (1.25–1.75)" in said
     assert "D2" in said
@@ -133,7 +137,7 @@ def test_the_tour_shows_everything_and_draws_four_pictures(fakes, tmp_path, caps
 
 
 def test_without_the_weights_the_rest_is_shown_and_the_error_comes_last(fakes, tmp_path, capsys, monkeypatch):
-    def fail(name):
+    def fail(name, head=None):
         raise MinibertError("no network: try again.")
 
     monkeypatch.setattr(minibert, "from_pretrained", fail)
@@ -232,6 +236,33 @@ def test_without_the_second_vocabulary_all_else_is_shown(fakes, tok, tmp_path, c
     assert "vocabulary of RoBERTa and BART could not be fetched" in said
     assert "student, after distillation" in said
     assert (tmp_path / "attention.png").exists()
+
+
+def test_the_hidden_words_are_shown_with_their_guesses(fakes, tok, capsys):
+    assert tour.show_guesses() is None
+    out = capsys.readouterr().out
+    model = minibert.from_pretrained(tour.MASKED_LM, head="masked-lm")
+    for text in tour.HIDDEN:
+        (found,) = minibert.fill(text, model, tokenizer=tok).masks
+        shown = " · ".join(f"{guess.shown} {guess.probability:.0%}" for guess in found)
+        assert f"\n  {text}\n    {shown}\n" in out
+    first, second = (text.partition("[MASK]") for text in tour.HIDDEN[:2])
+    assert first[0] == second[0]
+    assert first[2] != second[2]  # as the tour says
+
+
+def test_without_the_model_that_guesses_all_else_is_shown(fakes, model, tmp_path, capsys, monkeypatch):
+    def load(name, head=None):
+        if name == tour.MASKED_LM:
+            raise MinibertError("no delta: install again.")
+        return model
+
+    monkeypatch.setattr(minibert, "from_pretrained", load)
+    with pytest.raises(MinibertError, match="no delta"):
+        tour.tour(tmp_path)
+    said = capsys.readouterr().out
+    assert "could not be made: see the last line" in said
+    assert "student, after distillation" in said
 
 
 def test_the_picture_of_speeds_holds_what_was_measured(monkeypatch, tmp_path):
