@@ -22,6 +22,7 @@ from minibert.cli import training as commands
 from minibert.cli.main import main, parse
 from minibert.cli.runs import VOCABULARY
 from minibert.deltas import applied
+from minibert.experiments import teacher
 from minibert.heads import HEADS
 from minibert.models import FAMILIES, PRESETS
 from minibert.models.bart import BartConfig
@@ -213,6 +214,24 @@ def test_updates_of_low_rank_leave_the_model_and_a_delta_that_makes_it(tmp_path)
         torch.testing.assert_close(found[name], tensor, atol=0.01, rtol=0)
     assert main(["pretrain", "--model", "start", "--out", "whole", *FEW[:6], "--rank", "0"]) == 0
     assert not Path("whole", low_rank.DELTA).exists()
+
+
+def test_the_teacher_is_measured_beside_one_that_was_trained_wholly_and_its_cut(monkeypatch):
+    assert pretrain("tiny-mobilebert", out="start") == 0
+    for rank in ("2", "0"):
+        assert main(["pretrain", "--model", "start", "--out", f"rank{rank}", *FEW[:6], "--rank", rank]) == 0
+    monkeypatch.setattr(teacher, "BASE", "start")
+    monkeypatch.setattr(teacher, "CURVE", 2)
+    found = teacher.measured(Path("rank2"), Path("rank0"))
+    after = record("rank2")["held_out_after"]["masked_lm"]
+    assert found["held_out"]["masked_lm"] == pytest.approx(after, rel=0.05)
+    assert found["held_out"]["perplexity"] == pytest.approx(math.exp(found["held_out"]["masked_lm"]))
+    assert [point["step"] for point in found["curve"]] == [2, 4]
+    assert found["guesses"].keys() == {*teacher.SENTENCES}
+    assert {len(one) for one in found["guesses"].values()} == {5}
+    assert found["cut"]["rank"] == 2
+    assert found["cut"]["bytes"] < Path("rank0/model.safetensors").stat().st_size / 2
+    json.dumps(found)
 
 
 def test_a_vocabulary_is_not_written_over_by_the_run_that_reads_it(capsys):

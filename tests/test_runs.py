@@ -499,7 +499,7 @@ def test_what_a_run_is_described_by():
         "command": "pretrain", "data": None, "source": "both", "texts": None, "held_out": 1000, "epochs": 1,
         "steps": None, "batch_size": 32, "accumulation": 1, "learning_rate": 5e-4, "max_length": 128,
         "save_every": 200, "seed": 0, "quick": False, "model": "tiny-bert", "objective": "mlm", "masking": "tokens",
-        "static": False, "validate_every": 0, "tokenizer": None, "vocab_size": None,
+        "static": False, "validate_every": 0, "tokenizer": None, "vocab_size": None, "rank": None,
     }  # fmt: skip
 
 

@@ -189,6 +189,8 @@ python3 -m pip install torch==%(torch)s --index-url https://download.pytorch.org
 python3 -m pip install ./package
 """
 
+WEIGHTS = "minibert/weights/"  # of the package, which marking does not need
+
 RUN = """\
 #!/usr/bin/env bash
 # Runs for each submission. It writes results at once, so that there are some whatever happens afterwards.
@@ -214,7 +216,8 @@ def autograder(chosen: Sequence[Exercise], seed: int | None = None) -> bytes:
     setup = SETUP % {"torch": torch.__version__.partition("+")[0]}
     files = {"setup.sh": setup.encode(), "run_autograder": (RUN % names).encode()}
     files["seed"] = f"{new_seed() if seed is None else seed}\n".encode()
-    files |= {f"package/{path}": content for path, content in package_files().items()}
+    package = {path: content for path, content in package_files().items() if not path.startswith(WEIGHTS)}
+    files |= {f"package/{path}": content for path, content in package.items()}
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():

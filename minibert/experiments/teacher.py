@@ -1,11 +1,11 @@
 """The masked-LM teacher, `minilm-l6-mlm`: what its training reached, beside what can be known without reading.
 
-    minibert pretrain --model minilm-l6 --rank 32 --validate-every 500 --out runs/teacher
-    minibert pretrain --model minilm-l6 --validate-every 500 --out runs/teacher-full
+    minibert pretrain --model minilm-l6 --validate-every 500 --out runs/teacher
+    minibert pretrain --model minilm-l6 --rank 0 --validate-every 500 --out runs/teacher-full
     python -m minibert.experiments.teacher runs/teacher runs/teacher-full
 
-The first gives the delta, the second learns all weights, to compare with, and the third measures both. The record
-lies beside the delta in minibert/weights.
+The first gives the delta, the second trains all weights freely, to compare with, and the third measures both. The
+record lies beside the delta in minibert/weights.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ import torch
 from torch import nn
 
 from minibert.checkpoints import from_pretrained
+from minibert.deltas import applied
 from minibert.experiments.baselines import baselines
 from minibert.files import read_json, write_json
+from minibert.filling import fill
 from minibert.losses import IGNORE
 from minibert.timing import machine
-from minibert.tokenizers import Tokenizer, load_tokenizer
+from minibert.tokenizers import load_tokenizer
 from minibert.training import loop, low_rank, recipes
 from minibert.training.batching import inputs
 from minibert.training.tasks import MaskedWords, held_out_batches
@@ -88,7 +90,9 @@ def measured(low: Path, full: Path | None) -> dict[str, Any]:
     known = {name: found._asdict() for name, found in baselines(task, held_out).items()}
     model = from_pretrained(low, "masked-lm")
     found = {"options": options, "machine": machine(), "held_out": tested(model, held_out), "baselines": known}
-    found |= {"curve": curve(low), "guesses": {text: guesses(model, tokenizer, text) for text in SENTENCES}}
+    guesses = {text: fill(text, model, tokenizer=tokenizer).masks[0] for text in SENTENCES}
+    found["guesses"] = {text: [guess.token for guess in one] for text, one in guesses.items()}
+    found["curve"] = curve(low)
     if full is not None:
         found["trained_wholly"] = {
             "held_out": tested(from_pretrained(full, "masked-lm"), held_out),
@@ -100,20 +104,14 @@ def measured(low: Path, full: Path | None) -> dict[str, Any]:
 
 def cuts(full: Path, held_out: MaskedWords, rank: int) -> dict[str, Any]:
     """What is left of the wholly trained model if its changes are cut to this rank by singular values."""
-    before = from_pretrained(BASE).state_dict()
     model = from_pretrained(full, "masked-lm")
-    delta = low_rank.cut({f"backbone.{name}": tensor for name, tensor in before.items()}, model.state_dict(), rank)
-    model.load_state_dict(low_rank.applied({f"backbone.{name}": t for name, t in before.items()}, delta))
+    after = model.state_dict()
+    named = {f"backbone.{name}": tensor for name, tensor in from_pretrained(BASE).state_dict().items()}
+    before = {name: tensor for name, tensor in named.items() if name in after}  # without the pooler
+    delta = low_rank.cut(before, after, rank)
+    model.load_state_dict(applied(before, delta))
     size = sum(tensor.numel() * tensor.element_size() for tensor in delta.values())
     return {"rank": rank, "bytes": size, "held_out": tested(model, held_out)}
-
-
-@torch.no_grad()
-def guesses(model: nn.Module, tokenizer: Tokenizer, text: str, count: int = 5) -> list[str]:
-    """The best tokens for the masked place of a text."""
-    asked = tokenizer(text)
-    scores = model(asked.input_ids, asked.attention_mask).logits[asked.input_ids == tokenizer.mask_id]
-    return [tokenizer.tokens[i] for i in scores[0].topk(count).indices.tolist()]
 
 
 def main() -> None:
