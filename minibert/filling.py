@@ -35,7 +35,7 @@ MASKS = ("[MASK]", "<mask>")  # what the tokenizers write for a mask; each of th
 ANY_MASK = re.compile("|".join(map(re.escape, MASKS)), re.IGNORECASE)
 LONGEST = 4096  # tokens, for a model that has no limit of its own: its memory grows with their square
 CONTINUES = "…"  # shown before a piece that continues a word
-BAR = 30  # columns of a bar for a probability of 1
+BAR = 50  # columns of a bar for a probability of 1, if the terminal has room for it
 
 
 @dataclass(frozen=True)
@@ -83,11 +83,12 @@ class Filled:
         width = min(100, shutil.get_terminal_size().columns)
         every = [guess for guesses in self.masks for guess in guesses]
         column = max(len(guess.shown) for guess in every)
+        room = max(8, min(BAR, width - column - 12))
         yield textwrap.fill(self.text, width, break_on_hyphens=False)
         for number, guesses in enumerate(self.masks, start=1):
             yield f"\n  {self.mask} {number}" if len(self.masks) > 1 else ""
             for guess in guesses:
-                yield f"  {guess.shown:<{column}}  {guess.probability:6.1%}  {bar(guess.probability)}".rstrip()
+                yield f"  {guess.shown:<{column}}  {guess.probability:6.1%}  {bar(guess.probability, room)}".rstrip()
         remarks = [f"Filled in: {self.filled}", self.note]
         piece = next((guess for guess in every if guess.shown != guess.word), None)
         if piece is not None:
@@ -96,7 +97,7 @@ class Filled:
             yield "\n" + textwrap.fill(remark, width, break_on_hyphens=False)
 
 
-def bar(share: float, columns: int = BAR) -> str:
+def bar(share: float, columns: int) -> str:
     """A bar of so many columns for a share of 1, in steps of an eighth of a column."""
     whole, eighths = divmod(round(share * columns * 8), 8)
     return "█" * whole + " ▏▎▍▌▋▊▉"[eighths].strip()

@@ -210,8 +210,8 @@ def test_a_piece_is_shown_as_one_and_joined_to_the_word_before(tok, monkeypatch)
     assert repr(found).splitlines() == [
         "play [MASK] the film.",
         "",
-        "  …ing   75.0%  ██████████████████████▌",
-        "  good   12.5%  ███▊",
+        f"  …ing   75.0%  {'█' * 37}▌",
+        "  good   12.5%  ██████▎",
         "",
         "Filled in: playing the film.",
         "",
@@ -227,10 +227,10 @@ def test_several_masks_are_numbered(tok, monkeypatch):
         "the [MASK] was[MASK]",
         "",
         "  [MASK] 1",
-        "  film   50.0%  ███████████████",
+        f"  film   50.0%  {'█' * 25}",
         "",
         "  [MASK] 2",
-        "  bad    25.0%  ███████▌",
+        "  bad    25.0%  ████████████▌",
         "",
         "Filled in: the film was bad",
         "",
@@ -243,7 +243,7 @@ def test_no_line_is_longer_than_the_terminal(tok, monkeypatch, width):
     monkeypatch.setenv("COLUMNS", str(width))
     text = "the film was [MASK] and " * 20
     found = fill(text, Fixed(tok, *[{"good": 0.999}] * 20), tokenizer=tok)
-    assert max(map(len, repr(found).splitlines())) <= min(width, 100) + 12 * (width < 50)
+    assert max(map(len, repr(found).splitlines())) <= min(width, 100)
 
 
 def test_more_words_than_there_are_gives_all_of_them(tok):

@@ -85,7 +85,7 @@ HIDDEN = (  # the first two differ only after the mask
     "the acting was [MASK] and the plot made no sense",
     "the acting was [MASK] and i loved every minute of it",
     "one of the [MASK] films i have ever seen",
-    "i laughed, i [MASK], and then i saw it again",
+    "two hours of my [MASK] that i will never get back",
 )
 DISTILLED_TEXTS, TESTED_TEXTS = 1600, 600  # sentences to learn from in the distillation, and to test on
 STAGES = ("teacher, 6 layers", "student, 3 layers, as copied", "student, after distillation")  # as `halve` yields them
