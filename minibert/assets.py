@@ -20,6 +20,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -267,6 +268,7 @@ def _sha256(file: Path) -> str:
 
 RECORD = "made.json"  # in the folder: what it was made of, and its files
 FORMAT = 1  # of the folder: a new number makes all folders again
+OUTDATED = 24 * 3600.0  # seconds after which a folder of another version is removed when a new one is made
 
 
 def made_of(name: str) -> str:
@@ -307,11 +309,17 @@ def _ensure_made(name: str, differs: Callable[[Path, Member], bool]) -> Path:
                 print(f"making {name} from {made.base} in {cache} ...", file=sys.stderr)
                 _put_in_place(_make(name, delta, base, work), folder)
             for older in cache.glob(f"{name}-*"):
-                if older != folder and (older / RECORD).is_file():
+                if older != folder and _is_outdated(older):
                     older.rename(work / older.name)  # it goes with the working folder
     except OSError as error:
         raise MinibertError(_in_words(error, name, needed, cache)) from error
     return folder
+
+
+def _is_outdated(folder: Path) -> bool:
+    """Whether a folder was made here, and so long ago that hardly another version of the package still reads it."""
+    record = folder / RECORD
+    return record.is_file() and time.time() - record.stat().st_mtime > OUTDATED
 
 
 def _changed(folder: Path, differs: Callable[[Path, Member], bool]) -> list[str]:

@@ -121,6 +121,7 @@ def fill(text: str, model: str | Path | nn.Module = MODEL, top: int = 5, tokeniz
     top = check_number(top, "top")
     if not has_mask(text):  # before anything is loaded or fetched
         raise MinibertError(f"there is no mask in the text: write {MASKS[0]} in the place of a word.")
+    model = getattr(model, "_orig_mod", model)  # what torch.compile has wrapped
     if isinstance(model, nn.Module):
         name = f"this {type(getattr(model, 'backbone', model)).__name__}"
         if not isinstance(model, WithHead) or not model.fills_masks:

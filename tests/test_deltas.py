@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
 import textwrap
+import time
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -176,15 +178,22 @@ def test_it_is_made_once_and_read_from_then_on(cache, tiny, capfd, monkeypatch):
 
 
 def test_a_new_delta_makes_a_new_folder_in_place_of_the_old_one(cache, tiny):
-    old = fetch("tiny-mlm")
+    oldest = fetch("tiny-mlm")
     before, named = digest_of("tiny-mlm"), made_of("tiny-mlm")
     assert before == named
     (cache / "tiny-mlm-mine").mkdir()  # which nobody here has made
+    os.utime(cache / "tiny-mlm-mine", (0, 0))
+    yesterday = time.time() - assets.OUTDATED - 1
+    os.utime(oldest / assets.RECORD, (yesterday, yesterday))
     write_delta(tiny, 2)
     assert digest_of("tiny-mlm") != before
+    old = fetch("tiny-mlm")
+    assert old != oldest
+    assert not oldest.exists()
+    write_delta(tiny, 3)
     new = fetch("tiny-mlm")
-    assert new != old
-    assert not old.exists()
+    assert old.exists()  # another version of the package may be reading it
+    shutil.rmtree(old)
     (cache / "tiny-mlm-mine").rmdir()
     assert_whole(new, tiny)
 

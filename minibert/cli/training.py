@@ -65,7 +65,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "distill": {
         "source": "rotten-tomatoes",
         "texts": 4000,
-        "steps": 80,
+        "steps": 100,
         "head_steps": 60,
         "max_length": 64,
         "held_out": 200,
