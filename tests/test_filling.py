@@ -123,13 +123,24 @@ def test_a_folder_of_every_family_fills_in_its_own_way(family, text, mask, tmp_p
 
 
 @pytest.mark.parametrize("family", LEARNED)
+def test_a_pair_is_read_with_its_token_types(family):
+    model, tok = model_of(family), tokenizer_of(family)
+    mask = tok.special.mask
+    encoding = tok.encode(f"My sister {mask} the film.", f"She {mask} it.")
+    places = filling.mask_places(tok, encoding)
+    expected = by_hand(family, torch.tensor([encoding.ids]), torch.tensor([encoding.type_ids]), places)
+    for row, one in zip(expected, guesses(model, tok, encoding, 3), strict=True):
+        assert [guess.probability for guess in one] == pytest.approx(row.topk(3).values.tolist(), abs=1e-6)
+
+
+@pytest.mark.parametrize("family", LEARNED)
 def test_a_model_and_its_tokenizer_do_as_well_as_their_folder_and_are_not_changed(family, tmp_path):
     model, tok = model_of(family), tokenizer_of(family)
     minibert.save_pretrained(tmp_path / "saved", model, tok)
     expected = fill(TWO, tmp_path / "saved")
     try:
         model.train()
-        model.backbone.eval()
+        next(model.backbone.children()).eval()
         modes = [part.training for part in model.modules()]
         assert fill(TWO, model, tokenizer=tok) == expected
         assert [part.training for part in model.modules()] == modes

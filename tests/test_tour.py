@@ -50,7 +50,7 @@ def fakes(monkeypatch, model, tok):
         assert quick
         progress(2, 2)
         figures = {"tokens": [8], "ratio": [1.5], "ratio_low": [1.25], "ratio_high": [1.75]}
-        return claims.Result(id, "1.50× (1.25–1.75)", "holds", "Made up.", figures, machine={"threads": 1})
+        return claims.Result(id, "1.50× (1.25–1.75)", "holds", "Made up.", figures=figures, machine={"threads": 1})
 
     monkeypatch.setattr(claims, "measure", measure)
     masked_lm = minibert.build(model.config, "masked-lm", seed=0).eval()
@@ -270,7 +270,7 @@ def test_the_picture_of_speeds_holds_what_was_measured(monkeypatch, tmp_path):
     monkeypatch.setattr(tour.plots, "speed", lambda *given: drawn.update(groups=given[0], published=given[1]))
     monkeypatch.setattr(tour.plots, "save", lambda figure, path: path)
     figures = {"tokens": [32, 128], "ratio": [1.9, 2.0], "ratio_low": [1.8, 1.9], "ratio_high": [2.0, 2.2]}
-    results = [claims.Result(id, "", "holds", "", figures, machine={"threads": 2}) for id in tour.TIMED]
+    results = [claims.Result(id, "", "holds", "", figures=figures, machine={"threads": 2}) for id in tour.TIMED]
     tour.draw_speeds(results, tmp_path)
     bars = {"32 tokens": (1.9, 1.8, 2.0), "128 tokens": (2.0, 1.9, 2.2)}
     assert drawn["groups"] == {"DistilBERT against BERT-base": bars, "ALBERT-base against BERT-base": bars}
