@@ -1,7 +1,7 @@
 """The masked-LM teacher, `minilm-l6-mlm`: what its training reached, beside what can be known without reading.
 
     minibert pretrain --model minilm-l6 --validate-every 500 --out runs/teacher
-    minibert pretrain --model minilm-l6 --rank 0 --validate-every 500 --out runs/teacher-full
+    minibert pretrain --model minilm-l6 --rank 0 --learning-rate 5e-4 --validate-every 500 --out runs/teacher-full
     python -m minibert.experiments.teacher runs/teacher runs/teacher-full
 
 The first gives the delta, the second trains all weights freely, to compare with, and the third measures both. The
