@@ -86,7 +86,7 @@ OWN: dict[str, dict[str, Any]] = {
     "minilm-l6": {
         "objective": "full-sentences",
         "steps": 3000,
-        "learning_rate": 2e-3,  # for a low rank; all weights together learn better with a quarter of it
+        "learning_rate": 2e-3,  # for a low rank
         "max_length": 64,
         "held_out": 400,
         "rank": 32,
