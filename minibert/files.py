@@ -11,10 +11,11 @@ import hashlib
 import json
 import os
 import secrets
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from minibert.errors import MinibertError
 from minibert.words import type_of
@@ -194,3 +195,19 @@ def read_json(path: str | Path) -> dict[str, Any]:
 def write_json(path: str | Path, content: Any, indent: int = 2) -> Path:
     """Write JSON with a newline at the end; see `write_file`."""
     return write_file(path, json.dumps(content, indent=indent, ensure_ascii=False) + "\n")
+
+
+def locked(file: IO[Any]) -> bool:
+    """Whether this process has the file for itself now, until it closes it or ends."""
+    try:
+        if sys.platform != "win32":
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    except OSError:
+        return False
+    return True

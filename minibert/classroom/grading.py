@@ -31,7 +31,7 @@ from minibert.classroom.submissions import MARKER, HandedIn, handed_in
 from minibert.errors import MinibertError
 from minibert.exercises.catalogue import exercises
 from minibert.exercises.submissions import Unreadable, content_of, read
-from minibert.files import read_json, write_file, write_json
+from minibert.files import locked, read_json, write_file, write_json
 from minibert.timing import Progress
 
 __all__ = [
@@ -160,7 +160,7 @@ class _State:
             raise MinibertError(
                 f"{self.out} cannot be written ({error.strerror or error}): choose another --out."
             ) from None
-        if not _locked(self.lock):
+        if not locked(self.lock):
             self.lock.close()
             raise MinibertError(f"another grader is writing into {self.out}: wait for it, or choose another --out.")
         try:
@@ -227,19 +227,3 @@ def _remove(folder: Path) -> None:
                 if not inner.is_symlink():
                     inner.chmod(0o700)
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _locked(file: Any) -> bool:
-    """Whether this process has the file for itself now, until it closes it or ends."""
-    try:
-        if os.name == "posix":
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        else:
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-    except OSError:
-        return False
-    return True

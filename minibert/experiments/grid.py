@@ -8,20 +8,22 @@ the ledger says what such results can tell.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from minibert.errors import MinibertError
-from minibert.files import read_json, write_json
+from minibert.files import locked, read_json, write_json
 from minibert.timing import Progress
 from minibert.training.loop import has_bf16
 from minibert.words import listed
 
 FOLDER = Path("runs/experiments")  # the work folder, in the current folder
+WAIT = 2.0  # seconds between two looks at what another process has finished
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,9 @@ class Experiment:
     full: Size
     quick: Size
     seeds: tuple[int, ...] = (0, 1, 2)
+    fewer: Mapping[str, int] = field(
+        default_factory=dict
+    )  # variants that carry no verdict -> how many seeds are enough
     more: Callable[[Size, Path], dict[str, Any]] = no_more  # figures of the whole experiment
 
 
@@ -79,15 +84,46 @@ def run(
             known = listed(map(repr, experiment.variants), last="or")
             raise MinibertError(f"{experiment.id} has no variant {name!r}: choose {known}.")
     work = folder / f"{experiment.id}-{'quick' if quick else 'full'}"
+    wanted = [
+        (name, seed) for at, seed in enumerate(seeds) for name in names if at < experiment.fewer.get(name, at + 1)
+    ]
+    while missing := [cell for cell in wanted if not cell_file(work, *cell).exists()]:
+        trained = 0
+        for name, seed in missing:
+            trained += train_cell(experiment.variants[name], name, seed, size, work)
+            if progress is not None:
+                progress(sum(cell_file(work, *cell).exists() for cell in wanted), len(wanted))
+        if not trained:
+            time.sleep(WAIT)  # another process trains what is left
     cells: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
-    for at, (seed, name) in enumerate((seed, name) for seed in seeds for name in names):
-        path = work / "cells" / f"{name}-{seed}.json"
-        if not path.exists():
-            began = time.perf_counter()
-            found = experiment.variants[name](seed, size, work)
-            write_json(path, found | {"seconds": round(time.perf_counter() - began, 1)})
-        cells[name].append(read_json(path))
-        if progress is not None:
-            progress(at + 1, len(seeds) * len(names))
+    for name, seed in wanted:
+        cells[name].append(read_json(cell_file(work, name, seed)))
     how = {"threads": torch.get_num_threads(), "bf16": has_bf16("cpu")}
     return {"seeds": seeds, "size": asdict(size), **how, **experiment.more(size, work), "cells": cells}
+
+
+def cell_file(work: Path, name: str, seed: int) -> Path:
+    return work / "cells" / f"{name}-{seed}.json"
+
+
+def train_cell(cell: Cell, name: str, seed: int, size: Size, work: Path) -> bool:
+    """Train a cell and write its file, unless another process has done so or is doing so; returns whether it was done.
+
+    A process that is killed frees its cell for the others.
+    """
+    path = cell_file(work, name, seed)
+    with only_process(path.with_suffix(".lock")) as alone:
+        if not alone or path.exists():
+            return False
+        began = time.perf_counter()
+        found = cell(seed, size, work)
+        write_json(path, found | {"seconds": round(time.perf_counter() - began, 1)})
+        return True
+
+
+@contextmanager
+def only_process(path: Path) -> Iterator[bool]:
+    """Whether this process is the only one that holds the lock of this name, without waiting."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        yield locked(file)

@@ -67,8 +67,8 @@ def mean(cells: Cells, variant: str, measure: str) -> float:
 
 
 def differences(cells: Cells, measure: str, first: str, second: str) -> list[float]:
-    """How much larger a measure is in the first variant than in the second, for each seed."""
-    pairs = zip(values(cells, first, measure), values(cells, second, measure), strict=True)
+    """How much larger a measure is in the first variant than in the second, for each seed that both have."""
+    pairs = zip(values(cells, first, measure), values(cells, second, measure), strict=False)
     return [a - b for a, b in pairs]
 
 
