@@ -14,6 +14,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.patches import FancyArrowPatch, Patch
+from matplotlib.text import Text
 
 from minibert import files, plots
 from minibert.errors import MinibertError
@@ -26,8 +27,10 @@ SPEEDS = {
     "A against B": {"32 tokens": (1.9, 1.8, 2.1), "128 tokens": (2.0, 1.9, 2.0)},
     "C against B": {"8": (0.9, 0.7, 1.0)},
 }
-KEPT = {"distilled": {1: [0.7, 0.8], 3: [0.84, 0.86]}, "alone": {1: [0.7], 3: [0.84]}}
-TEACHER = [0.86, 0.9]
+KEPT = {
+    "first task": ((0.98, 0.97, 0.99), (0.9, 0.85, 0.95)),
+    "average": ((0.96, 0.955, 0.965), (0.8, 0.7, 0.85)),
+}
 CHANGES = {
     "accuracy, points": {"a lot": [-4.0, -5.0, -3.0], "a little": [1.0, 2.0, 3.0]},
     "loss, nats": {"a little": [0.1, 0.1, 0.1], "a lot": [0.5, 0.5, 0.8]},
@@ -50,7 +53,7 @@ def attention() -> Figure:
 
 
 def retention() -> Figure:
-    return plots.retention(KEPT, TEACHER)
+    return plots.retention(KEPT, ["average"])
 
 
 def ablation() -> Figure:
@@ -291,32 +294,25 @@ def test_attention_shows_the_weights_and_frames_the_cells_asked_for():
     assert texts(axes.figure) == [".90", ".25", ".25", ".50", ".80"]
 
 
-def test_retention_shows_means_and_deviations_over_the_seeds_by_depth():
+def test_retention_shows_both_shares_of_each_task_with_their_intervals():
     axes = retention().axes[0]
-    distilled, alone = axes.containers
-    np.testing.assert_allclose(distilled[0].get_ydata().astype(float), [75, 85])
-    np.testing.assert_allclose(distilled[0].get_xdata().astype(float).round(), [1, 3])
-    ends = [[y for _, y in segment] for segment in distilled[2][0].get_segments()]
-    half = 100 * 2**0.5 * np.array([0.05, 0.01])
-    np.testing.assert_allclose(ends, [(75 - half[0], 75 + half[0]), (85 - half[1], 85 + half[1])])
-    assert [y for segment in alone[2][0].get_segments() for _, y in segment] == [70, 70, 84, 84]  # one seed: no spread
-    assert {"distilled", "alone", "the teacher", "97% of it"} == {*texts(axes.figure)}
+    shares, gaps = axes.containers
+    np.testing.assert_allclose(shares[0].get_xdata(), [98, 96])
+    np.testing.assert_allclose(gaps[0].get_xdata(), [90, 80])
+    ends = [[x for x, _ in segment] for segment in gaps[2][0].get_segments()]
+    np.testing.assert_allclose(ends, [(85, 95), (70, 85)])
+    assert axes.yaxis_inverted()  # the first task at the top
+    assert texts(axes.figure) == ["first task", "98.0%", "average", "96.0%"]
+    assert [text.get_weight() for text in axes.texts] == ["normal", "normal", "bold", "bold"]
+    dashed = [line for line in axes.lines if line.get_linestyle() == "--"]
+    assert [line.get_xdata()[0] for line in dashed] == [97]
 
 
-def test_retention_shows_the_teacher_as_a_band_and_the_share_of_it():
-    axes = retention().axes[0]
-    (band,) = axes.patches
-    half = 100 * 0.02 * 2**0.5
-    np.testing.assert_allclose((band.get_y(), band.get_height()), (88 - half, 2 * half))
-    levels = [float(line.get_ydata()[0]) for line in axes.lines if list(line.get_xdata()) == [0, 1]]  # across the axes
-    assert levels == pytest.approx([88, 0.97 * 88])
-
-
-def test_the_names_of_lines_are_next_to_their_ends_in_the_same_order():
-    axes = retention().axes[0]
-    heights = {text.get_text(): (text.xy[1], text.xyann[1]) for text in axes.texts}
-    by_end, by_name = (sorted(heights, key=lambda name, at=at: heights[name][at]) for at in (0, 1))
-    assert by_end == by_name == ["alone", "distilled", "97% of it", "the teacher"]
+def test_retention_can_be_read_on_a_telephone():
+    """390 pixels wide, the smallest letters are still about nine pixels high."""
+    figure = retention()
+    smallest = min(text.get_fontsize() for text in figure.findobj(Text) if text.get_text())
+    assert smallest / 72 * 390 / figure.get_figwidth() > 9
 
 
 def test_an_ablation_is_sorted_by_its_first_measure_and_shows_every_seed():
@@ -686,11 +682,9 @@ def test_no_text_covers_another_or_is_cut_off(draw):
         (lambda: plots.speed({"A": {}}), "not empty"),
         (lambda: plots.speed(SPEEDS, {"D against B": 2.0}), "of these only"),
         (lambda: plots.speed({"A": {"8": (2.0, 2.1, 2.2)}}), "A, 8: the median 2.0 is not between 2.1 and 2.2"),
-        (lambda: plots.retention({}, TEACHER), "needs a teacher and lines"),
-        (lambda: plots.retention({"a": {}}, TEACHER), "needs a teacher and lines"),
-        (lambda: plots.retention({"a": {1: []}}, TEACHER), "needs a teacher and lines"),
-        (lambda: plots.retention(KEPT, []), "needs a teacher and lines"),
-        (lambda: plots.retention({"a": {1: [85.0]}}, TEACHER), "not between 0 and 1"),
+        (lambda: plots.retention({}), "at least one row"),
+        (lambda: plots.retention(KEPT, ["mean"]), "averages only of these"),
+        (lambda: plots.retention({"a": ((1, 0.9, 0.8), (1, 1, 1))}), "a: an interval ends before it begins"),
         (lambda: plots.ablation({}), "a panel with variants"),
         (lambda: plots.ablation({"loss": {}}), "a panel with variants"),
         (lambda: plots.ablation({"loss": {"a": []}}), "at least one seed"),

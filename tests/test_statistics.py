@@ -20,11 +20,6 @@ def answers(right: int, texts: int = 1000, first: int = 0) -> np.ndarray:
     return found
 
 
-def answered(right: int, texts: int = 1000, first: int = 0) -> dict:
-    """The same as a cell of an experiment."""
-    return {"accuracy": right / texts, "right": "".join(str(int(one)) for one in answers(right, texts, first))}
-
-
 # ------------------------------------------------------------------------------------------------ over the seeds
 
 
@@ -46,9 +41,8 @@ def test_variants_are_compared_seed_by_seed():
     assert statistics.difference(cells, "x", "a", "b") == pytest.approx((0.1, 0.1, 0.1))
 
 
-def test_a_variant_with_fewer_seeds_is_not_compared():
-    with pytest.raises(ValueError, match="shorter"):
-        statistics.differences({"a": [{"x": 1}] * 2, "b": [{"x": 1}]}, "x", "a", "b")
+def test_a_variant_with_fewer_seeds_is_compared_over_those():
+    assert statistics.differences({"a": [{"x": 1}, {"x": 5}], "b": [{"x": 1}]}, "x", "a", "b") == [0]
 
 
 def test_a_spread_is_above_or_below_zero_only_with_both_its_ends():
@@ -79,9 +73,8 @@ def test_what_one_student_keeps_is_drawn_text_by_text():
 
 
 def test_one_student_has_the_interval_of_an_experiment_with_one_seed():
-    cells = {"teacher": [answered(800)], "student": [answered(700, first=200)]}
     alone = statistics.share_kept(answers(700, first=200), answers(800))
-    assert alone == pytest.approx(statistics.retention(cells, "student", "teacher"))
+    assert alone == pytest.approx(statistics.kept([[answered(700, first=200)]], [[answered(800)]]).share)
 
 
 def test_a_teacher_that_is_seldom_right_is_left_out_of_the_draws_without_it():
@@ -96,32 +89,85 @@ def test_there_must_be_something_to_keep():
         statistics.share_kept(answers(5, 10), answers(0, 10))
 
 
+# --------------------------------------------------------------------------------------- over seeds, texts and tasks
+
+
+def answered(right: int, texts: int = 1000, first: int = 0, guess: float = 0.5) -> dict:
+    """What one seed's model answered."""
+    drawn = answers(right, texts, first)
+    return {"score": right / texts, "guess": guess, "right": "".join(str(int(one)) for one in drawn)}
+
+
+def found(hits: list[int], said: list[int], true: list[int]) -> dict:
+    """What one seed's model found of one thing that is looked for."""
+    return {
+        "score": 2 * sum(hits) / (sum(said) + sum(true)),
+        "guess": 0.1,
+        "counts": {"it": {"hits": hits, "said": said, "true": true}},
+    }
+
+
 def test_texts_are_drawn_for_student_and_teacher_together():
-    """As above, with three seeds."""
-    alike = {"teacher": [answered(800)] * 3, "student": [answered(800)] * 3}
-    assert statistics.retention(alike, "student", "teacher") == (1.0, 1.0, 1.0)
-    elsewhere = {"teacher": [answered(800)] * 3, "student": [answered(800, first=500)] * 3}
-    assert statistics.retention(elsewhere, "student", "teacher").low < 0.98
+    alike = statistics.kept([[answered(800)] * 3], [[answered(800)] * 3])
+    assert alike.share == (1.0, 1.0, 1.0)
+    elsewhere = statistics.kept([[answered(800, first=500)] * 3], [[answered(800)] * 3])
+    assert elsewhere.share.mean == 1
+    assert elsewhere.share.low < 0.98
 
 
 def test_seeds_are_drawn_too():
-    apart = {"teacher": [answered(800)] * 3, "student": [answered(right) for right in (600, 700, 800)]}
-    spread = statistics.retention(apart, "student", "teacher")
+    spread = statistics.kept([[answered(right) for right in (600, 700, 800)]], [[answered(800)] * 3]).share
     assert spread.mean == pytest.approx(0.875)
     assert spread.low < 0.79
     assert spread.high > 0.96
 
 
+def test_a_task_has_the_median_of_its_seeds():
+    """800, 500 and 790 of 1,000 are 790: one seed that went wrong does not count."""
+    kept = statistics.kept([[answered(right) for right in (800, 500, 790)]], [[answered(1000)] * 3])
+    assert kept.share.mean == pytest.approx(0.79)
+    assert kept.of_gap.mean == pytest.approx(0.29 / 0.5)
+
+
+def test_the_macro_average_is_that_of_the_scores_not_of_the_shares():
+    """Student 0.45 and 0.8, teacher 0.5 and 1.0: 1.25 of 1.5. The mean of 90% and 80% would be 85%."""
+    student = [[answered(450, guess=0)], [answered(800, guess=0.5)]]
+    teacher = [[answered(500, guess=0)], [answered(1000, guess=0.5)]]
+    kept = statistics.kept(student, teacher)
+    assert kept.share.mean == pytest.approx(1.25 / 1.5)
+    assert kept.of_gap.mean == pytest.approx((1.25 - 0.5) / (1.5 - 0.5))
+
+
+def test_two_tasks_are_not_drawn_alike():
+    """The student's and the teacher's errors are the same texts of two tasks; drawn alike, they would add up."""
+    one, two = ([[answered(900)]] * tasks for tasks in (1, 2))
+    always = [[answered(1000)]], [[answered(1000)]] * 2
+    alone, both = (statistics.kept(*pair).share for pair in ((one, always[0]), (two, always[1])))
+    assert (both.high - both.low) / (alone.high - alone.low) == pytest.approx(0.5**0.5, rel=0.1)
+
+
 def test_the_interval_of_retention_is_as_wide_as_theory_says():
     """One seed, a teacher that is always right: the accuracy of 1000 texts, whose standard error is known."""
-    cells = {"teacher": [answered(1000)], "student": [answered(900)]}
-    spread = statistics.retention(cells, "student", "teacher")
+    spread = statistics.kept([[answered(900)]], [[answered(1000)]]).share
     half = 1.96 * (0.9 * 0.1 / 1000) ** 0.5
     assert (spread.mean - spread.low, spread.high - spread.mean) == pytest.approx((half, half), rel=0.1)
-    assert statistics.retention(cells, "student", "teacher") == spread  # the same draws every time
+    assert statistics.kept([[answered(900)]], [[answered(1000)]]).share == spread  # the same draws every time
 
 
-def test_answers_about_different_texts_are_refused():
-    cells = {"teacher": [answered(5, 10), answered(5, 10)], "student": [answered(5, 10), answered(5, 9)]}
+def test_f1_is_drawn_from_the_counts_of_each_text():
+    """Four texts, two of them found: F1 = 2 · 2 / (2 + 4). Some draws have none of these two, or only them."""
+    student, teacher = found([1, 1, 0, 0], [1, 1, 0, 0], [1] * 4), found([1] * 4, [1] * 4, [1] * 4)
+    kept = statistics.kept([[student]], [[teacher]])
+    assert kept.share == pytest.approx((2 / 3, 0.0, 1.0))
+    assert kept.of_gap.mean == pytest.approx((2 / 3 - 0.1) / 0.9)
+
+
+def test_what_cannot_be_compared_is_refused():
     with pytest.raises(MinibertError, match="the same test texts"):
-        statistics.retention(cells, "student", "teacher")
+        statistics.kept([[answered(5, 10), answered(5, 9)]], [[answered(9, 10), answered(9, 10)]])
+    with pytest.raises(MinibertError, match="the same seeds"):
+        statistics.kept([[answered(5, 10)]], [[answered(9, 10), answered(9, 10)]])
+    with pytest.raises(MinibertError, match="the same tasks"):
+        statistics.kept([[answered(5, 10)]], [])
+    with pytest.raises(MinibertError, match="no better than guessing"):
+        statistics.kept([[answered(5, 10)]], [[answered(5, 10)]])

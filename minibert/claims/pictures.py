@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 from minibert import plots
 from minibert.claims.ledger import results
 from minibert.claims.records import Figures
-from minibert.claims.rules.kept import DEPTHS, TREATMENTS, student
+from minibert.claims.rules.kept import AVERAGE, CLAIMED_SHARE, WITHOUT_WINS, kept_on, learned, wins
 from minibert.claims.rules.losses import ALL_LOSSES, LEFT_OUT
 from minibert.claims.rules.savings import NO_SAVINGS
 from minibert.claims.training_speed import CLAIMED, LINKS, bandwidth_for
-from minibert.experiments.statistics import Cells, differences, values
+from minibert.experiments.statistics import Cells, differences
 
 
 def draw_recorded(folder: str | Path) -> list[Path]:
@@ -31,13 +31,15 @@ def draw_recorded(folder: str | Path) -> list[Path]:
 
 
 def draw_retention(figures: Figures) -> Figure:
-    """Accuracy by depth, for each way of training the student, from the records of D3."""
+    """What the distilled student keeps on each task and on average, from the records of D3."""
     cells = figures["cells"]
-    lines = {
-        words: {depth: values(cells, student(treatment, depth), "accuracy") for depth in DEPTHS}
-        for treatment, words in TREATMENTS.items()
-    }
-    return plots.retention(lines, values(cells, "teacher", "accuracy"), "What a smaller student keeps of its teacher")
+    tasks = learned(cells)
+    rows = {task: tuple(kept_on(cells, [task])) for task in tasks}
+    rows[AVERAGE] = tuple(kept_on(cells, tasks))
+    won = wins(cells, tasks)
+    if 0 < len(won) < len(tasks):
+        rows[WITHOUT_WINS] = tuple(kept_on(cells, [task for task in tasks if task not in won]))
+    return plots.retention(rows, [name for name in rows if name not in tasks], CLAIMED_SHARE)
 
 
 def draw_losses(figures: Figures) -> Figure:

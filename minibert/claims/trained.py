@@ -57,6 +57,7 @@ TRAINED = (
         kind="trained",
         measure=partial(grid.run, E1),
         judge=judge_kept,
+        needs_reading=True,
         unmeasured=_takes(
             "It would take distillation on Wikipedia and books (8 GPUs for 90 hours in the paper) and fine-tuning on "
             "nine tasks with several seeds. On one of the nine, WNLI, the student is better by "

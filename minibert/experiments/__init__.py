@@ -1,9 +1,9 @@
 """What is trained, timed and tried for the claims of the ledger: the measurements, without a verdict.
 
-Reading order: grid (what an experiment is, and how one is resumed), finetuning and pretraining (what the experiments
-share), then one file per experiment, named after its question:
+Reading order: grid (what an experiment is, and how one is resumed), tasks and finetuning, students and pretraining
+(what the experiments share), then one file per experiment, named after its question:
 
-    E1  retention           what a student keeps of its teacher, with real weights                      (D3)
+    E1  retention           what a distilled student keeps of its teacher, on six tasks                 (D3)
     E2  losses              which of DistilBERT's losses matters, from a teacher pre-trained here       (D6)
     E3  sharing             what ALBERT's savings cost                                                  (A3)
     E4  masking_and_pairs   static or dynamic masking; sentence order, next sentence or no pair task    (A8, R1, R2)

@@ -1,45 +1,59 @@
-"""Fine-tuning as all experiments do it: positive or negative, on sentences from Rotten Tomatoes."""
+"""Fine-tuning as all experiments do it: a model's backbone, a task of tasks.py, and the answers to its test texts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from dataclasses import replace
 from pathlib import Path
-from random import Random
 from typing import Any
 
-import torch
 from torch import nn
 
-from minibert.errors import MinibertError
 from minibert.experiments.grid import Size
+from minibert.experiments.tasks import SENTENCES, TASKS, Task
 from minibert.tokenizers.base import Tokenizer
 from minibert.training.batching import Example, single
-from minibert.training.data import Review, load_reviews
-from minibert.training.loop import Settings, has_bf16, train
-from minibert.training.tasks import Labels, predict
-
-
-@cache
-def sentences(texts: int, test_texts: int, seed: int) -> tuple[list[Review], list[Review]]:
-    """Sentences to fine-tune on, drawn with the seed, and those to test on, which are the same for all seeds.
-
-    Raises MinibertError when there are not enough of them.
-    """
-    reviews = load_reviews("rotten-tomatoes")
-    # Validation texts can be test texts, because nothing is chosen by them; more texts give shorter intervals.
-    test = [*reviews.test, *reviews.validation]
-    if texts > len(reviews.train) or test_texts > len(test):
-        raise MinibertError(
-            f"{texts:,} sentences to train on and {test_texts:,} to test on were asked for, but there are "
-            f"{len(reviews.train):,} and {len(test):,}: ask for fewer."
-        )
-    return Random(seed).sample(reviews.train, texts), test[:test_texts]
+from minibert.training.data import Review
+from minibert.training.loop import STATE, Settings, has_bf16, train
 
 
 def as_examples(reviews: Sequence[Review], tokenizer: Tokenizer, size: Size) -> list[Example]:
     """The reviews as rows to train on or to test on, with their labels."""
     return [single(tokenizer.ids(r.text), tokenizer, size.max_length, r.label or 0) for r in reviews]
+
+
+def fine_tune(
+    model: nn.Module,
+    task: Task,
+    tokenizer: Tokenizer,
+    seed: int,
+    folder: Path,
+    batch_size: int = 32,
+    teacher: nn.Module | None = None,
+) -> dict[str, Any]:
+    """Fine-tune a model with the task's head, in place, and answer the test texts.
+
+    folder: of the run; what it needs to continue is removed when it is done. teacher: one fine-tuned on the same task,
+    for a task with classes, to learn from as well.
+
+    Returns "score", "guess" (what guessing scores), the answers ("right" or "counts": see tasks.py), and how many
+    "texts" and "test_texts" there were.
+    """
+    learned, asked = task.examples(tokenizer, seed)
+    help = {} if teacher is None else {"teacher": teacher}
+    settings = Settings(
+        steps=max(1, task.epochs * len(learned) // batch_size),
+        batch_size=batch_size,
+        accumulation=task.accumulation,
+        learning_rate=task.learning_rate,
+        seed=seed,
+        bf16=has_bf16("cpu"),
+    )
+    objective = task.kind.objective(learned, tokenizer, **help)
+    train(model, objective, [len(one.ids) for one in learned], settings, folder, title=folder.name)
+    found = task.kind.answers(model, asked, tokenizer)
+    (folder / STATE).unlink()  # three times as large as the model
+    return found | {"guess": task.kind.by_guessing(asked), "texts": len(learned), "test_texts": len(asked)}
 
 
 def classify(
@@ -49,22 +63,19 @@ def classify(
     seed: int,
     folder: Path,
     learning_rate: float,
-    teacher: nn.Module | None = None,
 ) -> dict[str, Any]:
-    """Fine-tune on sentences, with or without a fine-tuned teacher, and answer the test texts.
+    """Fine-tune a classifier on the sentiment of sentences, as large as `size` says, and answer the test texts.
 
     Returns "accuracy" and "right", a string with 0 or 1 for each test text, so that models can be compared text by
     text.
     """
-    chosen, test = (as_examples(some, tokenizer, size) for some in sentences(size.texts, size.test_texts, seed))
-    settings = Settings(
-        steps=max(1, size.epochs * size.texts // size.batch_size),
-        batch_size=size.batch_size,
+    task = replace(
+        TASKS[SENTENCES],
+        texts=size.texts,
+        test_texts=size.test_texts,
+        max_length=size.max_length,
+        epochs=size.epochs,
         learning_rate=learning_rate,
-        seed=seed,
-        bf16=has_bf16("cpu"),
     )
-    task = Labels(chosen, tokenizer, teacher)
-    train(model, task, [len(e.ids) for e in chosen], settings, folder, title=folder.name)
-    right = predict(model, test, tokenizer).argmax(-1) == torch.tensor([example.label for example in test])
-    return {"accuracy": float(right.double().mean()), "right": "".join(str(int(one)) for one in right)}
+    found = fine_tune(model, task, tokenizer, seed, folder, size.batch_size)
+    return {"accuracy": found["score"], "right": found["right"]}

@@ -1,98 +1,113 @@
-"""E1: what does a student keep of its teacher? MiniLM-L6, fine-tuned, and students made from its layers.
+"""E1: what does a distilled student keep of its teacher, on several tasks?
 
-The students differ in depth, in the teacher's layers that they start from, and in whether the teacher helps to train
-them.
+As in DistilBERT's paper: the student is first distilled on unlabelled text, and then teacher and student are fine-tuned
+on each task by themselves. The teacher is MiniLM-L6 made a masked-LM, the student has half of its layers (students.py),
+and the tasks are made from the reviews (tasks.py). On the first task alone, other students are tried as well.
 """
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
-from minibert.checkpoints import from_pretrained
-from minibert.experiments.finetuning import classify
+from minibert.experiments import students
+from minibert.experiments.finetuning import fine_tune
 from minibert.experiments.grid import Cell, Experiment, Size
+from minibert.experiments.students import Recipe, distilled, once
+from minibert.experiments.tasks import SENTENCES, TASKS
 from minibert.factory import count_parameters
-from minibert.files import read_json, write_files
-from minibert.heads import MeanPooled
-from minibert.tokenizers import load_tokenizer
-from minibert.training.distillation import chosen_layers, make_student
+from minibert.files import write_files
+from minibert.heads import WithHead
+from minibert.training.tasks import held_out_losses
 
-MODEL, TEACHER_LAYERS = "minilm-l6", 6
-LEARNING_RATE = 1e-4
-
-# The variants, as the records name them.
-TEACHER = "teacher"
-DISTILLED, ALONE, FIRST, RANDOM = "alternate + distillation", "alternate", "first", "random"
-DEPTHS, HALF = (3, 2, 1), 3  # layers of a student
-DROPPED = "types dropped, 3 layers"  # distilled like DISTILLED, but starts as in the released code
+# The models, as the records name them; a variant is a model and what it is tested on.
+TEACHER, STUDENT = "teacher", "distilled"
+MASKED_WORDS = "masked words"
+# Students that are tried on SENTENCES alone.
+CUT, RANDOM, TWICE = "cut, not distilled", "random weights", "distilled twice"
 
 
-def student(treatment: str, depth: int) -> str:
-    """The name of the variant with a student of `depth` layers that is made in this way."""
-    return f"{treatment}, {depth} layers"
+def variant(model: str, task: str) -> str:
+    """The name of the variant for this model and task."""
+    return f"{model}, {task}"
 
 
-def fine_tuned_teacher(seed: int, size: Size, work: Path) -> MeanPooled:
-    """MiniLM-L6 fine-tuned with this seed; it is trained when it is first asked for."""
-    folder = work / f"teacher-{seed}"
-    path = folder / "classifier.safetensors"
-    torch.manual_seed(seed)
-    model = MeanPooled(from_pretrained(MODEL))
-    if not path.exists():
-        found = classify(model, load_tokenizer(MODEL), size, seed, folder, LEARNING_RATE)
+MODELS: dict[str, Callable[[int, Size, Path], WithHead]] = {
+    TEACHER: lambda seed, size, work: students.teacher(),
+    STUDENT: lambda seed, size, work: distilled(Recipe(), seed, size.steps, work.parent / students.FOLDER),
+    CUT: lambda seed, size, work: distilled(Recipe(), seed, 0, work.parent / students.FOLDER),
+    RANDOM: lambda seed, size, work: distilled(Recipe(copied=False), seed, 0, work.parent / students.FOLDER),
+}
+
+
+def reading(model: str) -> Cell:
+    """How well the model predicts masked words, before it is fine-tuned, and its size."""
+
+    def cell(seed: int, size: Size, work: Path) -> dict[str, Any]:
+        backbone = MODELS[model](seed, size, work)
+        return held_out_losses(backbone, students.held_out_words()) | {"parameters": count_parameters(backbone)}
+
+    return cell
+
+
+def tuned(model: str, task: str) -> Cell:
+    """The model fine-tuned on a task, and its answers to the test texts."""
+
+    def cell(seed: int, size: Size, work: Path) -> dict[str, Any]:
+        return _tuned(model, task, seed, size, work, work / "runs" / f"{variant(model, task)}-{seed}")[1]
+
+    return cell
+
+
+def twice(seed: int, size: Size, work: Path) -> dict[str, Any]:
+    """The distilled student; when it is fine-tuned, it learns from the fine-tuned teacher as well."""
+    helper = fine_tuned_teacher(seed, size, work)
+    folder = work / "runs" / f"{variant(TWICE, SENTENCES)}-{seed}"
+    return _tuned(STUDENT, SENTENCES, seed, size, work, folder, helper)[1]
+
+
+def fine_tuned_teacher(seed: int, size: Size, work: Path) -> nn.Module:
+    """The teacher fine-tuned on SENTENCES, to help a student; it is trained when it is first asked for."""
+    path = work / "teachers" / f"{seed}.safetensors"
+
+    def make() -> None:
+        model, _ = _tuned(TEACHER, SENTENCES, seed, size, work, work / "teachers" / str(seed))
         weights = model.state_dict()
-        write_files(folder, {"found.json": json.dumps(found), path.name: lambda file: save_file(weights, file)})
+        write_files(path.parent, {path.name: lambda file: save_file(weights, file)})
+
+    once(path, make)
+    model = TASKS[SENTENCES].kind.model(students.teacher().backbone)
     model.load_state_dict(load_file(path))
     return model.eval()
 
 
-def teacher(seed: int, size: Size, work: Path) -> dict[str, Any]:
-    model = fine_tuned_teacher(seed, size, work)
-    return read_json(work / f"teacher-{seed}" / "found.json") | {"parameters": count_parameters(model)}
-
-
-def kept(init: str, depth: int, distilled: bool, fold_types: bool = True) -> Cell:
-    """A student with `depth` layers of the fine-tuned teacher, chosen as `init` says, and the teacher's classifier.
-
-    distilled: whether the teacher also helps to train it. fold_types: see `student_from_teacher`.
-    """
-
-    def cell(seed: int, size: Size, work: Path) -> dict[str, Any]:
-        teacher = fine_tuned_teacher(seed, size, work)
-        layers = chosen_layers(init, len(teacher.backbone.encoder.order), depth)
-        torch.manual_seed(seed)
-        student = MeanPooled(make_student(teacher.backbone, init, layers, seed, fold_types))
-        if init != "random":
-            student.classifier.load_state_dict(teacher.classifier.state_dict())
-        name = f"{init}{'+distillation' * distilled}{'' if fold_types else '-dropped'}-{depth}-{seed}"
-        helper = teacher if distilled else None
-        found = classify(student, load_tokenizer(MODEL), size, seed, work / name, LEARNING_RATE, helper)
-        return found | {"parameters": count_parameters(student)}
-
-    return cell
+def _tuned(
+    model: str, task: str, seed: int, size: Size, work: Path, folder: Path, helper: nn.Module | None = None
+) -> tuple[nn.Module, dict[str, Any]]:
+    asked = TASKS[task].within(size)
+    backbone = MODELS[model](seed, size, work).backbone
+    torch.manual_seed(seed)
+    with_head = asked.kind.model(backbone)
+    return with_head, fine_tune(with_head, asked, students.tokenizer(), seed, folder, size.batch_size, helper)
 
 
 E1 = Experiment(
     "E1",
     {
-        TEACHER: teacher,
-        DROPPED: kept("alternate", 3, distilled=True, fold_types=False),
-        **{
-            student(treatment, depth): kept(init, depth, distilled)
-            for depth in DEPTHS
-            for treatment, init, distilled in (
-                (DISTILLED, "alternate", True),
-                (ALONE, "alternate", False),
-                (FIRST, "first", False),
-                (RANDOM, "random", False),
-            )
-        },
+        **{variant(model, MASKED_WORDS): reading(model) for model in (TEACHER, STUDENT)},
+        **{variant(model, task): tuned(model, task) for task in TASKS for model in (TEACHER, STUDENT)},
+        **{variant(model, SENTENCES): tuned(model, SENTENCES) for model in (CUT, RANDOM)},
+        variant(TWICE, SENTENCES): twice,
     },
-    full=Size(texts=3000, epochs=3),
-    quick=Size(texts=320, epochs=1, test_texts=300),
+    # The tasks say how large they are; this is the most that any of them may have.
+    full=Size(texts=8000, epochs=3, steps=students.STEPS, test_texts=1600, max_length=512),
+    quick=Size(texts=128, epochs=1, steps=10, test_texts=64, max_length=96),
+    seeds=(0, 1, 2, 3, 4),
+    fewer={variant(model, SENTENCES): 3 for model in (CUT, RANDOM, TWICE)},
+    more=students.by_frequency,
 )

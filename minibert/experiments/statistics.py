@@ -118,36 +118,10 @@ def share_kept(student: ArrayLike, teacher: ArrayLike) -> Spread:
     return Spread(float(of_student.mean() / of_teacher.mean()), *middle(drawn[np.isfinite(drawn)]))
 
 
-def mean_retention(cells: Cells, student: str, teacher: str) -> float:
-    """The student's accuracy divided by the teacher's, the mean over the seeds."""
-    pairs = zip(values(cells, student, "accuracy"), values(cells, teacher, "accuracy"), strict=True)
-    return fmean(of_student / of_teacher for of_student, of_teacher in pairs)
-
-
-def retention(cells: Cells, student: str, teacher: str) -> Spread:
-    """The same mean with its 95% interval, by resampling seeds and test texts."""
-    return Spread(mean_retention(cells, student, teacher), *middle(retention_draws(cells, student, teacher)))
-
-
-def retention_draws(cells: Cells, student: str, teacher: str) -> NDArray[np.float64]:
-    """The student's accuracy divided by the teacher's, (DRAWS,), each time with resampled seeds and test texts.
-
-    Within a seed, student and teacher answer the same texts, so they are drawn together. All students get the same
-    draws, so that two arrays can be subtracted. Source of the method: Efron & Tibshirani 1993, chapters 8 and 13.
-    """
-    ratios = _drawn_accuracy(_answers(cells[student])) / _drawn_accuracy(_answers(cells[teacher]))
-    picked = np.random.default_rng(1).integers(ratios.shape[1], size=ratios.shape)
-    return np.take_along_axis(ratios, picked, axis=1).mean(axis=1)
-
-
 def middle(draws: NDArray[np.float64]) -> tuple[float, float]:
     """The two ends of the interval in which the middle 95% of the draws lie."""
     low, high = np.quantile(draws, (0.025, 0.975))
     return float(low), float(high)
-
-
-def _answers(seeds: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
-    return _by_seed([[one == "1" for one in seed["right"]] for seed in seeds])
 
 
 def _by_seed(rows: Sequence[ArrayLike]) -> NDArray[np.float64]:
@@ -158,14 +132,101 @@ def _by_seed(rows: Sequence[ArrayLike]) -> NDArray[np.float64]:
     return np.stack(arrays)
 
 
-def _drawn_accuracy(answers: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(DRAWS, seeds): the accuracy of each seed's model on the test texts of each draw; answers: (seeds, texts)."""
+def _drawn_accuracy(answers: NDArray[np.float64], stream: int = 0) -> NDArray[np.float64]:
+    """(DRAWS, seeds): the mean of each seed's answers over the test texts of each draw; answers: (seeds, texts).
+
+    stream: a number for other draws, for other texts.
+    """
     texts = answers.shape[1]
-    return _drawn_texts(texts) @ answers.T / texts
+    return _drawn_texts(texts, stream) @ answers.T / texts
 
 
-@lru_cache(maxsize=1)
-def _drawn_texts(texts: int) -> NDArray[np.float64]:
+@lru_cache(maxsize=2)
+def _drawn_texts(texts: int, stream: int = 0) -> NDArray[np.float64]:
     """(DRAWS, texts): how often each text is drawn, when as many texts are drawn as there are."""
-    drawn = np.random.default_rng(0).integers(texts, size=(DRAWS, texts)) + texts * np.arange(DRAWS)[:, None]
+    generator = np.random.default_rng((stream, 0) if stream else 0)
+    drawn = generator.integers(texts, size=(DRAWS, texts)) + texts * np.arange(DRAWS)[:, None]
     return np.bincount(drawn.ravel(), minlength=DRAWS * texts).reshape(DRAWS, texts).astype(float)
+
+
+# ------------------------------------------------------------------------------------- over seeds, texts and tasks
+
+Runs = Sequence[Mapping[str, Any]]  # a model fine-tuned on one task: a dict per seed, as finetuning.fine_tune returns
+
+
+class Kept(NamedTuple):
+    """What a student keeps of its teacher: of its score, and of what its score is above that of guessing."""
+
+    share: Spread
+    of_gap: Spread
+
+
+def kept(student: Sequence[Runs], teacher: Sequence[Runs]) -> Kept:
+    """What a student keeps on some tasks, with 95% intervals by resampling seeds and test texts.
+
+    student, teacher: for each task the figures of every seed: "score", "guess", and the answers, which are "right" (a
+    string with 0 or 1 for each text) or "counts" (see `_drawn_scores`). On a task, a model has the median score of its
+    seeds. The share is the mean of the student's medians divided by the mean of the teacher's, so of one task, or of
+    the macro average of several, as Sanh et al. 2019 report it (Table 1).
+
+    Both models answer the same texts, and a seed gives both the same texts to train on, so texts and seeds are drawn
+    for both together; for all tasks the same seeds, because a seed's student is the same one on every task. Source of
+    the method: Efron & Tibshirani 1993, chapters 8 and 13. Raises MinibertError when there is no task, when the two do
+    not have the same tasks, seeds and texts, or when the teacher is not above guessing.
+    """
+    if not student or len(student) != len(teacher):
+        raise MinibertError(
+            "student and teacher must have been fine-tuned on the same tasks: give one or more of both."
+        )
+    if any(_texts(a) != _texts(b) for a, b in zip(student, teacher, strict=True)):
+        raise MinibertError("student and teacher must have the same seeds and the same test texts: test both again.")
+    guess = fmean(task[0]["guess"] for task in teacher)
+    ours, theirs = (fmean(median_score(task) for task in model) for model in (student, teacher))
+    if theirs <= guess:
+        raise MinibertError("the teacher is no better than guessing, so there is nothing to keep: train it for longer.")
+    drawn_ours, drawn_theirs = (_drawn_medians(model) for model in (student, teacher))
+    above = drawn_theirs > guess  # in the others there is no gap
+    return Kept(
+        Spread(ours / theirs, *middle((drawn_ours / drawn_theirs)[above])),
+        Spread((ours - guess) / (theirs - guess), *middle(((drawn_ours - guess) / (drawn_theirs - guess))[above])),
+    )
+
+
+def median_score(runs: Runs) -> float:
+    """The median score of a model's seeds on a task."""
+    return float(np.median([seed["score"] for seed in runs]))
+
+
+def _texts(runs: Runs) -> list[int]:
+    """How many test texts the model of each seed answered."""
+    return [
+        len(next(iter(seed["counts"].values()))["true"]) if "counts" in seed else len(seed["right"]) for seed in runs
+    ]
+
+
+def _drawn_medians(tasks: Sequence[Runs]) -> NDArray[np.float64]:
+    """(DRAWS,): a model's median score over drawn seeds, on drawn texts, averaged over the tasks."""
+    medians = []
+    for number, runs in enumerate(tasks):
+        scores = _drawn_scores(runs, number)
+        picked = np.random.default_rng(1).integers(scores.shape[1], size=scores.shape)
+        medians.append(np.median(np.take_along_axis(scores, picked, axis=1), axis=1))
+    return np.mean(medians, axis=0)
+
+
+def _drawn_scores(runs: Runs, stream: int) -> NDArray[np.float64]:
+    """(DRAWS, seeds): the score of each seed's model on the test texts of each draw. stream: another one, other texts.
+
+    A score is the share of "right" answers, or the macro F1 of "counts": of each thing that is looked for, how often
+    in each text it was rightly said ("hits"), said at all ("said"), and "true".
+    """
+    if "counts" not in runs[0]:
+        return _drawn_accuracy(_by_seed([[one == "1" for one in seed["right"]] for seed in runs]), stream)
+    scores = []
+    for name in runs[0]["counts"]:
+        hits, said, true = (
+            _drawn_accuracy(_by_seed([seed["counts"][name][of] for seed in runs]), stream)
+            for of in ("hits", "said", "true")
+        )
+        scores.append(2 * hits / np.maximum(said + true, 1e-12))
+    return np.mean(scores, axis=0)

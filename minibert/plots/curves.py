@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -19,57 +19,60 @@ from minibert.plots.style import (
     VERMILION,
     Picture,
     check_lengths,
-    deviation,
     read_numbers,
     styled,
     title_panels,
 )
 
+Interval = tuple[float, float, float]  # a number, and the two ends of the interval around it
+
 
 @styled
 def retention(
-    lines: Mapping[str, Mapping[int, Sequence[float]]],
-    teacher: Sequence[float],
+    rows: Mapping[str, tuple[Interval, Interval]],
+    averages: Collection[str] = (),
+    claimed: float = 0.97,
     title: str = "What a student keeps of its teacher",
-    share: float = 0.97,
 ) -> Picture:
-    """Accuracy by the student's depth, one line for each treatment; the teacher is a horizontal band.
+    """What a student keeps of its teacher on each task, with intervals, one task under another.
 
-    lines: treatment -> number of layers -> accuracy of each seed, between 0 and 1. teacher: its accuracy for each
-    seed. Points are means of the seeds, error bars and the band one standard deviation; a dashed line marks `share`
-    of the teacher's mean.
-    Raises MinibertError when there is nothing to draw, or a number is not between 0 and 1.
+    rows: task -> two shares with the ends of their intervals: of the teacher's score, and of what the teacher is above
+    guessing; 1 is all of it. averages: the rows that sum up the others, set apart. claimed: a share, drawn as a dashed
+    line. The figure is narrow, so that it can be read on a telephone.
+    Raises MinibertError when there is nothing to draw, or the ends of an interval are the wrong way round.
     """
-    accuracies = [*teacher, *(value for line in lines.values() for seeds in line.values() for value in seeds)]
-    if not lines or not len(teacher) or not all(line and all(map(len, line.values())) for line in lines.values()):
-        raise MinibertError("a figure of retention needs a teacher and lines: give seeds at each depth of each line.")
-    if not all(0 <= value <= 1 for value in accuracies):
-        raise MinibertError("an accuracy is not between 0 and 1: give shares of correct answers.")
-
-    figure = Picture(figsize=(9, 5.2), layout="constrained")
+    if not rows or not set(averages) <= rows.keys():
+        raise MinibertError("a figure of retention needs tasks, and averages only of these: give at least one row.")
+    for name, pair in rows.items():
+        if not all(low <= high for _, low, high in pair):
+            raise MinibertError(f"{name}: an interval ends before it begins: give (share, low, high).")
+    shares = 100 * np.array(list(rows.values()))  # (rows, 2, 3)
+    figure = Picture(figsize=(5.4, 1.5 + 0.62 * len(rows)), layout="constrained")
     axes = figure.add_subplot()
-    mean, spread = 100 * np.mean(teacher), 100 * deviation(teacher)
-    axes.axhspan(mean - spread, mean + spread, color=GREY, alpha=0.5, linewidth=0)
-    axes.axhline(mean, color=INK, linewidth=1)
-    axes.axhline(share * mean, color=INK, linewidth=1, linestyle=(0, (4, 3)))
-    ends = []
-    deepest = max(max(line) for line in lines.values())
-    for at, (label, line) in enumerate(lines.items()):
-        colour = LINE_COLOURS[at % len(LINE_COLOURS)]
-        depths = sorted(line)
-        means = [100 * np.mean(line[depth]) for depth in depths]
-        spreads = [100 * deviation(line[depth]) for depth in depths]
-        shifted = np.array(depths) + 0.02 * (at - (len(lines) - 1) / 2)  # error bars must not hide each other
-        axes.errorbar(shifted, means, yerr=spreads, color=colour, marker="o", linewidth=2, capsize=4)
-        ends.append((means[-1], label, colour))
-    ends += [(mean, "the teacher", INK), (share * mean, f"{share:.0%} of it", INK)]
-    _label_ends(axes, ends, deepest + 0.08)
-    axes.set_xticks(range(1, deepest + 1))
-    axes.set_xlim(0.85, deepest + 0.06)
-    axes.set_xlabel("layers of the student")
-    axes.set_ylabel("correct answers, in %")
-    axes.set_title(title)
-    figure.supxlabel("mean of the seeds; the bars and the band: one standard deviation", fontsize=10, x=0.01, ha="left")
+    axes.axvline(100, color=GREY, linewidth=1, zorder=0)
+    axes.axvline(100 * claimed, color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
+    for which, (label, colour, marker, shift) in enumerate(
+        (("of its score", BLUE, "o", 0.0), ("of its lead over guessing", VERMILION, "D", 0.2))
+    ):
+        centre, low, high = shares[:, which].T
+        heights = np.arange(len(rows)) + shift
+        reach = np.maximum([centre - low, high - centre], 0)
+        axes.errorbar(centre, heights, xerr=reach, fmt=marker, color=colour, markersize=6, capsize=3, label=label)
+    for row, (name, share) in enumerate(zip(rows, shares[:, 0, 0], strict=True)):
+        weight = "bold" if name in averages else "normal"
+        at = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "va": "bottom", "weight": weight}
+        axes.annotate(name, (0, row - 0.12), (0, 2), **at)
+        axes.annotate(f"{share:.1f}%", (1, row - 0.12), (0, 2), ha="right", **at)
+        if name in averages:
+            axes.axhspan(row - 0.52, row + 0.42, color=GREY, alpha=0.25, linewidth=0, zorder=-1)
+    lowest, highest = min(shares.min(), 100 * claimed), max(shares.max(), 100)
+    axes.set_xlim(lowest - 0.04 * (highest - lowest), highest + 0.04 * (highest - lowest))
+    axes.set_ylim(len(rows) - 0.5, -0.75)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel(f"kept of the teacher, in %; dashed: {claimed:.0%}")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=13)
+    figure.legend(loc="outside lower left", ncols=2, fontsize=10)
     return figure
 
 

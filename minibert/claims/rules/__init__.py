@@ -3,19 +3,7 @@
 from __future__ import annotations
 
 from minibert.claims.rules.common import Gain, gain
-from minibert.claims.rules.kept import (
-    ALONE,
-    DEPTHS,
-    DISTILLED,
-    DROPPED,
-    FIRST,
-    HALF,
-    RANDOM,
-    TEACHER,
-    TREATMENTS,
-    judge_kept,
-    student,
-)
+from minibert.claims.rules.kept import judge_kept
 from minibert.claims.rules.losses import ALL_LOSSES, LEFT_OUT, judge_losses
 from minibert.claims.rules.masking_and_pairs import judge_masking, judge_no_pairs, judge_order
 from minibert.claims.rules.savings import BOTH_SAVINGS, NO_SAVINGS, judge_savings
@@ -23,18 +11,9 @@ from minibert.experiments.reading import copying_loss
 
 __all__ = [
     "ALL_LOSSES",
-    "ALONE",
     "BOTH_SAVINGS",
-    "DEPTHS",
-    "DISTILLED",
-    "DROPPED",
-    "FIRST",
-    "HALF",
     "LEFT_OUT",
     "NO_SAVINGS",
-    "RANDOM",
-    "TEACHER",
-    "TREATMENTS",
     "Gain",
     "copying_loss",
     "gain",
@@ -44,5 +23,4 @@ __all__ = [
     "judge_no_pairs",
     "judge_order",
     "judge_savings",
-    "student",
 ]
