@@ -16,21 +16,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from minibert.checkpoints import from_pretrained
+from minibert.experiments import students
 from minibert.experiments.finetuning import classify
 from minibert.experiments.grid import Cell, Experiment, Size
 from minibert.experiments.pretraining import HELD_OUT, TEXTS, rows_of, unlabelled
+from minibert.experiments.students import Recipe
 from minibert.heads import MeanPooled, WithHead
 from minibert.losses import IGNORE
 from minibert.tokenizers import load_tokenizer
 from minibert.training.batching import inputs
-from minibert.training.distillation import chosen_layers, make_student
-from minibert.training.loop import Settings, train
-from minibert.training.tasks import Distillation, MaskedWords, held_out_batches, loss_by_frequency
+from minibert.training.tasks import MaskedWords, held_out_batches, loss_by_frequency
 
-TEACHER_SOURCE = "minilm-l6-mlm"
-DISTIL_RATE, TUNE_RATE = 5e-4, 1e-4
-DEPTH = 3  # layers of a student
-WITH_THE_LAST = [0, 2, 5]  # as the released code chooses 0, 2, 4, 7, 9, 11 of 12: the last layer is among them
+TUNE_RATE = 1e-4
+WITH_THE_LAST = (0, 2, 5)  # as the released code chooses 0, 2, 4, 7, 9, 11 of 12: the last layer is among them
 
 # The variants, as the records name them.
 TEACHER, ALL_LOSSES, RANDOM_START = "teacher", "all three losses", "from random weights"
@@ -47,13 +45,13 @@ ASIDE = (
 @cache
 def the_teacher() -> WithHead:
     """The teacher, which no student changes."""
-    return from_pretrained(TEACHER_SOURCE, "masked-lm").requires_grad_(False)
+    return from_pretrained(students.TEACHER, "masked-lm").requires_grad_(False)
 
 
 @cache
 def tasks(max_length: int) -> tuple[MaskedWords, MaskedWords]:
     """The masked words of the reviews to learn from, and of those held out."""
-    tokenizer = load_tokenizer(TEACHER_SOURCE)
+    tokenizer = load_tokenizer(students.TEACHER)
     size = Size(texts=0, epochs=0, max_length=max_length)
     return tuple(
         MaskedWords(rows_of(unlabelled(held_out, count), tokenizer, size), tokenizer)
@@ -97,45 +95,24 @@ def fine_tuned(model: WithHead, size: Size, seed: int, folder: Path) -> dict[str
     """The accuracy of the model's backbone after fine-tuning on sentences, which changes the model itself."""
     torch.manual_seed(seed)
     backbone = model.backbone.requires_grad_(True)
-    found = classify(MeanPooled(backbone), load_tokenizer(TEACHER_SOURCE), size, seed, folder, TUNE_RATE)
+    found = classify(MeanPooled(backbone), load_tokenizer(students.TEACHER), size, seed, folder, TUNE_RATE)
     return {"accuracy": found["accuracy"]}
 
 
 def teacher(seed: int, size: Size, work: Path) -> dict[str, Any]:
-    model = from_pretrained(TEACHER_SOURCE, "masked-lm")
+    model = from_pretrained(students.TEACHER, "masked-lm")
     found = compared(model, tasks(size.max_length)[1], size.test_texts)
     return found | fine_tuned(model, size, seed, work / f"teacher-{seed}")
 
 
-def distilled(
-    weights: tuple[float, float, float],
-    init: str = "alternate",
-    *,
-    layers: list[int] | None = None,
-    temperature: float = 2.0,
-    soft_targets: str = "masked",
-    trained: bool = True,
-) -> Cell:
-    """A student of half the depth, trained with these weights of soft targets, masked words and cosine."""
+def distilled(recipe: Recipe, trained: bool = True) -> Cell:
+    """A student of this recipe, as it was cut from its teacher if it is not trained."""
 
     def cell(seed: int, size: Size, work: Path) -> dict[str, Any]:
-        teacher = the_teacher()
-        chosen = layers or chosen_layers(init, len(teacher.backbone.encoder.order), DEPTH)
-        student = make_student(teacher, init, chosen, seed, fold_types=True).requires_grad_(True)
-        task, held_out = tasks(size.max_length)
-        how = [init, *map(str, chosen), *(f"{weight:g}" for weight in weights), f"t{temperature:g}", soft_targets]
-        name = f"{'-'.join(how)}-{seed}"
-        if trained:
-            settings = Settings(
-                steps=size.steps, batch_size=size.batch_size, learning_rate=DISTIL_RATE, betas=(0.9, 0.98),
-                clip=5.0, seed=seed,
-            )  # fmt: skip
-            distillation = Distillation(
-                task.examples, task.tokenizer, teacher, weights, temperature, soft_targets=soft_targets
-            )
-            train(student, distillation, [len(e.ids) for e in task.examples], settings, work / name, title=name)
-        found = compared(student.eval(), held_out, size.test_texts)
-        return found | fine_tuned(student, size, seed, work / f"{name}{'' if trained else '-cut'}-tuned")
+        steps = size.steps if trained else 0
+        student = students.distilled(recipe, seed, steps, work.parent / students.FOLDER)
+        found = compared(student, tasks(size.max_length)[1], size.test_texts)
+        return found | fine_tuned(student, size, seed, work / f"{recipe.name}-{steps}-{seed}-tuned")
 
     return cell
 
@@ -148,21 +125,21 @@ E2 = Experiment(
     "E2",
     {
         TEACHER: teacher,
-        ALL_LOSSES: distilled((5, 2, 1)),
-        NO_SOFT_TARGETS: distilled((0, 2, 1)),
-        NO_MASKED_WORDS: distilled((5, 0, 1)),
-        NO_COSINE: distilled((5, 2, 0)),
-        RANDOM_START: distilled((5, 2, 1), "random"),
-        ONLY_SOFT_TARGETS: distilled((5, 0, 0)),
-        ONLY_MASKED_WORDS: distilled((0, 2, 0)),
-        ONLY_COSINE: distilled((0, 0, 1)),
-        RELEASED_START: distilled((5, 2, 1), layers=WITH_THE_LAST),
-        NOT_TRAINED: distilled((5, 2, 1), trained=False),
-        TEMPERATURE_1: distilled((5, 2, 1), temperature=1.0),
-        TEMPERATURE_4: distilled((5, 2, 1), temperature=4.0),
-        EVERYWHERE: distilled((5, 2, 1), soft_targets="all"),
+        ALL_LOSSES: distilled(Recipe()),
+        NO_SOFT_TARGETS: distilled(Recipe(weights=(0, 2, 1))),
+        NO_MASKED_WORDS: distilled(Recipe(weights=(5, 0, 1))),
+        NO_COSINE: distilled(Recipe(weights=(5, 2, 0))),
+        RANDOM_START: distilled(Recipe(copied=False)),
+        ONLY_SOFT_TARGETS: distilled(Recipe(weights=(5, 0, 0))),
+        ONLY_MASKED_WORDS: distilled(Recipe(weights=(0, 2, 0))),
+        ONLY_COSINE: distilled(Recipe(weights=(0, 0, 1))),
+        RELEASED_START: distilled(Recipe(layers=WITH_THE_LAST)),
+        NOT_TRAINED: distilled(Recipe(), trained=False),
+        TEMPERATURE_1: distilled(Recipe(temperature=1)),
+        TEMPERATURE_4: distilled(Recipe(temperature=4)),
+        EVERYWHERE: distilled(Recipe(soft_targets="all")),
     },
-    full=Size(texts=2000, epochs=2, steps=300, test_texts=1600),
+    full=Size(texts=2000, epochs=2, steps=students.STEPS, test_texts=1600),
     quick=Size(texts=320, epochs=1, steps=10, test_texts=200),
     seeds=(0, 1, 2, 3, 4),
     fewer=dict.fromkeys(ASIDE, 2),

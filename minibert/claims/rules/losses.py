@@ -7,16 +7,15 @@ from itertools import combinations
 
 from minibert.claims.records import CONDITION, FAILS, HOLDS, UNMEASURED, Figures, Judgement
 from minibert.claims.rules.common import Gain, gain, lost, seeds_in_words
+from minibert.experiments import students
 from minibert.experiments.losses import (
     ALL_LOSSES,
     ASIDE,
-    DEPTH,
     NO_COSINE,
     NO_MASKED_WORDS,
     NO_SOFT_TARGETS,
     RANDOM_START,
     TEACHER,
-    TEACHER_SOURCE,
 )
 from minibert.experiments.statistics import Cells, mean
 from minibert.words import listed
@@ -80,7 +79,8 @@ def _aside(cells: Cells) -> str:
 def _set_up(figures: Figures) -> str:
     size = figures["size"]
     return (
-        f"{seeds_in_words(figures)}; students of {DEPTH} of the 6 layers of {TEACHER_SOURCE}, {size['steps']:,} steps "
+        f"{seeds_in_words(figures)}; students of {len(students.Recipe().layers)} of the {students.TEACHER_LAYERS} "
+        f"layers of {students.TEACHER}, {size['steps']:,} steps "
         f"of {size['batch_size']} rows of film reviews, fine-tuned on {size['texts']:,} sentences and tested on "
         f"{size['test_texts']:,}. So short a training cannot show small differences."
     )
