@@ -127,6 +127,8 @@ def test_a_task_has_the_median_of_its_seeds():
     kept = statistics.kept([[answered(right) for right in (800, 500, 790)]], [[answered(1000)] * 3])
     assert kept.share.mean == pytest.approx(0.79)
     assert kept.of_gap.mean == pytest.approx(0.29 / 0.5)
+    one_of_nine = [answered(right) for right in (*[800] * 8, 100)]
+    assert statistics.kept([one_of_nine], [[answered(1000)] * 9]).share.low > 0.75  # of a mean it would be below 0.6
 
 
 def test_the_macro_average_is_that_of_the_scores_not_of_the_shares():

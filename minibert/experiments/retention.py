@@ -7,6 +7,7 @@ and the tasks are made from the reviews (tasks.py). On the first task alone, oth
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from minibert.experiments.grid import Cell, Experiment, Size
 from minibert.experiments.students import Recipe, distilled, once
 from minibert.experiments.tasks import SENTENCES, TASKS
 from minibert.factory import count_parameters
-from minibert.files import write_files
+from minibert.files import read_json, write_files
 from minibert.heads import WithHead
 from minibert.training.tasks import held_out_losses
 
@@ -66,24 +67,30 @@ def tuned(model: str, task: str) -> Cell:
 
 def twice(seed: int, size: Size, work: Path) -> dict[str, Any]:
     """The distilled student; when it is fine-tuned, it learns from the fine-tuned teacher as well."""
-    helper = fine_tuned_teacher(seed, size, work)
+    helper, _ = fine_tuned_teacher(seed, size, work)
     folder = work / "runs" / f"{variant(TWICE, SENTENCES)}-{seed}"
     return _tuned(STUDENT, SENTENCES, seed, size, work, folder, helper)[1]
 
 
-def fine_tuned_teacher(seed: int, size: Size, work: Path) -> nn.Module:
-    """The teacher fine-tuned on SENTENCES, to help a student; it is trained when it is first asked for."""
-    path = work / "teachers" / f"{seed}.safetensors"
+def teacher(seed: int, size: Size, work: Path) -> dict[str, Any]:
+    """The teacher fine-tuned on SENTENCES, and its answers."""
+    return fine_tuned_teacher(seed, size, work)[1]
+
+
+def fine_tuned_teacher(seed: int, size: Size, work: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """The teacher fine-tuned on SENTENCES, and its answers. It is kept, because it also helps a student."""
+    folder = work / "teachers" / str(seed)
+    path = folder / "model.safetensors"
 
     def make() -> None:
-        model, _ = _tuned(TEACHER, SENTENCES, seed, size, work, work / "teachers" / str(seed))
+        model, found = _tuned(TEACHER, SENTENCES, seed, size, work, folder)
         weights = model.state_dict()
-        write_files(path.parent, {path.name: lambda file: save_file(weights, file)})
+        write_files(folder, {"found.json": json.dumps(found), path.name: lambda file: save_file(weights, file)})
 
     once(path, make)
     model = TASKS[SENTENCES].kind.model(students.teacher().backbone)
     model.load_state_dict(load_file(path))
-    return model.eval()
+    return model.eval(), read_json(folder / "found.json")
 
 
 def _tuned(
@@ -102,6 +109,7 @@ E1 = Experiment(
         **{variant(model, MASKED_WORDS): reading(model) for model in (TEACHER, STUDENT)},
         **{variant(model, task): tuned(model, task) for task in TASKS for model in (TEACHER, STUDENT)},
         **{variant(model, SENTENCES): tuned(model, SENTENCES) for model in (CUT, RANDOM)},
+        variant(TEACHER, SENTENCES): teacher,
         variant(TWICE, SENTENCES): twice,
     },
     # The tasks say how large they are; this is the most that any of them may have.
