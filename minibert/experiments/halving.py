@@ -1,6 +1,6 @@
 """A distillation in about a minute: a student with half the layers learns from its fine-tuned teacher.
 
-The claim D3 does the same with more texts and several seeds (see retention.py).
+The claim D3 distils on unlabelled text first, and tests the student on several tasks (see retention.py).
 """
 
 from __future__ import annotations

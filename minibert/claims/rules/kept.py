@@ -33,7 +33,7 @@ def judge_kept(figures: Figures) -> Judgement:
     tasks = learned(cells)
     if 2 * len(tasks) < len(TASKS):
         missing = listed([task for task in TASKS if task not in tasks], "and")
-        return Judgement("–", UNMEASURED, f"The teacher has not learned {missing}: it would take one that has.")
+        return Judgement("–", UNMEASURED, f"It would take a teacher that has learned {missing}.")
     whole = kept_on(cells, tasks)
     ours = (
         f"{in_percent(whole.share)} of the macro average kept by {len(Recipe().layers)} of {TEACHER_LAYERS} layers: "
