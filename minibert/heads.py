@@ -311,13 +311,17 @@ class QuestionAnswering(WithHead):
         loss: the mean of the start's and the end's cross-entropy over the positions, in nats. Padding cannot be the
         answer: its logits are the lowest finite number, so that only the text counts in the loss.
         """
-        output.logits = self.span(self.dropout(output.last_hidden_state))
+        output.logits = self.token_scores(self.dropout(output.last_hidden_state), input_ids)
         if attention_mask is not None:
             padding = ~attention_mask.bool()[..., None]
             output.logits = output.logits.masked_fill(padding, torch.finfo(output.logits.dtype).min)
         if labels is not None:
             output.loss = cross_entropy(output.logits.transpose(1, 2), labels)
         return output
+
+    def token_scores(self, hidden: Tensor, input_ids: Tensor) -> Tensor:
+        """Each token's score as the start and as the end: (B, S, D) -> (B, S, 2)."""
+        return self.span(hidden)
 
 
 class Seq2SeqLM(WithHead):

@@ -10,6 +10,7 @@ from training_tiny import TOKENIZER, small
 from minibert.experiments.tasks import Places
 from minibert.tokenizers import WordPiece
 from minibert.training.spans import (
+    QuestionAwareSpans,
     SpanAnswers,
     best_span,
     common_words,
@@ -153,12 +154,28 @@ def test_spans_are_found_in_the_row_without_padding():
 
 def test_the_loss_is_that_of_the_head():
     torch.manual_seed(0)
-    model = Places().model(small(None))
+    model = Places().model(small(None), TOKENIZER)
     task = SpanAnswers(examples(), TOKENIZER)
     batch = task.batch([0, 1], seed=0)
     logits = model(batch["input_ids"], batch["attention_mask"]).logits
     expected = sum(nn.functional.cross_entropy(logits[..., at], batch["labels"][:, at]) for at in (0, 1)) / 2
     assert torch.isclose(task.losses(model, batch)["answers"], expected)
+
+
+def test_tokens_are_scored_against_the_question():
+    """Two texts of three tokens, D = 4; the question is the first token of one and the last one of the other. At the
+    start the matrices are the identity: a score is the product of two vectors, divided by the root of D."""
+    ids = torch.tensor([[TOKENIZER.mask_id, 7, 8], [7, 8, TOKENIZER.mask_id]])
+    hidden = torch.tensor([[1.0, 0, 0, 0], [2.0, 5, 0, 0], [0, 0, 3.0, 0]]).expand(2, 3, 4)
+    model = small(None, hidden_size=4, num_attention_heads=2)
+    head = QuestionAwareSpans(model, TOKENIZER.mask_id)
+    scores = head.token_scores(hidden, ids)
+    lowest = torch.finfo(scores.dtype).min
+    expected = torch.tensor([[lowest, 1.0, 0.0], [0.0, 0.0, lowest]])
+    assert torch.equal(scores, expected[..., None].expand(2, 3, 2))
+    with torch.no_grad():
+        head.span.weight[4:] *= -1  # of the ends
+    assert torch.equal(head.token_scores(hidden, ids)[0, 1], torch.tensor([1.0, -1.0]))
 
 
 def test_guessing_is_one_of_all_spans():

@@ -134,7 +134,7 @@ def test_a_model_labels_the_words_of_each_text_in_its_place():
 
 def test_the_loss_is_that_of_the_head_over_the_words_alone():
     torch.manual_seed(0)
-    model = WordClasses().model(small(None))
+    model = WordClasses().model(small(None), TOKENIZER)
     assert model.config.labels == LABELS
     task = WordLabels(rows("A. b", "c D, e F"), TOKENIZER)
     batch = task.batch([0, 1], seed=0)

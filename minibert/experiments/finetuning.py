@@ -28,7 +28,6 @@ def fine_tune(
     tokenizer: Tokenizer,
     seed: int,
     folder: Path,
-    batch_size: int = 32,
     teacher: nn.Module | None = None,
 ) -> dict[str, Any]:
     """Fine-tune a model with the task's head, in place, and answer the test texts.
@@ -42,8 +41,8 @@ def fine_tune(
     learned, asked = task.examples(tokenizer, seed)
     help = {} if teacher is None else {"teacher": teacher}
     settings = Settings(
-        steps=max(1, task.epochs * len(learned) // batch_size),
-        batch_size=batch_size,
+        steps=max(1, task.epochs * len(learned) // task.batch_size),
+        batch_size=task.batch_size,
         accumulation=task.accumulation,
         learning_rate=task.learning_rate,
         seed=seed,
@@ -76,6 +75,7 @@ def classify(
         max_length=size.max_length,
         epochs=size.epochs,
         learning_rate=learning_rate,
+        batch_size=size.batch_size,
     )
-    found = fine_tune(model, task, tokenizer, seed, folder, size.batch_size)
+    found = fine_tune(model, task, tokenizer, seed, folder)
     return {"accuracy": found["score"], "right": found["right"]}

@@ -88,7 +88,7 @@ def fine_tuned_teacher(seed: int, size: Size, work: Path) -> tuple[nn.Module, di
         write_files(folder, {"found.json": json.dumps(found), path.name: lambda file: save_file(weights, file)})
 
     once(path, make)
-    model = TASKS[SENTENCES].kind.model(students.teacher().backbone)
+    model = TASKS[SENTENCES].kind.model(students.teacher().backbone, students.tokenizer())
     model.load_state_dict(load_file(path))
     return model.eval(), read_json(folder / "found.json")
 
@@ -99,8 +99,8 @@ def _tuned(
     asked = TASKS[task].within(size)
     backbone = MODELS[model](seed, size, work).backbone
     torch.manual_seed(seed)
-    with_head = asked.kind.model(backbone)
-    return with_head, fine_tune(with_head, asked, students.tokenizer(), seed, folder, size.batch_size, helper)
+    with_head = asked.kind.model(backbone, students.tokenizer())
+    return with_head, fine_tune(with_head, asked, students.tokenizer(), seed, folder, helper)
 
 
 E1 = Experiment(

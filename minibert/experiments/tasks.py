@@ -2,7 +2,7 @@
 
     sentiment of sentences     positive or negative? (Rotten Tomatoes)                  one of two classes, accuracy
     sentiment of reviews       the same of whole IMDB reviews, up to 512 tokens         one of two classes, accuracy
-    sentence order             are two consecutive sentences in order or swapped?       one of two classes, accuracy
+    sentence order             are two consecutive passages in order or swapped?        one of two classes, accuracy
     same review                are two passages from the same review?                   one of two classes, accuracy
     punctuation and capitals   put both back into a text                                a label for each word, macro F1
     recurring spans            which words of a passage does a gap in it stand for?     start and end, exact match
@@ -32,8 +32,9 @@ from minibert.tokenizers.base import Tokenizer
 from minibert.training.batching import Example, pair, single
 from minibert.training.data import Review, load_reviews
 from minibert.training.loop import Objective
-from minibert.training.pairs import split_sentences
+from minibert.training.pairs import sop_pairs, split_sentences
 from minibert.training.spans import (
+    QuestionAwareSpans,
     SpanAnswers,
     common_words,
     exact_by_guessing,
@@ -64,19 +65,16 @@ def sentiments(reviews: Iterable[Review], tokenizer: Tokenizer, max_length: int,
 
 
 def orders(reviews: Iterable[Review], tokenizer: Tokenizer, max_length: int, rng: Random) -> Iterator[Example]:
-    """Two consecutive sentences of each review that has two that fit into a row. Label 1: they are swapped.
+    """Two passages of each review, of whole sentences, that follow each other. Label 1: they are swapped.
 
-    Which two is drawn. Nothing is truncated, because a sentence without its end would give the order away.
+    As ALBERT makes its pairs (`sop_pairs`), one pair drawn from each review that has one.
     """
     room = max_length - tokenizer.num_special(pair=True)
     for review in reviews:
-        sentences = [tokenizer.ids(sentence) for sentence in split_sentences(review.text)]
-        fitting = [i for i in range(len(sentences) - 1) if len(sentences[i]) + len(sentences[i + 1]) <= room]
-        if fitting:
-            start = rng.choice(fitting)
-            label = rng.randrange(2)
-            segments = sentences[start : start + 2]
-            yield pair(*(reversed(segments) if label else segments), tokenizer, label)
+        document = [ids for sentence in split_sentences(review.text) if (ids := tokenizer.ids(sentence))]
+        if len(document) > 1:
+            found = rng.choice(sop_pairs([document], room, rng, short_rate=0.0))
+            yield pair(found.first, found.second, tokenizer, found.label)
 
 
 def same_reviews(reviews: Iterable[Review], tokenizer: Tokenizer, max_length: int, rng: Random) -> Iterator[Example]:
@@ -161,7 +159,7 @@ class Classes:
 
     score = "accuracy"
 
-    def model(self, backbone: Model) -> WithHead:
+    def model(self, backbone: Model, tokenizer: Tokenizer) -> WithHead:
         backbone.config = replace(backbone.config, labels=("no", "yes"))
         return MeanPooled(backbone)
 
@@ -185,7 +183,7 @@ class WordClasses:
 
     score = "F1"
 
-    def model(self, backbone: Model) -> WithHead:
+    def model(self, backbone: Model, tokenizer: Tokenizer) -> WithHead:
         backbone.config = replace(backbone.config, labels=LABELS)
         return add_head(backbone, "token-classification")
 
@@ -205,8 +203,8 @@ class Places:
 
     score = "exact match"
 
-    def model(self, backbone: Model) -> WithHead:
-        return add_head(backbone, "question-answering")
+    def model(self, backbone: Model, tokenizer: Tokenizer) -> WithHead:
+        return QuestionAwareSpans(backbone, tokenizer.mask_id)
 
     def objective(self, examples: Sequence[Example], tokenizer: Tokenizer) -> Objective:
         return SpanAnswers(examples, tokenizer)
@@ -232,6 +230,7 @@ class Task:
     """What is asked (make, kind), of which texts, and how a model is fine-tuned on it.
 
     source: see `load_reviews`. texts, test_texts: examples to train on and to test on. max_length: tokens of a row.
+    batch_size: texts of a step; a task with much to learn from few texts takes smaller steps, and more of them.
     accumulation: micro-batches of a step; the attention of a whole batch of long texts needs nine gigabytes.
     """
 
@@ -243,11 +242,12 @@ class Task:
     max_length: int
     epochs: int
     learning_rate: float = 1e-4
+    batch_size: int = 32
     accumulation: int = 1
 
     def within(self, size: Size) -> Task:
         """The same, at most as large as this size says."""
-        names = ("texts", "test_texts", "max_length", "epochs")
+        names = ("texts", "test_texts", "max_length", "epochs", "batch_size")
         return replace(self, **{name: min(getattr(self, name), getattr(size, name)) for name in names})
 
     def examples(self, tokenizer: Tokenizer, seed: int) -> tuple[list[Any], list[Any]]:
@@ -276,9 +276,9 @@ class Task:
 SENTENCES = "sentiment of sentences"
 TASKS = {
     SENTENCES: Task(sentiments, Classes(), "rotten-tomatoes", 2000, 1600, 64, 3),
-    "sentiment of reviews": Task(sentiments, Classes(), "imdb", 600, 400, 512, 1, accumulation=4),
-    "sentence order": Task(orders, Classes(), "imdb", 8000, 1000, 64, 1, 2e-4),
-    "same review": Task(same_reviews, Classes(), "imdb", 2000, 1000, 96, 1),
-    "punctuation and capitals": Task(unpunctuated, WordClasses(), "imdb", 2500, 300, 96, 1, 2e-4),
-    "recurring spans": Task(questions, Places(), "imdb", 3000, 800, 96, 1, 2e-4),
+    "sentiment of reviews": Task(sentiments, Classes(), "imdb", 600, 400, 512, 1, batch_size=16, accumulation=4),
+    "sentence order": Task(orders, Classes(), "imdb", 9600, 1000, 64, 1, 2e-4),
+    "same review": Task(same_reviews, Classes(), "imdb", 2400, 1000, 96, 1, 2e-4, batch_size=8),
+    "punctuation and capitals": Task(unpunctuated, WordClasses(), "imdb", 2400, 300, 96, 1, 3e-4, batch_size=8),
+    "recurring spans": Task(questions, Places(), "imdb", 3000, 800, 96, 1, 2e-4, batch_size=8),
 }

@@ -3,11 +3,13 @@
 One occurrence is replaced by a question token, and the model must point at the other one. Source: Ram et al. 2021,
 "Few-Shot Question Answering by Pretraining Span Selection", section 3. Two things differ: the question token is the
 vocabulary's mask, which a masked-LM has met, and a passage has one question. The head is that of Devlin et al. 2019,
-section 4.2: a score as the start and one as the end for each token.
+section 4.2, a score as the start and one as the end for each token; here it is scored against the question token
+(Ram et al., section 4).
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -18,6 +20,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from minibert.heads import QuestionAnswering
+from minibert.model import Model
 from minibert.tokenizers.base import Span, Tokenizer
 from minibert.training.answers import Answers, scored, tokens_before_text
 from minibert.training.batching import Example
@@ -106,6 +110,36 @@ def span_example(text: str, hidden: Span, answer: Span, tokenizer: Tokenizer, ma
     row = tokenizer.assemble(ids)
     before = tokens_before_text(tokenizer)
     return SpanExample(row.ids, row.type_ids, 0, before + inside[0], before + inside[-1])
+
+
+class QuestionAwareSpans(QuestionAnswering):
+    """Where the answer starts and ends, scored against the question token (Ram et al. 2021, section 4).
+
+    The plain head scores each token by itself, and must learn from labels alone that a token is to be compared with the
+    question; few examples do not teach that. Here the comparison is the head: a token's score as the start is its
+    vector times a matrix times the question token's vector, and another matrix is for the end. Both matrices begin as
+    the identity, because a masked-LM's vector of a gap is already like that of the word which it stands for.
+    """
+
+    def __init__(self, backbone: Model, question_id: int):
+        """question_id: of the token that stands for the question; each text has one."""
+        super().__init__(backbone)
+        self.question_id = question_id
+
+    def add_head(self) -> None:
+        width = self.config.hidden_size
+        self.dropout = nn.Dropout(self.config.span_dropout)
+        self.span = nn.Linear(width, 2 * width, bias=False)
+        with torch.no_grad():
+            self.span.weight.copy_(torch.eye(width).repeat(2, 1))
+
+    def token_scores(self, hidden: Tensor, input_ids: Tensor) -> Tensor:
+        """(B, S, D) -> (B, S, 2). The question token, which is most like itself, cannot be the answer."""
+        is_question = input_ids == self.question_id
+        question = hidden[torch.arange(len(hidden)), is_question.int().argmax(dim=1)]  # (B, D)
+        asked = self.span(question).unflatten(-1, (2, -1))  # (B, 2, D)
+        scores = hidden @ asked.transpose(1, 2) / math.sqrt(hidden.shape[-1])
+        return scores.masked_fill(is_question[..., None], torch.finfo(scores.dtype).min)
 
 
 class SpanAnswers(Answers):
