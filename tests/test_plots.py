@@ -18,6 +18,7 @@ from matplotlib.text import Text
 
 from minibert import files, plots
 from minibert.errors import MinibertError
+from minibert.plots.style import text_width
 
 COUNTS = {
     "large": {"words": 40_000_000, "blocks": 200_000_000, "rest": 1_000_000},
@@ -318,15 +319,44 @@ def test_retention_can_be_read_on_a_telephone():
 def test_an_ablation_is_sorted_by_its_first_measure_and_shows_every_seed():
     figure = ablation()
     first, second = figure.axes
-    assert [label.get_text() for label in first.get_yticklabels()] == ["a little", "a lot"]
+    names = {text.get_text(): text.xy[1] for text in first.texts}
+    assert sorted(names, key=names.get) == ["a little", "a lot"]
     assert first.yaxis_inverted()
     assert [axes.get_xlabel() for axes in figure.axes] == list(CHANGES)
     for axes, bars in ((first, [2, -4]), (second, [0.1, 0.6])):
         np.testing.assert_allclose([bar.get_width() for bar in axes.patches], bars)
     dots = [line.get_xdata().tolist() for line in first.lines if line.get_marker() == "o"]
     assert dots == [[1, 2, 3], [-4, -5, -3]]
-    spreads = [c[2][0].get_segments()[0][:, 0].tolist() for c in first.containers if hasattr(c, "has_xerr")]
-    np.testing.assert_allclose(spreads, [[1, 3], [-5, -3]])
+    assert "one standard deviation" in figure.get_supxlabel()
+    np.testing.assert_allclose(spreads_of(first), [[1, 3], [-5, -3]])
+
+
+def spreads_of(axes) -> list[list[float]]:
+    return [c[2][0].get_segments()[0][:, 0].tolist() for c in axes.containers if hasattr(c, "has_xerr")]
+
+
+def test_an_ablation_has_the_intervals_and_the_order_that_it_is_given():
+    around = {measure: {name: (np.mean(seeds) - 5, np.mean(seeds) + 1) for name, seeds in panel.items()}
+              for measure, panel in CHANGES.items()}  # fmt: skip
+    figure = plots.ablation(CHANGES, intervals=around, sort=False)
+    first = figure.axes[0]
+    names = {text.get_text(): text.xy[1] for text in first.texts}
+    assert sorted(names, key=names.get) == ["a lot", "a little"]
+    np.testing.assert_allclose(spreads_of(first), [[-9, -3], [-3, 3]])
+    assert "95% intervals over the seeds" in figure.get_supxlabel()
+    endless = plots.ablation(
+        CHANGES, intervals={m: dict.fromkeys(panel, (-np.inf, np.inf)) for m, panel in CHANGES.items()}
+    )
+    assert spreads_of(endless.axes[0]) == []
+
+
+@pytest.mark.parametrize("name", ["dynamic masks, against static: 16 passes", "all shared, E = 32, equal operations"])
+def test_an_ablation_can_be_read_on_a_telephone(name):
+    figure = plots.ablation({measure: {name: [1.0, 2.0]} for measure in ("points", "nats")})
+    pixels_per_point = 390 / figure.get_figwidth() / 72
+    smallest = min(text.get_fontsize() for text in figure.findobj(Text) if text.get_text())
+    assert smallest * pixels_per_point >= 9
+    assert text_width(name, 11) < 0.95 * figure.get_figwidth()
 
 
 def test_speed_up_shows_the_curve_the_links_and_where_it_meets_what_was_claimed():
@@ -689,6 +719,8 @@ def test_no_text_covers_another_or_is_cut_off(draw):
         (lambda: plots.ablation({"loss": {}}), "a panel with variants"),
         (lambda: plots.ablation({"loss": {"a": []}}), "at least one seed"),
         (lambda: plots.ablation({"loss": {"a": [1]}, "accuracy": {"b": [1]}}), "do not list the same variants"),
+        (lambda: plots.ablation({"loss": {"a": [1]}}, intervals={"loss": {"a": (2, 3)}}), "a, loss: the mean 1.0 is"),
+        (lambda: plots.ablation({"loss": {"a": [1]}}, intervals={"loss": {}}), "an interval for each"),
         (lambda: plots.speed_up_by_bandwidth([], [], LINKS, 1.7), "at least 1"),
         (lambda: plots.speed_up_by_bandwidth([1, 2], [1], LINKS, 1.7), "2 bandwidths, 1 ratios"),
         (lambda: plots.speed_up_by_bandwidth([1, 1], [1, 1], LINKS, 1.7), "must be above 0 and increase"),

@@ -12,9 +12,20 @@ from minibert.claims.ledger import results
 from minibert.claims.records import Figures
 from minibert.claims.rules.kept import AVERAGE, CLAIMED_SHARE, WITHOUT_WINS, kept_on, learned, wins
 from minibert.claims.rules.losses import ALL_LOSSES, LEFT_OUT
-from minibert.claims.rules.savings import NO_SAVINGS
 from minibert.claims.training_speed import CLAIMED, LINKS, bandwidth_for
-from minibert.experiments.statistics import Cells, differences
+from minibert.experiments.masking_and_pairs import NO_PAIRS, NSP, PASSES, SOP, dynamic, static
+from minibert.experiments.sharing import (
+    ATTENTION_SHARED,
+    BOTH_SAVINGS,
+    FFN_SHARED,
+    NO_SAVINGS,
+    SHARED,
+    UNSHARED,
+    WIDER,
+    at_equal_operations,
+)
+from minibert.experiments.statistics import Cells, differences, over_seeds, values
+from minibert.words import counted
 
 
 def draw_recorded(folder: str | Path) -> list[Path]:
@@ -50,19 +61,22 @@ def draw_losses(figures: Figures) -> Figure:
 
 def draw_sharing(figures: Figures) -> Figure:
     """What factorising and sharing change, from the records of A3."""
-    cells = figures["cells"]
-    compared = {variant: (variant, NO_SAVINGS) for variant in cells if variant != NO_SAVINGS}
-    return _draw_changes(cells, compared, f"What ALBERT's savings cost, against “{NO_SAVINGS}”")
+    shown = [*SHARED.values(), *UNSHARED.values(), ATTENTION_SHARED, FFN_SHARED]
+    shown += map(at_equal_operations, (BOTH_SAVINGS, WIDER))
+    compared = {variant: (variant, NO_SAVINGS) for variant in shown if variant != NO_SAVINGS}
+    title = f"What ALBERT's savings change, against “{NO_SAVINGS}”"
+    return _draw_changes(figures["cells"], compared, title, sort=False)
 
 
 def draw_masking(masking: Figures, pairs: Figures) -> Figure:
     """What dynamic masks and sentence-pair losses change, from the records of R1 and A8."""
     compared = {
-        "dynamic masks, against static": ("dynamic", "static"),
-        "NSP, against no pairs": ("NSP", "no pairs"),
-        "SOP, against no pairs": ("SOP", "no pairs"),
+        f"dynamic masks, against static: {counted(passes, 'pass', 'passes')}": (dynamic(passes), static(passes))
+        for passes in PASSES
     }
-    return _draw_changes(masking["cells"] | pairs["cells"], compared, "What dynamic masking and sentence pairs change")
+    compared |= {"NSP, against no pairs": (NSP, NO_PAIRS), "SOP, against no pairs": (SOP, NO_PAIRS)}
+    title = "What dynamic masking and sentence pairs change"
+    return _draw_changes(masking["cells"] | pairs["cells"], compared, title, sort=False)
 
 
 def draw_training_speed(figures: Figures) -> Figure:
@@ -90,9 +104,9 @@ def draw_family(figures: Figures) -> Figure:
     return plots.size_and_speed(points, reference, title)
 
 
-def _draw_changes(cells: Cells, compared: dict[str, tuple[str, str]], title: str) -> Figure:
-    """Draw how much each variant differs from its baseline by both measures, seed by seed."""
-    measures = {"accuracy, change in points": ("accuracy", 100), "held-out loss, change in nats": ("masked_lm", 1)}
+def _draw_changes(cells: Cells, compared: dict[str, tuple[str, str]], title: str, sort: bool = True) -> Figure:
+    """Draw how much better each variant is than its baseline by both measures, seed by seed; to the right is better."""
+    measures = {"accuracy, points better": ("accuracy", 100), "held-out words, nats better": ("masked_lm", -1)}
     panels = {
         heading: {
             label: [scale * change for change in differences(cells, measure, variant, baseline)]
@@ -100,7 +114,11 @@ def _draw_changes(cells: Cells, compared: dict[str, tuple[str, str]], title: str
         }
         for heading, (measure, scale) in measures.items()
     }
-    return plots.ablation(panels, title)
+    intervals = {
+        heading: {label: over_seeds(changes)[1:] for label, changes in panel.items()}
+        for heading, panel in panels.items()
+    }
+    return plots.ablation(panels, title, intervals, sort)
 
 
 # File -> the claims whose records it needs, and the function that draws it.

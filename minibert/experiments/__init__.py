@@ -4,7 +4,7 @@ Reading order: grid (what an experiment is, and how one is resumed), tasks and f
 (what the experiments share), then one file per experiment, named after its question:
 
     E1  retention           what a distilled student keeps of its teacher, on six tasks                 (D3)
-    E2  losses              which of DistilBERT's losses matters, from a teacher pre-trained here       (D6)
+    E2  losses              which of DistilBERT's losses matters                                        (D6)
     E3  sharing             what ALBERT's savings cost                                                  (A3)
     E4  masking_and_pairs   static or dynamic masking; sentence order, next sentence or no pair task    (A8, R1, R2)
     E5  training_speed      how fast ALBERT trains, on one device and on several                        (A2)

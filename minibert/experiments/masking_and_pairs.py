@@ -1,8 +1,13 @@
-"""E4: static or dynamic masking? And which task besides masked words: sentence order, next sentence, or none?"""
+"""E4: static or dynamic masking? And which task besides masked words: sentence order, next sentence, or none?
+
+Two grids. Masking is tried from random weights. The order of sentences is not learned from nothing in so short a time,
+so the pair tasks start from the weights of a masked-LM that reads.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -10,53 +15,112 @@ from typing import Any
 import torch
 from torch import nn
 
+from minibert.checkpoints import load
+from minibert.errors import MinibertError
 from minibert.experiments.grid import Cell, Experiment, Size
 from minibert.experiments.pretraining import (
+    FULL,
     HELD_OUT,
+    QUICK,
+    SEEDS,
     TEXTS,
     by_frequency,
     fine_tuned,
-    held_out_words,
+    held_out_loss,
+    loss_by_frequency,
     own_tokenizer,
     pretrain,
-    rows_of,
+    rows_to_read,
     small,
     unlabelled,
 )
 from minibert.factory import build
+from minibert.tokenizers import load_tokenizer
 from minibert.tokenizers.base import Tokenizer
 from minibert.training.batching import Example, inputs, padded, pair
-from minibert.training.pairs import nsp_pairs, sop_pairs, split_sentences
-from minibert.training.tasks import MaskedWords, held_out_losses
+from minibert.training.pairs import Document, nsp_pairs, sop_pairs, split_sentences
+from minibert.training.tasks import MaskedWords
 
-FEW_TEXTS = 200  # reviews: so few that each is read dozens of times; otherwise static and dynamic hardly differ
+# ------------------------------------------------------------------------------------------------ masking
 
-# The variants, as the records name them.
-DYNAMIC, STATIC, NO_PAIRS, NSP, SOP = "dynamic", "static", "no pairs", "NSP", "SOP"
-PAIRS = {NSP: nsp_pairs, SOP: sop_pairs}
+PASSES = (1, 4, 16)  # how often each row is read; with one pass, static and dynamic masks differ only by chance
 
 
-def masking(static: bool) -> Cell:
-    """A BERT pre-trained on a few texts that it reads many times, masked in the same way each time or not."""
+def dynamic(passes: int) -> str:
+    """The name of the variant that masks a row differently each time it is read."""
+    return _read(passes, "dynamic")
+
+
+def static(passes: int) -> str:
+    """The name of the variant that masks a row in the same way each time."""
+    return _read(passes, "static")
+
+
+def _read(passes: int, masks: str) -> str:
+    return f"{masks}, {passes} {'pass' if passes == 1 else 'passes'}"
+
+
+def masking(is_static: bool, passes: int) -> Cell:
+    """A BERT pre-trained on so few rows that, in an equal number of steps, it reads each of them `passes` times."""
 
     def cell(seed: int, size: Size, work: Path) -> dict[str, Any]:
         tokenizer = own_tokenizer(work)
+        task = MaskedWords(drawn(rows_to_read(tokenizer, size), passes, size, seed), tokenizer, static=is_static)
         model = build(small(), "masked-lm", seed)
-        rows = rows_of(unlabelled(False, FEW_TEXTS), tokenizer, size)
-        held_out = held_out_words(tokenizer, size)
-        name = f"{STATIC if static else DYNAMIC}-{seed}"
-        pretrain(model, MaskedWords(rows, tokenizer, static=static), size, seed, work / name)
-        found = held_out_losses(model, held_out)
+        name = f"{'static' if is_static else 'dynamic'}-{passes}-{seed}"
+        pretrain(model, task, size, seed, work / name)
+        found = held_out_loss(model, tokenizer, size) | {"rows": len(task.examples)}
         return found | fine_tuned(model, tokenizer, size, seed, work / f"{name}-tuned")
 
     return cell
 
 
-def pairs_of(task: str, held_out: bool, tokenizer: Tokenizer, size: Size) -> list[Example]:
+def drawn(rows: Sequence[Example], passes: int, size: Size, seed: int) -> list[Example]:
+    """As many rows as all steps together read if they read each row `passes` times, the same for both kinds of masks.
+
+    Raises MinibertError when there are not enough.
+    """
+    needed = size.steps * size.batch_size // passes
+    if needed > len(rows):
+        raise MinibertError(f"{needed:,} rows are needed, but there are {len(rows):,}: take fewer steps or more texts.")
+    return Random(seed).sample(rows, needed)
+
+
+MASKING = Experiment(
+    "E4-masking",
+    {name(passes): masking(name is static, passes) for passes in PASSES for name in (dynamic, static)},
+    full=FULL,
+    quick=QUICK,
+    seeds=SEEDS,
+    more=by_frequency,
+)
+
+# ------------------------------------------------------------------------------------------------ pairs
+
+START = "minilm-l6-mlm"  # the weights that all models start from
+PAIR_RATE, PAIR_TUNE_RATE = 2e-4, 1e-4
+
+NO_PAIRS, NSP, SOP = "no pairs", "NSP", "SOP"  # the variants, as the records name them
+PAIRS = {NSP: nsp_pairs, SOP: sop_pairs}
+
+
+@cache
+def start_tokenizer() -> Tokenizer:
+    return load_tokenizer(START)
+
+
+@cache
+def documents(held_out: bool) -> list[Document]:
+    """The reviews as sentences."""
+    tokenizer, texts = start_tokenizer(), unlabelled(held_out, HELD_OUT if held_out else TEXTS)
+    return [[tokenizer.ids(sentence) for sentence in split_sentences(text)] for text in texts]
+
+
+@cache
+def pairs_of(task: str, held_out: bool, max_length: int) -> list[Example]:
     """Sentence pairs from the reviews, for one of the tasks of PAIRS."""
-    texts = unlabelled(held_out, HELD_OUT if held_out else TEXTS)
-    documents = [[tokenizer.ids(sentence) for sentence in split_sentences(text)] for text in texts]
-    pairs = PAIRS[task](documents, size.max_length - tokenizer.num_special(pair=True), Random(0))
+    tokenizer = start_tokenizer()
+    pairs = PAIRS[task](documents(held_out), max_length - tokenizer.num_special(pair=True), Random(0))
     return [pair(p.first, p.second, tokenizer, p.label) for p in pairs]
 
 
@@ -66,40 +130,44 @@ def pair_accuracy(model: nn.Module, examples: Sequence[Example], tokenizer: Toke
     right = 0
     for start in range(0, len(examples), 64):
         batch = padded(examples[start : start + 64], tokenizer)
-        right += int((model(**inputs(batch), labels=None).pair_logits.argmax(-1) == batch["classes"]).sum())
+        no_words = torch.zeros_like(batch["input_ids"], dtype=torch.bool)
+        said = model(**inputs(batch), wanted=no_words).pair_logits.argmax(-1)
+        right += int((said == batch["classes"]).sum())
     return right / len(examples)
 
 
 def pairing(task: str | None) -> Cell:
-    """A BERT pre-trained on masked words in sentence pairs, and also on one of the tasks of PAIRS, or on none."""
+    """A masked-LM that goes on learning masked words, in sentence pairs, and also one of the tasks of PAIRS, or none.
+
+    The model without a pair task reads the pairs of NSP.
+    """
 
     def cell(seed: int, size: Size, work: Path) -> dict[str, Any]:
-        tokenizer = own_tokenizer(work)
-        model = build(small(), "pretraining" if task else "masked-lm", seed)
-        examples = pairs_of(task or NSP, False, tokenizer, size)
-        held_out = held_out_words(tokenizer, size)
+        tokenizer = start_tokenizer()
+        torch.manual_seed(seed)  # for the parts that the checkpoint lacks: the pair head, perhaps the pooler
+        model, _ = load(START, "pretraining" if task else "masked-lm")
+        examples = pairs_of(task or NSP, False, size.max_length)
         name = f"{task or 'none'}-{seed}"
-        pretrain(model, MaskedWords(examples, tokenizer, pairs=task is not None), size, seed, work / name)
-        found = {"masked_lm": held_out_losses(model, held_out)["masked_lm"]}
-        if task:
-            for asked in PAIRS:
-                held_out_pairs = pairs_of(asked, True, tokenizer, size)
-                found[f"{asked.lower()}_accuracy"] = pair_accuracy(model, held_out_pairs, tokenizer)
-        return found | fine_tuned(model, tokenizer, size, seed, work / f"{name}-tuned")
+        learned = MaskedWords(examples, tokenizer, pairs=task is not None)
+        pretrain(model, learned, size, seed, work / name, learning_rate=PAIR_RATE)
+        found = held_out_loss(model, tokenizer, size)
+        for asked in PAIRS if task else ():
+            found[f"{asked.lower()}_accuracy"] = pair_accuracy(model, pairs_of(asked, True, size.max_length), tokenizer)
+        return found | fine_tuned(model, tokenizer, size, seed, work / f"{name}-tuned", PAIR_TUNE_RATE)
 
     return cell
 
 
-E4 = Experiment(
-    "E4",
-    {
-        DYNAMIC: masking(static=False),
-        STATIC: masking(static=True),
-        NO_PAIRS: pairing(None),
-        NSP: pairing(NSP),
-        SOP: pairing(SOP),
-    },
-    full=Size(texts=3000, epochs=3, steps=800),
-    quick=Size(texts=320, epochs=1, steps=20, test_texts=300),
-    more=by_frequency,
+def start_by_frequency(size: Size, work: Path) -> dict[str, float]:
+    """The loss by word frequencies, with the vocabulary of START."""
+    return {"by_frequency": round(loss_by_frequency(start_tokenizer(), size), 4)}
+
+
+PAIRING = Experiment(
+    "E4-pairs",
+    {NO_PAIRS: pairing(None), NSP: pairing(NSP), SOP: pairing(SOP)},
+    full=Size(texts=2000, epochs=2, steps=500, max_length=64, batch_size=32),
+    quick=Size(texts=320, epochs=1, steps=10, test_texts=200, max_length=64, batch_size=32),
+    seeds=SEEDS,
+    more=start_by_frequency,
 )

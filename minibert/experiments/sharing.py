@@ -1,7 +1,12 @@
 """E3: what do ALBERT's savings cost?
 
-Small ALBERTs share all parts of their blocks, one part or none, with narrow and with wide embeddings. Lan et al. 2020,
+Small ALBERTs share all parts of their blocks, one part or none, each with embeddings of four widths E. Lan et al. 2020,
 Tables 3 and 4, do the same with ALBERT-base.
+
+All are trained for an equal number of steps; those that need fewer operations in a step are also trained for more
+steps, until the operations are equal. Sharing saves parameters but no operations, and narrow embeddings save few. So
+there is one more: a model that spends the parameters that sharing saved on twice the width, and is trained for so many
+fewer steps that the operations are equal.
 """
 
 from __future__ import annotations
@@ -11,60 +16,114 @@ from statistics import median
 from typing import Any
 
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from minibert.experiments.grid import Cell, Experiment, Size
-from minibert.experiments.pretraining import by_frequency, fine_tuned, masked_words, own_tokenizer, pretrain, small
+from minibert.experiments.pretraining import (
+    FULL,
+    LAYERS,
+    QUICK,
+    SEEDS,
+    WIDTH,
+    by_frequency,
+    fine_tuned,
+    held_out_loss,
+    masked_words,
+    own_tokenizer,
+    pretrain,
+    small,
+)
 from minibert.factory import build, count_parameters
+from minibert.heads import WithHead
 from minibert.models.albert import AlbertConfig
-from minibert.training.tasks import held_out_losses
+from minibert.training.tasks import MaskedWords
 
 # The variants, as the records name them. E is the width of the embeddings; the blocks are 128 wide.
-BOTH_SAVINGS, NO_SAVINGS = "all shared, E = 32", "nothing shared, E = 128"
-NARROW, SHARED = "nothing shared, E = 32", "all shared, E = 128"  # one of the savings
-ATTENTION_SHARED, FFN_SHARED = "attention shared, E = 32", "FFN shared, E = 32"
+WIDTHS = (16, 32, 64, WIDTH)
+SHARED = {width: f"all shared, E = {width}" for width in WIDTHS}
+UNSHARED = {width: f"nothing shared, E = {width}" for width in WIDTHS}
+PART_WIDTH = 32  # a quarter of the blocks' width; the paper's Table 4 has a sixth and the whole
+ATTENTION_SHARED, FFN_SHARED = f"attention shared, E = {PART_WIDTH}", f"FFN shared, E = {PART_WIDTH}"
+BOTH_SAVINGS, NO_SAVINGS = SHARED[PART_WIDTH], UNSHARED[WIDTH]
+WIDER = f"all shared, E = {PART_WIDTH}, twice as wide"
 
-ALL_PARTS = ("attention", "feed_forward")  # of a block
+PARTS = ATTENTION, FEED_FORWARD = ("attention", "feed_forward")  # of a block
 
 
-def sharing(shared: tuple[str, ...], embedding_size: int) -> Cell:
-    """An ALBERT whose blocks share the parts named in `shared`, pre-trained from random weights."""
+def at_equal_operations(variant: str) -> str:
+    """The name of the variant that is trained for as many operations as NO_SAVINGS."""
+    return f"{variant}, equal operations"
 
-    def cell(seed: int, size: Size, work: Path) -> dict[str, Any]:
-        tokenizer = own_tokenizer(work)
-        config = small(AlbertConfig, embedding_size=embedding_size, num_hidden_groups=4)
-        model = build(config, "masked-lm", seed)
-        share(model.backbone.encoder.blocks, shared)
-        parameters = count_parameters(model.backbone)
-        task, held_out = masked_words(tokenizer, size)
-        name = f"{'-'.join(shared) or 'nothing'}-{embedding_size}-{seed}"
-        log = pretrain(model, task, size, seed, work / name)
-        found = held_out_losses(model, held_out)
-        found |= {"parameters": parameters, "step_seconds": median(record["seconds"] for record in log[:-1])}
-        return found | fine_tuned(model, tokenizer, size, seed, work / f"{name}-tuned")
 
-    return cell
+def model_of(shared: tuple[str, ...], embedding_size: int, width: int, seed: int) -> WithHead:
+    """An ALBERT with random weights whose blocks share the parts named in `shared`."""
+    config = small(
+        AlbertConfig,
+        embedding_size=embedding_size,
+        num_hidden_groups=LAYERS,
+        hidden_size=width,
+        intermediate_size=4 * width,
+        num_attention_heads=width // 32,
+    )
+    model = build(config, "masked-lm", seed)
+    share(model.backbone.encoder.blocks, shared)
+    return model
 
 
 def share(blocks: nn.ModuleList, parts: tuple[str, ...]) -> None:
     """Let all blocks use the parts of the first block with these names, each with the norm that follows it."""
-    norms = {"attention": "attention_norm", "feed_forward": "norm"}
+    norms = {ATTENTION: "attention_norm", FEED_FORWARD: "norm"}
     for block in blocks[1:]:
         for part in parts:
             setattr(block, part, getattr(blocks[0], part))
             setattr(block, norms[part], getattr(blocks[0], norms[part]))
 
 
+def operations(model: WithHead, task: MaskedWords, size: Size) -> int:
+    """Floating-point operations of all matrix products in a training step, forward and backward."""
+    batch = task.batch(range(size.batch_size), seed=0)
+    with FlopCounterMode(display=False) as counter:
+        task.losses(model, batch)["masked_lm"].backward()
+    model.zero_grad()
+    return counter.get_total_flops()
+
+
+def sharing(shared: tuple[str, ...], embedding_size: int, equal_operations: bool = False, width: int = WIDTH) -> Cell:
+    """Such an ALBERT, pre-trained and then fine-tuned.
+
+    equal_operations: train for as many steps as NO_SAVINGS could pay for, instead of for size.steps.
+    """
+
+    def cell(seed: int, size: Size, work: Path) -> dict[str, Any]:
+        tokenizer = own_tokenizer(work)
+        task, _ = masked_words(tokenizer, size)
+        model = model_of(shared, embedding_size, width, seed)
+        needed, steps = operations(model, task, size), size.steps
+        if equal_operations:
+            steps = round(steps * operations(model_of((), WIDTH, WIDTH, seed), task, size) / needed)
+        found = {"parameters": count_parameters(model.backbone), "operations": needed, "steps": steps}
+        name = f"{'-'.join(shared) or 'nothing'}-{embedding_size}-{width}-{steps}-{seed}"
+        log = pretrain(model, task, size, seed, work / name, steps)
+        found |= {"step_seconds": round(median(record["seconds"] for record in log[:-1]), 5)}
+        found |= held_out_loss(model, tokenizer, size)
+        return found | fine_tuned(model, tokenizer, size, seed, work / f"{name}-tuned")
+
+    return cell
+
+
 E3 = Experiment(
     "E3",
     {
-        BOTH_SAVINGS: sharing(ALL_PARTS, 32),
-        ATTENTION_SHARED: sharing(("attention",), 32),
-        FFN_SHARED: sharing(("feed_forward",), 32),
-        NARROW: sharing((), 32),
-        SHARED: sharing(ALL_PARTS, 128),
-        NO_SAVINGS: sharing((), 128),
+        **{name: sharing(PARTS, width) for width, name in SHARED.items()},
+        **{name: sharing((), width) for width, name in UNSHARED.items()},
+        ATTENTION_SHARED: sharing((ATTENTION,), PART_WIDTH),
+        FFN_SHARED: sharing((FEED_FORWARD,), PART_WIDTH),
+        **{at_equal_operations(SHARED[width]): sharing(PARTS, width, True) for width in WIDTHS[:-1]},
+        **{at_equal_operations(UNSHARED[width]): sharing((), width, True) for width in WIDTHS[:-1]},
+        at_equal_operations(WIDER): sharing(PARTS, PART_WIDTH, True, width=2 * WIDTH),
     },
-    full=Size(texts=3000, epochs=3, steps=800),
-    quick=Size(texts=320, epochs=1, steps=20, test_texts=300),
+    full=FULL,
+    quick=QUICK,
+    seeds=SEEDS,
     more=by_frequency,
 )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import ArrayLike
 
 from minibert.errors import MinibertError
@@ -147,40 +148,88 @@ def speed(
 
 
 @styled
-def ablation(panels: Mapping[str, Mapping[str, Sequence[float]]], title: str = "What each part changes") -> Picture:
-    """One horizontal bar for each variant, largest first, in one panel for each measure; dots on the bars are seeds.
+def ablation(
+    panels: Mapping[str, Mapping[str, Sequence[float]]],
+    title: str = "What each part changes",
+    intervals: Mapping[str, Mapping[str, tuple[float, float]]] | None = None,
+    sort: bool = True,
+) -> Picture:
+    """One horizontal bar for each variant, in one panel for each measure; dots on the bars are seeds.
 
-    panels: a measure, with its unit -> variant -> its value for each seed. Bars are means, their lines one standard
-    deviation. All panels list the variants in the same order, by their mean in the first panel.
-    Raises MinibertError when there is nothing to draw, or the panels do not list the same variants.
+    panels: a measure, with its unit -> variant -> its value for each seed; bars are means. intervals: measure ->
+    variant -> the ends of a 95% interval, for the lines on the bars; without them the lines are one standard deviation.
+    sort: list the variants by their mean in the first panel, largest first, and not in the order in which they are
+    given. The names are above the bars, so that the figure can be read on a telephone.
+    Raises MinibertError when there is nothing to draw, the panels do not list the same variants, or an interval is
+    missing or does not include its mean.
     """
     first = next(iter(panels.values()), {})
     if not first or not all(map(len, first.values())):
         raise MinibertError("a figure of variants needs a panel with variants: give each variant at least one seed.")
     if any(values.keys() != first.keys() or not all(map(len, values.values())) for values in panels.values()):
         raise MinibertError("the panels do not list the same variants, each with a seed: give all measures of each.")
-    labels = sorted(first, key=lambda label: -np.mean(first[label]))
+    labels = sorted(first, key=lambda label: -np.mean(first[label])) if sort else list(first)
+    ends = _ends(panels, intervals)
 
-    figure = Picture(figsize=(9, 1.9 + 0.5 * len(labels)), layout="constrained")
-    figure.get_layout_engine().set(wspace=0.08)
+    figure = Picture(figsize=(5.2, 1.7 + 0.5 * len(labels)), layout="constrained")
     every_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, (measure, values), colour in zip(every_axes, panels.items(), (SKY, ORANGE) * len(panels), strict=False):
         for row, label in enumerate(labels):
             seeds = np.asarray(values[label], dtype=float)
-            axes.barh(row, seeds.mean(), height=0.6, color=colour)
-            axes.errorbar(seeds.mean(), row, xerr=deviation(seeds), fmt="none", ecolor=INK, elinewidth=1.5, capsize=4)
-            rows = row + np.linspace(-0.14, 0.14, len(seeds)) if len(seeds) > 1 else [row]
-            axes.plot(seeds, rows, "o", markersize=4, markerfacecolor="white", markeredgecolor=INK)
-        axes.axvline(0, color=INK, linewidth=1)
+            mean = seeds.mean()
+            low, high = ends[measure][label]
+            axes.barh(row, mean, height=0.44, color=colour)
+            if math.isfinite(low) and math.isfinite(high):  # one seed has no interval
+                line = [[max(mean - low, 0)], [max(high - mean, 0)]]
+                axes.errorbar(mean, row, xerr=line, fmt="none", ecolor=INK, elinewidth=1.5, capsize=4)
+            rows = row + np.linspace(-0.1, 0.1, len(seeds)) if len(seeds) > 1 else [row]
+            axes.plot(seeds, rows, "o", markersize=3.5, markerfacecolor="white", markeredgecolor=INK)
+        axes.axvline(0, color=INK, linewidth=1, zorder=0)
         axes.margins(x=0.1)
-        axes.tick_params(axis="y", length=0)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.tick_params(axis="y", length=0, labelleft=False)
         axes.set_xlabel(measure)
         axes.spines["left"].set_visible(False)
-    every_axes[0].set_yticks(range(len(labels)), labels)
-    every_axes[0].invert_yaxis()
-    figure.suptitle(title, x=0.01, ha="left", fontsize=13)
-    figure.supxlabel("bars: mean of the seeds; lines: one standard deviation; dots: each seed", fontsize=10)
+    for row, label in enumerate(labels):
+        every_axes[0].annotate(
+            label, (0, row - 0.26), xycoords=("axes fraction", "data"), va="bottom", annotation_clip=False,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+        ).set_in_layout(False)  # fmt: skip
+    every_axes[0].set_zorder(1)  # the names reach into the other panels
+    every_axes[0].patch.set_visible(False)
+    every_axes[0].set_ylim(len(labels) - 0.6, -0.85)
+    figure.suptitle("\n".join(textwrap.wrap(title, 46)), x=0.01, ha="left", fontsize=13)
+    lines = "95% intervals over the seeds" if intervals else "one standard deviation"
+    figure.supxlabel(f"bars: mean of the seeds; lines: {lines}", fontsize=9)
     return figure
+
+
+def _ends(
+    panels: Mapping[str, Mapping[str, Sequence[float]]],
+    intervals: Mapping[str, Mapping[str, tuple[float, float]]] | None,
+) -> Mapping[str, Mapping[str, tuple[float, float]]]:
+    """The ends of the lines in `ablation`, checked; without intervals, one standard deviation around the means."""
+    if intervals is None:
+        return {
+            measure: {
+                label: (np.mean(seeds) - deviation(seeds), np.mean(seeds) + deviation(seeds))
+                for label, seeds in values.items()
+            }
+            for measure, values in panels.items()
+        }
+    for measure, values in panels.items():
+        if measure not in intervals or not values.keys() <= intervals[measure].keys():
+            raise MinibertError(f"{measure} needs an interval for each variant: give the two ends of each.")
+        for label, seeds in values.items():
+            low, high = intervals[measure][label]
+            mean = float(np.mean(seeds))
+            rounding = 1e-9 * abs(mean)
+            if not low - rounding <= mean <= high + rounding:
+                raise MinibertError(
+                    f"{label}, {measure}: the mean {mean} is not between {low} and {high}: give the ends of its "
+                    "interval."
+                )
+    return intervals
 
 
 @styled

@@ -9,6 +9,8 @@ small experiment does not show may still exist, and the reasons that are given s
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import combinations
 from typing import NamedTuple
 
 from minibert.claims.records import CONDITION, FAILS, HOLDS, UNMEASURED, Figures, Judgement
@@ -41,11 +43,17 @@ def gain(cells: Cells, better: str, worse: str) -> Gain:
     return Gain(difference(cells, "accuracy", better, worse), difference(cells, "masked_lm", worse, better))
 
 
-def pretrained(figures: Figures, ours: str, verdict: str, why: str) -> Judgement:
-    """The judgement on models that are pre-trained here: undecided if there is one seed, and always with their size."""
+SMALL = f"{LAYERS} layers of width {WIDTH}"  # the models of experiments/pretraining.py
+
+
+def pretrained(figures: Figures, ours: str, verdict: str, why: str, models: str = SMALL) -> Judgement:
+    """The judgement on models that are pre-trained here: undecided if there is one seed, and always with their size.
+
+    models: what they are, in words.
+    """
     if len(figures["seeds"]) < 2:
         verdict, why = UNMEASURED, "It would take at least two seeds to tell a difference from chance."
-    return Judgement(ours, verdict, f"{why} {_small(figures)}")
+    return Judgement(ours, verdict, f"{why} {_set_up(figures, models)}")
 
 
 def no_cost(found: Gain) -> str:
@@ -64,13 +72,15 @@ def cost_in_words(found: Gain) -> str:
     return f"no cost shows, but a cost of up to {-100 * found.accuracy.low:.1f} points of accuracy cannot be ruled out"
 
 
-def _small(figures: Figures) -> str:
-    """How small the models that are pre-trained here are, and what that means."""
+def _set_up(figures: Figures, models: str) -> str:
+    """What was trained, how small it is, what that means, and what the intervals are."""
     size = figures["size"]
     return (
-        f"{seeds_in_words(figures)}; {LAYERS} layers of width {WIDTH}, {size['steps']:,} steps of {size['batch_size']} "
-        f"rows of film reviews, fine-tuned on {size['texts']:,} sentences and tested on {size['test_texts']:,}. So "
-        "small an experiment cannot show small differences, and says nothing about large models."
+        f"{seeds_in_words(figures)}; {models}, {size['steps']:,} steps of {size['batch_size']} rows of film reviews, "
+        f"fine-tuned on {size['texts']:,} sentences and tested on {size['test_texts']:,}. More is better in all "
+        "differences; the nats are those by which the held-out loss is lower. In brackets: 95% intervals over the "
+        "seeds, by Student's t. So small an experiment cannot show small differences, and says nothing about large "
+        "models."
     )
 
 
@@ -79,15 +89,32 @@ def seeds_in_words(figures: Figures) -> str:
 
 
 def gained(found: Gain) -> str:
-    return f"accuracy {points(found.accuracy)} points, held-out loss {in_range(found.loss.times(-1), 3)} nats"
+    """Both measures with their intervals; more is better in both."""
+    return f"accuracy {points(found.accuracy)} points, held-out words {in_range(found.loss, 3)} nats"
 
 
 def changes(gains: dict[str, Gain]) -> str:
-    """The means alone: the change in points of accuracy and in nats of loss, by name."""
+    """The means alone, by name: points of accuracy, and nats by which the loss is lower; more is better in both."""
     return "; ".join(
-        f"{name} {signed(100 * found.accuracy.mean, 1)} and {signed(-found.loss.mean, 3)}"
+        f"{name} {signed(100 * found.accuracy.mean, 1)} and {signed(found.loss.mean, 3)}"
         for name, found in gains.items()
     )
+
+
+def in_order(cells: Cells, best_first: Sequence[str]) -> str:
+    """Whether the variants come out in this order, pair by pair, by the held-out loss and by the accuracy."""
+    gains = [gain(cells, better, worse) for better, worse in combinations(best_first, 2)]
+    by_loss, by_accuracy = [found.loss for found in gains], [found.accuracy for found in gains]
+    return f"{_pairs(by_loss)} by held-out loss, {_pairs(by_accuracy)} by accuracy"
+
+
+def _pairs(gains: Sequence[Spread]) -> str:
+    """How many of the gains that are expected are there, and whether they show beyond the spread."""
+    alike = sum(found.mean > 0 for found in gains)
+    shown, reversed_ = sum(found.is_above for found in gains), sum(found.is_below for found in gains)
+    how = "comes out" if alike == len(gains) else "is reversed" if alike == 0 else "comes out in part"
+    beyond_it = f"{shown} of them beyond the spread" + (f"; {reversed_} reversed beyond it" if reversed_ else "")
+    return f"{how} ({alike} of {len(gains)} pairs, {beyond_it})"
 
 
 def lost(drop: Gain) -> str:
