@@ -92,8 +92,8 @@ def test_equal_operations_are_more_steps_for_a_cheaper_model_and_fewer_for_a_wid
     size = replace(SIZE, steps=40)
     cells = {
         name: sharing.E3.variants[name](0, size, tmp_path)
-        for name in (sharing.NO_SAVINGS, sharing.at_equal_operations(sharing.SHARED[16]), sharing.SHARED[16],
-                     sharing.at_equal_operations(sharing.WIDER))
+        for name in (sharing.NO_SAVINGS, sharing.SHARED_EQUAL[16], sharing.SHARED[16],
+                     sharing.WIDER_EQUAL)
     }  # fmt: skip
     none, more, same, wider = cells.values()
     assert none["steps"] == same["steps"] == 40
@@ -108,7 +108,9 @@ def test_equal_operations_are_more_steps_for_a_cheaper_model_and_fewer_for_a_wid
 def test_the_variants_of_a_half_of_the_table_differ_in_nothing_else():
     assert [*sharing.SHARED] == [*sharing.UNSHARED] == [16, 32, 64, 128]
     assert sharing.BOTH_SAVINGS in sharing.E3.variants
-    assert len(sharing.E3.seeds) == 5
+    assert sharing.SHARED_EQUAL[128] == sharing.SHARED[128]
+    assert sharing.BOTH_SAVINGS_EQUAL not in sharing.E3.fewer
+    assert {*sharing.E3.fewer} < {*sharing.E3.variants}
 
 
 # ---------------------------------------------------------------------------------------------------- E4: masking

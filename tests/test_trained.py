@@ -11,7 +11,7 @@ from test_kept import kept_figures
 
 from minibert import claims
 from minibert.claims import LEDGER, VERDICTS, records, rules
-from minibert.claims.pictures import PICTURES, draw_recorded
+from minibert.claims.pictures import PICTURES, draw_masking, draw_recorded, draw_sharing
 from minibert.cli.main import main
 from minibert.experiments import grid, losses, masking_and_pairs, pretraining, sharing, students
 from minibert.experiments.masking_and_pairs import dynamic, static
@@ -131,7 +131,7 @@ def test_the_losses_that_help_and_the_order_of_the_drops_are_told():
 # --------------------------------------------------------------------------------- A3: what ALBERT's savings cost
 
 
-EQUAL = sharing.at_equal_operations(sharing.BOTH_SAVINGS)
+EQUAL = sharing.BOTH_SAVINGS_EQUAL
 
 
 def savings(at_equal_steps, at_equal_operations=None, **how):
@@ -193,13 +193,13 @@ def test_the_paper_s_orders_are_compared_in_each_half_of_its_table():
         return rules.judge_savings(with_losses(savings(NO_DIFFERENCE), losses)).why
 
     both = told(grows, as_in_the_paper)
-    out = "comes out (6 of 6 pairs, 6 of them beyond the spread) by held-out loss, comes out (6 of 6 pairs"
+    out = "comes out (6 of 6 pairs; 6 beyond the spread) by held-out loss and comes out (6 of 6 pairs"
     assert f"where nothing is shared (quality grows with E) {out}" in both
     assert f"where all is shared (the second E is best, then the fourth, the third, the first) {out}" in both
-    assert "E = 16 / 32 / 64 / 128 have held-out losses of 5.30 / 5.20 / 5.10 / 5.00 nats" in both
+    assert "(held-out losses for E = 16 / 32 / 64 / 128, at equal steps: 5.30 / 5.20 / 5.10 / 5.00 nats)" in both
     swapped = told(dict(zip(widths, (5.0, 5.1, 5.2, 5.3), strict=True)), grows)
-    assert "(quality grows with E) is reversed (0 of 6 pairs, 0 of them beyond the spread; 6 reversed" in swapped
-    assert "the first) comes out in part (4 of 6 pairs, 4 of them beyond the spread; 2 reversed beyond it)" in swapped
+    assert "(quality grows with E) does not come out (0 of 6 pairs; 0 beyond the spread, 6 reversed" in swapped
+    assert "the first) comes out in part (4 of 6 pairs; 4 beyond the spread, 2 reversed beyond it)" in swapped
     parts = {sharing.ATTENTION_SHARED: 4.9, sharing.UNSHARED[32]: 5.0, sharing.FFN_SHARED: 5.1, sharing.SHARED[32]: 5.2}
     found = rules.judge_savings(with_losses(savings(NO_DIFFERENCE), parts)).why
     assert "(attention shared, nothing, feed-forward part, all) comes out (6 of 6 pairs" in found
@@ -378,7 +378,10 @@ def test_a_row_trains_the_variants_that_its_rule_reads(id, tmp_path, monkeypatch
         expected = MADE_UP[id] | {
             "seeds": list(range(seeds)),
             "size": dataclasses.asdict(experiment.quick if quick else experiment.full),
-            "cells": {name: MADE_UP[id]["cells"][name][:seeds] for name in measured["cells"]},
+            "cells": {
+                name: MADE_UP[id]["cells"][name][: min(seeds, experiment.fewer.get(name, seeds))]
+                for name in measured["cells"]
+            },
         }
         assert LEDGER[id].judge(measured) == LEDGER[id].judge(expected)
         assert [(name, seed) for name, seed, *_ in asked] == [
@@ -466,3 +469,21 @@ def test_only_what_is_recorded_is_drawn(recorded_folder, tmp_path):
     drawn = [path.name for path in draw_recorded(tmp_path / "figures")]
     assert drawn == [name for name in PICTURES if name not in ("training-speed.png", "family.png")]
     assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == sorted(drawn)
+
+
+def test_more_is_better_in_the_bars_and_their_lines_are_the_intervals_of_the_prose():
+    masking = masks((0.69, 5.1), NO_DIFFERENCE, (0.72, 4.9))
+    accuracy, words = draw_masking(masking, pairs(sop=(0.72, 4.9))).axes
+    for axes, expected in ((accuracy, [-1, 0, 2, 0, 2]), (words, [-0.1, 0, 0.1, 0, 0.1])):
+        assert [bar.get_width() for bar in axes.patches] == pytest.approx(expected, abs=1e-6)
+        assert "better" in axes.get_xlabel()
+    found = rules.gain(masking["cells"], dynamic(16), static(16)).loss
+    line = next(one for at, one in enumerate(c for c in words.containers if hasattr(c, "has_xerr")) if at == 2)
+    assert line[2][0].get_segments()[0][:, 0] == pytest.approx([found.low, found.high])
+
+
+def test_all_variants_of_the_savings_are_drawn_against_none():
+    names = [text.get_text() for text in draw_sharing(savings((0.68, 5.2))).axes[0].texts]
+    assert rules.NO_SAVINGS not in names
+    assert len(names) == 11
+    assert {rules.BOTH_SAVINGS, EQUAL, sharing.WIDER_EQUAL} <= {*names}

@@ -16,13 +16,12 @@ from minibert.claims.training_speed import CLAIMED, LINKS, bandwidth_for
 from minibert.experiments.masking_and_pairs import NO_PAIRS, NSP, PASSES, SOP, dynamic, static
 from minibert.experiments.sharing import (
     ATTENTION_SHARED,
-    BOTH_SAVINGS,
+    BOTH_SAVINGS_EQUAL,
     FFN_SHARED,
     NO_SAVINGS,
     SHARED,
     UNSHARED,
-    WIDER,
-    at_equal_operations,
+    WIDER_EQUAL,
 )
 from minibert.experiments.statistics import Cells, differences, over_seeds, values
 from minibert.words import counted
@@ -62,7 +61,7 @@ def draw_losses(figures: Figures) -> Figure:
 def draw_sharing(figures: Figures) -> Figure:
     """What factorising and sharing change, from the records of A3."""
     shown = [*SHARED.values(), *UNSHARED.values(), ATTENTION_SHARED, FFN_SHARED]
-    shown += map(at_equal_operations, (BOTH_SAVINGS, WIDER))
+    shown += [BOTH_SAVINGS_EQUAL, WIDER_EQUAL]
     compared = {variant: (variant, NO_SAVINGS) for variant in shown if variant != NO_SAVINGS}
     title = f"What ALBERT's savings change, against “{NO_SAVINGS}”"
     return _draw_changes(figures["cells"], compared, title, sort=False)

@@ -25,7 +25,7 @@ from minibert.tokenizers.base import Tokenizer
 from minibert.tokenizers.wordpiece import WordPiece
 from minibert.training.batching import Example, single
 from minibert.training.data import load_reviews
-from minibert.training.loop import Settings, has_bf16, train
+from minibert.training.loop import Settings, train
 from minibert.training.tasks import MaskedWords, held_out_losses
 
 VOCABULARY_SIZE = 1500
@@ -132,14 +132,16 @@ def pretrain(
     steps: int | None = None,
     learning_rate: float = PRETRAIN_RATE,
 ) -> list[dict[str, Any]]:
-    """Train on the task, by default for size.steps steps; returns the log."""
+    """Train on the task, by default for size.steps steps; returns the log.
+
+    In float32: at this width bfloat16 is slower, even on a processor that has instructions for it.
+    """
     settings = Settings(
         steps=steps or size.steps,
         batch_size=size.batch_size,
         learning_rate=learning_rate,
         betas=(0.9, 0.98),
         seed=seed,
-        bf16=has_bf16("cpu"),
     )
     return train(model, task, [len(e.ids) for e in task.examples], settings, folder, title=folder.name)
 

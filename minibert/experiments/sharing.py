@@ -55,6 +55,14 @@ def at_equal_operations(variant: str) -> str:
     return f"{variant}, equal operations"
 
 
+# As SHARED and UNSHARED; those with the widest embeddings have equal operations after an equal number of steps.
+SHARED_EQUAL, UNSHARED_EQUAL = (
+    {width: name if width == WIDTH else at_equal_operations(name) for width, name in names.items()}
+    for names in (SHARED, UNSHARED)
+)
+BOTH_SAVINGS_EQUAL, WIDER_EQUAL = at_equal_operations(BOTH_SAVINGS), at_equal_operations(WIDER)
+
+
 def model_of(shared: tuple[str, ...], embedding_size: int, width: int, seed: int) -> WithHead:
     """An ALBERT with random weights whose blocks share the parts named in `shared`."""
     config = small(
@@ -118,12 +126,18 @@ E3 = Experiment(
         **{name: sharing((), width) for width, name in UNSHARED.items()},
         ATTENTION_SHARED: sharing((ATTENTION,), PART_WIDTH),
         FFN_SHARED: sharing((FEED_FORWARD,), PART_WIDTH),
-        **{at_equal_operations(SHARED[width]): sharing(PARTS, width, True) for width in WIDTHS[:-1]},
-        **{at_equal_operations(UNSHARED[width]): sharing((), width, True) for width in WIDTHS[:-1]},
-        at_equal_operations(WIDER): sharing(PARTS, PART_WIDTH, True, width=2 * WIDTH),
+        **{SHARED_EQUAL[width]: sharing(PARTS, width, True) for width in WIDTHS[:-1]},
+        **{UNSHARED_EQUAL[width]: sharing((), width, True) for width in WIDTHS[:-1]},
+        WIDER_EQUAL: sharing(PARTS, PART_WIDTH, True, width=2 * WIDTH),
     },
     full=FULL,
     quick=QUICK,
     seeds=SEEDS,
+    fewer={
+        name: 3
+        for names in (SHARED_EQUAL, UNSHARED_EQUAL)
+        for width, name in names.items()
+        if width != WIDTH and name != BOTH_SAVINGS_EQUAL
+    },
     more=by_frequency,
 )

@@ -105,16 +105,16 @@ def in_order(cells: Cells, best_first: Sequence[str]) -> str:
     """Whether the variants come out in this order, pair by pair, by the held-out loss and by the accuracy."""
     gains = [gain(cells, better, worse) for better, worse in combinations(best_first, 2)]
     by_loss, by_accuracy = [found.loss for found in gains], [found.accuracy for found in gains]
-    return f"{_pairs(by_loss)} by held-out loss, {_pairs(by_accuracy)} by accuracy"
+    return f"{_pairs(by_loss)} by held-out loss and {_pairs(by_accuracy)} by accuracy"
 
 
 def _pairs(gains: Sequence[Spread]) -> str:
     """How many of the gains that are expected are there, and whether they show beyond the spread."""
     alike = sum(found.mean > 0 for found in gains)
     shown, reversed_ = sum(found.is_above for found in gains), sum(found.is_below for found in gains)
-    how = "comes out" if alike == len(gains) else "is reversed" if alike == 0 else "comes out in part"
-    beyond_it = f"{shown} of them beyond the spread" + (f"; {reversed_} reversed beyond it" if reversed_ else "")
-    return f"{how} ({alike} of {len(gains)} pairs, {beyond_it})"
+    how = "comes out" if alike == len(gains) else "comes out in part" if alike else "does not come out"
+    beyond_it = f"{shown} beyond the spread" + (f", {reversed_} reversed beyond it" if reversed_ else "")
+    return f"{how} ({alike} of {len(gains)} pairs; {beyond_it})"
 
 
 def lost(drop: Gain) -> str:

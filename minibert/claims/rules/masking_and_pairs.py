@@ -47,7 +47,8 @@ def judge_order(figures: Figures) -> Judgement:
     teaches = "NSP does not teach" if blind else "It does not show that NSP fails to teach"
     why = (
         f"SOP {shown} over NSP. {teaches} the order of sentences. {tests} Against no pair task (points, nats): "
-        f"{changes(against_none)}. The paper's order (SOP, NSP, none) {in_order(cells, (SOP, NSP, NO_PAIRS))}."
+        f"{changes(against_none)}. The paper's order (SOP, NSP, none) {in_order(cells, (SOP, NSP, NO_PAIRS))}. The "
+        "weights that all three start from were tuned on pairs of sentences before, though not on their order."
     )
     return pretrained(figures, ours, verdict, why, PAIR_MODELS)
 

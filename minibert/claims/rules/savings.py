@@ -7,14 +7,16 @@ from minibert.claims.rules.common import changes, cost_in_words, gain, gained, i
 from minibert.experiments.sharing import (
     ATTENTION_SHARED,
     BOTH_SAVINGS,
+    BOTH_SAVINGS_EQUAL,
     FFN_SHARED,
     NO_SAVINGS,
     PART_WIDTH,
     SHARED,
+    SHARED_EQUAL,
     UNSHARED,
-    WIDER,
+    UNSHARED_EQUAL,
+    WIDER_EQUAL,
     WIDTHS,
-    at_equal_operations,
 )
 from minibert.experiments.statistics import Cells, mean
 
@@ -35,8 +37,7 @@ def judge_savings(figures: Figures) -> Judgement:
     Table 3 and for Table 4; the verdict does not depend on it.
     """
     cells = figures["cells"]
-    equal = at_equal_operations(BOTH_SAVINGS)
-    steps, operations = gain(cells, BOTH_SAVINGS, NO_SAVINGS), gain(cells, equal, NO_SAVINGS)
+    steps, operations = (gain(cells, both, NO_SAVINGS) for both in (BOTH_SAVINGS, BOTH_SAVINGS_EQUAL))
     verdicts = [no_cost(steps), no_cost(operations)]
     verdict = verdicts[0] if verdicts[0] == verdicts[1] else CONDITION
     parts = {
@@ -46,7 +47,6 @@ def judge_savings(figures: Figures) -> Judgement:
         "narrow embeddings alone": gain(cells, NARROW, NO_SAVINGS),
         f"sharing everything at E = {WIDTHS[-1]}": gain(cells, SHARED[WIDTHS[-1]], NO_SAVINGS),
     }
-    wider = at_equal_operations(WIDER)
     smaller = mean(cells, NO_SAVINGS, "parameters") / mean(cells, BOTH_SAVINGS, "parameters")
     return pretrained(
         figures,
@@ -56,8 +56,8 @@ def judge_savings(figures: Figures) -> Judgement:
         f"Both savings together, at equal steps: {cost_in_words(steps)}; at equal operations: "
         f"{cost_in_words(operations)}. {_operations(cells)} What each changes at equal steps: {changes(parts)}. "
         f"{_orders(cells)} If the parameters that sharing saved are spent on twice the width, with "
-        f"{mean(cells, wider, 'steps'):,.0f} steps, so that the operations are equal: "
-        f"{gained(gain(cells, wider, NO_SAVINGS))}.",
+        f"{mean(cells, WIDER_EQUAL, 'steps'):,.0f} steps, so that the operations are equal: "
+        f"{gained(gain(cells, WIDER_EQUAL, NO_SAVINGS))}.",
     )
 
 
@@ -75,7 +75,8 @@ def _operations(cells: Cells) -> str:
 
 def _orders(cells: Cells) -> str:
     """Whether the orders of the paper's tables come out here: of both halves of Table 3, and of Table 4."""
-    unshared, shared = _widths(cells, UNSHARED, PAPER_UNSHARED), _widths(cells, SHARED, PAPER_SHARED)
+    unshared = _widths(cells, UNSHARED, UNSHARED_EQUAL, PAPER_UNSHARED)
+    shared = _widths(cells, SHARED, SHARED_EQUAL, PAPER_SHARED)
     return (
         f"The paper's order of E where nothing is shared (quality grows with E) {unshared}. Its order where all is "
         f"shared (the second E is best, then the fourth, the third, the first) {shared}. Its order of the parts "
@@ -83,7 +84,15 @@ def _orders(cells: Cells) -> str:
     )
 
 
-def _widths(cells: Cells, variants: dict[int, str], paper: dict[int, float]) -> str:
-    losses = " / ".join(f"{mean(cells, variants[width], 'masked_lm'):.2f}" for width in WIDTHS)
-    found = in_order(cells, [variants[width] for width in paper])
-    return f"{found}: E = {' / '.join(map(str, WIDTHS))} have held-out losses of {losses} nats"
+def _widths(
+    cells: Cells, equal_steps: dict[int, str], equal_operations: dict[int, str], paper: dict[int, float]
+) -> str:
+    """What becomes of the paper's order of the widths of the embeddings."""
+    losses = " / ".join(f"{mean(cells, equal_steps[width], 'masked_lm'):.2f}" for width in WIDTHS)
+    steps, operations = (
+        in_order(cells, [variants[width] for width in paper]) for variants in (equal_steps, equal_operations)
+    )
+    return (
+        f"{steps}; at equal operations it {operations} (held-out losses for E = {' / '.join(map(str, WIDTHS))}, at "
+        f"equal steps: {losses} nats)"
+    )
