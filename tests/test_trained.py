@@ -182,6 +182,13 @@ def test_what_each_saving_costs_is_told():
     assert "twice the width, with 1,000 steps" in found.why
 
 
+def test_the_table_s_few_words_are_the_means():
+    assert rules.judge_savings(savings((0.68, 5.1), (0.69, 5.05))).brief == "−1.0 points, −0.05 nats"
+    assert rules.judge_order(pairs()).brief == "+2.0 points, +0.10 nats"
+    assert rules.judge_no_pairs(pairs(none=(0.71, 4.9))).brief == "+1.0 points, +0.10 nats"
+    assert rules.judge_masking(masks(WORSE, WORSE, BETTER)).brief == "+0.0 points, +0.10 nats, 16 passes"
+
+
 def test_the_paper_s_orders_are_compared_in_each_half_of_its_table():
     widths = sharing.WIDTHS
     grows = dict(zip(widths, (5.3, 5.2, 5.1, 5.0), strict=True))
@@ -347,6 +354,8 @@ def test_a_row_says_what_it_takes_until_it_is_recorded(id, recorded_folder):
     assert found.verdict in (HOLDS, CONDITION, FAILS)
     assert found.why.endswith(".")
     assert max(map(len, claims.to_text([found]).splitlines())) <= 100
+    assert len(found.brief) <= 40
+    assert found.brief or id in ("D3", "D6")
 
 
 @pytest.mark.parametrize("id", MADE_UP)

@@ -46,14 +46,14 @@ def gain(cells: Cells, better: str, worse: str) -> Gain:
 SMALL = f"{LAYERS} layers of width {WIDTH}"  # the models of experiments/pretraining.py
 
 
-def pretrained(figures: Figures, ours: str, verdict: str, why: str, models: str = SMALL) -> Judgement:
+def pretrained(figures: Figures, ours: str, verdict: str, why: str, models: str = SMALL, brief: str = "") -> Judgement:
     """The judgement on models that are pre-trained here: undecided if there is one seed, and always with their size.
 
-    models: what they are, in words.
+    models: what they are, in words. brief: `ours` in a few words.
     """
     if len(figures["seeds"]) < 2:
         verdict, why = UNMEASURED, "It would take at least two seeds to tell a difference from chance."
-    return Judgement(ours, verdict, f"{why} {_set_up(figures, models)}")
+    return Judgement(ours, verdict, f"{why} {_set_up(figures, models)}", brief)
 
 
 def no_cost(found: Gain) -> str:
@@ -99,6 +99,11 @@ def changes(gains: dict[str, Gain]) -> str:
         f"{name} {signed(100 * found.accuracy.mean, 1)} and {signed(found.loss.mean, 3)}"
         for name, found in gains.items()
     )
+
+
+def briefly(found: Gain) -> str:
+    """The means of both measures, for a table."""
+    return f"{signed(100 * found.accuracy.mean, 1)} points, {signed(found.loss.mean, 2)} nats"
 
 
 def in_order(cells: Cells, best_first: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from minibert.claims.records import CONDITION, FAILS, HOLDS, UNMEASURED, Figures, Judgement
-from minibert.claims.rules.common import changes, cost_in_words, gain, gained, in_order, no_cost, pretrained
+from minibert.claims.rules.common import briefly, changes, cost_in_words, gain, gained, in_order, no_cost, pretrained
 from minibert.experiments.masking_and_pairs import NO_PAIRS, NSP, PASSES, SOP, dynamic, static
 from minibert.experiments.statistics import mean
 from minibert.words import counted, listed
@@ -35,7 +35,7 @@ def judge_order(figures: Figures) -> Judgement:
             f"{tests} So the order of sentences is hardly learned, and the experiment cannot say which task helps. It "
             f"would take steps until SOP is learned ({LEARNED:.0%})."
         )
-        return pretrained(figures, ours, UNMEASURED, why, PAIR_MODELS)
+        return pretrained(figures, ours, UNMEASURED, why, PAIR_MODELS, briefly(helped))
     blind = abs(on_sop[NSP] - CHANCE) <= NEAR_CHANCE
     reversed_ = gain(cells, NSP, SOP).shows
     if reversed_ or not (helped.shows or blind):
@@ -50,7 +50,7 @@ def judge_order(figures: Figures) -> Judgement:
         f"{changes(against_none)}. The paper's order (SOP, NSP, none) {in_order(cells, (SOP, NSP, NO_PAIRS))}. The "
         "weights that all three start from were tuned on pairs of sentences before, though not on their order."
     )
-    return pretrained(figures, ours, verdict, why, PAIR_MODELS)
+    return pretrained(figures, ours, verdict, why, PAIR_MODELS, briefly(helped))
 
 
 def judge_masking(figures: Figures) -> Judgement:
@@ -72,6 +72,7 @@ def judge_masking(figures: Figures) -> Judgement:
         f"Dynamic masking: {told}. The steps are equal in number, so with more passes there are fewer texts; with one "
         "pass each mask is used once, and the two differ only by chance. BERT prepared ten masks for each text, which "
         "is between the two. The paper's differences are small and have both signs.",
+        brief=f"{briefly(found[PASSES[-1]])}, {PASSES[-1]} passes",
     )
 
 
@@ -90,4 +91,5 @@ def judge_no_pairs(figures: Figures) -> Judgement:
         "question about them is left out; in RoBERTa's experiment the texts are also longer. With NSP, the model is "
         f"right on NSP in {mean(figures['cells'], NSP, 'nsp_accuracy'):.1%} of the cases.",
         PAIR_MODELS,
+        briefly(found),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from minibert.claims.records import CONDITION, Figures, Judgement
-from minibert.claims.rules.common import changes, cost_in_words, gain, gained, in_order, no_cost, pretrained
+from minibert.claims.rules.common import briefly, changes, cost_in_words, gain, gained, in_order, no_cost, pretrained
 from minibert.experiments.sharing import (
     ATTENTION_SHARED,
     BOTH_SAVINGS,
@@ -58,6 +58,7 @@ def judge_savings(figures: Figures) -> Judgement:
         f"{_orders(cells)} If the parameters that sharing saved are spent on twice the width, with "
         f"{mean(cells, WIDER_EQUAL, 'steps'):,.0f} steps, so that the operations are equal: "
         f"{gained(gain(cells, WIDER_EQUAL, NO_SAVINGS))}.",
+        brief=briefly(operations),
     )
 
 
