@@ -12,6 +12,7 @@ from test_kept import kept_figures
 from minibert import claims
 from minibert.claims import LEDGER, VERDICTS, records, rules
 from minibert.claims.pictures import PICTURES, draw_masking, draw_recorded, draw_sharing
+from minibert.claims.rules.common import in_order
 from minibert.cli.main import main
 from minibert.experiments import grid, losses, masking_and_pairs, pretraining, sharing, students
 from minibert.experiments.masking_and_pairs import dynamic, static
@@ -180,6 +181,11 @@ def test_what_each_saving_costs_is_told():
     assert "at equal steps: worse in accuracy and held-out loss" in found.why
     assert "only the attention −1.0 and −0.100; sharing only the feed-forward part −3.0 and −0.300" in found.why
     assert "twice the width, with 1,000 steps" in found.why
+
+
+def test_an_order_that_comes_out_need_not_show_beyond_the_spread():
+    found = in_order(scores(jitter=0.3, first=(0.72, 4.9), second=(0.70, 5.0))["cells"], ["first", "second"])
+    assert found.startswith("comes out (1 of 1 pairs; 0 beyond the spread) by held-out loss")
 
 
 def test_the_table_s_few_words_are_the_means():
