@@ -140,7 +140,7 @@ def layer_transfer_loss(
 
 
 class Stage(NamedTuple):
-    """A layer, and its loss, averaged over the batches, before it was trained and after."""
+    """A layer, and its loss, averaged over some batches, before it was trained and after."""
 
     layer: int
     before: float
@@ -155,12 +155,14 @@ def progressive_transfer(
     steps: int,
     learning_rate: float = 1e-3,
     weights: TransferWeights = RELEASED,
+    averaged: int | None = None,
 ) -> list[Stage]:
     """Teach the student its teacher's layers one after the other, in place: layer l while all else is frozen, then l+1.
 
     student, teacher: models of the same depth, width and number of heads, bare or with a head; only the student's
     blocks change (`copy_outer_parts` gives it the teacher's embeddings first). batches: inputs of the models
     (input_ids, attention_mask, token_type_ids; other entries are not used), taken in turn. steps: for each layer.
+    averaged: how many of the batches the losses of a stage are averaged over, by default all.
     Neither model drops anything meanwhile. Afterwards both are in the modes in which they came, and as trainable.
 
     A stage's gradients come from its own layer's loss; the layers above it play no part yet. The paper trains the
@@ -172,6 +174,8 @@ def progressive_transfer(
     pupil, master = _fitting(student, teacher)
     if not isinstance(steps, int) or steps < 1 or not batches:
         raise MinibertError(f"{steps} steps on {len(batches)} batches: transfer needs an integer, at least 1, of each.")
+    if averaged is not None and (not isinstance(averaged, int) or averaged < 1):
+        raise MinibertError(f"averaged is {averaged!r}; it must be an integer, at least 1, or None for all batches.")
 
     def loss(batch: Mapping[str, Tensor], layer: int) -> Tensor:
         inputs = {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in batch}
@@ -183,7 +187,8 @@ def progressive_transfer(
 
     @torch.no_grad()
     def average(layer: int) -> float:
-        return sum(loss(batch, layer).item() for batch in batches) / len(batches)
+        measured = batches[:averaged]
+        return sum(loss(batch, layer).item() for batch in measured) / len(measured)
 
     modes = [(part, part.training) for model in (student, teacher) for part in model.modules()]
     trainable = [(parameter, parameter.requires_grad) for parameter in student.parameters()]

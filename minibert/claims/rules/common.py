@@ -38,9 +38,9 @@ class Gain(NamedTuple):
         return any(spread.is_below for spread in self)
 
 
-def gain(cells: Cells, better: str, worse: str) -> Gain:
-    """What the variant `better` has over the variant `worse` in the figures; it may also be a cost."""
-    return Gain(difference(cells, "accuracy", better, worse), difference(cells, "masked_lm", worse, better))
+def gain(cells: Cells, better: str, worse: str, loss: str = "masked_lm") -> Gain:
+    """What the variant `better` has over the variant `worse` in the figures; it may also be a cost. loss: which one."""
+    return Gain(difference(cells, "accuracy", better, worse), difference(cells, loss, worse, better))
 
 
 SMALL = f"{LAYERS} layers of width {WIDTH}"  # the models of experiments/pretraining.py
