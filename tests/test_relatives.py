@@ -98,7 +98,7 @@ def test_each_size_is_judged_at_its_best_rate():
         seed |= {"accuracy": 0.60, "masked_lm": 3.5, "learning_rate": 0.5}
     why = rules.judge_batches(made_up).why
     assert "learning rates of three tried are 0.0010, 0.0010 and 0.5000 (for 512 rows" in why
-    assert "512, 128 and 32 rows; in the paper" in why
+    assert "here this order comes out in part (2 of 3 pairs, 2 of them beyond the spread; 1 reversed" in why
     assert rules.judge_batches(made_up).verdict == CONDITION  # its accuracy counts, too
 
 
@@ -146,10 +146,10 @@ def test_mobilebert_may_be_a_point_worse(made_up, expected):
 def test_what_teaching_layer_by_layer_adds_is_told():
     found = rules.judge_mobile(students())
     assert "2.5× smaller" in found.ours
-    assert "the same without the layers +1.0 and −0.100; distillation alone +2.0 and −0.200; no teacher" in found.why
+    assert "the same without the layers +1.0 and +0.100; distillation alone +2.0 and +0.200; no teacher" in found.why
     assert "a gain over each of them" in found.why
     assert "their losses fell by 60% and 25%" in found.why
-    assert "against BERT +2.0 and −0.200" in found.why
+    assert "against BERT +2.0 and +0.200" in found.why
     assert "an IB-BERT of 9× the student's size" in found.why
     none = rules.judge_mobile(students(copied=(0.70, 4.3), distilled=(0.72, 4.2), alone=(0.7, 4.3)))
     assert "a gain over a BERT of its size." in none.why
@@ -167,10 +167,10 @@ def test_mobilebert_is_as_large_as_the_narrow_bert_and_its_teacher_fits_it():
 # ------------------------------------------------------------------------------------------ X1: XLNet
 
 
-def orders(permuted=(0.72, 3.9), masked=(0.70, 4.0), permuted_memory=(0.73, 3.8), masked_memory=(0.71, 3.9), **how):
+def orders(permuted=(0.72, 3.85), masked=(0.70, 4.0), permuted_memory=(0.73, 3.75), masked_memory=(0.71, 3.9), **how):
     return figures(
         **{
-            relatives.BERT: (0.69, 4.0),
+            relatives.BERT: (0.69, 4.1),
             permuting.PERMUTED: permuted,
             permuting.MASKED: masked,
             permuting.PERMUTED_MEMORY: permuted_memory,
@@ -202,11 +202,12 @@ def test_the_order_of_the_papers_table_and_the_use_of_memory_are_told():
     for seed in made_up["cells"][permuting.PERMUTED]:
         seed["step_seconds"] = 2.5
     why = rules.judge_permuted(made_up).why
-    assert "Of the 6 pairs of accuracies, 6 are in the paper's order" in why
+    assert "BERT) comes out (6 of 6 pairs, 6 of them beyond the spread) by held-out loss, comes out (6 of 6" in why
     assert "a step of permuted words takes 2.5× as long" in why
     assert "falls by +0.100 (+0.100 to +0.100) (permuted words)" in why
-    assert "permuted +1.0 and −0.100; masked +1.0 and −0.100" in why
-    assert "3 are in" in rules.judge_permuted(orders(permuted_memory=(0.5, 3.8))).why
+    assert "permuted +1.0 and +0.100; masked +1.0 and +0.100" in why
+    worst = rules.judge_permuted(orders(permuted_memory=(0.5, 3.8))).why
+    assert "in part (3 of 6 pairs, 3 of them beyond the spread; 3 reversed beyond it) by accuracy" in worst
 
 
 def test_the_verdict_reads_the_loss_of_the_same_words():
@@ -437,6 +438,8 @@ def letters(monkeypatch):
         monkeypatch.setattr(module, "unlabelled", unlabelled)
     for module in (pretraining, large_batches, mobile, permuting, restoring, relatives):
         monkeypatch.setattr(module, "own_tokenizer", lambda work: TOKENIZER)
+        for name, value in {"LAYERS": 2, "WIDTH": 32, "BODY": 8}.items():
+            monkeypatch.setattr(module, name, value, raising=False)
     monkeypatch.setattr(finetuning, "sentences", sentences)
     yield replace(relatives.E5, quick=TINY)
     permuting.segments.cache_clear()
@@ -446,7 +449,7 @@ def letters(monkeypatch):
 def test_the_grid_gives_what_the_rule_reads(id, letters, tmp_path):
     variants = LEDGER[id].measure.keywords["variants"]
     assert LEDGER[id].measure.args == (relatives.E5,)
-    measured = grid.run(letters, tmp_path, quick=True, seeds=(0, 1), variants=variants)
+    measured = grid.run(letters, tmp_path, quick=True, seeds=(0,), variants=variants)
     assert LEDGER[id].judge(measured).verdict in VERDICTS
     assert records.judged(LEDGER[id], measured).verdict == UNMEASURED  # models that hardly learned do not read
 

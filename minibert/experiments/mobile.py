@@ -9,12 +9,13 @@ Source: Sun et al. 2020, section 3.6 (progressive transfer), and the released co
 
 from __future__ import annotations
 
+import time
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from minibert.checkpoints import from_pretrained, save_pretrained
-from minibert.experiments.grid import Cell, Size
+from minibert.experiments.grid import WAIT, Cell, Size, only_process
 from minibert.experiments.pretraining import (
     LAYERS,
     WIDTH,
@@ -84,14 +85,22 @@ def narrow(vocab_size: int) -> BertConfig:
 def pretrained_teacher(seed: int, size: Size, work: Path) -> WithHead:
     """The IB-BERT of this seed; it is trained when it is first asked for."""
     folder = work / f"ib-bert-{seed}"
-    if not (folder / "model.safetensors").exists():
-        tokenizer = own_tokenizer(work)
-        model = build(inverted(tokenizer.vocab_size), "masked-lm", seed)
-        task, _ = masked_words(tokenizer, size)
-        pretrain(model, task, size, seed, folder)
-        write_json(folder / "found.json", held_out_loss(model, tokenizer, size))
-        save_pretrained(folder, model)
+    while not (folder / "model.safetensors").exists():
+        with only_process(work / f"ib-bert-{seed}.lock") as alone:
+            if alone and not (folder / "model.safetensors").exists():
+                train_teacher(seed, size, work, folder)
+        if not alone:
+            time.sleep(WAIT)  # another process trains it
     return from_pretrained(folder, "masked-lm")
+
+
+def train_teacher(seed: int, size: Size, work: Path, folder: Path) -> None:
+    tokenizer = own_tokenizer(work)
+    model = build(inverted(tokenizer.vocab_size), "masked-lm", seed)
+    task, _ = masked_words(tokenizer, size)
+    pretrain(model, task, size, seed, folder)
+    write_json(folder / "found.json", held_out_loss(model, tokenizer, size))
+    save_pretrained(folder, model)
 
 
 def teacher(seed: int, size: Size, work: Path) -> dict[str, Any]:
@@ -156,11 +165,12 @@ def judged(model: WithHead, tokenizer: Tokenizer, size: Size, seed: int, folder:
     return found | fine_tuned(model, tokenizer, size, seed, folder.with_name(f"{folder.name}-tuned"))
 
 
+# The teacher first, so that another process can train those that need none meanwhile.
 VARIANTS: dict[str, Cell] = {
-    NARROW_BERT: narrow_bert,
     TEACHER: teacher,
+    NARROW_BERT: narrow_bert,
+    ALONE: alone,
     TRANSFER: taught(copied=True, layer_by_layer=True),
     COPIED: taught(copied=True, layer_by_layer=False),
     DISTILLED: taught(copied=False, layer_by_layer=False),
-    ALONE: alone,
 }

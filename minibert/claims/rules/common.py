@@ -106,9 +106,9 @@ def briefly(found: Gain) -> str:
     return f"{signed(100 * found.accuracy.mean, 1)} points, {signed(found.loss.mean, 2)} nats"
 
 
-def in_order(cells: Cells, best_first: Sequence[str]) -> str:
+def in_order(cells: Cells, best_first: Sequence[str], loss: str = "masked_lm") -> str:
     """Whether the variants come out in this order, pair by pair, by the held-out loss and by the accuracy."""
-    gains = [gain(cells, better, worse) for better, worse in combinations(best_first, 2)]
+    gains = [gain(cells, better, worse, loss) for better, worse in combinations(best_first, 2)]
     by_loss, by_accuracy = [found.loss for found in gains], [found.accuracy for found in gains]
     return f"{_pairs(by_loss)} by held-out loss and {_pairs(by_accuracy)} by accuracy"
 

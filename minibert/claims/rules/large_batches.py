@@ -5,10 +5,12 @@ from __future__ import annotations
 from itertools import pairwise
 
 from minibert.claims.records import CONDITION, FAILS, HOLDS, Figures, Judgement
-from minibert.claims.rules.common import gain, gained, pretrained
+from minibert.claims.rules.common import gain, gained, in_order, pretrained
 from minibert.experiments.large_batches import BATCHES, FACTORS, variant
 from minibert.experiments.statistics import Cells, mean
 from minibert.words import listed
+
+PAPERS_ORDER = (BATCHES[1], BATCHES[2], BATCHES[0])  # the best first, by perplexity (Liu et al. 2019, Table 3)
 
 
 def judge_batches(figures: Figures) -> Judgement:
@@ -22,7 +24,6 @@ def judge_batches(figures: Figures) -> Judgement:
     ups = {(larger, smaller): gain(cells, best[larger], best[smaller]) for smaller, larger in pairwise(BATCHES)}
     better = [f"{larger} rows over {smaller}" for (larger, smaller), found in ups.items() if found.shows]
     worse = [f"{larger} rows over {smaller}" for (larger, smaller), found in ups.items() if found.is_cost]
-    order = sorted(BATCHES, key=lambda rows: mean(cells, best[rows], "masked_lm"))
     edge = [str(rows) for rows, factor in factors.items() if factor in (FACTORS[0], FACTORS[-1])]
     steps = [f"{mean(cells, best[rows], 'steps'):,.0f}" for rows in BATCHES]
     rates = [f"{mean(cells, best[rows], 'learning_rate'):.4f}" for rows in BATCHES]
@@ -33,9 +34,10 @@ def judge_batches(figures: Figures) -> Judgement:
         HOLDS if len(better) == len(ups) else CONDITION if better else FAILS,
         f"A gain beyond the spread: {listed(better) or 'none'}; a cost: {listed(worse) or 'none'}. All sizes read "
         f"equally many rows, so batches of {listed(map(str, BATCHES))} rows make {listed(steps)} steps. The best "
-        f"learning rates of three tried are {listed(rates)}{_at_the_edge(edge)}. From the lowest loss to the highest: "
-        f"{listed(map(str, order))} rows; in the paper the middle of three sizes is best, then the largest, then the "
-        f"smallest. But a batch has {tokens[0]:,} to {tokens[1]:,} tokens here, which is fewer than in the paper's "
+        f"learning rates of three tried are {listed(rates)}{_at_the_edge(edge)}. In "
+        "the paper the middle of three sizes is best, then the largest, then the smallest; here this order "
+        f"{in_order(cells, [best[rows] for rows in PAPERS_ORDER])}. But a "
+        f"batch has {tokens[0]:,} to {tokens[1]:,} tokens here, which is fewer than in the paper's "
         "smallest, and a model that is trained for a short time needs its steps. What large batches are made for, that "
         "many processors share one, is not measured.",
     )
