@@ -16,6 +16,7 @@ from minibert.experiments import finetuning, grid, large_batches, mobile, permut
 from minibert.experiments.grid import Size
 from minibert.factory import build, count_parameters
 from minibert.losses import IGNORE
+from minibert.models import PRESETS
 from minibert.training.batching import Example, single
 from minibert.training.data import Review
 from minibert.training.tasks import MaskedWords, held_out_batches
@@ -98,7 +99,7 @@ def test_each_size_is_judged_at_its_best_rate():
         seed |= {"accuracy": 0.60, "masked_lm": 3.5, "learning_rate": 0.5}
     why = rules.judge_batches(made_up).why
     assert "learning rates of three tried are 0.0010, 0.0010 and 0.5000 (for 512 rows" in why
-    assert "here this order comes out in part (2 of 3 pairs, 2 of them beyond the spread; 1 reversed" in why
+    assert "here this order comes out in part (2 of 3 pairs; 2 beyond the spread, 1 reversed" in why
     assert rules.judge_batches(made_up).verdict == CONDITION  # its accuracy counts, too
 
 
@@ -134,6 +135,7 @@ def students(taught=(0.70, 4.3), copied=(0.69, 4.4), distilled=(0.68, 4.5), alon
     [
         (students(), HOLDS),  # whatever the loss
         (students((0.695, 4.3)), HOLDS),
+        (students((0.695, 4.3), jitter=0.02), CONDITION),
         (students((0.688, 4.3), jitter=0.008), CONDITION),
         (students((0.68, 4.0)), FAILS),
         (students(seeds=1), UNMEASURED),
@@ -162,6 +164,13 @@ def test_mobilebert_is_as_large_as_the_narrow_bert_and_its_teacher_fits_it():
         )
     assert narrow == pytest.approx(student, rel=0.06)
     assert teacher > 5 * student
+
+
+def test_the_teacher_is_made_as_the_large_one_is():
+    sizes = ("intra_bottleneck_size", "intermediate_size", "embedding_size", "num_hidden_layers", "hidden_size")
+    chosen = ("vocab_size", "max_position_embeddings", "hidden_dropout_prob", "attention_probs_dropout_prob")
+    same = {name: getattr(PRESETS["ib-bert-large"], name) for name in (*sizes, *chosen, "classifier_activation")}
+    assert replace(mobile.inverted(1500), **same) == PRESETS["ib-bert-large"]
 
 
 # ------------------------------------------------------------------------------------------ X1: XLNet
@@ -202,12 +211,12 @@ def test_the_order_of_the_papers_table_and_the_use_of_memory_are_told():
     for seed in made_up["cells"][permuting.PERMUTED]:
         seed["step_seconds"] = 2.5
     why = rules.judge_permuted(made_up).why
-    assert "BERT) comes out (6 of 6 pairs, 6 of them beyond the spread) by held-out loss, comes out (6 of 6" in why
+    assert "BERT) comes out (6 of 6 pairs; 6 beyond the spread) by held-out loss and comes out (6 of 6" in why
     assert "a step of permuted words takes 2.5× as long" in why
     assert "falls by +0.100 (+0.100 to +0.100) (permuted words)" in why
     assert "permuted +1.0 and +0.100; masked +1.0 and +0.100" in why
     worst = rules.judge_permuted(orders(permuted_memory=(0.5, 3.8))).why
-    assert "in part (3 of 6 pairs, 3 of them beyond the spread; 3 reversed beyond it) by accuracy" in worst
+    assert "in part (3 of 6 pairs; 3 beyond the spread, 3 reversed beyond it) by accuracy" in worst
 
 
 def test_the_verdict_reads_the_loss_of_the_same_words():
