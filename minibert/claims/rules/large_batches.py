@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from minibert.claims.records import CONDITION, FAILS, HOLDS, Figures, Judgement
-from minibert.claims.rules.common import gain, gained, in_order, pretrained
+from minibert.claims.rules.common import briefly, gain, gained, in_order, pretrained
 from minibert.experiments.large_batches import BATCHES, FACTORS, variant
 from minibert.experiments.statistics import Cells, mean
 from minibert.words import listed
@@ -40,6 +40,9 @@ def judge_batches(figures: Figures) -> Judgement:
         f"batch has {tokens[0]:,} to {tokens[1]:,} tokens here, which is fewer than in the paper's "
         "smallest, and a model that is trained for a short time needs its steps. What large batches are made for, that "
         "many processors share one, is not measured.",
+        brief="; ".join(
+            f"{larger} rows against {smaller}: {briefly(found)}" for (larger, smaller), found in ups.items()
+        ),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from minibert.claims.records import CONDITION, FAILS, HOLDS, Figures, Judgement
-from minibert.claims.rules.common import Gain, changes, gain, gained, pretrained
+from minibert.claims.rules.common import Gain, briefly, changes, gain, gained, pretrained
 from minibert.experiments.mobile import ALONE, COPIED, DISTILLED, NARROW_BERT, TEACHER, TRANSFER, TRANSFER_SHARE
 from minibert.experiments.relatives import BERT
 from minibert.experiments.statistics import mean
@@ -39,6 +39,7 @@ def judge_mobile(figures: Figures) -> Judgement:
         f"{TRANSFER_SHARE:.0%} of the student's steps{learned}. The teacher, an IB-BERT of {larger:.0f}× the student's "
         f"size, {changes({'against BERT': gain(cells, TEACHER, BERT)})}. It had as many steps as the student; the "
         "paper's is as large as BERT-large, and trained for long.",
+        brief=f"{briefly(against_bert)}, {smaller:.1f}× smaller",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from minibert.claims.records import CONDITION, FAILS, HOLDS, Figures, Judgement
-from minibert.claims.rules.common import Gain, changes, gain, gained, in_order, in_range, pretrained
+from minibert.claims.rules.common import Gain, briefly, changes, gain, gained, in_order, in_range, pretrained
 from minibert.experiments.permuting import MASKED, MASKED_MEMORY, PERMUTED, PERMUTED_MEMORY
 from minibert.experiments.relatives import BERT
 from minibert.experiments.statistics import Cells, mean, over_seeds, values
@@ -35,6 +35,7 @@ def judge_permuted(figures: Figures) -> Judgement:
         f"{in_order(cells, PAPERS_ORDER, SAME_WORDS)}. Steps are equal, time is not: a step of permuted words takes "
         f"{longer:.1f}× as long as one of masked words. The sentences to classify have no text before them, so memory "
         "helps there only through what it taught; the paper's task has long texts.",
+        brief="; ".join(f"{name} {briefly(one)}" for name, one in found.items()),
     )
 
 
