@@ -258,6 +258,14 @@ def test_what_bart_restores_is_told():
     assert "BART 85.0%, copying 80.0%, the most frequent word in each gap 78.0%" in found.why
 
 
+@pytest.mark.parametrize(("id", "made_up"), [("R3", sizes()), ("M3", students()), ("X1", orders()), ("B1", writers())])
+def test_what_was_found_fits_into_the_readme(id, made_up):
+    found = records.judged(LEDGER[id], made_up)
+    assert 0 < len(found.brief) <= 40
+    assert "  " not in found.why
+    assert found.why.endswith(".")
+
+
 # ---------------------------------------------------------------------------------- the experiment, on tiny texts
 
 LETTERS = range(5, 31)  # their ids
@@ -450,14 +458,14 @@ def letters(monkeypatch):
         for name, value in {"LAYERS": 2, "WIDTH": 32, "BODY": 8}.items():
             monkeypatch.setattr(module, name, value, raising=False)
     monkeypatch.setattr(finetuning, "sentences", sentences)
-    yield replace(relatives.E5, quick=TINY)
+    yield replace(relatives.E6, quick=TINY)
     permuting.segments.cache_clear()
 
 
 @pytest.mark.parametrize("id", ["R3", "M3", "X1", "B1"])
 def test_the_grid_gives_what_the_rule_reads(id, letters, tmp_path):
     variants = LEDGER[id].measure.keywords["variants"]
-    assert LEDGER[id].measure.args == (relatives.E5,)
+    assert LEDGER[id].measure.args == (relatives.E6,)
     measured = grid.run(letters, tmp_path, quick=True, seeds=(0,), variants=variants)
     assert LEDGER[id].judge(measured).verdict in VERDICTS
     assert records.judged(LEDGER[id], measured).verdict == UNMEASURED  # models that hardly learned do not read
@@ -465,7 +473,7 @@ def test_the_grid_gives_what_the_rule_reads(id, letters, tmp_path):
 
 def test_a_student_that_is_taught_layer_by_layer_has_no_more_steps(letters, tmp_path):
     found = grid.run(letters, tmp_path, quick=True, seeds=(0,), variants=[mobile.TRANSFER, mobile.COPIED])["cells"]
-    log = tmp_path / "E5-quick"
+    log = tmp_path / "E6-quick"
     steps = [len((log / f"mobile-copied{how}-0" / "log.jsonl").read_text().splitlines()) for how in ("", "-layers")]
     assert steps == [TINY.steps, TINY.steps - pretraining.LAYERS]
     assert len(found[mobile.TRANSFER][0]["stages"]) == pretraining.LAYERS

@@ -1,6 +1,6 @@
 """Claims about the rest of the family: RoBERTa, MobileBERT, XLNet and BART.
 
-Sizes and arithmetic are counted, speed is timed. Quality is tried with small models, all in one experiment (E5).
+Sizes and arithmetic are counted, speed is timed. Quality is tried with small models, all in one experiment (E6).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from minibert.claims import rules
 from minibert.claims.counted import ALBERT, BERT, BERT_LARGE, DISTILBERT, size_of
 from minibert.claims.records import CONDITION, FAILS, HOLDS, UNMEASURED, Claim, Figures, Judgement
 from minibert.experiments import grid, relatives
-from minibert.experiments.relatives import E5
+from minibert.experiments.relatives import E6
 from minibert.experiments.speed import compare_family
 from minibert.factory import preset
 from minibert.models.mobilebert import MobileBertConfig
@@ -155,7 +155,7 @@ RELATIVES = (
         models=(ROBERTA,),
         paper_value="batches of 256, 2K, 8K: 3.99, 3.68, 3.77",
         kind="trained",
-        measure=partial(grid.run, E5, variants=relatives.R3),
+        measure=partial(grid.run, E6, variants=relatives.R3),
         judge=rules.judge_batches,
         needs_reading=True,
         unmeasured=_takes(
@@ -205,7 +205,7 @@ RELATIVES = (
         models=(BERT, MOBILEBERT),
         paper_value="GLUE 77.7 against 78.3; SQuAD F1 90.0 (v1.1), 79.2 (v2.0); TINY (15.1M): 75.8",
         kind="trained",
-        measure=partial(grid.run, E5, variants=relatives.M3),
+        measure=partial(grid.run, E6, variants=relatives.M3),
         judge=rules.judge_mobile,
         needs_reading=True,
         unmeasured=_takes(
@@ -221,7 +221,7 @@ RELATIVES = (
         models=(BERT, XLNET),
         paper_value=("BERT 64.3; masked words with Transformer-XL 65.0; XLNet 66.7 (K = 6), without memory 65.6"),
         kind="trained",
-        measure=partial(grid.run, E5, variants=relatives.X1),
+        measure=partial(grid.run, E6, variants=relatives.X1),
         judge=rules.judge_permuted,
         needs_reading=True,
         unmeasured=_takes(
@@ -241,7 +241,7 @@ RELATIVES = (
             "ROUGE 44.2/21.3/40.9"
         ),
         kind="trained",
-        measure=partial(grid.run, E5, variants=relatives.B1),
+        measure=partial(grid.run, E6, variants=relatives.B1),
         judge=rules.judge_restoring,
         needs_reading=True,
         unmeasured=_takes(

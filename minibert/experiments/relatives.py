@@ -1,4 +1,4 @@
-"""E5: RoBERTa's large batches, MobileBERT, XLNet and BART, each beside a BERT of equal size and steps.
+"""E6: RoBERTa's large batches, MobileBERT, XLNet and BART, each beside a BERT of equal size and steps.
 
 All are pre-trained from random weights on the same rows of reviews, in the setting of pretraining.py. The BERT is the
 same in all four comparisons.
@@ -50,8 +50,8 @@ M3 = (BERT, *mobile.VARIANTS)
 X1 = (BERT, *permuting.VARIANTS)
 B1 = (BERT, *restoring.VARIANTS)
 
-E5 = Experiment(
-    "E5",
+E6 = Experiment(
+    "E6",
     {
         BERT: bert,
         **restoring.VARIANTS,

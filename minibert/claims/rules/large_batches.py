@@ -1,4 +1,4 @@
-"""R3, from E5: do larger batches make the model better if all read equally much?"""
+"""R3, from E6: do larger batches make the model better if all read equally much?"""
 
 from __future__ import annotations
 
@@ -34,15 +34,12 @@ def judge_batches(figures: Figures) -> Judgement:
         HOLDS if len(better) == len(ups) else CONDITION if better else FAILS,
         f"A gain beyond the spread: {listed(better) or 'none'}; a cost: {listed(worse) or 'none'}. All sizes read "
         f"equally many rows, so batches of {listed(map(str, BATCHES))} rows make {listed(steps)} steps. The best "
-        f"learning rates of three tried are {listed(rates)}{_at_the_edge(edge)}. In "
-        "the paper the middle of three sizes is best, then the largest, then the smallest; here this order "
-        f"{in_order(cells, [best[rows] for rows in PAPERS_ORDER])}. But a "
-        f"batch has {tokens[0]:,} to {tokens[1]:,} tokens here, which is fewer than in the paper's "
-        "smallest, and a model that is trained for a short time needs its steps. What large batches are made for, that "
-        "many processors share one, is not measured.",
-        brief="; ".join(
-            f"{larger} rows against {smaller}: {briefly(found)}" for (larger, smaller), found in ups.items()
-        ),
+        f"learning rates of three tried are {listed(rates)}{_at_the_edge(edge)}. In the paper the middle of three "
+        "sizes is best, then the largest, then the smallest; here this order "
+        f"{in_order(cells, [best[rows] for rows in PAPERS_ORDER])}. But a batch has {tokens[0]:,} to {tokens[1]:,} "
+        "tokens here, fewer than the paper's smallest, and a model that is trained for a short time needs its steps. "
+        "What large batches are made for, that many processors share one, is not measured.",
+        brief=f"{BATCHES[-1]} against {BATCHES[0]}: {briefly(gain(cells, best[BATCHES[-1]], best[BATCHES[0]]))}",
     )
 
 

@@ -1,4 +1,4 @@
-"""M3, from E5: is MobileBERT about as good as BERT, and what of its teaching makes it so?"""
+"""M3, from E6: is MobileBERT about as good as BERT, and what of its teaching makes it so?"""
 
 from __future__ import annotations
 

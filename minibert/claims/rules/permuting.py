@@ -1,4 +1,4 @@
-"""X1, from E5: does predicting words in a permuted order teach more than predicting masked words?"""
+"""X1, from E6: does predicting words in a permuted order teach more than predicting masked words?"""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def judge_permuted(figures: Figures) -> Judgement:
         f"{in_order(cells, PAPERS_ORDER, SAME_WORDS)}. Steps are equal, time is not: a step of permuted words takes "
         f"{longer:.1f}× as long as one of masked words. The sentences to classify have no text before them, so memory "
         "helps there only through what it taught; the paper's task has long texts.",
-        brief="; ".join(f"{name} {briefly(one)}" for name, one in found.items()),
+        brief=f"with memory {briefly(found['with memory'])}",
     )
 
 

@@ -1,4 +1,4 @@
-"""B1, from E5: does BART understand as a BERT does that was trained as RoBERTa was, and does it write?"""
+"""B1, from E6: does BART understand as a BERT does that was trained as RoBERTa was, and does it write?"""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def judge_restoring(figures: Figures) -> Judgement:
         "size and judged by the mean of their hidden states. In the paper BART is within 0.3 points of RoBERTa on the "
         "tasks listed, except on CoLA (is a sentence grammatical?), where it is 5.2 lower; restoring is the task that "
         "it was trained for, and summaries, which the paper tests, need more than that.",
-        brief=f"{signed(100 * accuracy.mean, 1)} points; {restored.mean:.0%} of missing words restored",
+        brief=f"{signed(100 * accuracy.mean, 1)} points, {restored.mean:.0%} restored",
     )
 
 
