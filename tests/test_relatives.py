@@ -232,7 +232,7 @@ def test_the_verdict_reads_the_loss_of_the_same_words():
 
 def writers(bart=(0.70, 4.0), restored=0.2, **how) -> dict:
     more = {restoring.BART: {"restored": restored}}
-    return figures(more=more, **{relatives.BERT: BERT, restoring.BART: bart}, **how)
+    return figures(more=more, **{relatives.LONGER_BERT: BERT, restoring.BART: bart}, **how)
 
 
 @pytest.mark.parametrize(
@@ -412,16 +412,20 @@ def test_a_bert_fills_as_many_tokens_as_are_missing():
     assert filled == [row.filled(lambda words: [9] * sum(map(len, words))) for row in rows]
 
 
-def test_bart_reads_the_rows_that_bert_reads():
-    row = Example([TOKENIZER.cls_id, 7, 8, 9, 7, TOKENIZER.sep_id], [0] * 6)
-    stop = TOKENIZER.tokens[8]
-    original, restoring.ENDS = restoring.ENDS, (stop,)
-    try:
-        assert restoring.sentences_of(row, TOKENIZER) == [[7, 8], [9, 7]]
-    finally:
-        restoring.ENDS = original
-    task = restoring.Infilling([[[7, 8], [9, 7]]], TOKENIZER, 8)
-    assert task.examples[0].ids == row.ids
+def test_bart_reads_the_rows_that_bert_reads(letters):
+    bart, (bert, _) = restoring.infilling(False, TOKENIZER, TINY), pretraining.masked_words(TOKENIZER, TINY)
+    assert [row.ids for row in bart.examples] == [row.ids for row in bert.examples]
+    # only gaps change what it reads: the words that are left keep their order
+    for row in bart.examples:
+        left = bart.corrupted(row.sentences, torch.Generator().manual_seed(0)).ids
+        assert restoring.in_place(left, row.ids) == sum(token != TOKENIZER.mask_id for token in left)
+
+
+def test_bart_and_the_bert_beside_it_take_equally_many_steps(letters, tmp_path):
+    grid.run(letters, tmp_path, quick=True, seeds=(0,), variants=relatives.B1)
+    logs = [tmp_path / "E6-quick" / f"{name}-0" / "log.jsonl" for name in ("bart", f"bert-{restoring.LONGER}")]
+    assert [len(log.read_text().splitlines()) for log in logs] == [restoring.LONGER * TINY.steps] * 2
+    assert f"{restoring.LONGER * 1500:,} steps of 64 rows" in rules.judge_restoring(writers()).why
 
 
 def test_bart_is_as_large_as_bert_and_xlnet_nearly():
