@@ -334,6 +334,18 @@ def test_the_batches_are_taken_in_turn():
     assert trained_on == [0, 1, 0] * L
 
 
+def test_the_losses_of_a_stage_may_be_averaged_over_the_first_batches():
+    def before(found, **settings) -> float:
+        return progressive_transfer(*pair(), found, steps=1, **settings)[0].before
+
+    first, second = batches()[:2]
+    assert before([first, second], averaged=1) == before([first])
+    assert before([first, second]) == pytest.approx((before([first]) + before([second])) / 2, rel=1e-5)
+    for wrong in (0, 1.0):
+        with expect_refusal(f"averaged is {wrong}"):
+            before([first], averaged=wrong)
+
+
 def test_modes_and_what_is_trainable_come_back_also_after_an_error():
     student, teacher = pair("masked-lm")
     student.train()
