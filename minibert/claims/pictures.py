@@ -23,7 +23,7 @@ from minibert.experiments.sharing import (
     UNSHARED,
     WIDER_EQUAL,
 )
-from minibert.experiments.statistics import Cells, differences, over_seeds, values
+from minibert.experiments.statistics import Cells, differences, over_seeds
 from minibert.words import counted
 
 
