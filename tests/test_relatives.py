@@ -12,13 +12,13 @@ from torch import nn
 from training_tiny import TOKENIZER
 
 from minibert.claims import LEDGER, VERDICTS, records, rules
-from minibert.experiments import finetuning, grid, large_batches, mobile, permuting, pretraining, relatives, restoring
+from minibert.experiments import grid, large_batches, mobile, permuting, pretraining, relatives, restoring, tasks
 from minibert.experiments.grid import Size
 from minibert.factory import build, count_parameters
 from minibert.losses import IGNORE
 from minibert.models import PRESETS
 from minibert.training.batching import Example, single
-from minibert.training.data import Review
+from minibert.training.data import Review, Reviews
 from minibert.training.tasks import MaskedWords, held_out_batches
 
 HOLDS, CONDITION, FAILS, UNMEASURED = VERDICTS
@@ -451,9 +451,9 @@ def letters(monkeypatch):
         rng = Random(str(held_out))
         return tuple(" ".join(rng.choices(alphabet, k=30)) for _ in range(8))
 
-    def sentences(count, test_texts, seed):
+    def reviews(source):
         found = [Review(text, number % 2, "letters") for number, text in enumerate(unlabelled(False, 0) * 2)]
-        return found[:count], found[:test_texts]
+        return Reviews(found, found[:8], found[8:])
 
     for module in (pretraining, permuting, restoring):
         monkeypatch.setattr(module, "unlabelled", unlabelled)
@@ -461,7 +461,7 @@ def letters(monkeypatch):
         monkeypatch.setattr(module, "own_tokenizer", lambda work: TOKENIZER)
         for name, value in {"LAYERS": 2, "WIDTH": 32, "BODY": 8}.items():
             monkeypatch.setattr(module, name, value, raising=False)
-    monkeypatch.setattr(finetuning, "sentences", sentences)
+    monkeypatch.setattr(tasks, "load_reviews", reviews)
     yield replace(relatives.E6, quick=TINY)
     permuting.segments.cache_clear()
 

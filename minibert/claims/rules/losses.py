@@ -52,7 +52,8 @@ def judge_losses(figures: Figures) -> Judgement:
     )
     if len(figures["seeds"]) < 2:
         verdict, why = UNMEASURED, f"It would take at least two seeds to tell a difference from chance. {why}"
-    return Judgement("Without " + "; without ".join(f"{name}: {lost(drops[name])}" for name in ordered), verdict, why)
+    ours = "Without " + "; without ".join(f"{name}: {lost(drops[name])}" for name in ordered)
+    return Judgement(ours, verdict, why, f"{len(helps)} of {len(LOSSES)} help")
 
 
 def _alike(drops: Mapping[str, Gain], measure: str) -> int:
