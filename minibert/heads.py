@@ -490,3 +490,41 @@ class MeanPooled(WithHead):
         if labels is not None:
             output.loss = text_loss(output.logits, labels, self.config.problem_type)
         return output
+
+
+class PairPooled(MeanPooled):
+    """One of C classes for two texts in one row, from the mean vector of each and how far they are apart.
+
+    u and v are the mean vectors, scaled to a root mean square of 1; the classifier reads u, v and |u - v|. So how alike
+    the texts are is there to be read from the start, and need not first be worked out by attention. The classifier
+    starts at 0. Not one of the published heads: use PairPooled(model, separator_id). Source: Reimers & Gurevych 2019,
+    section 3 (classification objective); there each text is read by itself, and nothing is scaled.
+    """
+
+    def __init__(self, backbone: Model, separator_id: int):
+        """separator_id: of the token that ends each text."""
+        super().__init__(backbone)
+        self.separator_id = separator_id
+
+    def add_head(self) -> None:
+        self.dropout = nn.Dropout(self.config.head_dropout)
+        self.classifier = nn.Linear(3 * self.config.hidden_size, self.config.num_labels)
+        nn.init.zeros_(self.classifier.weight)
+        nn.init.zeros_(self.classifier.bias)
+
+    def score(
+        self, output: Output, input_ids: Tensor, attention_mask: Tensor | None, labels: Tensor | None = None
+    ) -> Output:
+        """labels: (B,), class numbers. Fills in logits (B, C) and, with labels, the loss."""
+        real = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        ends = (input_ids == self.separator_id).long()
+        second = (ends.cumsum(dim=1) - ends).clamp(max=1)  # 1 after the first separator
+        u, v = (
+            nn.functional.normalize(mean_vector(output.last_hidden_state, real * which), dim=-1)
+            * self.config.hidden_size**0.5
+            for which in (1 - second, second)
+        )  # (B, D)
+        output.logits = self.classifier(self.dropout(torch.cat([u, v, (u - v).abs()], dim=-1)))
+        if labels is not None:
+            output.loss = text_loss(output.logits, labels, self.config.problem_type)
+        return output

@@ -37,6 +37,7 @@ from minibert.factory import build, count_parameters
 from minibert.heads import (
     HEADS,
     MaskedLM,
+    PairPooled,
     Pretraining,
     QuestionAnswering,
     SequenceClassification,
@@ -603,3 +604,16 @@ def test_wrong_ids_are_named_before_wrong_labels(head):
 def test_an_unknown_head_is_refused_with_the_known_ones():
     with expect_refusal("there is no head 'mlm'", *HEADS):
         add_head(build(CONFIGS["bert"]), "mlm")
+
+
+def test_two_texts_are_compared_by_their_mean_vectors():
+    """[CLS] a a [SEP] b [SEP]: u is the mean of the first four tokens, v of the last two; padding does not count."""
+    model = build(CONFIGS["bert"], seed=0)
+    head = PairPooled(model, separator_id=3)
+    assert not head.classifier.weight.any()
+    ids = torch.tensor([[2, 5, 5, 3, 6, 3, 0]])
+    hidden = torch.randn(1, 7, model.config.hidden_size, generator=torch.Generator().manual_seed(0)).double()
+    head.eval().classifier = nn.Identity()
+    output = head.score(Output(hidden), ids, (ids > 0).long())
+    scaled = [mean / mean.square().mean().sqrt() for mean in (hidden[0, :4].mean(0), hidden[0, 4:6].mean(0))]
+    assert_close(output.logits[0], torch.cat([*scaled, (scaled[0] - scaled[1]).abs()]))
