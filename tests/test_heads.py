@@ -607,13 +607,24 @@ def test_an_unknown_head_is_refused_with_the_known_ones():
 
 
 def test_two_texts_are_compared_by_their_mean_vectors():
-    """[CLS] a a [SEP] b [SEP]: u is the mean of the first four tokens, v of the last two; padding does not count."""
-    model = build(CONFIGS["bert"], seed=0)
-    head = PairPooled(model, separator_id=3)
-    assert not head.classifier.weight.any()
+    """[CLS] a a [SEP] b [SEP]: u is the mean of the first four tokens, v of the last two; padding does not count.
+
+    A fresh head answers with their cosine c: the logits are -2 (c - 0.6) and 2 (c - 0.6).
+    """
+    head = PairPooled(build(replace(CONFIGS["bert"], labels=("no", "yes")), seed=0), separator_id=3).eval()
     ids = torch.tensor([[2, 5, 5, 3, 6, 3, 0]])
-    hidden = torch.randn(1, 7, model.config.hidden_size, generator=torch.Generator().manual_seed(0)).double()
-    head.eval().classifier = nn.Identity()
-    output = head.score(Output(hidden), ids, (ids > 0).long())
-    scaled = [mean / mean.square().mean().sqrt() for mean in (hidden[0, :4].mean(0), hidden[0, 4:6].mean(0))]
-    assert_close(output.logits[0], torch.cat([*scaled, (scaled[0] - scaled[1]).abs()]))
+    hidden = torch.randn(1, 7, head.config.hidden_size, generator=torch.Generator().manual_seed(0)).double()
+    u, v = hidden[0, :4].mean(0), hidden[0, 4:6].mean(0)
+    level = 2 * (nn.functional.cosine_similarity(u, v, dim=0) - 0.6)
+    head.double()
+    output = head.score(Output(hidden), ids, (ids > 0).long(), torch.tensor([1]))
+    assert_close(output.logits[0], torch.stack([-level, level]), 1e-6)
+    assert_close(output.loss, -nn.functional.logsigmoid(2 * level), 1e-6)
+    head.classifier = nn.Identity()
+    u, v = (mean / mean.square().mean().sqrt() for mean in (u, v))
+    assert_close(head.score(Output(hidden), ids, (ids > 0).long()).logits[0], torch.cat([(u - v).abs(), u * v]))
+
+
+def test_two_texts_are_told_apart_by_two_classes():
+    with expect_refusal("tells two classes apart", "names 1"):
+        PairPooled(build(replace(CONFIGS["bert"], labels=("a",))), 3)

@@ -179,7 +179,7 @@ class Classes:
 
 
 class PairClasses(Classes):
-    """The same for two passages, from the mean vector of each and how far they are apart."""
+    """The same for two passages, from the mean vector of each and how alike they are."""
 
     def model(self, backbone: Model, tokenizer: Tokenizer) -> WithHead:
         backbone.config = replace(backbone.config, labels=("no", "yes"))
@@ -286,7 +286,7 @@ TASKS = {
     SENTENCES: Task(sentiments, Classes(), "rotten-tomatoes", 2000, 1600, 64, 3, batch_size=16),
     "sentiment of reviews": Task(sentiments, Classes(), "imdb", 600, 400, 512, 1, 2e-4, accumulation=2),
     "sentence order": Task(orders, Classes(), "imdb", 8000, 1000, 64, 1, 2e-4, batch_size=16),
-    "same review": Task(same_reviews, PairClasses(), "imdb", 1600, 800, 192, 1, 2e-4),
+    "same review": Task(same_reviews, PairClasses(), "imdb", 1600, 800, 192, 1),
     "punctuation and capitals": Task(unpunctuated, WordClasses(), "imdb", 2400, 300, 96, 1, 3e-4),
     "recurring spans": Task(questions, Places(), "imdb", 3000, 800, 96, 1, 2e-4),
 }
