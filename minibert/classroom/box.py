@@ -259,26 +259,31 @@ class Clock:
 
     def __init__(self, process: int):
         self.process = process
-        self.began, self.used, self.waited = time.monotonic(), *self._now()
+        self.slept = 0.0  # at least so long, with what it used, as was last seen while it slept
+        self.began, self.ready, self.used, self.waited = time.monotonic(), *self._now()
 
     def passed(self) -> float:
-        used, waited = self._now()
-        on_the_clock = time.monotonic() - self.began
-        return max(used - self.used, on_the_clock - (waited - self.waited))
+        ready, used, waited = self._now()
+        # Linux counts a wait for a processor when it ends. So of one that is ready it is not known how much of the time
+        # it has waited; what it slept is counted when it sleeps again.
+        if not ready:
+            self.slept = max(self.slept, time.monotonic() - self.began - (waited - self.waited))
+        return max(used - self.used, self.slept)
 
     def processor_time(self) -> float:
         """Only what it used of the processors, in seconds, since this was made."""
-        return self._now()[0] - self.used
+        return self._now()[1] - self.used
 
-    def _now(self) -> tuple[float, float]:
-        """Seconds of processor time of all its threads, and in which its first thread waited for a processor."""
+    def _now(self) -> tuple[bool, float, float]:
+        """Whether it runs or waits for a processor; seconds of processor time of all its threads, and in which its
+        first thread waited for a processor."""
         try:
             times = Path(f"/proc/{self.process}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2]
-            used = sum(map(int, times.split()[11:13])) / os.sysconf("SC_CLK_TCK")
+            state, used = times.split()[0], sum(map(int, times.split()[11:13])) / os.sysconf("SC_CLK_TCK")
             waited = int(Path(f"/proc/{self.process}/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
-            return used, waited
+            return state == "R", used, waited
         except (OSError, ValueError, IndexError):  # another system, or it has ended
-            return getattr(self, "used", 0.0), getattr(self, "waited", 0.0)
+            return False, getattr(self, "used", 0.0), getattr(self, "waited", 0.0)
 
 
 def environment(scratch: Path) -> dict[str, str]:
