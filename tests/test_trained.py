@@ -400,7 +400,11 @@ def test_a_row_trains_the_variants_that_its_rule_reads(id, tmp_path, monkeypatch
         }
         assert LEDGER[id].judge(measured) == LEDGER[id].judge(expected)
         assert [(name, seed) for name, seed, *_ in asked] == [
-            (n, s) for s in range(seeds) for n in measured["cells"] if s < experiment.fewer.get(n, seeds)
+            (n, s)
+            for aside in (False, True)
+            for s in range(seeds)
+            for n in measured["cells"]
+            if s < experiment.fewer.get(n, seeds) and (n in experiment.fewer) is aside
         ]
         work = grid.FOLDER / f"{experiment.id}-{'quick' if quick else 'full'}"
         assert {(size, work) for *_, size, work in asked} == {(experiment.quick if quick else experiment.full, work)}

@@ -87,6 +87,7 @@ def run(
     wanted = [
         (name, seed) for at, seed in enumerate(seeds) for name in names if at < experiment.fewer.get(name, at + 1)
     ]
+    wanted.sort(key=lambda cell: cell[0] in experiment.fewer)  # first those that carry a verdict
     while missing := [cell for cell in wanted if not cell_file(work, *cell).exists()]:
         trained = 0
         for name, seed in missing:

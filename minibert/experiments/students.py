@@ -28,8 +28,8 @@ from minibert.training.recipes import DISTILLING
 from minibert.training.tasks import Distillation, MaskedWords, loss_by_frequency
 
 TEACHER, TEACHER_LAYERS = "minilm-l6-mlm", 6
-STEPS = 300  # of a distillation
-ROW, ROWS = 64, 32  # tokens of a row, rows of a step
+STEPS = 250  # of a distillation
+ROW, ROWS = 48, 32  # tokens of a row, rows of a step
 LEARNING_RATE = 5e-4  # the released code's
 TEXTS, HELD_OUT = 4000, 200  # reviews to distil on, of the training split, and to measure losses on, of the validation
 FOLDER = "students"  # where students are kept, beside the work folders of the experiments
