@@ -29,22 +29,33 @@ REVIEWS = [
 
 @pytest.fixture
 def trained(monkeypatch):
-    """Letters in place of reviews, no fine-tuning; what each cell trained: the model, the task, the steps."""
-    for cached in (pretraining.rows_to_read, pretraining.held_out_words, pretraining.loss_by_frequency):
-        cached.cache_clear()
+    """Letters in place of reviews, no fine-tuning; what each cell trained: the model, the task, the steps.
+
+    What training began with is in `short` of the same entry.
+    """
+    for cached in ("rows_to_read", "short_task", "held_out_words", "loss_by_frequency"):
+        getattr(pretraining, cached).cache_clear()
     for cached in (masking_and_pairs.documents, masking_and_pairs.pairs_of, masking_and_pairs.start_tokenizer):
         cached.cache_clear()
     monkeypatch.setattr(pretraining, "VOCABULARY_SIZE", TOKENIZER.vocab_size)
     monkeypatch.setattr(pretraining, "classify", lambda model, *rest: {"accuracy": 0.5, "right": "10"})
+    monkeypatch.setattr(pretraining, "TEXTS", 16)
     for module in (pretraining, masking_and_pairs):
-        monkeypatch.setattr(module, "unlabelled", lambda held_out, count: tuple(REVIEWS[:4] if held_out else REVIEWS))
+        monkeypatch.setattr(
+            module, "unlabelled", lambda held_out, count: tuple(REVIEWS[:4] if held_out else REVIEWS[:count])
+        )
     for module in (sharing, masking_and_pairs):
         monkeypatch.setattr(module, "own_tokenizer", lambda work: TOKENIZER)
-    done = []
+    done, began = [], []
     train = pretraining.train
 
     def noted(model, task, lengths, settings, folder, **options):
-        done.append(SimpleNamespace(model=model, task=task, steps=settings.steps, rate=settings.learning_rate))
+        run = SimpleNamespace(model=model, task=task, steps=settings.steps, rate=settings.learning_rate, short=None)
+        if folder.name == "short":
+            began.append(run)
+        else:
+            run.short = began.pop() if began else None
+            done.append(run)
         return train(model, task, lengths, settings, folder, **options)
 
     monkeypatch.setattr(pretraining, "train", noted)
@@ -113,6 +124,20 @@ def test_the_variants_of_a_half_of_the_table_differ_in_nothing_else():
     assert {*sharing.E3.fewer} < {*sharing.E3.variants}
 
 
+def test_training_begins_with_short_rows_of_other_texts(trained, tmp_path):
+    size = replace(SIZE, steps=20)
+    sharing.E3.variants[sharing.NO_SAVINGS](0, size, tmp_path)
+    MASKING.variants[static(1)](0, SIZE, tmp_path)
+    for run, steps in zip(trained, (20, SIZE.steps), strict=True):
+        assert run.short.model is run.model
+        assert run.short.steps == round(pretraining.SHORT_SHARE * steps)
+        assert not run.short.task.static
+        assert max(len(row.ids) for row in run.short.task.examples) <= pretraining.SHORT_LENGTH
+    assert trained[0].task.examples == pretraining.rows_of(REVIEWS[:16], TOKENIZER, size)
+    of_ten = replace(size, max_length=pretraining.SHORT_LENGTH)
+    assert trained[0].short.task.examples == pretraining.rows_of(REVIEWS[16:], TOKENIZER, of_ten)
+
+
 # ---------------------------------------------------------------------------------------------------- E4: masking
 
 
@@ -159,6 +184,7 @@ def test_the_pair_tasks_start_from_the_same_weights_and_are_tried_on_each_other_
     assert none.task.examples == nsp.task.examples != sop.task.examples
     assert [sorted(one.task.weights) for one in trained] == [["masked_lm"], *[["masked_lm", "pair"]] * 2]
     assert {one.rate for one in trained} == {masking_and_pairs.PAIR_RATE}
+    assert [one.short for one in trained] == [None] * 3
 
 
 def test_a_seed_draws_the_pair_head(trained, start, tmp_path, monkeypatch):

@@ -31,6 +31,7 @@ from minibert.experiments.pretraining import (
     own_tokenizer,
     pretrain,
     rows_to_read,
+    short_task,
     small,
     unlabelled,
 )
@@ -61,14 +62,17 @@ def _read(passes: int, masks: str) -> str:
 
 
 def masking(is_static: bool, passes: int) -> Cell:
-    """A BERT pre-trained on so few rows that, in an equal number of steps, it reads each of them `passes` times."""
+    """A BERT pre-trained on so few rows that, in an equal number of steps, it reads each of them `passes` times.
+
+    The short rows that training begins with are of other texts, and their masks are dynamic in all variants.
+    """
 
     def cell(seed: int, size: Size, work: Path) -> dict[str, Any]:
         tokenizer = own_tokenizer(work)
         task = MaskedWords(drawn(rows_to_read(tokenizer, size), passes, size, seed), tokenizer, static=is_static)
         model = build(small(), "masked-lm", seed)
         name = f"{'static' if is_static else 'dynamic'}-{passes}-{seed}"
-        pretrain(model, task, size, seed, work / name)
+        pretrain(model, task, size, seed, work / name, short=short_task(tokenizer))
         found = held_out_loss(model, tokenizer, size) | {"rows": len(task.examples)}
         return found | fine_tuned(model, tokenizer, size, seed, work / f"{name}-tuned")
 

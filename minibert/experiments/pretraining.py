@@ -1,8 +1,15 @@
 """Pre-training from random weights: a vocabulary, texts, a small model, and the training itself.
 
-The setting is one of the smallest in which a model learns to read: its held-out loss is far below that of word
-frequencies and that of copying (see reading.py). With 8,000 word pieces and rows of 64 tokens, the same model learned
-little more in the same time than how often each word occurs.
+The setting is one in which a model of four blocks learns to read in three minutes on one core: 4.43 nats on held-out
+texts, where word frequencies give 6.21 and copying 5.73 (see reading.py). What it takes, as tried with one seed:
+
+- Short rows first. A word is guessed from its neighbours, and among 30 words it takes long to find out which ones
+  matter: with rows of 32 tokens from the start, the loss was still 5.72 after 2,000 steps. After as long on rows of 8
+  words, long rows are understood within a few hundred steps. (BERT, too, read short rows for nine tenths of its steps:
+  Devlin et al. 2019, appendix A.2.)
+- A learning rate of 1e-3. With 2e-3 one block reads, but four blocks do not get far beyond copying.
+- Weights that are larger at the start than BERT's, but not by much: with a deviation of 0.03 or 0.07 instead of 0.05 it
+  takes more steps.
 """
 
 from __future__ import annotations
@@ -30,14 +37,19 @@ from minibert.training.tasks import MaskedWords, held_out_losses
 
 VOCABULARY_SIZE = 1500
 LAYERS, WIDTH = 4, 128
-PRETRAIN_RATE, TUNE_RATE = 2e-3, 5e-4
-TEXTS, HELD_OUT = 8000, 200  # reviews
+SPREAD = 0.05  # standard deviation of the weights at the start
+PRETRAIN_RATE, TUNE_RATE = 1e-3, 5e-4
+TEXTS, HELD_OUT = 6000, 200  # reviews
 FEWEST_TOKENS = 8  # a row with no more tokens than this, special tokens included, is left out
 SEEDS = (0, 1, 2, 3, 4)
 
+# The start: rows of so many tokens, so many in a batch, and how many steps for each step that follows.
+SHORT_LENGTH, SHORT_ROWS, SHORT_SHARE = 10, 50, 1.1
+SHORT_TEXTS = 2200  # reviews that are not among TEXTS
+
 # How much is read, and what the models are then fine-tuned and tested on.
-FULL = Size(texts=3000, epochs=3, steps=1500, max_length=32, batch_size=64)
-QUICK = Size(texts=320, epochs=1, steps=20, test_texts=300, max_length=32, batch_size=64)
+FULL = Size(texts=3000, epochs=3, steps=2000, max_length=32, batch_size=32)
+QUICK = Size(texts=320, epochs=1, steps=20, test_texts=300, max_length=32, batch_size=32)
 
 # ------------------------------------------------------------------------------------------- what is read
 
@@ -75,6 +87,13 @@ def rows_of(texts: Sequence[str], tokenizer: Tokenizer, size: Size) -> list[Exam
 def rows_to_read(tokenizer: Tokenizer, size: Size) -> list[Example]:
     """The rows of all TEXTS. They are the same for all cells, so each process makes them once."""
     return rows_of(unlabelled(False, TEXTS), tokenizer, size)
+
+
+@cache
+def short_task(tokenizer: Tokenizer) -> MaskedWords:
+    """What training begins with: masked words in short rows, of other texts than those that follow."""
+    size = Size(texts=0, epochs=0, max_length=SHORT_LENGTH)
+    return MaskedWords(rows_of(unlabelled(False, TEXTS + SHORT_TEXTS)[TEXTS:], tokenizer, size), tokenizer)
 
 
 @cache
@@ -119,6 +138,7 @@ def small(config: type[BertConfig] = BertConfig, **changes: Any) -> BertConfig:
         "max_position_embeddings": 128,
         "hidden_dropout_prob": 0.0,
         "attention_probs_dropout_prob": 0.0,
+        "initializer_range": SPREAD,
     }
     return config(**(shape | changes))
 
@@ -131,19 +151,24 @@ def pretrain(
     folder: Path,
     steps: int | None = None,
     learning_rate: float = PRETRAIN_RATE,
+    short: MaskedWords | None = None,
 ) -> list[dict[str, Any]]:
     """Train on the task, by default for size.steps steps; returns the log.
 
-    In float32: at this width bfloat16 is slower, even on a processor that has instructions for it.
+    short: a task with short rows to begin with (see the top of this file), for SHORT_SHARE as many steps. All is in
+    float32: at this width bfloat16 is slower, even on a processor that has instructions for it.
     """
-    settings = Settings(
-        steps=steps or size.steps,
-        batch_size=size.batch_size,
-        learning_rate=learning_rate,
-        betas=(0.9, 0.98),
-        seed=seed,
-    )
-    return train(model, task, [len(e.ids) for e in task.examples], settings, folder, title=folder.name)
+    steps = steps or size.steps
+
+    def learn(task: MaskedWords, steps: int, rows: int, folder: Path) -> list[dict[str, Any]]:
+        settings = Settings(
+            steps=steps, batch_size=rows, learning_rate=learning_rate, betas=(0.9, 0.98), seed=seed, save_every=500
+        )
+        return train(model, task, [len(e.ids) for e in task.examples], settings, folder, title=folder.name)
+
+    if short is not None:
+        learn(short, max(1, round(SHORT_SHARE * steps)), SHORT_ROWS, folder / "short")
+    return learn(task, steps, size.batch_size, folder)
 
 
 def held_out_loss(model: nn.Module, tokenizer: Tokenizer, size: Size) -> dict[str, float]:

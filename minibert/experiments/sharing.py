@@ -31,6 +31,7 @@ from minibert.experiments.pretraining import (
     masked_words,
     own_tokenizer,
     pretrain,
+    short_task,
     small,
 )
 from minibert.factory import build, count_parameters
@@ -111,7 +112,7 @@ def sharing(shared: tuple[str, ...], embedding_size: int, equal_operations: bool
             steps = round(steps * operations(model_of((), WIDTH, WIDTH, seed), task, size) / needed)
         found = {"parameters": count_parameters(model.backbone), "operations": needed, "steps": steps}
         name = f"{'-'.join(shared) or 'nothing'}-{embedding_size}-{width}-{steps}-{seed}"
-        log = pretrain(model, task, size, seed, work / name, steps)
+        log = pretrain(model, task, size, seed, work / name, steps, short=short_task(tokenizer))
         found |= {"step_seconds": round(median(record["seconds"] for record in log[:-1]), 5)}
         found |= held_out_loss(model, tokenizer, size)
         return found | fine_tuned(model, tokenizer, size, seed, work / f"{name}-tuned")

@@ -14,7 +14,7 @@ from itertools import combinations
 from typing import NamedTuple
 
 from minibert.claims.records import CONDITION, FAILS, HOLDS, UNMEASURED, Figures, Judgement
-from minibert.experiments.pretraining import LAYERS, WIDTH
+from minibert.experiments.pretraining import LAYERS, SHORT_LENGTH, SHORT_SHARE, WIDTH
 from minibert.experiments.statistics import Cells, Spread, difference
 from minibert.words import counted, listed, signed
 
@@ -43,7 +43,8 @@ def gain(cells: Cells, better: str, worse: str, loss: str = "masked_lm") -> Gain
     return Gain(difference(cells, "accuracy", better, worse), difference(cells, loss, worse, better))
 
 
-SMALL = f"{LAYERS} layers of width {WIDTH}"  # the models of experiments/pretraining.py
+# The models of experiments/pretraining.py
+SMALL = f"{LAYERS} layers of width {WIDTH}, after {SHORT_SHARE:.0%} as many steps on rows of {SHORT_LENGTH} tokens"
 
 
 def pretrained(figures: Figures, ours: str, verdict: str, why: str, models: str = SMALL, brief: str = "") -> Judgement:
