@@ -54,7 +54,7 @@ print("parameters:  ", f"{minibert.count_parameters(bert):,}")
 #
 # An exercise asks you to write a function that stands in the library. You write it, and `minibert.check` tries it on
 # inputs of its own. What makes it worth having is what it says when something is wrong. Here is a first attempt at a
-# layer norm (lesson 03 explains it), with two mistakes that many people make:
+# layer norm (lesson 04 explains it), with two mistakes that many people make:
 
 
 # %%
@@ -95,7 +95,7 @@ minibert.check("gelu", torch.nn.functional.gelu)
 # %% [markdown]
 # ## Try it: the first exercise
 #
-# GELU is a small curve that BERT bends its numbers with (lesson 03 shows what for). All you need is its formula,
+# GELU is a small curve that BERT bends its numbers with (lesson 04 shows what for). All you need is its formula,
 #
 # $$\text{GELU}(x) = x \cdot \Phi(x), \qquad
 # \Phi(x) = \tfrac{1}{2}\left(1 + \text{erf}\left(x / \sqrt{2}\right)\right)$$

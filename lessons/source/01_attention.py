@@ -247,7 +247,7 @@ plots.grids(panels, words, words, digits=2, title=title, arrows=False)
 #   key gets pieces of several tokens. The rows sum to one, the shape fits, and every number is wrong.
 # - **The mask multiplied with the scores.** A score of zero is not "forbidden" but "average": $e^0 = 1$.
 # - **The mask the other way round.** Some libraries write `True` for "hide". Ask before you use one.
-# - **Weights handed out after dropout.** In training, *dropout* (lesson 03) sets some weights to zero and makes the
+# - **Weights handed out after dropout.** In training, *dropout* (lesson 04) sets some weights to zero and makes the
 #   rest larger. Mix with those; but the weights that you show should be the ones before it, whose rows sum to one.
 #
 # ## Exercises
@@ -271,4 +271,4 @@ plots.grids(panels, words, words, digits=2, title=title, arrows=False)
 # **To read.** Vaswani et al. 2017, *Attention Is All You Need*, section 3.2.1. Then
 # [minibert/attention.py](../minibert/attention.py) down to `fused_attention`.
 #
-# **Next:** [many heads, and masks](02_heads_and_masks.ipynb).
+# **Next:** [many heads, and masks](02_heads.ipynb).

@@ -435,4 +435,4 @@ plots.masks(
 # **To read.** Vaswani et al. 2017, section 3.2.2. Clark et al. 2019, *What Does BERT Look At?* The rest of
 # [minibert/attention.py](../minibert/attention.py): you know all of it now.
 #
-# **Next:** [the encoder block](03_encoder_block.ipynb).
+# **Next:** [the encoder block](04_encoder_block.ipynb).

@@ -302,7 +302,7 @@ for depth in (6, 24, 96):
 # In pre-norm it falls as the stack gets deeper, in post-norm it does not. That is what Xiong et al. 2020 work out: near
 # the output post-norm's gradients are large at the start, and full steps there upset a fresh model. So post-norm wants
 # **warm-up**: a learning rate that starts near zero and grows over the first steps, as BERT has it in its
-# [pre-training](06_pretraining.ipynb). Pre-norm can mostly do without. We have measured gradients here and trained
+# [pre-training](07_pretraining.ipynb). Pre-norm can mostly do without. We have measured gradients here and trained
 # nothing; how large a step may be depends on the optimiser too.
 #
 # ## Dropout
@@ -468,4 +468,4 @@ for name, output in wrong.items():
 # the Transformer Architecture*. Then [minibert/layers.py](../minibert/layers.py) down to `FeedForward`, and
 # `EncoderBlock` and `Encoder` in [minibert/encoder.py](../minibert/encoder.py).
 #
-# **Next:** [words into pieces](04_words_into_pieces.ipynb).
+# **Next:** [words into pieces](05_words_into_pieces.ipynb).

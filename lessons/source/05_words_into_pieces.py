@@ -432,4 +432,4 @@ print(careless.encode("The Film was Great, I loved it.").tokens)
 # of learning, Sennrich et al. 2016; a list that is learned by leaving out, Kudo 2018. Then
 # [minibert/tokenizers/wordpiece.py](../minibert/tokenizers/wordpiece.py), in the order that its head gives.
 #
-# **Next:** [BERT, and where its parameters sit](05_bert.ipynb).
+# **Next:** [BERT, and where its parameters sit](06_bert.ipynb).

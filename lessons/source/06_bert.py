@@ -429,13 +429,13 @@ print(f"in the state dict: {sum(tensor.numel() for tensor in tied.state_dict().v
 # - **The norm of the embeddings forgotten:** $2 D$ too few, {{2 * D | ,}} here. If your count is off by a small
 #   multiple of $D$, look for a norm or a bias.
 # - **`eval()` forgotten.** `from_pretrained` returns a model in evaluation mode, and `build` in training mode: then
-#   dropout is on, and it gives another answer each time (lesson 03).
+#   dropout is on, and it gives another answer each time (lesson 04).
 # - **`pooled` from the wrong place.** `h[0]` is the first text, not the first token; `h[:, -1]` may be padding.
 #
 # ## Exercises
 #
 # The way in, the way out, and the count. The count asks for one thing more: `embedding_size` and `shared` are for
-# ALBERT, a smaller model (lesson 09). Begin without them, until BERT-base comes out; what they change stands in the
+# ALBERT, a smaller model (lesson 10). Begin without them, until BERT-base comes out; what they change stands in the
 # task.
 
 # %% exercise="embeddings"
@@ -458,4 +458,4 @@ print(f"in the state dict: {sum(tensor.numel() for tensor in tied.state_dict().v
 # [minibert/models/bert.py](../minibert/models/bert.py), one page, and [minibert/heads.py](../minibert/heads.py) down
 # to `MaskedLM`.
 #
-# **Next:** [what BERT learns from](06_pretraining.ipynb).
+# **Next:** [what BERT learns from](07_pretraining.ipynb).

@@ -166,7 +166,7 @@ print(f"mean over all the slots    {wrong:.3f}")
 #
 # $$\mathcal{L}_{\text{uniform}} = \ln V \qquad \mathcal{L}_{\text{frequencies}} = -\sum_w p(w) \ln p(w)$$
 #
-# For our own training we take a small vocabulary, learned from the reviews as in lesson 04, and cut the texts in short
+# For our own training we take a small vocabulary, learned from the reviews as in lesson 05, and cut the texts in short
 # rows. The smaller the game, the sooner one sees something.
 
 # %%
@@ -324,7 +324,7 @@ for number in (81, 68):
 # %% [markdown]
 # (The second pair is not easy. Here all texts are about films.) The label is **`0` where the second is the next**, and
 # `1` where it is from elsewhere; that is how the released code has it, and it bites (see below). The pair is laid out
-# as in lesson 04, `[CLS]` first `[SEP]` second `[SEP]`; the answer is read off the pooler. Words are masked in it as
+# as in lesson 05, `[CLS]` first `[SEP]` second `[SEP]`; the answer is read off the pooler. Words are masked in it as
 # before, and the loss is the sum of both. It is the head `"pretraining"`:
 
 # %%
@@ -346,7 +346,7 @@ print(f"loss {out.loss:.2f}, and two fresh guesses: ln V + ln 2 = {math.log(2 * 
 # Does it help? RoBERTa left NSP out, and was mostly a little better: {{claims.LEDGER["R2"].paper_value}}
 # ({{claims.LEDGER["R2"].source}}). One explanation: a segment from another text is mostly about something else. So the
 # topic gives the answer away, and topics the masked words teach already. ALBERT asks a harder question about pairs;
-# that is in lesson 09. Our ledger has tried both of RoBERTa's changes:
+# that is in lesson 10. Our ledger has tried both of RoBERTa's changes:
 
 # %%
 masking, without = (claims.results([claim])[0].figures["cells"] for claim in ("R1", "R2"))
@@ -378,7 +378,7 @@ plots.ablation(changes, "RoBERTa's two changes, tried on small models")
 #
 # The rest is a training loop like any other, in [minibert/training/loop.py](../minibert/training/loop.py). Two things
 # in it are worth a look. The learning rate first goes up, for a fresh post-norm encoder takes large steps badly
-# (lesson 03), and then falls in a straight line. And **weight decay**, which
+# (lesson 04), and then falls in a straight line. And **weight decay**, which
 # pulls weights towards zero, is for the matrices only: a bias or a norm's scale has no reason to be near zero.
 
 # %%
@@ -501,7 +501,7 @@ plots.lines(
 #
 # That is {{0.9 * frequencies + 0.2 * math.log(2) | .2f}} nats here, without a look at the sentence. So a loss below the
 # frequencies says little: a training that is too short may have stopped in the second phase. Keep it in mind for all
-# small runs, the ledger's included (lesson 09 holds one against the frequencies).
+# small runs, the ledger's included (lesson 10 holds one against the frequencies).
 #
 # ## What does it guess?
 #
@@ -604,4 +604,4 @@ for epoch in range(1, 11):
 # [minibert/training/objectives.py](../minibert/training/objectives.py), which has this lesson's order, and
 # [minibert/training/tasks.py](../minibert/training/tasks.py).
 #
-# **Next:** [DistilBERT: half the depth](07_distilbert.ipynb).
+# **Next:** [DistilBERT: half the depth](09_distilbert.ipynb).

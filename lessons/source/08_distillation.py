@@ -3,7 +3,7 @@
 #
 # > A teacher's answer says more than right or wrong. How does a student learn from it?
 #
-# In lesson 06 a model guessed masked words, and all that it was ever told was the one right word. Ask a model that has
+# In lesson 07 a model guessed masked words, and all that it was ever told was the one right word. Ask a model that has
 # learned already, and it tells you more: what else would fit here, how well, and what would not. To learn from such
 # answers is called **distillation** (Hinton, Vinyals & Dean 2015), and it is how DistilBERT came to know what it knows.
 #
@@ -309,7 +309,7 @@ for name in ("KL", "cross-entropy"):
 # {{len(held_out) // 5}} sentences:
 
 # %% tags=["trained"]
-student = minibert.student_from_teacher(teacher, fold_types=True).eval()  # three of six layers: lesson 07
+student = minibert.student_from_teacher(teacher, fold_types=True).eval()  # three of six layers: lesson 09
 batch = held_out_task.batch(range(0, len(held_out), 5), seed=0)
 asked = batch["labels"] != IGNORE
 with torch.no_grad():
@@ -334,7 +334,7 @@ plots.lines(curves, "temperature T", "gradient, against T = 1", "What the factor
 #
 # ## Masked words, as before
 #
-# The second loss is the one of lesson 06: cross-entropy with the true word, at the masked places, without temperature.
+# The second loss is the one of lesson 07: cross-entropy with the true word, at the masked places, without temperature.
 # The teacher is soft and sometimes wrong; the label is hard and true.
 #
 # ## The direction of the vectors
@@ -493,7 +493,7 @@ for variant in ("teacher", rules.ALL_LOSSES):
 # - **In accuracy nothing shows**: every interval has zero in it. The paper's order (the start, soft targets, cosine,
 #   masked words) can be neither confirmed nor denied by it.
 # - This teacher had little to give. Trained for minutes and not for days, it is no better at masked words than its own
-#   student; and the loss of both is that of the copier of lesson 06, who never looks at the sentence
+#   student; and the loss of both is that of the copier of lesson 07, who never looks at the sentence
 #   ({{rules.copying_loss(d6.figures["by_frequency"]) | .2f}}). Soft targets are worth as much as the one who sets them.
 #   Models that hardly read decide nothing, so the ledger says of this claim: *{{d6.verdict}}*.
 #
@@ -505,7 +505,7 @@ for variant in ("teacher", rules.ALL_LOSSES):
 # the student then gets the label, the teacher's soft label for the whole text, and the direction of the vectors. The
 # paper tries it for question answering (section 4.1). In the library it is the task `Labels`, with a teacher
 # ([minibert/training/tasks.py](../minibert/training/tasks.py)), and on the command line `minibert finetune --distill`.
-# The line "distilled" in the picture of lesson 07 is this: with half the layers it kept
+# The line "distilled" in the picture of lesson 09 is this: with half the layers it kept
 # {{mean_retention(d3.figures["cells"], rules.student(rules.DISTILLED, rules.HALF), "teacher") | .1%}} of the teacher's
 # right answers, and {{mean_retention(d3.figures["cells"], rules.student(rules.ALONE, rules.HALF), "teacher") | .1%}}
 # without its help. That difference is within the spread.
@@ -590,4 +590,4 @@ print(f"the trained student against its teacher:      {after['distillation']:.2f
 # *DistilBERT*, sections 2 and 4. Romero et al. 2015, *FitNets*, compare hidden layers of teacher and student in another
 # way. Then [minibert/training/distillation.py](../minibert/training/distillation.py), from the top.
 #
-# **Next:** [ALBERT: factorise and share](09_albert.ipynb).
+# **Next:** [ALBERT: factorise and share](10_albert.ipynb).

@@ -102,7 +102,7 @@ assert total - sum(saved.values()) == smaller
 # ({{saved["6 blocks"] / total | .1%}}); token types and pooler together are
 # {{(saved["token types"] + saved["pooler"]) / total | .2%}}.
 #
-# Half the depth, then, but not half the size. You know the reason from lesson 05: the table of words stays as it is.
+# Half the depth, then, but not half the size. You know the reason from lesson 06: the table of words stays as it is.
 
 # %%
 counts, table = {}, bert.embeddings.word.weight.numel()
@@ -137,7 +137,7 @@ print(f"{claimed:.0%} less time would have been {1 / (1 - claimed):.1f} times as
 # fair: {{slow / fast | .2f}} times the speed, rounded. But many people hear "in {{1 - claimed | .0%}} of the time", and
 # that would be a far larger gain.
 #
-# How much *can* be gained? As counted in lesson 05, the blocks do nearly all of the work, and looking up a word does
+# How much *can* be gained? As counted in lesson 06, the blocks do nearly all of the work, and looking up a word does
 # none. So halve the blocks, and the work is halved:
 
 # %%
@@ -236,7 +236,7 @@ for name in ("copied", "shared"):
 #
 # ## The vector that was in every token
 #
-# The token types look like a small loss. They tell the first text of a pair from the second (lesson 05), and a single
+# The token types look like a small loss. They tell the first text of a pair from the second (lesson 06), and a single
 # text does not need that. But look again at what goes into the blocks:
 #
 # $$\text{teacher: } \text{LayerNorm}(E^{\text{word}} + E^{\text{position}} + E^{\text{type}}_{0})$$
@@ -390,7 +390,7 @@ print("its classifier:  ", [name for name, _ in classifier.named_children()])
 # brings a `dense` layer of its own, in the place of the pooler.
 #
 # You may have seen the line `_, output = model(input, attention_mask=mask)` for DistilBERT. It asks for a second value,
-# the pooled vector, which is not there; lesson 10 runs it and shows how it fails.
+# the pooled vector, which is not there; lesson 15 runs it and shows how it fails.
 #
 # ## What could go wrong
 #
@@ -411,7 +411,7 @@ print([layer for layer in range(L) if f"encoder.blocks.{layer}".startswith("enco
 #   (In the small experiment above it did no harm. Do not count on it.)
 # - **Modules shared, not copied.** You saw the teacher drift. `copy.deepcopy`, or `load_state_dict` into a fresh model.
 # - **The teacher left in training mode.** Dropout draws anew each time it is asked, and the student is taught another
-#   thing each time. (How much, shows lesson 08.)
+#   thing each time. (How much, shows lesson 09.)
 # - **The tied table counted twice.** The masked-LM head uses the table of words again. If it is counted a second time
 #   on both sides, DistilBERT is only {{1 - (smaller + table) / (total + table) | .0%}} smaller; if in BERT alone,
 #   {{1 - smaller / (total + table) | .0%}}. Ask what was counted.
@@ -441,4 +441,4 @@ print([layer for layer in range(L) if f"encoder.blocks.{layer}".startswith("enco
 # [minibert/models/distilbert.py](../minibert/models/distilbert.py), one page, and `student_from_teacher` in
 # [minibert/training/distillation.py](../minibert/training/distillation.py).
 #
-# **Next:** [three losses at work](08_distillation.ipynb).
+# **Next:** [three losses at work](09_distilbert.ipynb).

@@ -414,7 +414,7 @@ for heading, scores in {"E": BY_WIDTH, "shared": BY_SHARING}.items():
 # The paper says the reverse. From the best width to the worst it is
 # {{max(BY_WIDTH.values()) - min(BY_WIDTH.values()) | .1f}} points, without a clear order. Sharing everything costs
 # {{BY_SHARING["nothing"] - BY_SHARING["all"] | .1f}} points, and it is the feed-forward part that costs them. Who is
-# right? It helps to know how good the models of our run became. Two measures from lesson 06: the loss of somebody who
+# right? It helps to know how good the models of our run became. Two measures from lesson 07: the loss of somebody who
 # knows how often each word occurs and never looks at the sentence, and of somebody who also copies the visible words.
 
 # %%
@@ -425,7 +425,7 @@ for name, nats in {**loss, **levels}.items():
 
 # %% [markdown]
 # The models with the narrow table are hardly better than word frequencies, and the others have not even learned to copy
-# what they see, the second phase of lesson 06. None reads the sentence yet. So the blocks do very little, and it can
+# what they see, the second phase of lesson 07. None reads the sentence yet. So the blocks do very little, and it can
 # hardly matter whether they are shared. And E is narrower here than in any model of the paper's tables.
 #
 # So this experiment shows that savings can cost something. It can *not* say what sharing costs a model that is trained
@@ -581,4 +581,4 @@ print(f"{stored:,} numbers in its state_dict")
 # [minibert/models/bert.py](../minibert/models/bert.py): the difference between the files is the difference between the
 # papers. Sentence pairs: [minibert/training/pairs.py](../minibert/training/pairs.py).
 #
-# **Next:** [the claims, checked](10_the_claims_checked.ipynb).
+# **Next:** [the claims, checked](15_the_claims_checked.ipynb).

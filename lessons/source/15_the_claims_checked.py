@@ -159,7 +159,7 @@ pictures.draw_retention(results["D3"].figures)
 # %% [markdown]
 # From the worst seed to the best it is {{100 * (max(kept) - min(kept)) | .1f}} points, and nothing but chance has
 # changed. With the spread the finding reads: {{results["D3"].ours.partition(" kept")[0]}}. (The range is the interval
-# of lesson 07: seeds and test sentences drawn anew.) Ninety-seven lies within it, and so do other numbers. So the
+# of lesson 09: seeds and test sentences drawn anew.) Ninety-seven lies within it, and so do other numbers. So the
 # ledger's verdict is *{{results["D3"].verdict}}*: it may be true, and this experiment cannot prove it. A number from
 # one run is an anecdote.
 #
