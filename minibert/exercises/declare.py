@@ -18,6 +18,8 @@ from minibert.exercises.calls import Call
 
 # The stages of a check and their points. An exercise leaves out the stages that do not apply to it.
 STAGES = {"exists": 0.0, "signature": 1.0, "shape": 2.0, "values": 4.0, "gradients": 1.0, "inputs": 1.0, "swap": 1.0}
+# How hard an exercise is: the lesson shows the answer above it; the lesson explains it; it takes ideas of one's own.
+LEVELS = ("warm-up", "core", "challenge")
 TOLERANCE = 1e-5  # relative to 1 + the size of the value; inputs are float64, so that a right answer is far below it
 ERROR = 1e-7  # the probability with which a single test of chance.py refuses a right answer
 DOUBT = 0.02  # the probability with which it asks for more calls, which then decide
@@ -84,6 +86,7 @@ class Exercise:
     argument. may_change: the numbers of arguments that the answer may change in place, such as a generator.
     swap: the seam of swap.py where the answer can run inside a real model.
     moved: the same probe with other integers or texts, drawn at random, for probes that hold no decimals (moved.py).
+    level: how hard it is, one of LEVELS. minutes: how long it takes a learner who has read the lesson up to it.
     """
 
     name: str
@@ -106,6 +109,8 @@ class Exercise:
     swap: str | None = None
     equivalents: tuple[Callable[..., Any], ...] = ()
     moved: Callable[[Probe, random.Random], Probe] | None = None
+    level: str = "core"
+    minutes: int = 10
 
     @property
     def exactness(self) -> float:
