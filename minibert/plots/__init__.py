@@ -26,6 +26,7 @@ from minibert.plots.diagrams import (
     stacks,
 )
 from minibert.plots.sheets import grid, grids, similarity
+from minibert.plots.sketches import Part, answers, cuts, to_scale
 from minibert.plots.style import (
     BLUE,
     GREEN,
@@ -51,11 +52,14 @@ __all__ = [
     "SKY",
     "VERMILION",
     "WHITE_TO_BLUE",
+    "Part",
     "Picture",
     "SizeAndSpeed",
     "ablation",
+    "answers",
     "attention",
     "course_map",
+    "cuts",
     "distributions",
     "encoder_block",
     "family",
@@ -79,5 +83,6 @@ __all__ = [
     "speed",
     "speed_up_by_bandwidth",
     "stacks",
+    "to_scale",
     "vectors",
 ]
