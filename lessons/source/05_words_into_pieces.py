@@ -43,7 +43,7 @@ def words_of(text):
 sentence = "An unwatchable tearjerker? No: Amélie is naïve, mesmerizing and unforgettable."
 cuts = {
     f"{kind}: {len(pieces_of(sentence, tokenizer))} pieces": [
-        (piece, tokenizer.continues(piece)) for piece in pieces_of(sentence, tokenizer)
+        (piece, at > 0 and tokenizer.continues(piece)) for at, piece in enumerate(pieces_of(sentence, tokenizer))
     ]
     for kind, tokenizer in kinds.items()
 }
@@ -170,7 +170,7 @@ for text in ["é", "😀", "film", " film"]:
 
 # %%
 score = dict(zip(unigram.cutter.vocabulary, unigram.cutter.scores, strict=True))
-word = "▁actress"
+word = "▁landscape"
 places = range(1, len(word))
 ways = []
 for count in range(len(word)):
@@ -179,11 +179,14 @@ for count in range(len(word)):
         if all(piece in score for piece in way):
             ways.append((sum(score[piece] for piece in way), way))
 print(f"{2 ** len(places)} ways, of which {len(ways)} use only pieces on the list. The best:")
-for total, way in sorted(ways, reverse=True)[:4]:
+for total, way in sorted(ways, reverse=True)[:3]:
     print(f"{total:7.2f}   {' '.join(way)}")
+longest_first = ["▁land", "s", "ca", "pe"]
+print(f"{sum(score[piece] for piece in longest_first):7.2f}   {' '.join(longest_first)}   (the longest piece first)")
 
 # %% [markdown]
-# Fewer pieces are usually better, because each piece costs some probability. The **Viterbi** algorithm finds the best
+# The greedy search begins with *land* and needs three scraps for the rest. The best way gives up a longer beginning for a
+# better whole. The **Viterbi** algorithm finds the best
 # way without trying all: from left to right, it keeps only the best way to each place. That is the last exercise.
 #
 # ## Compared

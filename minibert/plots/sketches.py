@@ -7,9 +7,7 @@ from typing import NamedTuple
 
 from minibert.errors import MinibertError
 from minibert.plots.sheets import Sheet
-from minibert.plots.style import GREEN, GREY, ORANGE, SKY, Picture, pale, styled, text_width
-
-PAGE = 5.0  # inches: what a telephone can show in letters that can be read
+from minibert.plots.style import GREEN, GREY, NARROW, ORANGE, SKY, Picture, pale, styled, text_width
 
 
 @styled
@@ -29,7 +27,7 @@ def cuts(ways: Mapping[str, Sequence[tuple[str, bool]]], title: str = "One text,
         for piece, continues in pieces:
             wide = text_width(piece, 11) + 0.14
             x += 0.0 if x == 0 else 0.02 if continues else 0.12
-            if x + wide > PAGE:
+            if x + wide > NARROW - 0.24:
                 x, y = 0.0, y + 0.38
             sheet.box(x, y, wide, 0.3, piece, size=11, **looks[continues])
             x += wide
@@ -63,7 +61,7 @@ def to_scale(
     scale = tall / max(sum(part.size * part.times for part in parts) for parts in models.values())
     names = list(dict.fromkeys(part.name for parts in models.values() for part in parts))
     colours = dict(zip(names, [pale(ORANGE, 0.8), pale(GREEN, 0.8), pale(SKY, 0.8), GREY] * len(names), strict=False))
-    sheet, x, width, line = Sheet(), 0.0, 0.72, 0.2
+    sheet, x, width, line = Sheet(), 0.0, 0.56, 0.2
     for model, parts in models.items():
         y, told = 0.0, []
         for part in parts:
@@ -84,7 +82,7 @@ def to_scale(
             sheet.arrow((x + width, at), (x + width + 0.14, place), colour=GREY, head=False, linewidth=0.9)
             sheet.text(x + width + 0.18, place, text, 11, ha="left")
         sheet.text(x, 0.1, model, 12, ha="left", va="top", weight="bold")
-        x += width + 0.3 + max(text_width(text, 11) for _, text in told)
+        x += width + 0.24 + max(text_width(text, 11) for _, text in told)
     return sheet.finish(title)
 
 
