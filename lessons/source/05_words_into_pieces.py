@@ -41,12 +41,11 @@ def words_of(text):
 
 # %%
 sentence = "An unwatchable tearjerker? No: Amélie is naïve, mesmerizing and unforgettable."
-cuts = {
-    f"{kind}: {len(pieces_of(sentence, tokenizer))} pieces": [
-        (piece, at > 0 and tokenizer.continues(piece)) for at, piece in enumerate(pieces_of(sentence, tokenizer))
-    ]
-    for kind, tokenizer in kinds.items()
-}
+cuts = {}
+for kind, tokenizer in kinds.items():
+    pieces = pieces_of(sentence, tokenizer)
+    marked = [(piece, at > 0 and tokenizer.continues(piece)) for at, piece in enumerate(pieces)]
+    cuts[f"{kind}: {len(pieces)} pieces"] = marked
 plots.cuts(cuts, "One sentence, cut in three ways")
 
 # %% [markdown]
@@ -182,12 +181,13 @@ print(f"{2 ** len(places)} ways, of which {len(ways)} use only pieces on the lis
 for total, way in sorted(ways, reverse=True)[:3]:
     print(f"{total:7.2f}   {' '.join(way)}")
 longest_first = ["▁land", "s", "ca", "pe"]
-print(f"{sum(score[piece] for piece in longest_first):7.2f}   {' '.join(longest_first)}   (the longest piece first)")
+total = sum(score[piece] for piece in longest_first)
+print(f"{total:7.2f}   {' '.join(longest_first)}   (the longest piece first)")
 
 # %% [markdown]
-# The greedy search begins with *land* and needs three scraps for the rest. The best way gives up a longer beginning for a
-# better whole. The **Viterbi** algorithm finds the best
-# way without trying all: from left to right, it keeps only the best way to each place. That is the last exercise.
+# The greedy search begins with *land* and needs three scraps for the rest. The best way gives up a longer beginning for
+# a better whole. The **Viterbi** algorithm finds the best way without trying all: from left to right, it keeps only the
+# best way to each place. That is the last exercise.
 #
 # ## Compared
 #

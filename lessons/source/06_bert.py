@@ -107,8 +107,8 @@ with torch.no_grad():
 #
 # ## The blocks and the pooler
 #
-# Each block takes (B, S, D) and returns (B, S, D), so blocks can be stacked. At the top there is the **pooler**, a small
-# layer on the vector of the first token, `[CLS]`. It makes one vector for a whole text.
+# Each block takes (B, S, D) and returns (B, S, D), so blocks can be stacked. At the top there is the **pooler**, a
+# small layer on the vector of the first token, `[CLS]`. It makes one vector for a whole text.
 #
 # $$h^{0} = x, \qquad h^{l} = \text{block}_l(h^{l-1}), \qquad c = \tanh(W h^{L}_{\text{[CLS]}} + b)$$
 
@@ -120,7 +120,8 @@ with torch.no_grad():
     for block in mini.encoder.blocks:
         h, _ = block(h, Layout())  # Layout(): no padding here
     output = mini(**batch)
-print("last hidden state", tuple(h.shape), "as the library's:", torch.allclose(h, output.last_hidden_state, atol=1e-5))
+same = torch.allclose(h, output.last_hidden_state, atol=1e-5)
+print("last hidden state", tuple(h.shape), "as the library's:", same)
 print("pooled           ", tuple(output.pooled.shape))
 
 # %% [markdown]
@@ -148,7 +149,8 @@ with torch.no_grad():
 meanings = list(sentences.values())
 curves = {"same meaning": [], "another meaning": []}
 for a, b in combinations(range(len(sentences)), 2):
-    curves["same meaning" if meanings[a] == meanings[b] else "another meaning"].append((vectors[a] * vectors[b]).sum(-1))
+    kind = "same meaning" if meanings[a] == meanings[b] else "another meaning"
+    curves[kind].append((vectors[a] * vectors[b]).sum(-1))
 curves = {name: torch.stack(found).mean(0) for name, found in curves.items()}  # (L + 1,)
 plots.lines(
     {name: (range(len(found)), found.tolist()) for name, found in curves.items()},
@@ -159,9 +161,9 @@ plots.lines(
 
 # %% [markdown]
 # At the bottom all four are nearly equal; only the position differs. Block by block, the vectors take in what stands
-# around them, and the two meanings come apart: at the top the cosine is
-# {{float(curves["same meaning"][-1]) | .2f}} for the same meaning and {{float(curves["another meaning"][-1]) | .2f}} for
-# another one. Such vectors are called **contextual**.
+# around them, and the two meanings come apart: at the top the cosine is {{float(curves["same meaning"][-1]) | .2f}} for
+# the same meaning and {{float(curves["another meaning"][-1]) | .2f}} for another one. Such vectors are called
+# **contextual**.
 #
 # Four sentences prove nothing, and the sentence itself plays a part: those about music also share *orchestra*. Try
 # *plot* (of a film, of land) in sentences of your own. It is less clear.
@@ -251,11 +253,12 @@ panels = {
     f"operations, S = {S}": list(work.values()),
 }
 panels = {name: [100 * value / sum(values) for value in values] for name, values in panels.items()}
-plots.distributions(panels, list(work), "Where the parameters are, and where the work is done", "share in %", digits=0)
+title = "Where the parameters are, and where the work is done"
+plots.distributions(panels, list(work), title, "share in %", digits=0)
 
 # %% [markdown]
-# The table of words is a fifth of the parameters and none of the work. The famous table of attention, $S \times S$, is a
-# small part of the work even at BERT's full length. It would equal all linear layers together at $S = 6 D$, which is
+# The table of words is a fifth of the parameters and none of the work. The famous table of attention, $S \times S$, is
+# a small part of the work even at BERT's full length. It would equal all linear layers together at $S = 6 D$, which is
 # {{6 * D | ,}} tokens.
 #
 # So a model can have few parameters and still be slow. In the lessons on DistilBERT and ALBERT, ask of each saving:
@@ -319,7 +322,7 @@ print("x", tuple(x.shape), "  pooled", tuple(pooled.shape))
 #
 # **To read.** Devlin et al. 2019, *BERT: Pre-training of Deep Bidirectional Transformers*, section 3 and figure 3;
 # Press & Wolf 2017, *Using the Output Embedding to Improve Language Models*. In the library:
-# [minibert/models/bert.py](../minibert/models/bert.py), one page, and [minibert/heads.py](../minibert/heads.py). How the
-# names in a published file become ours: [minibert/checkpoints.py](../minibert/checkpoints.py).
+# [minibert/models/bert.py](../minibert/models/bert.py), one page, and [minibert/heads.py](../minibert/heads.py). How
+# the names in a published file become ours: [minibert/checkpoints.py](../minibert/checkpoints.py).
 #
 # **Next:** [what BERT learns from](07_pretraining.ipynb).

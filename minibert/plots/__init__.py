@@ -26,7 +26,7 @@ from minibert.plots.diagrams import (
     stacks,
 )
 from minibert.plots.sheets import grid, grids, similarity
-from minibert.plots.sketches import Part, answers, cuts, to_scale
+from minibert.plots.sketches import Mark, Part, answers, cuts, judged, marked, to_scale
 from minibert.plots.style import (
     BLUE,
     GREEN,
@@ -52,6 +52,7 @@ __all__ = [
     "SKY",
     "VERMILION",
     "WHITE_TO_BLUE",
+    "Mark",
     "Part",
     "Picture",
     "SizeAndSpeed",
@@ -68,8 +69,10 @@ __all__ = [
     "grid",
     "grids",
     "head_split",
+    "judged",
     "layer_map",
     "lines",
+    "marked",
     "masked_text",
     "masks",
     "padded_batch",

@@ -6,8 +6,21 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from minibert.errors import MinibertError
-from minibert.plots.sheets import Sheet
-from minibert.plots.style import GREEN, GREY, NARROW, ORANGE, SKY, Picture, pale, styled, text_width
+from minibert.plots.sheets import Sheet, wrapped
+from minibert.plots.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    NARROW,
+    ORANGE,
+    SKY,
+    VERMILION,
+    Picture,
+    pale,
+    styled,
+    text_width,
+    wrapped_text,
+)
 
 
 @styled
@@ -114,4 +127,71 @@ def answers(
                 sheet.box(x, y + 0.08, width, 0.3, answer, pale(ORANGE, 0.7), size=11, weight="bold")
             x += width + 0.06
         y += 1.9
+    return sheet.finish(title)
+
+
+class Mark(NamedTuple):
+    """A word of a text that is marked. shown: as it is written. widest: the widest form that could stand here."""
+
+    shown: str
+    kind: str = ""  # "right", "wrong", "asked", or "" for a word that is not marked
+    widest: str = ""
+
+
+@styled
+def marked(
+    texts: Mapping[str, Sequence[Mark]], kinds: Mapping[str, str], title: str = "What the model made of a text"
+) -> Picture:
+    """Running texts, in which some words are marked.
+
+    texts: heading -> its words. The place of a word depends on its widest form, not on what is shown. kinds: what
+    "right", "wrong" and "asked" mean here, for the legend.
+    Raises MinibertError when there is no text, or a word's kind has no meaning.
+    """
+    if not texts or not all(len(words) for words in texts.values()):
+        raise MinibertError("a figure of marked texts needs words: give each text at least one.")
+    looks = {
+        "right": {"colour": pale(GREEN, 0.5)},
+        "wrong": {"colour": pale(VERMILION, 0.6)},
+        "asked": {"colour": BLUE, "ink": "white"},
+    }
+    unknown = {word.kind for words in texts.values() for word in words} - {"", *kinds}
+    if unknown or not kinds.keys() <= looks.keys():
+        raise MinibertError(f"a kind has no meaning: give one for each of {', '.join(sorted(unknown) or looks)}.")
+    sheet, y, blank = Sheet(), 0.0, 0.08
+    for heading, words in texts.items():
+        sheet.text(0, y, heading, 11, ha="left", va="bottom", weight="bold")
+        widths = [text_width(word.widest or word.shown, 11) + 0.1 for word in words]
+        for line in wrapped(widths, blank, NARROW - 0.24):
+            y += 0.08
+            for at, x in line.items():
+                word = words[at]
+                if word.kind:
+                    sheet.box(x, y, widths[at], 0.25, word.shown, size=11, corner=0.04, linewidth=0, **looks[word.kind])
+                else:
+                    sheet.text(x + widths[at] / 2, y + 0.125, word.shown, 11)
+            y += 0.25
+        y += 0.5
+    sheet.legend(0, y - 0.3, {told: looks[kind] for kind, told in kinds.items()}, NARROW - 0.24)
+    return sheet.finish(title)
+
+
+@styled
+def judged(rows: Sequence[tuple[str, str]], title: str = "Texts, and what was said of them", lines: int = 3) -> Picture:
+    """Texts one below the other, each with a heading; a text that needs more than `lines` lines is cut.
+
+    rows: (heading, text). Raises MinibertError when there is no text.
+    """
+    if not rows:
+        raise MinibertError("a figure of texts needs a text: give at least one with its heading.")
+    sheet, y, room = Sheet(), 0.0, NARROW - 0.5
+    for heading, text in rows:
+        sheet.box(0, y, NARROW - 0.24, 0.4 + 0.2 * lines, colour="#F6F6F6", edge=GREY)
+        sheet.text(0.1, y + 0.17, heading, 11, ha="left", weight="bold")
+        told = wrapped_text(text, 11, room).split("\n")
+        if len(told) > lines:
+            told = [*told[: lines - 1], told[lines - 1][:-2].rstrip() + " …"]
+        for number, line in enumerate(told):
+            sheet.text(0.1, y + 0.42 + 0.2 * number, line, 11, ha="left")
+        y += 0.48 + 0.2 * lines
     return sheet.finish(title)
