@@ -362,6 +362,7 @@ def test_an_ablation_has_the_intervals_and_the_order_that_it_is_given():
         lambda: plots.masks(dict.fromkeys(("padding", "causal", "both"), np.eye(7)), ["[CLS]"] * 7),
         lambda: plots.head_split(np.zeros((3, 8)), 4, ["one", "two", "three"]),
         lambda: plots.padded_batch([40, 100, 7]),
+        lambda: plots.vectors({"east": (3, 0), "north": (0, 1)}, "A title that is wider than its figure"),
         lambda: plots.course_map([[("01", "Attention"), ("02", "Heads"), ("03", "Masks"), ("04", "The block")]]),
         encoder_block,
     ],
@@ -708,6 +709,7 @@ def test_a_course_map_leads_from_each_lesson_to_the_next():
     assert first[0] < along[0][0] < along[1][0] < second[0]
     assert down[0][0] == pytest.approx(second[0])
     assert down[1][0] == pytest.approx(third[0])
+    assert {"5 min", "9 min"} <= {*texts(plots.course_map(LESSONS, notes={"1": "5 min", "3": "9 min"}))}
     marked = [to_hex(patch.get_facecolor()).upper() == plots.ORANGE for patch in shapes(figure)]
     assert marked == [False, True, False]
 
