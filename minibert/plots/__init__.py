@@ -26,6 +26,7 @@ from minibert.plots.diagrams import (
     stacks,
 )
 from minibert.plots.sheets import grid, grids, similarity
+from minibert.plots.sketches import Mark, Part, answers, cuts, judged, marked, to_scale
 from minibert.plots.style import (
     BLUE,
     GREEN,
@@ -51,11 +52,15 @@ __all__ = [
     "SKY",
     "VERMILION",
     "WHITE_TO_BLUE",
+    "Mark",
+    "Part",
     "Picture",
     "SizeAndSpeed",
     "ablation",
+    "answers",
     "attention",
     "course_map",
+    "cuts",
     "distributions",
     "encoder_block",
     "family",
@@ -64,8 +69,10 @@ __all__ = [
     "grid",
     "grids",
     "head_split",
+    "judged",
     "layer_map",
     "lines",
+    "marked",
     "masked_text",
     "masks",
     "padded_batch",
@@ -79,5 +86,6 @@ __all__ = [
     "speed",
     "speed_up_by_bandwidth",
     "stacks",
+    "to_scale",
     "vectors",
 ]

@@ -299,7 +299,7 @@ def shares(
     furthest = np.maximum(values, [mark or 0 for mark in marks])
     if not np.isfinite(furthest).all() or min([*values, *expected.values()]) < 0:
         raise MinibertError("a share is negative or not finite: give shares of 0 or more, in the unit of the axis.")
-    figure = Picture(figsize=(9, 1.2 + 0.45 * len(measured)), layout="constrained")
+    figure = Picture(figsize=(NARROW, 1.2 + 0.45 * len(measured)), layout="constrained")
     axes = figure.add_subplot()
     axes.barh(range(len(values)), values, height=0.6, color=SKY)
     for row, (value, mark, end) in enumerate(zip(values, marks, furthest, strict=True)):
@@ -309,10 +309,10 @@ def shares(
             axes.plot([mark, mark], [row - 0.4, row + 0.4], color=VERMILION, linewidth=3, solid_capstyle="butt")
             axes.annotate(f"expected {mark:g}", (1, 0), (8, 0), xycoords=said, textcoords="offset points", va="bottom",
                           color=VERMILION)  # fmt: skip
-    _scale_bars(axes, furthest, 0.22)
+    _scale_bars(axes, furthest, 0.55)
     _name_bars([axes], list(measured))
     axes.set_xlabel(unit)
-    axes.set_title(title)
+    figure.suptitle(wrapped_text(title, 13, NARROW - 0.2), x=0.01, ha="left", fontsize=13)
     return figure
 
 

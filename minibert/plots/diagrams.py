@@ -251,10 +251,11 @@ def masked_text(
         for token, shown, label in zip(tokens, seen, labels, strict=True)
     ]
     widths = [max(text_width(text, 10, "bold") for text in (a, b)) + 0.14 for a, b in zip(tokens, seen, strict=True)]
-    headings, height = ("the text", "what the model sees", "what it must guess"), 0.3
+    headings, height = ("the text", "is seen as", "to guess"), 0.3
+    beside = 0.12 + max(text_width(heading, 10) for heading in headings)
     sheet = Sheet()
-    for line, places in enumerate(wrapped(widths, 0.06, 7.6)):
-        y = 1.4 * line
+    for line, places in enumerate(wrapped(widths, 0.06, NARROW - 0.24 - beside)):
+        y = 1.34 * line
         for row, heading in enumerate(headings):
             sheet.text(-0.12, y + 0.38 * row + height / 2, heading, ha="right", color="#606060")
         for at, x in places.items():
@@ -266,7 +267,8 @@ def masked_text(
             )
             for row, (text, look) in enumerate(told):
                 sheet.box(x, y + 0.38 * row, widths[at], height, text or "", **look)
-    sheet.legend(0, y + 1.24, {text: look for text, look in looks.items() if text in fates})
+    used = {text: look for text, look in looks.items() if text in fates}
+    sheet.legend(-beside, y + 1.24, used, NARROW - 0.24 - beside)
     return sheet.finish(title)
 
 
