@@ -350,6 +350,48 @@ def test_an_ablation_has_the_intervals_and_the_order_that_it_is_given():
     assert spreads_of(endless.axes[0]) == []
 
 
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: plots.attention(np.eye(15), [f"token{at}" for at in range(15)], title="A long title " * 6),
+        lambda: plots.distributions({name: [1, 2] for name in ("one", "two", "three")}, ["a", "b"], "Panels " * 9),
+        lambda: plots.distributions({"A heading of many words, all of them long": [1, 2]}, ["a long label " * 2, "b"]),
+        lambda: plots.lines({"a name of five long words": ([0, 1], [2, 3])}, "x", "a long name " * 5, "Title " * 9),
+        lambda: plots.flow({"one": {"a name": [1, 2]}, "two": {"a name": [1, 2]}, "three": {"b": [1, 2]}}),
+        lambda: plots.grids(dict.fromkeys(("right", "wrong in one way", "in another"), np.eye(5)), "abcde", "abcde"),
+        lambda: plots.masks(dict.fromkeys(("padding", "causal", "both"), np.eye(7)), ["[CLS]"] * 7),
+        lambda: plots.head_split(np.zeros((3, 8)), 4, ["one", "two", "three"]),
+        lambda: plots.padded_batch([40, 100, 7]),
+        lambda: plots.course_map([[("01", "Attention"), ("02", "Heads"), ("03", "Masks"), ("04", "The block")]]),
+        encoder_block,
+    ],
+)  # fmt: skip
+def test_the_figures_of_lessons_can_be_read_on_a_telephone(draw):
+    """390 pixels wide, the smallest letters are still about nine pixels high, and nothing is cut off."""
+    figure = draw()
+    smallest = min(text.get_fontsize() for text in figure.findobj(Text) if text.get_text())
+    assert smallest / 72 * 390 / figure.get_figwidth() > 8.9
+    assert figure.get_figwidth() < 5.5
+    figure.draw_without_rendering()
+    title = figure._suptitle if figure.get_suptitle() else figure.axes[0]._left_title
+    assert title.get_window_extent().x1 <= figure.bbox.width
+
+
+def test_grids_without_room_side_by_side_go_on_a_new_line_with_their_rows_named_again():
+    figure = plots.grids(dict.fromkeys(("one", "two", "three"), np.eye(5)), "abcde", "vwxyz", digits=2)
+    assert [text for text in texts(figure) if text in ("one", "two", "three", "a")] == [
+        "a",
+        "one",
+        "a",
+        "two",
+        "a",
+        "three",
+    ]
+    for (x, start), (other, end) in arrows(figure):
+        assert x == other
+        assert start < end
+
+
 @pytest.mark.parametrize("name", ["dynamic masks, against static: 16 passes", "all shared, E = 32, equal operations"])
 def test_an_ablation_can_be_read_on_a_telephone(name):
     figure = plots.ablation({measure: {name: [1.0, 2.0]} for measure in ("points", "nats")})
@@ -536,14 +578,15 @@ def test_similarity_is_white_at_its_low_end_and_dark_on_its_diagonal():
 def test_a_head_split_gives_each_head_its_features_or_whole_tokens_where_it_is_wrong(wrong, heads):
     figure = head_split(wrong)
     cells = [(text, at) for text, at, _ in boxes(figure) if "·" in text]
-    left, right = cells[:12], cells[12:]
-    assert [text for text, _ in left] == [f"{t}·{f}" for t in range(3) for f in range(4)]
-    assert [[text for text, _ in right[:6]], [text for text, _ in right[6:]]] == heads
-    assert max(x for _, (x, _) in left) < min(x for _, (x, _) in right)
+    whole, parts = cells[:12], cells[12:]
+    assert [text for text, _ in whole] == [f"{t}·{f}" for t in range(3) for f in range(4)]
+    assert [[text for text, _ in parts[:6]], [text for text, _ in parts[6:]]] == heads
+    assert max(y for _, (_, y) in whole) < min(y for _, (_, y) in parts)  # the heads are below
+    assert max(x for _, (x, _) in parts[:6]) < min(x for _, (x, _) in parts[6:])
     colours = {(text, to_hex(patch.get_facecolor()).upper()) for text, _, patch in boxes(figure) if "·" in text}
-    owner = {text: (plots.BLUE, plots.ORANGE)[int(text[-1]) // 2] for text, _ in left}
-    assert colours == {*owner.items()}  # a cell has one colour, left and right: that of its own head
-    assert {"head 0: (S, K) = (3, 2)", "head 1: (S, K) = (3, 2)", "x: (S, D) = (3, 4)"} <= {*texts(figure)}
+    owner = {text: (plots.BLUE, plots.ORANGE)[int(text[-1]) // 2] for text, _ in whole}
+    assert colours == {*owner.items()}  # a cell has one colour, above and below: that of its own head
+    assert {"head 0:\n(S, K) = (3, 2)", "head 1:\n(S, K) = (3, 2)", "x: (S, D) = (3, 4)"} <= {*texts(figure)}
     assert len(arrows(figure)) == 2
 
 

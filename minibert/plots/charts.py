@@ -20,6 +20,7 @@ from minibert.plots.style import (
     GREY,
     INK,
     LINE_COLOURS,
+    NARROW,
     ORANGE,
     PART_COLOURS,
     SKY,
@@ -33,6 +34,7 @@ from minibert.plots.style import (
     styled,
     text_width,
     title_panels,
+    wrapped_text,
 )
 
 
@@ -242,6 +244,9 @@ def distributions(
 ) -> Picture:
     """One panel for each distribution: a bar for each label, its number at the end, all panels with the same scale.
 
+    Two panels are side by side, unless the labels are long, and further ones below them, so that the figure can be read
+    on a telephone.
+
     panels: heading -> a value for each label, in the order of the labels. unit: the label of the x axis.
     Raises MinibertError when there is no panel, or its values are not one finite number for each label.
     """
@@ -252,12 +257,22 @@ def distributions(
             raise MinibertError(
                 f"{heading} has {len(values)} values for {len(labels)} labels: give one finite value for each."
             )
-    figure = Picture(figsize=(9, 1.6 + 0.32 * len(labels)), layout="constrained")
-    every_axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
+    aside = max(text_width(label, 11) for label in labels)
+    columns = min(len(panels), 2 if aside < 1.6 else 1)
+    lines = math.ceil(len(panels) / columns)
+    figure = Picture(figsize=(NARROW, 1.1 + lines * (0.45 + 0.27 * len(labels))), layout="constrained")
+    every_axes = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for axes in every_axes[len(panels) :]:
+        axes.remove()
+    every_axes = every_axes[: len(panels)]
+    for axes in every_axes[-columns:]:
+        axes.tick_params(labelbottom=True)
+    across = (NARROW - aside - 0.3) / columns - 0.2
     for axes, (heading, values) in zip(every_axes, every.items(), strict=True):
         _bars(axes, values, [format_number(value, digits) for value in values], SKY)
-        axes.set_title(heading, fontsize=11, pad=6, weight="bold")
-    _scale_bars(every_axes[0], np.concatenate(list(every.values())), 0.08 * len(panels) + 0.06)
+        axes.set_title(wrapped_text(heading, 11, across, "bold"), fontsize=11, pad=6, weight="bold")
+        axes.xaxis.set_major_locator(MaxNLocator(6 // columns))
+    _scale_bars(every_axes[0], np.concatenate(list(every.values())), 0.5 / across)
     _name_bars(every_axes, labels)
     figure.supxlabel(unit, fontsize=11)
     title_panels(figure, title)
@@ -447,8 +462,13 @@ def attention(
     if not np.allclose(weights.sum(axis=1), 1, atol=1e-3):
         raise MinibertError("a row of the weights does not sum to 1: give them after the softmax, without padding.")
 
-    wide, high = (max(4.0, 0.46 * size + 1.6) for size in (columns, rows))
-    figure = Picture(figsize=(wide + 1.2, high), layout="constrained")
+    aside = 0.75 + max(text_width(token, 10) for token in tokens)
+    above = 0.95 + max(text_width(token, 10) for token in others)
+    side = np.clip((NARROW - aside - 0.25) / max(rows, columns), 0.26, 0.46)  # of a cell, in inches
+    wide = max(NARROW, aside + side * columns + 0.25)
+    heading = wrapped_text(title, 13, wide - 0.2)
+    tall = above + side * rows + 0.9 + 0.22 * (1 + heading.count("\n"))
+    figure = Picture(figsize=(wide, tall), layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(weights, cmap=WHITE_TO_BLUE, vmin=0, vmax=1)
     for (row, column), weight in np.ndenumerate(weights):
@@ -459,8 +479,8 @@ def attention(
         corner = (column - 0.5, row - 0.5)
         axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=VERMILION, linewidth=3, zorder=3))
     _label_tokens(axes, tokens, others, sides)
-    axes.set_title(title, pad=14)
-    bar = figure.colorbar(image, ax=axes, shrink=0.6, aspect=25)
+    figure.suptitle(heading, x=0.01, ha="left", fontsize=13)
+    bar = figure.colorbar(image, ax=axes, location="bottom", shrink=0.7, aspect=30)
     bar.set_label("attention weight (each row sums to 1)")
     bar.outline.set_visible(False)
     return figure
@@ -469,8 +489,8 @@ def attention(
 def _label_tokens(axes: Axes, rows: Sequence[str], columns: Sequence[str], sides: tuple[str, str]) -> None:
     """Write tokens along both sides of a heat map, and draw a thin grid between its cells."""
     down, across = np.arange(len(rows)), np.arange(len(columns))
-    axes.set_xticks(across, columns, rotation=60, ha="left", rotation_mode="anchor")
-    axes.set_yticks(down, rows)
+    axes.set_xticks(across, columns, rotation=60, ha="left", rotation_mode="anchor", fontsize=10)
+    axes.set_yticks(down, rows, fontsize=10)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.set_xticks(across[1:] - 0.5, minor=True)
