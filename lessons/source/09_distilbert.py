@@ -8,8 +8,8 @@
 # the three losses, cut a student out of its teacher, and teach it, all in a few minutes.
 #
 # The teacher is MiniLM-L6 with a masked-word head, trained further on film reviews. It is itself a student: Microsoft's
-# MiniLM of twelve layers was distilled from a BERT (Wang et al. 2020), every second of its layers was kept, and the
-# rest was tuned on pairs of sentences. So ours will be a student's student.
+# MiniLM of twelve layers was distilled from a BERT (Wang et al. 2020), every second of its layers was kept, and these
+# six were tuned on pairs of sentences. So ours will be a student's student.
 
 # %% tags=["folded", "trained"]
 import inspect
@@ -150,8 +150,8 @@ plots.distributions(panels, ["one good word", "another", "a bad one"], "Which st
 # flatter both answers are, the smaller the bracket: together about $1/T^2$. Without a correction, a higher temperature
 # would also make the soft targets count less. So the loss is multiplied by $T^2$ (Hinton et al. 2015, section 2).
 #
-# Now write it: $T^2 \cdot \mathrm{KL}$, the mean over the tokens that count. The logits are (B, S, V), and a token counts
-# if the mask (B, S) has a one for it. Replace `raise NotImplementedError()`, run the cell, then the check.
+# Now write it: $T^2 \cdot \mathrm{KL}$, the mean over the tokens that count. The logits are (B, S, V), and a token
+# counts if the mask (B, S) has a one for it. Replace `raise NotImplementedError()`, run the cell, then the check.
 
 # %% exercise="distillation-loss"
 
@@ -243,8 +243,8 @@ for name, model in {"BERT-base": bert, "DistilBERT": distilbert}.items():
 plots.parameters_by_part(counts, ["", f"{smaller / total:.0%} of BERT-base"], "The blocks are halved, the words stay")
 
 # %% [markdown]
-# "Forty percent smaller" is {{1 - smaller / total | .1%}}: right, rounded. Half of the depth is not half of the size, because the
-# table of words stays. Token types and pooler together are only
+# "Forty percent smaller" is {{1 - smaller / total | .1%}}: right, rounded. Half of the depth is not half of the size,
+# because the table of words stays. Token types and pooler together are only
 # {{(saved["token types"] + saved["pooler"]) / total | .2%}}.
 #
 # ## The vector that was in every token
