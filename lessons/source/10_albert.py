@@ -42,8 +42,8 @@ columns = {
 plots.stacks(columns, "Twelve blocks, or one block twelve times")
 
 # %% [markdown]
-# {{of_albert | ,}} parameters in place of {{of_bert | ,}}: {{of_bert / of_albert | .1f}} times fewer. In this lesson you
-# build both savings, count them, and ask what they do not save and what they cost.
+# {{of_albert | ,}} parameters in place of {{of_bert | ,}}: {{of_bert / of_albert | .1f}} times fewer. In this
+# lesson you build both savings, count them, and ask what they do not save and what they cost.
 #
 # ## A wide table out of two thin ones
 #
@@ -87,7 +87,8 @@ with torch.no_grad():
     normed = table.norm(summed)
     wide = table.projection(normed)
     assert torch.allclose(wide, table(ids, positions, types))
-for name, x in {"ids (B, S)": ids, "sum (B, S, E)": summed, "norm (B, S, E)": normed, "wide (B, S, D)": wide}.items():
+steps = {"ids (B, S)": ids, "sum (B, S, E)": summed, "norm (B, S, E)": normed, "wide (B, S, D)": wide}
+for name, x in steps.items():
     print(f"{name:<16} {tuple(x.shape)}")
 
 # %% [markdown]
@@ -153,7 +154,8 @@ def rows_of(reviews):
 
 held_out = MaskedWords(rows_of(reviews.validation[:120]), tok)
 orders = {"as trained": (0, 1, 2, 3, 4, 5), "block 3 also for 4": (0, 1, 2, 2, 4, 5)}
-orders |= {"three, each twice": (0, 0, 2, 2, 4, 4), "block 1, six times": (0,) * 6, "block 6, six times": (5,) * 6}
+orders |= {"three, each twice": (0, 0, 2, 2, 4, 4)}
+orders |= {"block 1, six times": (0,) * 6, "block 6, six times": (5,) * 6}
 losses = {}
 for name, order in orders.items():
     reader.backbone.encoder.order = order
@@ -175,7 +177,8 @@ plots.distributions({"": list(losses.values())}, list(losses), title, unit)
 # %%
 sharing = claims.results(["A6"])[0].figures
 apart_, shared_ = sharing["encoder_apart"], sharing["encoder_shared"]
-print(f"blocks:               {apart_ / 1e6:5.1f} M -> {shared_ / 1e6:4.1f} M, {apart_ / shared_:.1f} times fewer")
+ratio = apart_ / shared_
+print(f"blocks:               {apart_ / 1e6:5.1f} M -> {shared_ / 1e6:4.1f} M, {ratio:.1f} times fewer")
 for e in (768, 128):
     before, after = (sharing[f"model_{how}_{e}"] / 1e6 for how in ("apart", "shared"))
     print(f"whole model, E = {e}: {before:5.1f} M -> {after:4.1f} M, {before / after:.1f} times fewer")
@@ -193,10 +196,11 @@ for e in (768, 128):
 # worked out by hand.
 
 # %% tags=["folded"]
-P, types, inner = albert.config.max_position_embeddings, albert.config.type_vocab_size, albert.config.intermediate_size
+config = albert.config
+P, types, inner = config.max_position_embeddings, config.type_vocab_size, config.intermediate_size
 embeddings = (V + P + types) * E + 2 * E  # the tables, and the layer norm, which is E wide
 widen, pooler = E * D + D, D * D + D
-block = 4 * (D * D + D) + (D * inner + inner) + (inner * D + D) + 2 * 2 * D  # attention, feed-forward, two norms
+block = 4 * (D * D + D) + (D * inner + inner) + (inner * D + D) + 2 * 2 * D  # attention, F, two norms
 for name, count in {"embeddings": embeddings, "widen": widen, "one block": block, "pooler": pooler}.items():
     print(f"{name:<11} {count:>10,}")
 print(f"{'all':<11} {embeddings + widen + block + pooler:>10,}   counted: {of_albert:,}")
@@ -206,7 +210,8 @@ names = ("bert-base-uncased", "bert-large-uncased", "albert")
 rows = [row for row in claims.family() if row.name.startswith(names)]
 print("\n".join(f"{row.name:<20} {row.total:>11,}" for row in rows))
 notes = [f"{1 / row.ratio:.1f} times fewer" if row.ratio < 1 else "" for row in rows]
-plots.parameters_by_part({row.name: row.parts for row in rows}, notes, "One block to store leaves room for a wide one")
+parts = {row.name: row.parts for row in rows}
+plots.parameters_by_part(parts, notes, "One block to store leaves room for a wide one")
 
 # %% [markdown]
 # (Base is compared with BERT-base, the others with BERT-large.) "{{claims.LEDGER["A1"].statement}}" Counted here:
@@ -277,8 +282,8 @@ print(claims.to_text(claims.results(["A3"])))
 #
 # ALBERT also replaces BERT's next-sentence task (NSP) by **sentence order prediction** (SOP): two segments that do
 # follow each other, swapped half of the time. NSP can be answered from the topic; SOP cannot. A model trained on NSP is
-# right on SOP in {{0.52 | .0%}} of the cases, hardly better than a coin, and SOP gives {{80.1 - 79.2 | .1f}} points more
-# than NSP in the average of five tasks (Table 5). `minibert claims A8` has what was found here.
+# right on SOP in {{0.52 | .0%}} of the cases, hardly better than a coin, and SOP gives {{80.1 - 79.2 | .1f}} points
+# more than NSP in the average of five tasks (Table 5). `minibert claims A8` has what was found here.
 #
 # ## What could go wrong
 #
