@@ -433,8 +433,10 @@ def pages(tmp_path_factory) -> Path:
 
 
 def test_pages_open_from_disk(pages):
-    assert {path.name for path in pages.iterdir()} == {"index.html", *(f"{lesson.name}.html" for lesson in LESSONS)}
-    for path in pages.iterdir():
+    made = {path.relative_to(pages).as_posix() for path in pages.rglob("*.html")}
+    solved = {f"solutions/{lesson.name}.html" for lesson in LESSONS if lesson.exercises}
+    assert made == {"index.html", *(f"{lesson.name}.html" for lesson in LESSONS), *solved}
+    for path in pages.rglob("*.html"):
         found = Links()
         text = path.read_text(encoding="utf-8")
         found.feed(text)
@@ -442,7 +444,7 @@ def test_pages_open_from_disk(pages):
         assert all(alt and "No description" not in alt for alt in found.alts), path.name
         for link in found.links:
             if not link.startswith(("http", "#")):
-                assert (pages / link.partition("#")[0]).exists(), f"{path.name}: {link}"
+                assert (path.parent / link.partition("#")[0]).exists(), f"{path.name}: {link}"
         frames = r"srcdoc=\"[^\"]*\"|srcdoc='[^']*'"  # the explorer's own page, whose script has dollar signs
         prose = re.sub(rf"<pre.*?</pre>|<code.*?</code>|{frames}", "", text, flags=re.DOTALL)
         assert not re.search(r"\$[^$<\n]+\$", prose), f"{path.name} shows a formula's source"
@@ -475,7 +477,7 @@ def test_a_browser_reports_no_error(pages, width):
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if browser is None:
         pytest.skip("there is no Chromium on this machine")
-    for path in sorted(pages.iterdir()):
+    for path in sorted(pages.rglob("*.html")):
         with tempfile.TemporaryDirectory() as profile:
             done = subprocess.run(
                 [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
