@@ -110,6 +110,9 @@ def probes() -> list[Probe]:
     totals = torch.tensor([-2.0, -2.3, -3.1], dtype=torch.float64)
     first = torch.tensor([0.0, UNUSED, UNUSED], dtype=torch.float64)
     shuffled = torch.tensor([-4.2, -3.0, -3.3], dtype=torch.float64)
+    # The best six are far apart: the ends of beams 0 and 1 come first and fourth, also with slightly other numbers.
+    far = randn(3, 11, seed=4, scale=0.5) - 16.0
+    far[[0, 1, 2, 1, 0, 2], [2, 4, 6, 2, 9, 0]] = torch.tensor([-0.2, -1.2, -2.0, -4.3, -7.0, -9.0]).double()
     forbidden = scores(3, 11, 7, {1: 3.0})
     forbidden[:, [4, 5]] = -math.inf
     late = torch.tensor([-7.0, -7.1, -7.4, -7.45], dtype=torch.float64)
@@ -118,7 +121,7 @@ def probes() -> list[Probe]:
         Probe("one text ends", Call((totals, scores(3, 11, 2, {0: 4.0}), 2, 4)), axes),
         Probe("two texts end, and a length penalty of 2",
               Call((totals, scores(3, 11, 3, {0: 4.0, 1: 4.5}), 2, 5, 2.0)), axes),
-        Probe("the end of one text is too far down", Call((totals, scores(3, 11, 4, {0: 4.0, 1: 2.0}), 2, 4)), axes),
+        Probe("the end of one text is too far down", Call((totals, far, 2, 4)), axes),
         Probe("the beams are in no order, and another end", Call((shuffled, scores(3, 11, 5, {1: 3.0}, 7), 7, 6, 0.5)),
               axes),
         Probe("the first step, where only one beam counts", Call((first, scores(3, 11, 6, {0: 1.5}), 2, 1)), axes),
