@@ -1,0 +1,2 @@
+def of(model):
+    return "Mine"
