@@ -17,8 +17,8 @@ from minibert.encoder import EncoderBlock
 from minibert.errors import MinibertError
 from minibert.heads import MaskedLM
 from minibert.own import report
-from minibert.own.wiring import WIRES, grains
-from minibert.own.working import GRAIN, Parts
+from minibert.own.wiring import grains, wires
+from minibert.own.working import GRAIN, NUMBER, Parts
 from minibert.tokenizers import load_tokenizer
 from minibert.tokenizers.base import Tokenizer
 from minibert.training import distillation
@@ -158,7 +158,7 @@ def mine(
     Raises MinibertError for a my_bert.py that is broken, wherever `from_pretrained` does, and, when the model is
     called, for a part that raises an error or returns another shape: the message names the part and the line.
     """
-    parts = Parts(WIRES, without, fallback)
+    parts = Parts(wires(), without, fallback)
     if isinstance(source, nn.Module):
         return _put_together(source, parts, getattr(source, "_source", None))
     with parts:
@@ -171,6 +171,7 @@ def _put_together(model: nn.Module, parts: Parts, source: str | Path | None) -> 
     turns = grains(parts.yours)
     for number, block in enumerate(part for part in model.modules() if isinstance(part, EncoderBlock)):
         setattr(block, GRAIN, turns[number % len(turns)])
+        setattr(block, NUMBER, number)
     for part in model.modules():
         if isinstance(part, nn.Dropout):
             part.p = 0.0

@@ -1,9 +1,9 @@
 """Where each exercise's function works: the places of the library that do the same.
 
-Those that the checker has already (the seams of exercises/swap.py) are used as they are. An exercise that stands in no
-table here has no place in a model: it is listed, and that is all. For a new one, write a function that is called with
-the learner's function (`mine`), what the library does there (`own`), and the arguments of the place, and name it in
-WIRES. If the exercise's function cannot do the work of the place, `own` does it.
+Those that the checker has already (the seams of exercises/swap.py) are used as they are, those of new exercises too. An
+exercise that has neither has no place in a model: it is listed, and that is all. To give it one, write a function that
+is called with the learner's function (`mine`), what the library does there (`own`), and the arguments of the place, and
+name it in WIRES. If the exercise's function cannot do the work of the place, `own` does it.
 
 A block is wired four times, from the whole to the smallest pieces (`grain`), because a larger part does the work of the
 smaller ones inside it. The blocks of a model take turns, so that each part works somewhere (`grains`).
@@ -24,6 +24,8 @@ from torch.nn import functional as F
 from minibert import attention as attention_module, factory, heads
 from minibert.attention import Layout, MultiHeadAttention
 from minibert.encoder import Backbone, EncoderBlock
+from minibert.exercises.catalogue import exercises
+from minibert.exercises.declare import Exercise
 from minibert.exercises.swap import SEAMS, Place
 from minibert.heads import MaskedLM, Pretraining, SequenceClassification
 from minibert.layers import MaskedLMHead, Pooler
@@ -390,6 +392,45 @@ WIRES: dict[str, tuple[Wire, ...]] = {
     "student-from-teacher": (_wire(distillation, "student_from_teacher", _student_from_teacher),),
     "count-parameters": (_wire(factory, "count_parameters", lambda mine, own, model: mine(model)),),
 }
+
+
+def wires() -> dict[str, tuple[Wire, ...]]:
+    """WIRES, and the seams of the exercises that stand in no table here."""
+    seams = {one.name: one.swap for one in exercises().values() if one.swap in SEAMS and one.name not in WIRES}
+    return WIRES | {name: tuple(Wire(place) for place in SEAMS[str(seam)]) for name, seam in seams.items()}
+
+
+# Where the parts work that a BERT does not call when it reads a text; by exercise, or by topic.
+ELSEWHERE = {
+    "causal-mask": "in a decoder (BART)",
+    "dropout": "nowhere: your BERT runs without dropout",
+    "masked-lm-head": "when it predicts words",
+    "classification-head": "when it classifies",
+    "encode-pair": "when it reads two texts together",
+    "mask-tokens": "when it learns",
+    "masked-lm-loss": "when it learns",
+    "pretraining-loss": "when it learns words and pairs together",
+    "sentence-pairs": "when it learns from pairs",
+    "sentence-order": "when it learns from pairs",
+    "student-from-teacher": "when it becomes a teacher",
+    "factorised-embedding": "in ALBERT",
+    "shared-blocks": "in ALBERT",
+    "count-parameters": "in this report",
+    "parameter-sizes": "in this report",
+    "times-as-fast": "in this report",
+    "bpe-merge": "in RoBERTa's and BART's tokenizer",
+    "viterbi": "in ALBERT's and XLNet's tokenizer",
+    "distillation": "when it teaches",
+    "roberta": "in RoBERTa",
+    "mobilebert": "in MobileBERT",
+    "xlnet": "in XLNet",
+    "bart": "in BART, when it writes",
+}
+
+
+def elsewhere(exercise: Exercise) -> str:
+    """Where a part works, if not when a BERT reads a text."""
+    return ELSEWHERE.get(exercise.name, ELSEWHERE.get(exercise.topic, "when its turn comes"))
 
 
 def grains(parts: Collection[str]) -> list[int]:

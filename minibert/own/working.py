@@ -23,7 +23,8 @@ from minibert.exercises.swap import Place
 from minibert.own.loading import Loaded, Part, load
 from minibert.words import listed, type_of
 
-GRAIN = "own_grain"  # the attribute of a block that says how small the parts are that work in it
+# Attributes of a block: how small the parts are that work in it, and its number in the model.
+GRAIN, NUMBER = "own_grain", "own_number"
 Shape = Callable[..., tuple[int, ...]]  # of the arguments of a place: what it has to return
 
 
@@ -43,7 +44,7 @@ class PartError(MinibertError):
 class Working:
     """One of the learner's functions at work: it counts its calls, and knows whether it is running.
 
-    parameters: those of the model that were passed to it.
+    parameters: those of the model that were passed to it. blocks: the numbers of the blocks in which it was called.
     """
 
     def __init__(self, part: Part, parts: Parts):
@@ -51,6 +52,7 @@ class Working:
         self.calls = 0
         self.running = False
         self.parameters: dict[int, Tensor] = {}
+        self.blocks: set[int] = set()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         self.running = True
@@ -61,6 +63,8 @@ class Working:
         finally:
             self.running = False
         self.calls += 1
+        if self.parts.block is not None:
+            self.blocks.add(self.parts.block)
         for value in (*args, *kwargs.values()):
             for tensor in value.values() if isinstance(value, Mapping) else (value,):
                 if isinstance(tensor, nn.Parameter):
@@ -79,8 +83,8 @@ class Working:
         code = linecache.getline(str(file), line).strip() if own else ""
         where = f"{file.name}, line {line}" + (f": `{code}`" if code else "")
         return PartError(
-            f"your {self.part.exercise.function} ({where}) {what}. Mend it and check it again (exercise {name}), or use "
-            f'the library\'s: minibert.mine(..., without=["{name}"]).'
+            f"your {self.part.exercise.function} ({where}) {what}. Mend it and check it again (exercise {name}), "
+            f'or use the library\'s: minibert.mine(..., without=["{name}"]).'
         )
 
     def at(self, wire: Wire) -> Any:
@@ -124,7 +128,8 @@ class Working:
         except Exception as error:
             if self.calls == calls or getattr(error, "of_the_library", False):
                 raise
-            raise self.failed(f"returned something that does not fit ({type(error).__name__}: {_one_line(error)})")
+            said = f"returned something that does not fit ({type(error).__name__}: {_one_line(error)})"
+            raise self.failed(said) from error
         if shape is not None and self.calls > calls:
             result = found[0] if isinstance(found, tuple) else found
             expected = tuple(shape(*args, **kwargs))
@@ -166,6 +171,7 @@ class Parts:
         }
         self.wires = wires
         self.grain = 0  # in the block that runs now, parts of a smaller grain than this are left aside
+        self.block: int | None = None  # its number
         self._depth = 0
         self._stack = ExitStack()
 
@@ -198,11 +204,12 @@ class Parts:
         """A block's forward that leaves aside parts that are larger than the block asks for."""
 
         def in_block(block: EncoderBlock, *args: Any, **kwargs: Any) -> Any:
-            before, self.grain = self.grain, getattr(block, GRAIN, 0)
+            before = self.grain, self.block
+            self.grain, self.block = getattr(block, GRAIN, 0), getattr(block, NUMBER, None)
             try:
                 return forward(block, *args, **kwargs)
             finally:
-                self.grain = before
+                self.grain, self.block = before
 
         return in_block
 
