@@ -71,6 +71,8 @@ _HOME = {
     "check": "minibert.exercises.check",
     "swap": "minibert.exercises.swap",
     "progress": "minibert.exercises.progress",
+    "hunt": "minibert.exercises.hunts",
+    "mine": "minibert.own.model",
     "explore": "minibert.lessons.explorer",
     "MinibertError": "minibert.errors",
 }

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import ast
 import math
+import re
+from dataclasses import fields, replace
 from importlib import import_module
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -21,7 +23,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 import minibert
-from minibert import attention, layers
+from minibert import attention, generation, layers
 from minibert.attention import Layout, MultiHeadAttention
 from minibert.encoder import Backbone
 from minibert.errors import MinibertError
@@ -30,9 +32,13 @@ from minibert.exercises.calls import Built, Call, Other, Outcome, make_call, pac
 from minibert.exercises.catalogue import exercises
 from minibert.exercises.check import evaluate
 from minibert.exercises.compare import differences, distance
-from minibert.exercises.declare import Exercise, probes_of
+from minibert.exercises.declare import LEVELS, Exercise, probes_of
 from minibert.exercises.diagnose import diagnose, outcomes, turned
-from minibert.tokenizers import WordPiece
+from minibert.exercises.notebooks import body_of, task_cell
+from minibert.models import mobilebert, relative, roberta
+from minibert.tokenizers import WordPiece, cutters, word_cutter
+from minibert.tokenizers.unigram_model import known_pieces
+from minibert.training import infilling, permutation
 
 NAMES = list(exercises())
 SAMPLED = 12  # pairs of mistakes, of each exercise
@@ -163,6 +169,36 @@ def test_an_exercise_explains_itself(name):
         assert not mistake.says.endswith(".")
         assert not mistake.effect.endswith(".")
     assert exercise.swap is None or exercise.swap in swap.SEAMS
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_level_and_minutes_fit_the_solution(name):
+    """A warm-up is short, a challenge takes time; the minutes grow with the lines of the solution."""
+    exercise = exercises()[name]
+    lines = len([line for line in body_of(exercise).splitlines() if line.strip()])
+    least, most = {"warm-up": (3, 8), "core": (5, 20), "challenge": (15, 30)}[exercise.level]
+    assert least <= exercise.minutes <= most
+    assert exercise.level != "warm-up" or lines <= 5
+    assert lines / 2 <= exercise.minutes <= 10 + 2 * lines
+    for shown in (task_cell(exercise).source, str(progress.progress())):
+        assert re.search(rf"{name}.*{exercise.level}.*\b{exercise.minutes} min", shown)
+
+
+def test_each_exercise_says_its_own_level_and_minutes():
+    for file in Path(catalogue.__file__).parent.glob("[a-z]*.py"):
+        text = file.read_text(encoding="utf-8")
+        assert len(re.findall(r"^    (?:level|minutes)=", text, re.M)) == 2 * ("\nEXERCISE = " in text), file.name
+    gelu = exercises()["gelu"]
+    without = {field.name: getattr(gelu, field.name) for field in fields(gelu) if field.name != "minutes"}
+    with pytest.raises(TypeError, match="minutes"):
+        Exercise(**without)
+    for wrong in ({"level": "easy"}, {"minutes": 0}, {"minutes": 31}, {"minutes": 5.0}, {"minutes": True}):
+        with pytest.raises(ValueError, match=r"gelu: .* must be"):
+            replace(gelu, **wrong)
+
+
+def test_each_level_is_used():
+    assert {exercise.level for exercise in exercises().values()} == set(LEVELS)
 
 
 # ----------------------------------------------------------------------------------------------- check()
@@ -340,6 +376,8 @@ def test_progress_remembers_what_was_passed():
     minibert.check("attention", right)
     minibert.check("attention", lambda q, k, v, mask=None: q)  # a later failure takes nothing away
     assert "✓ attention" in minibert.progress()
+    left = sum(one.minutes for one in exercises().values()) - exercises()["attention"].minutes
+    assert f"About {left // 60} h {left % 60} min left." in minibert.progress()
     assert f"1 of {len(NAMES)} passed" in minibert.progress()
 
 
@@ -375,7 +413,7 @@ def test_a_right_answer_runs_a_real_model_and_a_wrong_one_is_found_out(name):
     exercise = exercises()[name]
     trouble, note = swap.trial(exercise, exercise.solution)
     assert trouble is None
-    assert "the same vectors" in note
+    assert "gave the same" in note
     found = [swap.trial(exercise, turned(exercise, mistake)).trouble for mistake in exercise.mistakes]
     assert sum(trouble is not None for trouble in found) >= len(found) / 3  # three sentences do not show them all
 
@@ -409,6 +447,22 @@ def wordpiece_by_tokenizer(word, vocabulary, unknown="[UNK]", longest=100):
     return [vocabulary[number] for number, _ in tok.match(word)]
 
 
+def bpe_merge_by_tokenizer(symbols, merges):
+    return exercises()["bpe-merge"].library(symbols, merges)
+
+
+def viterbi_by_cutters(word, scores, unknown=-20.0):
+    known = known_pieces((piece, number, score) for number, (piece, score) in enumerate(scores.items()))
+    ends = [module.best_path(word, known, (-1, unknown)).ends for module in (cutters, word_cutter)]
+    assert ends[0] == ends[1]
+    return [word[start:end] for start, end in pairwise([0, *ends[0]])]
+
+
+def beam_step_by_library(totals, log_probs, eos_id, length, length_penalty=1.0):
+    (step,) = generation.beam_step(totals[None], log_probs[None], eos_id, length, length_penalty)
+    return step.continuing, [(one.value, one.beam) for one in step.finished]
+
+
 # Right answers that call the library at the seam where they are swapped in, which must not call them again.
 CALLS_ITSELF = {
     "attention": lambda q, k, v, mask=None: (
@@ -423,6 +477,16 @@ CALLS_ITSELF = {
     "feed_forward": feed_forward_by_module,
     "embeddings": embeddings_by_model,
     "wordpiece": wordpiece_by_tokenizer,
+    "bpe_merge": bpe_merge_by_tokenizer,
+    "viterbi": viterbi_by_cutters,
+    "roberta_positions": roberta.count_positions,
+    "no_norm": exercises()["no-norm"].library,
+    "trigram": lambda x: mobilebert.with_neighbours(x),
+    "relative_shift": lambda scores: relative.shift(scores),
+    "permutation_mask": lambda order: [permutation.order_mask(order)] * 2,
+    "infilling": lambda ids, spans, mask_id: infilling.replace_spans([[one] for one in ids], spans, mask_id),
+    "decoder_attention": exercises()["causal-cross-attention"].library,
+    "beam_step": beam_step_by_library,
 }
 
 
@@ -435,7 +499,7 @@ def test_an_answer_may_call_the_library_at_its_own_seam(seam):
     exercise = next(one for one in exercises().values() if one.swap == seam)
     trouble, note = swap.trial(exercise, CALLS_ITSELF[seam])
     assert trouble is None
-    assert "the same vectors" in note
+    assert "gave the same" in note
 
 
 @pytest.mark.parametrize("seam", swap.SEAMS)
@@ -443,15 +507,21 @@ def test_every_place_of_a_seam_calls_the_answer_and_is_put_back(seam):
     """Also after the answer has raised an exception."""
     places = swap.SEAMS[seam]
     before = [getattr(place.owner, place.name) for place in places]
-    _, model, tok = swap.real_model()
+    _, model, tok = swap.real_model(seam)
 
     def broken(*args, **kwargs):
         raise KeyError(seam)
 
+    def run():
+        if seam in swap.RUNS:
+            swap.run_of(seam)(model, tok, swap.SENTENCES)
+        else:
+            model(**tok(list(swap.SENTENCES)), return_attention=True)
+
     with minibert.swap(**{seam: broken}):
         for _ in range(2):
             with pytest.raises(KeyError, match=seam):
-                model(**tok(list(swap.SENTENCES)), return_attention=True)
+                run()
     assert [getattr(place.owner, place.name) for place in places] == before
 
 
@@ -461,7 +531,7 @@ def test_two_swaps_each_do_their_part():
     def noted(name, function):
         return lambda *args, **kwargs: (called.append(name), function(*args, **kwargs))[1]
 
-    functions = {seam: noted(seam, CALLS_ITSELF[seam]) for seam in swap.SEAMS}
+    functions = {seam: noted(seam, CALLS_ITSELF[seam]) for seam in swap.SEAMS if seam not in swap.PRESETS}
     _, model, tok = swap.real_model()
     expected = model(**tok(list(swap.SENTENCES))).last_hidden_state
     for order in (list(functions), list(functions)[::-1]):

@@ -1,7 +1,8 @@
-"""Other numbers, letters and sizes for probes that hold no decimals: what `Exercise.moved` is made of.
+"""The same probes with other numbers.
 
-When a class is marked, the probes are not those of the catalogue, which learners can read. Decimals and seeds are
-changed for all exercises alike (classroom/hidden.py); what integers and texts mean, only the exercise knows.
+When a class is marked, the probes are not those of the catalogue, which learners can read, and the box of a hunt gives
+new arguments each time. `varied` changes decimals and seeds for all exercises alike. What integers and texts mean, only
+the exercise knows: `Exercise.moved` is made of the functions below it.
 """
 
 from __future__ import annotations
@@ -9,11 +10,56 @@ from __future__ import annotations
 import random
 import string
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from minibert.exercises.calls import Built
-from minibert.exercises.declare import Probe
+import torch
+from torch import Tensor
+
+from minibert.exercises.calls import Built, Call
+from minibert.exercises.declare import Exercise, Probe
+
+
+def varied(exercise: Exercise, probe: Probe, seed: object) -> Probe:
+    """The probe with other decimals, seeds and, where the exercise says how, integers; masks stay as they are.
+
+    What is equal in the probe stays equal: a tensor that is there twice, and a vector with equal entries.
+    """
+    chance = random.Random(f"{seed} of {exercise.name}")
+    generator = torch.Generator().manual_seed(chance.getrandbits(63))
+    shift = chance.randrange(1, 2**31)
+    known: dict[int, tuple[Any, Any]] = {}  # of tensors and lists: the first is kept so that no number is used twice
+
+    def change(value: Any) -> Any:
+        if isinstance(value, (Tensor, list)):
+            if id(value) not in known:
+                known[id(value)] = (value, changed(value))
+            return known[id(value)][1]
+        return changed(value)
+
+    def changed(value: Any) -> Any:
+        if isinstance(value, Tensor) and value.is_floating_point():
+            flat = value.dim() > 0 and value.shape[-1] > 1 and bool((value == value[..., :1]).all())
+            noise = torch.randn(value.shape, generator=generator, dtype=value.dtype)
+            noise = noise[..., :1].expand_as(noise) if flat else noise
+            return torch.where(value == 0, value, value * (1 + 0.1 * noise))
+        if isinstance(value, Built) and value.name in ("generator", "random"):
+            return replace(value, arguments=(value.arguments[0] + shift, *value.arguments[1:]))
+        if isinstance(value, Mapping):
+            return {name: change(one) for name, one in value.items()}
+        if isinstance(value, list) and value and all(type(one) is float for one in value):
+            noise = torch.rand(len(value), generator=generator, dtype=torch.float64).tolist()
+            return [one * (0.98 + 0.04 * extra) for one, extra in zip(value, noise, strict=True)]
+        if isinstance(value, (list, tuple)):
+            return type(value)(change(one) for one in value)
+        return value
+
+    def other(call: Call) -> Call:
+        return replace(call, args=change(call.args), kwargs=change(call.kwargs), again=change(call.again))
+
+    probe = replace(probe, call=other(probe.call), more=tuple(map(other, probe.more)))
+    return exercise.moved(probe, chance) if exercise.moved is not None else probe
 
 
 def with_args(probe: Probe, *args: Any, name: str | None = None) -> Probe:
@@ -30,23 +76,43 @@ def other_length(probe: Probe, chance: random.Random) -> Probe:
 
 
 def other_letters(probe: Probe, chance: random.Random) -> Probe:
-    """The first argument is a word, the second a vocabulary: the letters of both are exchanged in the same way.
+    """The first argument is a word, or its symbols, the second a vocabulary: the letters of both are exchanged in the
+    same way.
 
-    Letters that also occur with an accent stay. So do names in brackets, such as [UNK].
+    A vocabulary may hold pieces, or pairs of pieces, or have pieces as its keys. Letters that also occur with an accent
+    stay. So do names in brackets, such as [UNK].
     """
     word, vocabulary, *rest = probe.call.args
-    texts = [word, *vocabulary]
+    texts = [*_texts(word), *_texts(vocabulary)]
     accented = {unicodedata.normalize("NFD", one)[0].lower() for text in texts for one in text if not one.isascii()}
     free = [letter for letter in string.ascii_lowercase if letter not in accented]
     table = dict(zip(free, chance.sample(free, len(free)), strict=True))
     table |= {a.upper(): b.upper() for a, b in table.items()}
 
-    def moved(text: str) -> str:
-        return text if text[:1] in ("[", "<") else "".join(table.get(letter, letter) for letter in text)
+    def moved(value: Any) -> Any:
+        if isinstance(value, str):
+            named = len(value) > 1 and value[0] in ("[", "<")
+            return value if named else "".join(table.get(letter, letter) for letter in value)
+        if isinstance(value, dict):
+            return {moved(piece): score for piece, score in value.items()}
+        return type(value)(map(moved, value))
 
     other = moved(word)
-    name = probe.name.replace(repr(word), repr(other))
-    return with_args(probe, other, [moved(piece) for piece in vocabulary], *rest, name=name)
+    name = probe.name.replace(repr("".join(word)), repr("".join(other)))
+    return with_args(probe, other, moved(vocabulary), *rest, name=name)
+
+
+def _texts(value: Any) -> list[str]:
+    """All strings in nested lists and pairs, and the keys of a dict."""
+    return [value] if isinstance(value, str) else [text for one in value for text in _texts(one)]
+
+
+def other_token_ids(probe: Probe, chance: random.Random) -> Probe:
+    """The first argument is a tensor of ids, the second the id of padding: all ids but that become others."""
+    ids, padding = probe.call.args
+    free = [one for one in range(10, 30_000) if one != padding]
+    table = {one: padding if one == padding else chance.choice(free) for one in sorted({*ids.flatten().tolist()})}
+    return with_args(probe, ids.clone().apply_(table.__getitem__), padding)
 
 
 def other_ids(probe: Probe, chance: random.Random) -> Probe:

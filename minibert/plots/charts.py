@@ -46,6 +46,8 @@ def parameters_by_part(
 ) -> Picture:
     """One horizontal bar for each model, from top to bottom, made of its parts, in millions of parameters.
 
+    Names are above the bars, so that the figure can be read on a telephone.
+
     counts: model -> part -> number of parameters. notes: a few words after the total of each bar, one for each model.
     Raises MinibertError when there is no model, a number is negative, or there is not one note for each model.
     """
@@ -58,32 +60,33 @@ def parameters_by_part(
     totals = millions.sum(axis=1)
     room = max(totals.max(), 1e-9)
 
-    figure = Picture(figsize=(9, 1.6 + 0.48 * len(counts)), layout="constrained")
+    figure = Picture(figsize=(NARROW, 1.7 + 0.62 * len(counts)), layout="constrained")
     axes = figure.add_subplot()
-    rows = np.arange(len(counts))
+    rows = range(len(counts))
     for column, part in enumerate(parts):
         colour = PART_COLOURS[column % len(PART_COLOURS)]
         start = millions[:, :column].sum(axis=1)
-        axes.barh(rows, millions[:, column], left=start, height=0.66, color=colour, label=part)
+        axes.barh(rows, millions[:, column], left=start, height=0.46, color=colour, label=part)
         for row, width in enumerate(millions[:, column]):
-            if width > 0.065 * room:
+            if width > 0.1 * room:
                 axes.text(
                     start[row] + width / 2, row, _millions(width), ha="center", va="center",
-                    fontsize=10, color="white" if colour == BLUE else INK,
+                    fontsize=11, color="white" if colour == BLUE else INK,
                 )  # fmt: skip
-    for row, (total, note) in enumerate(zip(totals, notes, strict=True)):
-        said = axes.annotate(
-            f"{_millions(total)} M", (total, row), (6, 0), textcoords="offset points", va="center", weight="bold"
-        )
-        axes.annotate(note, (1, 0), (8, 0), xycoords=said, textcoords="offset points", va="bottom")
-    axes.set_yticks(rows, list(counts))
-    axes.tick_params(axis="y", length=0)
-    axes.invert_yaxis()
-    axes.set_xlim(0, room * (1.42 if any(notes) else 1.12))
+    named = [f"{name}: {_millions(total)} M" for name, total in zip(counts, totals, strict=True)]
+    named = [f"{name}, {note}" if note else name for name, note in zip(named, notes, strict=True)]
+    # Above the bars, so that the whole width is for these.
+    axes.set_yticks([row - 0.27 for row in rows], named, weight="bold", ha="left", va="bottom")
+    axes.tick_params(axis="y", length=0, pad=-4)
+    for label in axes.get_yticklabels():
+        label.set_in_layout(False)
+    axes.spines["left"].set_visible(False)
+    axes.set_ylim(len(counts) - 0.6, -0.8)
+    axes.set_xlim(0, 1.02 * room)
     axes.set_xlabel("parameters, in millions")
-    axes.set_title(title)
-    across = sum(0.85 + text_width(part, 11) for part in parts)  # of the legend, in inches
-    figure.legend(loc="outside lower center", ncols=math.ceil(len(parts) / math.ceil(across / 9)))
+    figure.suptitle(wrapped_text(title, 13, NARROW - 0.2), x=0.01, ha="left", fontsize=13)
+    widest = 0.85 + max(text_width(part, 11) for part in parts)  # of the legend's columns, in inches
+    figure.legend(loc="outside lower center", ncols=min(len(parts), max(1, int(NARROW / widest))))
     return figure
 
 
@@ -121,9 +124,9 @@ def speed(
     for group in groups.values():
         headings.append(at)
         rows += [at + 1 + step for step in range(len(group))]
-        at += len(group) + 1.4
+        at += len(group) + 1.7
     _, labels, medians, lows, highs = zip(*bars, strict=True)
-    figure = Picture(figsize=(9, 1.2 + 0.42 * at), layout="constrained")
+    figure = Picture(figsize=(NARROW, 1.5 + 0.42 * at), layout="constrained")
     axes = figure.add_subplot()
     axes.barh(rows, medians, height=0.6, color=SKY)
     spread = [np.subtract(medians, lows), np.subtract(highs, medians)]
@@ -139,13 +142,14 @@ def speed(
         if heading in published:
             value = published[heading]
             axes.plot([value, value], [row + 0.45, row + len(group) + 0.55], color=VERMILION, linewidth=2.5)
-            axes.annotate(f"the paper: {value:.2f}×", (value, row + 0.1), ha="center", va="center", color=VERMILION)
+            axes.annotate(f"the paper: {value:.2f}×", (value, row + len(group) + 0.85), ha="center", va="center",
+                          color=VERMILION)  # fmt: skip
     axes.set_yticks(rows, labels)
     axes.tick_params(axis="y", length=0)
-    axes.set_ylim(at - 0.8, -0.6)
+    axes.set_ylim(at - 0.6, -0.6)
     axes.set_xlim(0, 1.08 * max(1.0, *highs, *published.values()))
-    axes.set_xlabel("times as fast: median of paired timings, with the quartiles around it")
-    axes.set_title(title, pad=24)
+    axes.set_xlabel("times as fast: median of paired timings,\nwith the quartiles around it")
+    figure.suptitle(wrapped_text(title, 13, NARROW - 0.2), x=0.01, ha="left", fontsize=13)
     return figure
 
 
@@ -322,7 +326,7 @@ def family(
     panels: Mapping[str, str],
     title: str = "The family, measured",
 ) -> Picture:
-    """Models as rows, one panel of horizontal bars for each measure; a missing value is marked "not measured".
+    """Models as rows, a panel of horizontal bars for each measure; a missing value is marked "not measured".
 
     rows: model -> measure -> value. panels: measure -> label of its axis, with the unit. Each model has its own colour.
     Raises MinibertError when there is no model or panel, a value is negative or not finite, or a panel has no values.
@@ -335,17 +339,17 @@ def family(
             "a measure has no value, or a value is negative or not finite: give finite values of 0 or more."
         )
     colours = list(itertools.islice(itertools.cycle(LINE_COLOURS), len(rows)))
-    figure = Picture(figsize=(9, 1.4 + 0.42 * len(rows)), layout="constrained")
-    every_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    figure = Picture(figsize=(NARROW, 0.6 + len(panels) * (0.6 + 0.34 * len(rows))), layout="constrained")
+    every_axes = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
     for axes, label, values in zip(every_axes, panels.values(), table, strict=True):
         known = np.isfinite(values)
         _bars(axes, np.where(known, values, 0), [_brief(value) if value == value else "" for value in values], colours)
         for row in np.flatnonzero(~known):
             axes.annotate("not measured", (0, row), (4, 0), textcoords="offset points", va="center", color="#808080",
                           fontsize=10, style="italic")  # fmt: skip
-        _scale_bars(axes, values[known], 0.1 * len(panels) + 0.04)
+        _scale_bars(axes, values[known], 0.16)
         axes.set_xlabel(label)
-    _name_bars(every_axes, list(rows))
+        _name_bars([axes], list(rows))
     title_panels(figure, title)
     return figure
 

@@ -200,7 +200,7 @@ def vectors(
     low, high = np.minimum(tips.min(axis=0), 0), np.maximum(tips.max(axis=0), 0)
     margin = 0.14 * (high - low).max()
     low, high = low - margin, high + margin
-    inch = min(7.0 / (high - low)[0], 3.6 / (high - low)[1])
+    inch = min((NARROW - 0.7) / (high - low)[0], 3.6 / (high - low)[1])
     width, height = inch * (high - low)
     figure = Picture(figsize=(max(width, 3.4) + 0.7, height + 0.8), layout="constrained")
     axes = figure.add_subplot()
@@ -234,7 +234,7 @@ def vectors(
             (12 * np.cos(middle), 12 * np.sin(middle)), textcoords="offset points", ha="center", va="center",
             fontsize=10, bbox={"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.8},
         )  # fmt: skip
-    axes.set_title(title)
+    figure.suptitle(wrapped_text(title, 13, figure.get_figwidth() - 0.2), x=0.01, ha="left", fontsize=13)
     return figure
 
 

@@ -353,10 +353,12 @@ def course_map(
     title: str = "The lessons",
     row_titles: Sequence[str] = (),
     here: str | None = None,
+    notes: Mapping[str, str] | None = None,
 ) -> Picture:
     """The path through a course: a box for each lesson, row by row, and an arrow from each to the next.
 
     rows: lessons as (number, title). row_titles: the subject of each row. here: the number of a lesson to mark.
+    notes: number -> a word or two, next to the number.
     Raises MinibertError when a row is empty, there is not one title for each row, or no lesson has the number to mark.
     """
     if not rows or not all(len(row) for row in rows) or len(row_titles) not in (0, len(rows)):
@@ -378,6 +380,8 @@ def course_map(
             sheet.box(x, y, width, height, **({"colour": ORANGE, "linewidth": 2.5} if number == here else look))
             sheet.text(x + 0.07, y + 0.21, number, 12, ha="left", weight="bold")
             sheet.text(x + 0.07, y + 0.38, set_titles[name], 10, ha="left", va="top")
+            if notes and number in notes:
+                sheet.text(x + width - 0.07, y + 0.21, notes[number], 10, ha="right")
             if c:
                 sheet.arrow((x - gap, y + height / 2), (x, y + height / 2))
         if r + 1 < len(rows):  # from the end of this row to the start of the next

@@ -227,7 +227,7 @@ def grids(
     ]
     aside = max([text_width(label, 10) + 0.08 for label in rows], default=0) + (0.3 if row_label else 0)
     headings, y = list(panels), 0.0
-    for line, xs in enumerate(wrapped(widths, 0.6, NARROW - 0.24 - aside)):
+    for line, xs in enumerate(wrapped(widths, 0.6 if arrows else 0.4, NARROW - 0.24 - aside)):
         above = max(sheet.head_room(columns, cells[at], column_label) for at in xs) + (0.36 if any(headings) else 0)
         y += above + (0.42 if arrows else 0.2) if line else 0
         for at, x in xs.items():
@@ -297,13 +297,13 @@ def similarity(
     if not low < high:
         raise MinibertError(f"the colours cannot go from {low} to {high}: give a low end below the high end.")
     written = len(labels) <= 14
-    side = 0.44 if written else 0.26
+    side = 0.42 if written else 0.26
     texts = (
         [[re.sub(r"^(−?)0\.", r"\1.", format_number(value, 2)) for value in row] for row in values] if written else None
     )
     sheet = Sheet()
     sheet.matrix(0, 0, WHITE_TO_BLUE(Normalize(low, high, clip=True)(values)), texts, labels, labels, (side, side), 9)
-    x, down = len(labels) * side + 0.4, len(labels) * side
+    x, down = len(labels) * side + 0.22, len(labels) * side
     tall = min(down, 3.0)
     start = (down - tall) / 2
     for step in range(100):
@@ -313,5 +313,5 @@ def similarity(
     for share in (0, 0.25, 0.5, 0.75, 1):
         number = format_number(low + share * (high - low), 2)
         sheet.text(x + 0.24, start + (1 - share) * tall, number, ha="left")
-    sheet.text(x + 0.82, down / 2, unit, turned=90)
+    sheet.text(x + 0.74, down / 2, unit, turned=90)
     return sheet.finish(title)
