@@ -11,24 +11,7 @@ from minibert import plots
 from minibert.errors import MinibertError
 from minibert.plots.style import NARROW
 
-WORDS = ["a", "text", "that", "needs", "more", "than", "one", "line", "on", "a", "narrow", "page", "of", "this", "size"]
-    "a",
-    "text",
-    "that",
-    "is",
-    "long",
-    "enough",
-    "to",
-    "need",
-    "more",
-    "than",
-    "one",
-    "line",
-    "on",
-    "a",
-    "narrow",
-    "page",
-]
+WORDS = "a text that needs more than one line on a narrow page of this size, so that it is wrapped".split(" ")
 
 
 def texts_at(picture: plots.Picture) -> dict[str, tuple[float, float]]:
