@@ -11,7 +11,7 @@ from minibert import plots
 from minibert.errors import MinibertError
 from minibert.plots.style import NARROW
 
-WORDS = "a text that needs more than one line on a narrow page of this size, so that it is wrapped".split(" ")
+WORDS = ("some words of a longer text " * 4).split()
 
 
 def texts_at(picture: plots.Picture) -> dict[str, tuple[float, float]]:
