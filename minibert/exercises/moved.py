@@ -108,10 +108,12 @@ def _texts(value: Any) -> list[str]:
 
 
 def other_token_ids(probe: Probe, chance: random.Random) -> Probe:
-    """The first argument is a tensor of ids, the second the id of padding: all ids but that become others."""
+    """The first argument is a tensor of ids, the second the id of padding: all ids but that become others, and stay
+    below padding or above it."""
     ids, padding = probe.call.args
-    free = [one for one in range(10, 30_000) if one != padding]
-    table = {one: padding if one == padding else chance.choice(free) for one in sorted({*ids.flatten().tolist()})}
+    table = {padding: padding}
+    for one in sorted({*ids.flatten().tolist()} - {padding}):
+        table[one] = chance.randrange(padding) if one < padding else chance.randrange(padding + 1, 30_000)
     return with_args(probe, ids.clone().apply_(table.__getitem__), padding)
 
 
