@@ -11,6 +11,7 @@ import inspect
 import math
 
 import torch
+from einops import rearrange
 from torch import nn
 from torch.nn import functional as F
 
@@ -266,7 +267,8 @@ for depth in (6, 24, 96):
 torch.manual_seed(0)
 dropped = F.dropout(torch.ones(100_000), p=0.1)
 values = sorted({round(value, 2) for value in dropped.unique().tolist()})
-print(f"the ones became {values}; share of zeros {(dropped == 0).double().mean():.2f}, mean {dropped.mean():.2f}")
+zeros = (dropped == 0).double().mean()
+print(f"the ones became {values}; share of zeros {zeros:.2f}, mean {dropped.mean():.2f}")
 
 block = EncoderBlock(D, H, inner, dropout=0.1).double()
 with torch.no_grad():
