@@ -25,6 +25,7 @@ from minibert.plots.diagrams import (
     pieces,
     stacks,
 )
+from minibert.plots.narrow import bars, encoder_decoder, looks, widths
 from minibert.plots.sheets import grid, grids, similarity
 from minibert.plots.style import (
     BLUE,
@@ -55,9 +56,11 @@ __all__ = [
     "SizeAndSpeed",
     "ablation",
     "attention",
+    "bars",
     "course_map",
     "distributions",
     "encoder_block",
+    "encoder_decoder",
     "family",
     "floors",
     "flow",
@@ -66,6 +69,7 @@ __all__ = [
     "head_split",
     "layer_map",
     "lines",
+    "looks",
     "masked_text",
     "masks",
     "padded_batch",
@@ -80,4 +84,5 @@ __all__ = [
     "speed_up_by_bandwidth",
     "stacks",
     "vectors",
+    "widths",
 ]
