@@ -16,6 +16,10 @@ import trial_answers_4  # noqa: F401  isort: skip
 import trial_answers_5  # noqa: F401  isort: skip
 import trial_answers_6  # noqa: F401  isort: skip
 import trial_answers_7  # noqa: F401  isort: skip
+import trial_answers_8  # noqa: F401  isort: skip
+import trial_answers_8b  # noqa: F401  isort: skip
+import trial_answers_8c  # noqa: F401  isort: skip
+import trial_answers_8d  # noqa: F401  isort: skip
 
 pytestmark = pytest.mark.slow  # a minute of computing
 

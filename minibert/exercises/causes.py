@@ -269,6 +269,27 @@ def _missing(paths: Sequence[tuple[str, ...]], wanted: int, used: Sequence[str])
 # ----------------------------------------------------------------------------------------------------- shapes
 
 
+def part_of(exercise: Exercise, found: Sequence[Outcome]) -> str:
+    """A sentence if one of several returned values is the right result, each time; empty if not."""
+    outputs = [outcome.output for outcome in found]
+    if not all(isinstance(output, (list, tuple)) and len(output) == len(outputs[0]) for output in outputs):
+        return ""
+    right = [outcome.output for outcome in right_outcomes(exercise)]
+    for number in range(len(outputs[0])):
+        if all(gap(mine[number], one) <= exercise.exactness for mine, one in zip(outputs, right, strict=True)):
+            return f"You return {len(outputs[0])} values; entry {number} alone is what is asked for."
+    return ""
+
+
+def letters_trouble(mine: Any, right: Any) -> str:
+    """A sentence if pieces of text do not give, put together, what they should; empty if they do."""
+    both = [mine, right]
+    if not all(isinstance(one, (list, tuple)) and all(isinstance(text, str) for text in one) for one in both):
+        return ""
+    a, b = ("".join(one) for one in both)
+    return "" if a == b else f"Put together, your pieces are {a!r}, and not {b!r}: something is lost, added or changed."
+
+
 def shape_trouble(mine: Any, right: Any, axes: Mapping[str, int]) -> str:
     """What is wrong with a shape, as a sentence; empty if nothing simple is."""
     if isinstance(mine, Other) and mine.type.startswith("torch.nn"):
@@ -287,4 +308,16 @@ def shape_trouble(mine: Any, right: Any, axes: Mapping[str, int]) -> str:
         return f"The axis {listed(missing)} is missing: you return [{', '.join(have)}], not [{', '.join(want)}]."
     if extra and not missing:
         return f"There is an axis too many, {listed(extra)}: you return [{', '.join(have)}], not [{', '.join(want)}]."
+    if mine.dim() == right.dim():
+        off = [at for at in range(right.dim()) if mine.shape[at] != right.shape[at]]
+        if len(off) == 1:
+            more = mine.shape[off[0]] - right.shape[off[0]]
+            how = f"too {'long' if more > 0 else 'short'} by {abs(more)}"
+            return f"The axis {want[off[0]]} is {how}: you return [{', '.join(have)}], not [{', '.join(want)}]."
+    numbers = [one.double().flatten().sort().values for one in (mine, right)]
+    if mine.numel() == right.numel() > 6 and gap(*numbers) < 1e-9:
+        return (
+            f"All the right numbers are there, but in another shape: you return [{', '.join(have)}], not "
+            f"[{', '.join(want)}]."
+        )
     return ""

@@ -25,7 +25,15 @@ from minibert.errors import MinibertError, nearest
 from minibert.exercises import progress, swap
 from minibert.exercises.calls import Call, Other, Outcome, Problem, make_call
 from minibert.exercises.catalogue import exercises
-from minibert.exercises.causes import common_factor, gradient_trouble, is_random, shape_trouble, unused
+from minibert.exercises.causes import (
+    common_factor,
+    gradient_trouble,
+    is_random,
+    letters_trouble,
+    part_of,
+    shape_trouble,
+    unused,
+)
 from minibert.exercises.compare import Difference, differences
 from minibert.exercises.crashes import in_words, keys_of
 from minibert.exercises.declare import Exercise, Mistake, Probe, probes_of
@@ -183,6 +191,9 @@ class _Course:
         if found.ideas:
             return self.partly(found, "Perhaps: ", "Perhaps: ")
         right = right_outcomes(self.exercise)[first]
+        if text := part_of(self.exercise, self.found):
+            self.cause = text
+            return [text]
         if text := shape_trouble(self.found[first].output, right.output, probes_of(self.exercise)[first].axes):
             self.cause = text
             return [text]
@@ -190,12 +201,15 @@ class _Course:
         if difference is not None and difference.kind == "type":
             self.cause = difference.text
             return []
+        letters = letters_trouble(self.found[first].output, right.output)
         if 2 * len(self.wrong) <= len(self.found) and self.exercise.view is None:
             names = listed([f"“{probes_of(self.exercise)[number].name}”" for number in self.wrong[:4]])
             self.cause = f"it is right in all cases but {names}"
-            return [
-                f"It is right in {len(self.found) - len(self.wrong)} of {len(self.found)} cases, but not in {names}."
-            ]
+            rest = f"It is right in {len(self.found) - len(self.wrong)} of {len(self.found)} cases, but not in {names}."
+            return [rest, letters] if letters else [rest]
+        if letters:
+            self.cause = letters
+            return [letters]
         if self.exercise.view is not None and difference is not None:
             self.cause = difference.text
         return []

@@ -30,23 +30,43 @@ def other_length(probe: Probe, chance: random.Random) -> Probe:
 
 
 def other_letters(probe: Probe, chance: random.Random) -> Probe:
-    """The first argument is a word, the second a vocabulary: the letters of both are exchanged in the same way.
+    """The first argument is a word, or its symbols, the second a vocabulary: the letters of both are exchanged in the
+    same way.
 
-    Letters that also occur with an accent stay. So do names in brackets, such as [UNK].
+    A vocabulary may hold pieces, or pairs of pieces, or have pieces as its keys. Letters that also occur with an accent
+    stay. So do names in brackets, such as [UNK].
     """
     word, vocabulary, *rest = probe.call.args
-    texts = [word, *vocabulary]
+    texts = [*_texts(word), *_texts(vocabulary)]
     accented = {unicodedata.normalize("NFD", one)[0].lower() for text in texts for one in text if not one.isascii()}
     free = [letter for letter in string.ascii_lowercase if letter not in accented]
     table = dict(zip(free, chance.sample(free, len(free)), strict=True))
     table |= {a.upper(): b.upper() for a, b in table.items()}
 
-    def moved(text: str) -> str:
-        return text if text[:1] in ("[", "<") else "".join(table.get(letter, letter) for letter in text)
+    def moved(value: Any) -> Any:
+        if isinstance(value, str):
+            named = len(value) > 1 and value[0] in ("[", "<")
+            return value if named else "".join(table.get(letter, letter) for letter in value)
+        if isinstance(value, dict):
+            return {moved(piece): score for piece, score in value.items()}
+        return type(value)(map(moved, value))
 
     other = moved(word)
-    name = probe.name.replace(repr(word), repr(other))
-    return with_args(probe, other, [moved(piece) for piece in vocabulary], *rest, name=name)
+    name = probe.name.replace(repr("".join(word)), repr("".join(other)))
+    return with_args(probe, other, moved(vocabulary), *rest, name=name)
+
+
+def _texts(value: Any) -> list[str]:
+    """All strings in nested lists and pairs, and the keys of a dict."""
+    return [value] if isinstance(value, str) else [text for one in value for text in _texts(one)]
+
+
+def other_token_ids(probe: Probe, chance: random.Random) -> Probe:
+    """The first argument is a tensor of ids, the second the id of padding: all ids but that become others."""
+    ids, padding = probe.call.args
+    free = [one for one in range(10, 30_000) if one != padding]
+    table = {one: padding if one == padding else chance.choice(free) for one in sorted({*ids.flatten().tolist()})}
+    return with_args(probe, ids.clone().apply_(table.__getitem__), padding)
 
 
 def other_ids(probe: Probe, chance: random.Random) -> Probe:

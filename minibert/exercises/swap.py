@@ -13,7 +13,7 @@ To swap for a whole test session, find the functions of a file with `seams_for`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache, wraps
 from itertools import pairwise
@@ -36,9 +36,13 @@ from minibert.exercises.catalogue import exercises
 from minibert.exercises.declare import Exercise
 from minibert.factory import build
 from minibert.layers import FeedForward
+from minibert.models import mobilebert, roberta
 from minibert.pinned import ASSETS
-from minibert.tokenizers import load_tokenizer
+from minibert.tokenizers import cutters, load_tokenizer, word_cutter
 from minibert.tokenizers.base import Tokenizer
+from minibert.tokenizers.byte_bpe import ByteBPE
+from minibert.tokenizers.unigram import AlbertUnigram, Unigram
+from minibert.tokenizers.unigram_model import BestPath, Known
 from minibert.tokenizers.wordpiece import WordPiece
 from minibert.words import type_of
 
@@ -150,7 +154,37 @@ def _match(mine: Function, own: Function, self: WordPiece, word: str) -> list[tu
     return [(self.vocabulary[piece], end - start) for piece, (start, end) in zip(pieces, pairwise(ends), strict=True)]
 
 
-def _uncached_ids(mine: Function, own: Function, self: WordPiece, text: str) -> list[int]:
+def _bpe_merge(mine: Function, own: Function, self: ByteBPE, pieces: Sequence[int]) -> list[int]:
+    known: dict[Any, Any] = mine.__dict__.setdefault("pieces", WeakKeyDictionary()).setdefault(self, {})
+    symbols = tuple(self.tokens[piece] for piece in pieces)
+    if symbols not in known:
+        known[symbols] = mine(list(symbols), list(self.merges))
+    return [self.vocabulary[piece] for piece in known[symbols]]
+
+
+def _viterbi(
+    mine: Function, own: Function, sentence: str, known: Known, unknown: tuple[int, float], *how: Any, **named: Any
+) -> BestPath:
+    scores = {text: found[1] for text, found in known.items() if found}
+    pieces = mine(sentence, scores, unknown[1])
+    ids = [found[0] if (found := known.get(piece)) else unknown[0] for piece in pieces]
+    ends = [sum(map(len, pieces[: count + 1])) for count in range(len(pieces))]
+    return BestPath(ids, ends, own(sentence, known, unknown, *how, **named).lead)
+
+
+def _roberta_positions(mine: Function, own: Function, input_ids: Tensor, padding_id: int) -> Tensor:
+    return mine(input_ids, padding_id)
+
+
+def _no_norm(mine: Function, own: Function, self: mobilebert.NoNorm, x: Tensor) -> Tensor:
+    return mine(x, self.weight, self.bias)
+
+
+def _trigram(mine: Function, own: Function, x: Tensor) -> Tensor:
+    return mine(x)
+
+
+def _uncached_ids(mine: Function, own: Function, self: Tokenizer, text: str) -> list[int]:
     """Without the tokenizer's cache, which may hold the library's pieces, and must not keep the learner's."""
     return [piece_id for piece_id, _ in self.pieces(text)]
 
@@ -168,6 +202,15 @@ SEAMS: dict[str, tuple[Place, ...]] = {
     "feed_forward": (Place(FeedForward, "forward", _feed_forward),),
     "embeddings": (Place(Backbone, "embed", _embeddings),),
     "wordpiece": (Place(WordPiece, "match", _match), Place(WordPiece, "ids", _uncached_ids)),
+    "bpe_merge": (Place(ByteBPE, "merge_pieces", _bpe_merge), Place(ByteBPE, "ids", _uncached_ids)),
+    "viterbi": (
+        Place(cutters, "best_path", _viterbi),
+        Place(word_cutter, "best_path", _viterbi),
+        Place(Unigram, "ids", _uncached_ids),
+    ),
+    "roberta_positions": (Place(roberta, "count_positions", _roberta_positions),),
+    "no_norm": (Place(mobilebert.NoNorm, "forward", _no_norm),),
+    "trigram": (Place(mobilebert, "with_neighbours", _trigram),),
 }
 
 
@@ -201,7 +244,8 @@ def swap(**functions: Function) -> Iterator[None]:
     """Inside the block, let these functions do the work in every model; afterwards the library does it again.
 
     functions: seam -> a function with the signature of the exercise of that name. Seams: attention, split_heads,
-    merge_heads, layer_norm, gelu, feed_forward, embeddings, wordpiece.
+    merge_heads, layer_norm, gelu, feed_forward, embeddings, wordpiece, bpe_merge, viterbi, roberta_positions, no_norm,
+    trigram.
 
     The library itself does what the exercise's function does not cover: attention with a bias or, while training, with
     dropout on the weights; activations other than the exact GELU; embeddings that are not BERT's. If one function
@@ -253,10 +297,10 @@ class Trial(NamedTuple):
 
 def trial(exercise: Exercise, answer: Function) -> Trial:
     """Run a real model on real sentences, without and with the answer, and compare tokens and every layer's vectors."""
-    name, model, tok = real_model()
-    expected = _expected()
+    name, model, tok = real_model(exercise.swap)
+    expected = _expected(PRESETS.get(str(exercise.swap), BERT))
     try:
-        with swap(**{exercise.swap: answer}):
+        with swap(**{str(exercise.swap): answer}):
             found = _run(model, tok)
     except Exception as error:
         problem = problem_of(error, answer)
@@ -289,9 +333,9 @@ def compared(exercise: Exercise, name: str, expected: Mapping[str, Any], found: 
 
 
 @cache
-def _expected() -> dict[str, Any]:
-    """What the model gives without an answer."""
-    _, model, tok = real_model()
+def _expected(preset: str) -> dict[str, Any]:
+    """What a model gives without an answer."""
+    _, model, tok = _model(preset)
     return _run(model, tok)
 
 
@@ -304,13 +348,48 @@ def _run(model: nn.Module, tok: Tokenizer) -> dict[str, Any]:
     return {"tokens": [tok.encode(text).tokens for text in SENTENCES], "hidden": [layer[real] for layer in hidden]}
 
 
+# The seams that are no part of a BERT, and where they are tried.
+BERT = "tiny-bert"
+PRESETS = {
+    "bpe_merge": "tiny-roberta", "viterbi": "tiny-albert", "roberta_positions": "tiny-roberta",
+    "no_norm": "tiny-mobilebert", "trigram": "tiny-mobilebert",
+}  # fmt: skip
+# preset -> how the model is called, and its tokenizer, made from the sentences.
+SMALL: dict[str, tuple[str, Callable[[], Tokenizer]]] = {
+    BERT: ("BERT", lambda: WordPiece.train(SENTENCES, 120, min_frequency=1)),
+    "tiny-roberta": ("RoBERTa", lambda: ByteBPE.train(SENTENCES, 400, min_frequency=1)),
+    "tiny-albert": ("ALBERT", lambda: AlbertUnigram.train(SENTENCES, 120)),
+    "tiny-mobilebert": ("MobileBERT", lambda: WordPiece.train(SENTENCES, 120, min_frequency=1)),
+}
+
+
+def real_model(seam: str | None = None) -> tuple[str, nn.Module, Tokenizer]:
+    """The model that a seam is tried in, by default a BERT: how it is called, the model and its tokenizer."""
+    return _model(PRESETS.get(str(seam), BERT))
+
+
 @cache
-def real_model() -> tuple[str, nn.Module, Tokenizer]:
-    """all-MiniLM-L6-v2 if its weights have been downloaded (nothing is downloaded here), else a small random BERT."""
+def _model(preset: str) -> tuple[str, nn.Module, Tokenizer]:
+    """For BERT all-MiniLM-L6-v2 if its weights have been downloaded (nothing is downloaded here); else a small one."""
     asset = ASSETS["minilm-l6"]
     folder = cache_folder() / f"minilm-l6-{asset.version}"
-    if all((folder / file).is_file() for file in asset.members):
+    if preset == BERT and all((folder / file).is_file() for file in asset.members):
         model = from_pretrained("minilm-l6").eval()
         return "a real BERT (all-MiniLM-L6-v2)", model, load_tokenizer("minilm-l6")
-    name = "a small BERT (its weights are random: `minibert fetch minilm-l6` downloads real ones)"
-    return name, build("tiny-bert", seed=0).eval(), WordPiece.train(SENTENCES, 120, min_frequency=1)
+    called, make_tokenizer = SMALL[preset]
+    downloads = ": `minibert fetch minilm-l6` downloads real ones" if preset == BERT else ""
+    return (
+        f"a small {called} (its weights are random{downloads})",
+        _unlike(build(preset, seed=0)).eval(),
+        make_tokenizer(),
+    )
+
+
+def _unlike(model: nn.Module) -> nn.Module:
+    """A new model's scales are all 1 and its shifts 0; here they are not, so that it matters what is done with them."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 1:
+                parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    return model

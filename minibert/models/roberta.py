@@ -56,6 +56,15 @@ class RobertaConfig(EncoderConfig):
         return self.max_position_embeddings - self.pad_token_id - 1
 
 
+def count_positions(input_ids: Tensor, padding_id: int) -> Tensor:
+    """padding_id + 1, + 2, ... for the tokens that are not padding, padding_id for those that are. (B, S) -> (B, S).
+
+    Counted from the ids, not from the attention mask. Source: the released code (fairseq's `make_positions`).
+    """
+    real = input_ids != padding_id
+    return real.cumsum(dim=1) * real + padding_id
+
+
 class Roberta(Backbone):
     config: RobertaConfig
     summary_is_pooled = False  # its classifier reads the first token; the pooler is there, but no head uses it
@@ -69,13 +78,8 @@ class Roberta(Backbone):
         )
 
     def position_ids(self, input_ids: Tensor) -> Tensor:
-        """pad + 1, pad + 2, ... for the tokens that are not padding, pad for those that are. (B, S) -> (B, S).
-
-        Counted from the ids, not from the attention mask. Source: the released code (fairseq's `make_positions`).
-        """
-        pad = self.config.pad_token_id
-        real = input_ids != pad
-        return real.cumsum(dim=1) * real + pad
+        """See `count_positions`. (B, S) -> (B, S)."""
+        return count_positions(input_ids, self.config.pad_token_id)
 
 
 LARGE: dict[str, Any] = {

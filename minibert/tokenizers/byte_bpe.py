@@ -23,7 +23,7 @@ from Ā on, and the blank, number 32, comes out as Ġ. This is the byte alphabet
 Before that, the text is cut into words, so that no piece ever reaches across two: letters, digits or other signs, each
 with the blank before them, English endings such as 's, and runs of blanks. See ``gpt2_words.py``.
 
-Read on in this order: LETTERS, ``gpt2_words.py``, ByteBPE.merge, ByteBPE.pieces, ByteBPE.ids (the same, fast),
+Read on in this order: LETTERS, ``gpt2_words.py``, ByteBPE.merge_pieces, ByteBPE.pieces, ByteBPE.ids (the same, fast),
 learn_merges.
 
 Sources: Sennrich, Haddow & Birch 2016 for merging; Radford et al. 2019, section 2.2, and GPT-2's released encoder.py
@@ -170,12 +170,16 @@ class ByteBPE(Tokenizer):
                     )
 
     def merge(self, word: str) -> list[int]:
-        """The ids of a word's pieces: its bytes, joined by the merge of lowest rank, and again, until none is left.
+        """The ids of a word's pieces: its bytes, joined as far as the merges go."""
+        return self.merge_pieces([*map(self._bytes.__getitem__, to_bytes(word))])
+
+    def merge_pieces(self, pieces: Sequence[int]) -> list[int]:
+        """Pieces joined by the merge of lowest rank, and again, until no two neighbours are a merge. Ids -> ids.
 
         Of several places for that merge the first from the left is taken. A rank is a merge's place in the list: what
         was learned first, because it was most frequent, is joined first.
         """
-        pieces = [*map(self._bytes.__getitem__, to_bytes(word))]
+        pieces = [*pieces]
         if len(pieces) > LONG_WORD:
             return self._merge_long(pieces)
         rank_of, made = self._ranks.get, self._made

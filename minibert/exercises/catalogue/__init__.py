@@ -16,10 +16,12 @@ ORDER = (
     "attention", "padding_mask", "causal_mask", "split_heads", "merge_heads", "multi_head_attention",
     "layer_norm", "gelu", "feed_forward", "encoder_block", "dropout",
     "embeddings", "masked_lm_head", "classification_head",
-    "wordpiece", "encode_pair",
+    "wordpiece", "encode_pair", "bpe_merge", "viterbi",
     "mask_tokens", "masked_lm_loss", "pretraining_loss", "sentence_pairs", "sentence_order",
     "distillation_loss", "cosine_loss", "triple_loss", "student_from_teacher",
     "factorised_embedding", "shared_blocks", "count_parameters", "parameter_sizes",
+    "roberta_positions",
+    "no_norm", "trigram", "feature_transfer",
     "times_as_fast",
 )  # fmt: skip
 
