@@ -252,18 +252,61 @@ class Finished(NamedTuple):
 UNUSED = -1e9  # the total of a beam that is a copy of another; finite, so that numbers can be added to it
 
 
+class Candidate(NamedTuple):
+    """A beam continued by one word. value: the total with that word, or a finished text's score. beam: its number."""
+
+    value: float
+    beam: int
+    word: int
+
+
+class Step(NamedTuple):
+    """What a step makes of a text's beams, each best first. continuing: at most K. finished: with their scores."""
+
+    continuing: list[Candidate]
+    finished: list[Candidate]
+
+
+def beam_step(
+    totals: Tensor, log_probs: Tensor, eos: int, length: int, length_penalty: float = 1.0, last: bool = False
+) -> list[Step]:
+    """One step of beam search for R texts with K beams each.
+
+    totals: (R, K), of the beams. log_probs: (R, K, V), of each beam's next token, minus infinity for what is not
+    allowed. eos: the token that ends a text. length: how many tokens a text has with the new one. last: every text
+    ends with this token, whatever it is.
+
+    The 2 K best continuations of a text's beams are looked at. One that ends the text is finished if it is among the
+    first K (its score is its total / length ** length_penalty), and dropped otherwise; the best K of the others
+    continue. As each beam can end in one way only, K of the 2 K always do.
+    """
+    beams, vocabulary = log_probs.shape[1:]
+    best = (totals[:, :, None] + log_probs).flatten(1).topk(2 * beams)
+    steps = []
+    for values, indices in zip(best.values.tolist(), best.indices.tolist(), strict=True):
+        step = Step([], [])
+        for rank, (total, index) in enumerate(zip(values, indices, strict=True)):
+            beam, word = divmod(index, vocabulary)
+            if word == eos or last:
+                if rank < beams and total > -math.inf:
+                    step.finished.append(Candidate(total / length**length_penalty, beam, word))
+            elif len(step.continuing) < beams:
+                step.continuing.append(Candidate(total, beam, word))
+        steps.append(step)
+    return steps
+
+
 def beam_search(
     decoding: Decoding, score: Score, texts: int, rules: Rules, config: EncoderDecoderConfig
 ) -> list[list[int]]:
     """The text with the best score among those found by continuing the best `num_beams` texts at each step.
 
-    At each step the 2 * num_beams best continuations of a text's beams are looked at. One that ends the text is
-    finished if it is among the first num_beams, and dropped otherwise; the best num_beams of the others continue. The
-    num_beams best finished texts are kept. The search for a text ends at max_length, or when there are so many finished
-    texts and its best beam, scored at its present length, is no better than the worst of them. (A longer text could
-    still win if the length penalty is above 0. The reference library calls this choice early_stopping=False.)
+    What a step does is in `beam_step`. The num_beams best finished texts are kept. The search for a text ends at
+    max_length, or when there are so many finished texts and its best beam, scored at its present length, is no better
+    than the worst of them. (A longer text could still win if the length penalty is above 0. The reference library calls
+    this choice early_stopping=False.)
     """
-    beams, vocabulary = rules.num_beams, config.vocab_size
+    beams = rules.num_beams
     start = [config.decoder_start_token_id]
     # At first all beams are the same text: only one of them counts, or they would remain the same.
     running = {text: [Beam(0.0, start), *[Beam(UNUSED, start)] * (beams - 1)] for text in range(texts)}
@@ -272,30 +315,22 @@ def beam_search(
         rows = [beam for group in running.values() for beam in group]
         generated = [beam.tokens for beam in rows]
         scores = score(decoding.read([tokens[-1] for tokens in generated])).float().log_softmax(dim=-1)
+        scores = allowed(scores, generated, rules, config).unflatten(0, (len(running), beams))
         totals = torch.tensor([beam.total for beam in rows], dtype=scores.dtype, device=scores.device)
-        sums = totals[:, None] + allowed(scores, generated, rules, config)
-        best = sums.view(len(running), beams * vocabulary).topk(2 * beams)
         length = len(generated[0])  # tokens so far, with this one and without the start
         at_the_limit = length + 1 == rules.max_length
+        steps = beam_step(
+            totals.view(-1, beams), scores, config.eos_token_id, length, rules.length_penalty, at_the_limit
+        )
         kept: list[int] = []
-        for place, (text, group) in enumerate(list(running.items())):
-            continuing: list[Beam] = []
-            origins: list[int] = []
-            candidates = zip(best.values[place].tolist(), best.indices[place].tolist(), strict=True)
-            for rank, (total, index) in enumerate(candidates):
-                beam, word = divmod(index, vocabulary)
-                tokens = [*group[beam].tokens, word]
-                if word == config.eos_token_id or at_the_limit:
-                    if rank < beams and total > -math.inf:
-                        finished[text].append(Finished(total / length**rules.length_penalty, tokens))
-                elif len(continuing) < beams:
-                    continuing.append(Beam(total, tokens))
-                    origins.append(place * beams + beam)
-            finished[text] = sorted(finished[text], key=lambda one: one.score, reverse=True)[:beams]
+        for place, ((text, group), step) in enumerate(zip(list(running.items()), steps, strict=True)):
+            continuing = [Beam(total, [*group[beam].tokens, word]) for total, beam, word in step.continuing]
+            ended = [Finished(value, [*group[beam].tokens, word]) for value, beam, word in step.finished]
+            finished[text] = sorted(finished[text] + ended, key=lambda one: one.score, reverse=True)[:beams]
             worst = finished[text][-1].score if len(finished[text]) == beams else -math.inf
             if continuing and continuing[0].total / length**rules.length_penalty > worst:
                 running[text] = continuing
-                kept += origins
+                kept += [place * beams + beam for _, beam, _ in step.continuing]
             else:
                 finished[text] = finished[text] or [Finished(-math.inf, group[0].tokens)]  # every word was forbidden
                 del running[text]

@@ -393,7 +393,16 @@ def which_are_shared(blocks: Any) -> dict[str, Any]:
     return found
 
 
-REDUCERS: dict[str, Callable[[Any], Any]] = {"sharing": which_are_shared}
+def zeros_and_ones(returned: Any) -> Any:
+    """The same with integers in all tensors that hold nothing but 0 and 1, of whatever kind these are."""
+    return _mapped(returned, lambda one: one.long() if isinstance(one, Tensor) and _is_a_mask(one) else one)
+
+
+def _is_a_mask(tensor: Tensor) -> bool:
+    return bool(((tensor == 0) | (tensor == 1)).all())
+
+
+REDUCERS: dict[str, Callable[[Any], Any]] = {"sharing": which_are_shared, "zeros and ones": zeros_and_ones}
 
 
 # ------------------------------------------------------------------------------------- values as bytes

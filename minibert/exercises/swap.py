@@ -25,25 +25,28 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from minibert import attention as attention_module, layers
+from minibert import attention as attention_module, generation, layers
 from minibert.assets import cache_folder
 from minibert.attention import Layout, MultiHeadAttention, check_mask
 from minibert.checkpoints import from_pretrained
 from minibert.encoder import Backbone
 from minibert.errors import MinibertError, nearest
+from minibert.exercises import seams
 from minibert.exercises.calls import problem_of
 from minibert.exercises.catalogue import exercises
 from minibert.exercises.declare import Exercise
-from minibert.factory import build
+from minibert.factory import PRESETS as CONFIGS, build
 from minibert.layers import FeedForward
-from minibert.models import mobilebert, roberta
+from minibert.models import mobilebert, relative, roberta
+from minibert.models.bart import Decoder, DecoderBlock
 from minibert.pinned import ASSETS
 from minibert.tokenizers import cutters, load_tokenizer, word_cutter
 from minibert.tokenizers.base import Tokenizer
 from minibert.tokenizers.byte_bpe import ByteBPE
-from minibert.tokenizers.unigram import AlbertUnigram, Unigram
+from minibert.tokenizers.unigram import AlbertUnigram, Unigram, XLNetUnigram
 from minibert.tokenizers.unigram_model import BestPath, Known
 from minibert.tokenizers.wordpiece import WordPiece
+from minibert.training import infilling, permutation
 from minibert.words import type_of
 
 Function = Callable[..., Any]
@@ -211,6 +214,14 @@ SEAMS: dict[str, tuple[Place, ...]] = {
     "roberta_positions": (Place(roberta, "count_positions", _roberta_positions),),
     "no_norm": (Place(mobilebert.NoNorm, "forward", _no_norm),),
     "trigram": (Place(mobilebert, "with_neighbours", _trigram),),
+    "relative_shift": (Place(relative, "shift", seams.relative_shift),),
+    "permutation_mask": (Place(permutation, "order_mask", seams.permutation_mask),),
+    "infilling": (Place(infilling, "replace_spans", seams.infilling),),
+    "decoder_attention": (
+        Place(DecoderBlock, "forward", seams.decoder_attention),
+        Place(Decoder, "remember", seams.decoder_reads),
+    ),
+    "beam_step": (Place(generation, "beam_step", seams.beam_step),),
 }
 
 
@@ -245,12 +256,13 @@ def swap(**functions: Function) -> Iterator[None]:
 
     functions: seam -> a function with the signature of the exercise of that name. Seams: attention, split_heads,
     merge_heads, layer_norm, gelu, feed_forward, embeddings, wordpiece, bpe_merge, viterbi, roberta_positions, no_norm,
-    trigram.
+    trigram, relative_shift, permutation_mask, infilling, decoder_attention, beam_step.
 
     The library itself does what the exercise's function does not cover: attention with a bias or, while training, with
-    dropout on the weights; activations other than the exact GELU; embeddings that are not BERT's. If one function
-    contains another, as feed_forward contains gelu, only the larger one is called. Do not use this from several threads
-    at the same time. Raises MinibertError for an unknown seam or a value that is not a function.
+    dropout on the weights; activations other than the exact GELU; embeddings that are not BERT's; a decoder that
+    trains, or writes one token at a time; the last step of a beam search. If one function contains another, as
+    feed_forward contains gelu, only the larger one is called. Do not use this from several threads at the same time.
+    Raises MinibertError for an unknown seam or a value that is not a function.
     """
     for name, function in functions.items():
         if name not in SEAMS:
@@ -297,11 +309,13 @@ class Trial(NamedTuple):
 
 def trial(exercise: Exercise, answer: Function) -> Trial:
     """Run a real model on real sentences, without and with the answer, and compare tokens and every layer's vectors."""
-    name, model, tok = real_model(exercise.swap)
-    expected = _expected(PRESETS.get(str(exercise.swap), BERT))
+    seam = str(exercise.swap)
+    name, model, tok = real_model(seam)
+    run = run_of(seam)
+    expected = _expected(PRESETS.get(seam, BERT), run)
     try:
-        with swap(**{str(exercise.swap): answer}):
-            found = _run(model, tok)
+        with swap(**{seam: answer}):
+            found = run(model, tok, SENTENCES)
     except Exception as error:
         problem = problem_of(error, answer)
         said = f"{problem.type}: {problem.message}{problem.place}"
@@ -314,9 +328,9 @@ def compared(exercise: Exercise, name: str, expected: Mapping[str, Any], found: 
     for text, mine, theirs in zip(SENTENCES, found["tokens"], expected["tokens"], strict=True):
         if mine != theirs:
             return Trial(f"Inside {name} “{text}” becomes {mine}, expected {theirs}.", None)
-    largest, layers = 0.0, len(expected["hidden"]) - 1
-    for layer, (mine, theirs) in enumerate(zip(found["hidden"], expected["hidden"], strict=True)):
-        where = f"after layer {layer} of {layers}" if layer else "after the embeddings"
+    largest = 0.0
+    for where, theirs in expected["hidden"].items():
+        mine = found["hidden"][where]
         if mine.shape != theirs.shape:
             shapes = f"{tuple(mine.shape)}, expected {tuple(theirs.shape)}"
             return Trial(f"Inside {name} with your {exercise.function}, the shape {where} is {shapes}.", None)
@@ -326,46 +340,57 @@ def compared(exercise: Exercise, name: str, expected: Mapping[str, Any], found: 
                 f"Inside {name} with your {exercise.function}, the vectors {where} are off by {apart:.1g}.", None
             )
         largest = max(largest, apart)
-    return Trial(
-        None,
-        f"Your {exercise.function} just ran inside {name} and gave the same vectors, to {max(largest, 1e-7):.0e}.",
-    )
+    same = f"vectors, to {max(largest, 1e-7):.0e}" if expected["hidden"] else "texts"
+    return Trial(None, f"Your {exercise.function} just ran inside {name} and gave the same {same}.")
 
 
 @cache
-def _expected(preset: str) -> dict[str, Any]:
+def _expected(preset: str, run: Callable[..., dict[str, Any]]) -> dict[str, Any]:
     """What a model gives without an answer."""
     _, model, tok = _model(preset)
-    return _run(model, tok)
+    return run(model, tok, SENTENCES)
 
 
 @torch.no_grad()
-def _run(model: nn.Module, tok: Tokenizer) -> dict[str, Any]:
-    """tokens: of each sentence. hidden: L + 1 tensors (N, D), the vectors of the real tokens after each layer."""
-    batch = tok(list(SENTENCES))
+def _run(model: nn.Module, tok: Tokenizer, sentences: Sequence[str]) -> dict[str, Any]:
+    """tokens: of each sentence. hidden: where -> (N, D), the vectors of the real tokens after each layer."""
+    batch = tok(list(sentences))
     hidden = model(**batch, return_hidden=True).hidden_states
     real = batch["attention_mask"].bool()
-    return {"tokens": [tok.encode(text).tokens for text in SENTENCES], "hidden": [layer[real] for layer in hidden]}
+    return {"tokens": [tok.encode(text).tokens for text in sentences], "hidden": seams.by_layer(hidden, real)}
 
 
-# The seams that are no part of a BERT, and where they are tried.
+# The seams that are no part of a BERT: where they are tried, and how that model is run if not as a BERT is.
 BERT = "tiny-bert"
 PRESETS = {
     "bpe_merge": "tiny-roberta", "viterbi": "tiny-albert", "roberta_positions": "tiny-roberta",
     "no_norm": "tiny-mobilebert", "trigram": "tiny-mobilebert",
+    "relative_shift": "tiny-xlnet", "permutation_mask": "tiny-xlnet",
+    "infilling": "tiny-bart", "decoder_attention": "tiny-bart", "beam_step": "tiny-bart",
 }  # fmt: skip
-# preset -> how the model is called, and its tokenizer, made from the sentences.
-SMALL: dict[str, tuple[str, Callable[[], Tokenizer]]] = {
-    BERT: ("BERT", lambda: WordPiece.train(SENTENCES, 120, min_frequency=1)),
-    "tiny-roberta": ("RoBERTa", lambda: ByteBPE.train(SENTENCES, 400, min_frequency=1)),
-    "tiny-albert": ("ALBERT", lambda: AlbertUnigram.train(SENTENCES, 120)),
-    "tiny-mobilebert": ("MobileBERT", lambda: WordPiece.train(SENTENCES, 120, min_frequency=1)),
+RUNS: dict[str, Callable[..., dict[str, Any]]] = {
+    "relative_shift": seams.run_xlnet, "permutation_mask": seams.run_xlnet, "infilling": seams.run_infilling,
+    "decoder_attention": seams.run_infilling, "beam_step": seams.run_beam_search,
+}  # fmt: skip
+# preset -> how the model is called, its tokenizer, made from the sentences, and its head.
+SMALL: dict[str, tuple[str, Callable[[], Tokenizer], str | None]] = {
+    BERT: ("BERT", lambda: WordPiece.train(SENTENCES, 120, min_frequency=1), None),
+    "tiny-roberta": ("RoBERTa", lambda: ByteBPE.train(SENTENCES, 400, min_frequency=1), None),
+    "tiny-albert": ("ALBERT", lambda: AlbertUnigram.train(SENTENCES, 120), None),
+    "tiny-mobilebert": ("MobileBERT", lambda: WordPiece.train(SENTENCES, 120, min_frequency=1), None),
+    "tiny-xlnet": ("XLNet", lambda: XLNetUnigram.train(SENTENCES, 120), None),
+    "tiny-bart": ("BART", lambda: ByteBPE.train(SENTENCES, 400, min_frequency=1), "seq2seq-lm"),
 }
 
 
 def real_model(seam: str | None = None) -> tuple[str, nn.Module, Tokenizer]:
     """The model that a seam is tried in, by default a BERT: how it is called, the model and its tokenizer."""
     return _model(PRESETS.get(str(seam), BERT))
+
+
+def run_of(seam: str) -> Callable[..., dict[str, Any]]:
+    """How that model is run: called with the model, its tokenizer and sentences."""
+    return RUNS.get(seam, _run)
 
 
 @cache
@@ -376,13 +401,12 @@ def _model(preset: str) -> tuple[str, nn.Module, Tokenizer]:
     if preset == BERT and all((folder / file).is_file() for file in asset.members):
         model = from_pretrained("minilm-l6").eval()
         return "a real BERT (all-MiniLM-L6-v2)", model, load_tokenizer("minilm-l6")
-    called, make_tokenizer = SMALL[preset]
+    called, make_tokenizer, head = SMALL[preset]
+    tok = make_tokenizer()
+    ids = {"pad": tok.pad_id, "cls": tok.cls_id, "sep": tok.sep_id}
+    model = _unlike(build(CONFIGS[preset].for_vocabulary(tok.vocab_size, **ids), head, seed=0))
     downloads = ": `minibert fetch minilm-l6` downloads real ones" if preset == BERT else ""
-    return (
-        f"a small {called} (its weights are random{downloads})",
-        _unlike(build(preset, seed=0)).eval(),
-        make_tokenizer(),
-    )
+    return f"a small {called} (its weights are random{downloads})", model.eval(), tok
 
 
 def _unlike(model: nn.Module) -> nn.Module:

@@ -65,10 +65,25 @@ def span_lengths(words: int, mean: float = 3.0, *, generator: Generator) -> list
     return lengths
 
 
+def replace_spans(words: Sequence[Word], spans: Sequence[tuple[int, int]], mask_id: int) -> list[int]:
+    """The ids of a text in which each span is replaced by one [MASK].
+
+    spans: (start, length) in words, in the order of the text; they do not overlap, but may touch. A span of length 0
+    removes nothing, and inserts a [MASK] before the word `start`, or at the end. Source: Lewis et al. 2020, section
+    2.2.
+    """
+    corrupted: list[int] = []
+    place = 0
+    for start, length in spans:
+        corrupted += [*chain.from_iterable(words[place:start]), mask_id]
+        place = start + length
+    return corrupted + list(chain.from_iterable(words[place:]))
+
+
 def infill(
     words: Sequence[Word], mask_id: int, rate: float = 0.3, mean: float = 3.0, *, generator: Generator
 ) -> list[int]:
-    """The ids of a text in which spans of whole words are each replaced by one [MASK].
+    """The ids of a text in which random spans of whole words are each replaced by one [MASK].
 
     words: the text. rate: the share of its words to remove; a fraction of a word is rounded up or down at random, so
     that the share is right on average. mean: of the spans' lengths in words, which are Poisson; a span of length 0
@@ -86,15 +101,16 @@ def infill(
     if not mean > 0:
         raise MinibertError(f"mean is {mean}, but must be above 0: spans of 3 words are usual.")
     missing = int(rate * len(words) + float(torch.rand((), generator=generator)))
-    spans = span_lengths(missing, mean, generator=generator)
+    lengths = span_lengths(missing, mean, generator=generator)
     # The parts of the new text: None for a word that stays, else the length of a span.
-    parts = [*[None] * (len(words) - missing), *spans]
-    corrupted: list[int] = []
+    parts = [*[None] * (len(words) - missing), *lengths]
+    spans: list[tuple[int, int]] = []
     place = 0
     for part in (parts[i] for i in torch.randperm(len(parts), generator=generator).tolist()):
-        corrupted += words[place] if part is None else [mask_id]
+        if part is not None:
+            spans.append((place, part))
         place += 1 if part is None else part
-    return corrupted
+    return replace_spans(words, spans, mask_id)
 
 
 # ------------------------------------------------------------------------------------------------- the task

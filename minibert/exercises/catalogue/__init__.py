@@ -22,6 +22,8 @@ ORDER = (
     "factorised_embedding", "shared_blocks", "count_parameters", "parameter_sizes",
     "roberta_positions",
     "no_norm", "trigram", "feature_transfer",
+    "relative_shift", "permutation_mask", "two_streams",
+    "infilling", "causal_cross_attention", "beam_step",
     "times_as_fast",
 )  # fmt: skip
 
