@@ -71,6 +71,7 @@ _HOME = {
     "check": "minibert.exercises.check",
     "swap": "minibert.exercises.swap",
     "progress": "minibert.exercises.progress",
+    "hunt": "minibert.exercises.hunts",
     "explore": "minibert.lessons.explorer",
     "MinibertError": "minibert.errors",
 }

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import ast
 import math
+import re
+from dataclasses import fields, replace
 from importlib import import_module
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -30,8 +32,9 @@ from minibert.exercises.calls import Built, Call, Other, Outcome, make_call, pac
 from minibert.exercises.catalogue import exercises
 from minibert.exercises.check import evaluate
 from minibert.exercises.compare import differences, distance
-from minibert.exercises.declare import Exercise, probes_of
+from minibert.exercises.declare import LEVELS, Exercise, probes_of
 from minibert.exercises.diagnose import diagnose, outcomes, turned
+from minibert.exercises.notebooks import body_of, task_cell
 from minibert.models import mobilebert, relative, roberta
 from minibert.tokenizers import WordPiece, cutters, word_cutter
 from minibert.tokenizers.unigram_model import known_pieces
@@ -166,6 +169,36 @@ def test_an_exercise_explains_itself(name):
         assert not mistake.says.endswith(".")
         assert not mistake.effect.endswith(".")
     assert exercise.swap is None or exercise.swap in swap.SEAMS
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_level_and_minutes_fit_the_solution(name):
+    """A warm-up is short, a challenge takes time; the minutes grow with the lines of the solution."""
+    exercise = exercises()[name]
+    lines = len([line for line in body_of(exercise).splitlines() if line.strip()])
+    least, most = {"warm-up": (3, 8), "core": (5, 20), "challenge": (15, 30)}[exercise.level]
+    assert least <= exercise.minutes <= most
+    assert exercise.level != "warm-up" or lines <= 5
+    assert lines / 2 <= exercise.minutes <= 10 + 2 * lines
+    for shown in (task_cell(exercise).source, str(progress.progress())):
+        assert re.search(rf"{name}.*{exercise.level}.*\b{exercise.minutes} min", shown)
+
+
+def test_each_exercise_says_its_own_level_and_minutes():
+    for file in Path(catalogue.__file__).parent.glob("[a-z]*.py"):
+        text = file.read_text(encoding="utf-8")
+        assert len(re.findall(r"^    (?:level|minutes)=", text, re.M)) == 2 * ("\nEXERCISE = " in text), file.name
+    gelu = exercises()["gelu"]
+    without = {field.name: getattr(gelu, field.name) for field in fields(gelu) if field.name != "minutes"}
+    with pytest.raises(TypeError, match="minutes"):
+        Exercise(**without)
+    for wrong in ({"level": "easy"}, {"minutes": 0}, {"minutes": 31}, {"minutes": 5.0}, {"minutes": True}):
+        with pytest.raises(ValueError, match=r"gelu: .* must be"):
+            replace(gelu, **wrong)
+
+
+def test_each_level_is_used():
+    assert {exercise.level for exercise in exercises().values()} == set(LEVELS)
 
 
 # ----------------------------------------------------------------------------------------------- check()
@@ -343,6 +376,8 @@ def test_progress_remembers_what_was_passed():
     minibert.check("attention", right)
     minibert.check("attention", lambda q, k, v, mask=None: q)  # a later failure takes nothing away
     assert "✓ attention" in minibert.progress()
+    left = sum(one.minutes for one in exercises().values()) - exercises()["attention"].minutes
+    assert f"About {left // 60} h {left % 60} min left." in minibert.progress()
     assert f"1 of {len(NAMES)} passed" in minibert.progress()
 
 

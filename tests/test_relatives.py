@@ -4,6 +4,7 @@ behind them on tiny texts."""
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -168,7 +169,8 @@ def test_mobilebert_is_as_large_as_the_narrow_bert_and_its_teacher_fits_it():
 
 def test_the_teacher_is_made_as_the_large_one_is():
     sizes = ("intra_bottleneck_size", "intermediate_size", "embedding_size", "num_hidden_layers", "hidden_size")
-    chosen = ("vocab_size", "max_position_embeddings", "hidden_dropout_prob", "attention_probs_dropout_prob")
+    chosen = ("vocab_size", "max_position_embeddings", "hidden_dropout_prob", "attention_probs_dropout_prob",
+              "initializer_range")  # fmt: skip
     same = {name: getattr(PRESETS["ib-bert-large"], name) for name in (*sizes, *chosen, "classifier_activation")}
     assert replace(mobile.inverted(1500), **same) == PRESETS["ib-bert-large"]
 
@@ -455,6 +457,11 @@ def letters(monkeypatch):
         found = [Review(text, number % 2, "letters") for number, text in enumerate(unlabelled(False, 0) * 2)]
         return Reviews(found, found[:8], found[8:])
 
+    cached = [getattr(pretraining, name) for name in ("rows_to_read", "short_task", "held_out_words")]
+    cached += [pretraining.loss_by_frequency, permuting.segments]
+    for one in cached:
+        one.cache_clear()
+    monkeypatch.setattr(pretraining, "TEXTS", 4)  # what is left of the 8 is for the short rows
     for module in (pretraining, permuting, restoring):
         monkeypatch.setattr(module, "unlabelled", unlabelled)
     for module in (pretraining, large_batches, mobile, permuting, restoring, relatives):
@@ -463,7 +470,8 @@ def letters(monkeypatch):
             monkeypatch.setattr(module, name, value, raising=False)
     monkeypatch.setattr(tasks, "load_reviews", reviews)
     yield replace(relatives.E6, quick=TINY)
-    permuting.segments.cache_clear()
+    for one in cached:
+        one.cache_clear()
 
 
 @pytest.mark.parametrize("id", ["R3", "M3", "X1", "B1"])
@@ -475,10 +483,33 @@ def test_the_grid_gives_what_the_rule_reads(id, letters, tmp_path):
     assert records.judged(LEDGER[id], measured).verdict == UNMEASURED  # models that hardly learned do not read
 
 
+def steps_of(folder: Path) -> int:
+    return len((folder / "log.jsonl").read_text().splitlines())
+
+
 def test_a_student_that_is_taught_layer_by_layer_has_no_more_steps(letters, tmp_path):
     found = grid.run(letters, tmp_path, quick=True, seeds=(0,), variants=[mobile.TRANSFER, mobile.COPIED])["cells"]
-    log = tmp_path / "E6-quick"
-    steps = [len((log / f"mobile-copied{how}-0" / "log.jsonl").read_text().splitlines()) for how in ("", "-layers")]
-    assert steps == [TINY.steps, TINY.steps - pretraining.LAYERS]
-    assert len(found[mobile.TRANSFER][0]["stages"]) == pretraining.LAYERS
+    taught, copied = (tmp_path / "E6-quick" / f"mobile-copied{how}-0" for how in ("-layers", ""))
+    long, short = steps_of(taught), steps_of(taught / "short")
+    assert long < TINY.steps
+    layers = round(TINY.steps * (1 + pretraining.SHORT_SHARE) * mobile.TRANSFER_SHARE / mobile.LAYERS) * mobile.LAYERS
+    assert layers + long + short == steps_of(copied) + steps_of(copied / "short")
+    assert len(found[mobile.TRANSFER][0]["stages"]) == mobile.LAYERS
     assert "stages" not in found[mobile.COPIED][0]
+
+
+def test_all_begin_with_short_rows_and_batches_of_any_size_with_the_same_model(letters, tmp_path, monkeypatch):
+    grid.run(letters, tmp_path, quick=True, seeds=(0,))
+    work = tmp_path / "E6-quick"
+    begun = {folder.parent.name for folder in work.glob("*-0/short")}
+    pretrained = {folder.name for folder in work.glob("*-0") if "tuned" not in folder.name}
+    assert begun == {name for name in pretrained if not name.startswith("batches")}
+    began = []
+    monkeypatch.setattr(large_batches, "pretrain", lambda model, *rest, **more: began.append(model.state_dict()))
+    for rows in large_batches.BATCHES:
+        large_batches.batches(rows, 1)(0, TINY, work)
+    first, *others = began
+    untrained = build(pretraining.small(vocab_size=TOKENIZER.vocab_size), "masked-lm", 0).state_dict()
+    name = "backbone.embeddings.word.weight"
+    assert all(torch.equal(first[name], other[name]) for other in others)
+    assert not torch.equal(first[name], untrained[name])

@@ -27,6 +27,12 @@ REVIEWS = [
 ]
 
 
+class Runs(list):
+    """What the cells trained, and in `starts` what they share."""
+
+    starts: list[SimpleNamespace]
+
+
 @pytest.fixture
 def trained(monkeypatch):
     """Letters in place of reviews, no fine-tuning; what each cell trained: the model, the task, the steps.
@@ -44,14 +50,18 @@ def trained(monkeypatch):
         monkeypatch.setattr(
             module, "unlabelled", lambda held_out, count: tuple(REVIEWS[:4] if held_out else REVIEWS[:count])
         )
-    for module in (sharing, masking_and_pairs):
+    for module in (pretraining, sharing, masking_and_pairs):
         monkeypatch.setattr(module, "own_tokenizer", lambda work: TOKENIZER)
-    done, began = [], []
+    done, began, starts = Runs(), [], []
+    done.starts = starts
     train = pretraining.train
 
     def noted(model, task, lengths, settings, folder, **options):
         run = SimpleNamespace(model=model, task=task, steps=settings.steps, rate=settings.learning_rate, short=None)
-        if folder.name == "short":
+        if "started" in folder.parts:
+            run.first = {name: weight.clone() for name, weight in model.state_dict().items()}
+            starts.append(run)
+        elif folder.name == "short":
             began.append(run)
         else:
             run.short = began.pop() if began else None
@@ -127,18 +137,37 @@ def test_the_variants_of_a_half_of_the_table_differ_in_nothing_else():
 def test_training_begins_with_short_rows_of_other_texts(trained, tmp_path):
     size = replace(SIZE, steps=20)
     sharing.E3.variants[sharing.NO_SAVINGS](0, size, tmp_path)
-    MASKING.variants[static(1)](0, SIZE, tmp_path)
-    for run, steps in zip(trained, (20, SIZE.steps), strict=True):
-        assert run.short.model is run.model
-        assert run.short.steps == round(pretraining.SHORT_SHARE * steps)
-        assert not run.short.task.static
-        assert max(len(row.ids) for row in run.short.task.examples) <= pretraining.SHORT_LENGTH
+    (run,) = trained
+    assert run.short.model is run.model
+    assert run.short.steps == round(pretraining.SHORT_SHARE * 20)
+    assert max(len(row.ids) for row in run.short.task.examples) <= pretraining.SHORT_LENGTH
     assert trained[0].task.examples == pretraining.rows_of(REVIEWS[:16], TOKENIZER, size)
     of_ten = replace(size, max_length=pretraining.SHORT_LENGTH)
     assert trained[0].short.task.examples == pretraining.rows_of(REVIEWS[16:], TOKENIZER, of_ten)
 
 
 # ---------------------------------------------------------------------------------------------------- E4: masking
+
+
+def test_both_kinds_of_masks_begin_with_the_same_model_that_knows_short_rows(trained, tmp_path, monkeypatch):
+    began = []
+    pretrain = masking_and_pairs.pretrain
+
+    def noted(model, *rest, **options):
+        began.append({name: weight.clone() for name, weight in model.state_dict().items()})
+        return pretrain(model, *rest, **options)
+
+    monkeypatch.setattr(masking_and_pairs, "pretrain", noted)
+    for name in (dynamic(4), static(4)):
+        MASKING.variants[name](0, SIZE, tmp_path / "work")
+    (start,) = trained.starts
+    assert not start.task.static
+    assert start.steps == round(pretraining.SHORT_SHARE * SIZE.steps)
+    assert max(len(row.ids) for row in start.task.examples) <= pretraining.SHORT_LENGTH
+    learned = start.model.state_dict()
+    assert len(began) == 2
+    assert all(torch.equal(found[name], learned[name]) for found in began for name in learned)
+    assert not all(torch.equal(start.first[name], learned[name]) for name in learned)
 
 
 def test_with_more_passes_there_are_fewer_rows_and_the_same_for_both_kinds_of_masks(trained, tmp_path):

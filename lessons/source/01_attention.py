@@ -1,147 +1,189 @@
 # %% [markdown]
 # # Attention: a word looks at the others
 #
-# > What does "she" mean? To find out, a word has to look at the words around it. How does a network do that?
+# > "My mother met my father, but she left early." Who is *she*? A word has to look at other words to find out. How does
+# > a network do that?
 #
 # At the end of this lesson you will have written the one formula that every model of this family is built on. It needs
 # a dot product, a softmax and a weighted mean, and nothing else.
 #
-# Here is where it leads: a real BERT, six layers deep, reads a sentence. Each row is one *token* (a word, a part of
-# one, or a sign), and shows how it spreads its attention over the others. Look at the rows of *she* and *it*.
+# First, where it leads. A real BERT reads two sentences that differ in one letter. The picture shows one of its
+# *heads*, which is a part of the network that compares tokens. A *token* is a word, a piece of a word or a
+# punctuation mark. Each bar says how much of its attention the pronoun gives to a token.
 
-# %%
+# %% tags=["folded"]
+import itertools
 import math
 
 import torch
-from torch.nn import functional as F
 
 import minibert
 from minibert import plots
-from minibert.attention import attention as library_attention, causal_mask as library_causal
+from minibert.attention import attention as library_attention
 
 bert = minibert.from_pretrained("minilm-l6")
 tok = minibert.load_tokenizer("minilm-l6")
-sentence = "My sister chose the film, but she slept through it."
-tokens = tok.encode(sentence).tokens
-with torch.no_grad():
-    output = bert(**tok(sentence), return_attention=True)
-attentions = torch.cat(output.attentions)  # (L, H, S, S)
+layer, head = 1, 3  # counted from 0; in the text we count from one: layer 2, head 4
 
-layer, head = 3, 1  # counted from 0: people say layer 4, head 2
-nouns = {"she": "sister", "it": "film"}
-pairs = [(tokens.index(pronoun), tokens.index(noun)) for pronoun, noun in nouns.items()]
-title = "One head of a real BERT: pronouns look at their nouns"
-plots.attention(attentions[layer, head], tokens, pairs, title)
+
+def all_weights(sentence):
+    with torch.no_grad():
+        return torch.cat(bert(**tok(sentence), return_attention=True).attentions)  # (L, H, S, S)
+
+
+# %%
+looks = {}
+for pronoun in ("she", "he"):
+    sentence = f"My mother met my father, but {pronoun} left early."
+    tokens = tok.encode(sentence).tokens
+    looks[f"{pronoun} looks at …"] = all_weights(sentence)[layer, head, tokens.index(pronoun)]
+
+labels = ["she / he" if token == "he" else token for token in tokens]
+plots.distributions(looks, labels, "A real BERT: one letter changes the place it looks at", "attention weight")
 
 # %% [markdown]
-# Nobody told this model what a pronoun is. *she* puts
-# {{float(attentions[layer, head][pairs[0]]) | .2f}} of its attention on *sister*, and *it* puts
-# {{float(attentions[layer, head][pairs[1]]) | .2f}} on *film*. By the end of this page you can compute such a picture.
+# *she* gives {{float(looks["she looks at …"][2]) | .2f}} of its attention to *mother*, *he* gives
+# {{float(looks["he looks at …"][5]) | .2f}} to *father*. (`[CLS]` and `[SEP]` are marks that BERT puts before and after
+# a text.) Nobody told the model what a pronoun is.
 #
-# (`[CLS]` and `[SEP]` are marks that BERT puts before and after a text. The next lessons come back to them.)
+# ## Is that more than a nice picture?
+#
+# A head chosen for two sentences may do something else in the next. So we make two hundred sentences from templates:
+# ten couples such as *queen* and *king*, five situations, both orders, both pronouns. None of these nouns was used to
+# choose the head. How often does the noun of the pronoun's gender get more attention than the other noun?
+
+# %% tags=["folded"]
+women = ["girl", "woman", "queen", "wife", "actress", "princess", "grandmother", "bride", "waitress", "lady"]
+men = ["boy", "man", "king", "husband", "actor", "prince", "grandfather", "groom", "waiter", "gentleman"]
+situations = [
+    "The {} saw the {} in the street, and {} waved.",
+    "The {} helped the {} because {} was tired.",
+    "When the {} called the {}, {} did not answer.",
+    "The {} paid the {}, but {} wanted more.",
+    "The {} sang for the {} until {} fell asleep.",
+]
+
+
+def where_it_looks(first, second, pronoun):
+    """The weights from the pronoun to the two nouns in each situation and each head, (5, L, H, 2)."""
+    found = []
+    for situation in situations:
+        sentence = situation.format(first, second, pronoun)
+        tokens = tok.encode(sentence).tokens
+        at = [tokens.index(noun) for noun in (first, second)]
+        found.append(all_weights(sentence)[:, :, tokens.index(pronoun), at])
+    return torch.stack(found)
+
+
+# the noun of the pronoun's gender, the other noun, the pronoun
+cases = [(woman, man, "she") for woman, man in zip(women, men, strict=True)]
+cases += [(man, woman, "he") for woman, man in zip(women, men, strict=True)]
+found = [where_it_looks(own, other, pronoun) for own, other, pronoun in cases]
+found += [where_it_looks(other, own, pronoun).flip(-1) for own, other, pronoun in cases]  # its noun comes second
+found = torch.cat(found)  # (200, L, H, 2): the weight on its noun, the weight on the other
+right = (found[..., 0] > found[..., 1]).double().mean(0)  # (L, H)
+
+two_women = torch.cat([where_it_looks(a, b, "she") for a, b in itertools.pairwise(women)])
+two_men = torch.cat([where_it_looks(a, b, "he") for a, b in itertools.pairwise(men)])
+same_gender = torch.cat([two_women, two_men])[:, layer, head].mean(0)  # on the first noun, on the second
+
+# %%
+print(len(found), "sentences")
+for name, (one, two) in {"this head": (layer, head), "another": (3, 1)}.items():
+    on_right, on_other = found[:, one, two].mean(0)
+    print(f"{name:<10} right noun ahead in {right[one, two]:.0%}; weights {on_right:.2f} and {on_other:.2f}")
+film = "My sister chose the film, but she slept through it."
+print(f"the other head in one sentence: she to sister {all_weights(film)[3, 1, 8, 2]:.2f}")
+print(f"two nouns of one gender, this head: {same_gender[0]:.2f} and {same_gender[1]:.2f}")
+
+# %% [markdown]
+# This head holds up: the right noun is ahead in {{right[layer, head].item() | .0%}} of the sentences. Another head
+# looks even better in one sentence about a film, and is little better than a coin in the two hundred. So do not trust
+# one picture: count.
+#
+# The last line says what the head does *not* do. With two women or two men in the sentence, the pronoun gives weight to
+# both, and a little more to the one that comes first. The head matches gender. It does not know who waved or who left.
+#
+# Now we build this picture, number by number.
 #
 # ## One dot product
 #
-# A network knows a word as a *vector*, a list of numbers. The dot product of two vectors says how much they point the
+# A network knows a token as a *vector*, a list of numbers. The dot product of two vectors says how much they point the
 # same way:
 #
 # $$q \cdot k = \sum_{i=1}^{K} q_i k_i$$
 #
-# Large and positive: the same direction. Near zero: at right angles, nothing to do with each other. Negative: opposite.
+# Large and positive: the same direction. Near zero: at right angles. Negative: opposite directions.
 
 # %%
-vectors = {"she": (1.0, 2.0), "sister": (1.4, 1.2), "film": (2.0, -0.8), "slept": (-0.4, -1.2)}
-she = torch.tensor(vectors["she"])
-for word, vector in vectors.items():
-    print(f"she · {word:<7} = {she @ torch.tensor(vector):5.2f}")
+vectors = {"q": (1.0, 2.0), "k₁": (1.4, 1.2), "k₂": (2.0, -0.8), "k₃": (-0.4, -1.2)}
+query = torch.tensor(vectors["q"])
+for name in ("k₁", "k₂", "k₃"):
+    print(f"q · {name} = {query @ torch.tensor(vectors[name]):5.2f}")
 
-plots.vectors(vectors, title="Who points the same way as she?")
+plots.vectors(vectors, title="Which key points the same way as the query q?")
 
 # %% [markdown]
-# If a word wants to know which other words matter to it, this is a natural way to ask. So give each token two vectors:
+# So each token gets two vectors of $K$ numbers:
 #
 # - a **query** $q$: what am I looking for?
 # - a **key** $k$: what do I have to offer?
 #
-# The score of a pair is the dot product of one token's query with the other's key. In a trained network both come out
-# of learned layers (next lesson). Here we draw random ones: the arithmetic is the same.
+# The **score** of a pair is the dot product of one token's query with the other's key. In a trained network, learned
+# layers compute both (next lesson). Here are the real ones of the head above, for the sentence with *she*, with $S$
+# tokens, and the scores of one query against all keys:
 
 # %%
-torch.manual_seed(0)
-words = ["my", "sister", "chose", "the", "film"]
-S, K = len(words), 4  # five tokens, four features each
-q = torch.randn(S, K)
-k = torch.randn(S, K)
+sentence = "My mother met my father, but she left early."
+tokens = tok.encode(sentence).tokens
+with torch.no_grad():
+    x = bert(**tok(sentence), return_hidden=True).hidden_states[layer]
+    block = bert.encoder.blocks[layer].attention
+    q, k, v = (block.split_heads(part(x))[0, head] for part in (block.query, block.key, block.value))
+S, K = q.shape
+she = tokens.index("she")
+scores = k @ q[she]  # (S, K) @ (K,) -> (S,): a score for each key
+print("q", tuple(q.shape), " k", tuple(k.shape), " v", tuple(v.shape), " scores", tuple(scores.shape))
 
-score = q[1] @ k[4]  # "sister" asks "film"
-score
-
-# %% [markdown]
-# ## All pairs at once
-#
-# Every token asks every token: a table of dot products. That is a matrix product, with the keys transposed so that
-# features meet features:
-#
-# $$q\,k^\top: \quad (S, K) \times (K, T) \rightarrow (S, T)$$
-#
-# $S$ counts the queries and $T$ the keys. Here a text looks at itself, so they are equal; they need not be.
-
-# %%
-scores = q @ k.transpose(-2, -1)
-print("q      ", tuple(q.shape))
-print("kᵀ     ", tuple(k.transpose(-2, -1).shape))
-print("scores ", tuple(scores.shape))
-assert torch.isclose(scores[1, 4], score)
-
-title = "Scores: row = who asks, column = who is asked"
-plots.grid(scores, words, words, title, row_label="query of", column_label="key of")
-
-# %% [markdown]
-# ## From scores to weights
-#
-# A score can be any number. To mix the tokens we want *shares*: none negative, and each row's sum equal to one. The
-# softmax does that:
-#
-# $$\text{softmax}(x)_j = \frac{e^{x_j}}{\sum_t e^{x_t}}$$
-#
-# The row belongs to the one who asks, so the sum runs over those who are asked: the keys, the **last** axis.
-
-# %%
-weights = scores.softmax(dim=-1)
-print("each row sums to   ", weights.sum(dim=-1))
-print("each column sums to", weights.sum(dim=-2), "(whatever it likes)")
-
-title = "Weights: each row is spread over the columns"
-plots.grid(weights, words, words, title, row_label="this token …", column_label="… looks at")
+plots.distributions({"q of “she” · k": scores}, tokens, "One query, all keys", "score", digits=1)
 
 # %% [markdown]
 # ## Why divide by √K?
 #
 # Take two vectors of $K$ independent numbers, each with mean $0$ and variance $1$. Their dot product adds up $K$ terms,
-# each of variance $1$, so it has variance $K$, and a standard deviation (its root) of $\sqrt{K}$: with more features
-# the scores spread further apart. Measure it:
+# each of variance $1$, so it has variance $K$ and standard deviation $\sqrt{K}$: the wider the vectors, the further
+# apart the scores (Vaswani et al. 2017, section 3.2.1). Measure it:
 
 # %%
-deviation = {}
+torch.manual_seed(0)
 for size in (4, 64, 512):
     many_q, many_k = torch.randn(2, 2000, size).unbind()
-    deviation[size] = (many_q * many_k).sum(-1).std().item()
-    print(f"K = {size:>3}: deviation {deviation[size]:4.1f}, √K = {math.sqrt(size):4.1f}")
+    deviation = (many_q * many_k).sum(-1).std()
+    print(f"K = {size:>3}: deviation {deviation:4.1f}, √K = {math.sqrt(size):4.1f}")
 
 # %% [markdown]
-# A softmax of numbers that far apart gives nearly everything to the largest one. Then the others get no weight, and
-# the scores hardly any gradient to learn from. Dividing by $\sqrt{K}$ brings the deviation back to one, whatever $K$
-# is. Here one query asks five keys, as wide as in BERT-base, with and without the division:
+# Dividing by $\sqrt{K}$ brings the deviation back to one, whatever $K$ is. Why that matters: scores become weights by a
+# **softmax**, and a softmax of numbers that are far apart gives nearly everything to the largest one.
+#
+# $$\text{softmax}(x)_j = \frac{e^{x_j}}{\sum_t e^{x_t}}$$
+#
+# It turns any numbers into shares: none is negative, and they sum to one. Here are five random keys of sixty-four
+# features, with and without the division. Where a weight is almost zero, there is hardly a gradient to learn from.
 
 # %%
 torch.manual_seed(1)
 wide_q, wide_k = torch.randn(64), torch.randn(5, 64)
 raw = wide_k @ wide_q
-panels = {
-    "without: softmax(q kᵀ)": raw.softmax(-1),
-    "with: softmax(q kᵀ / √K)": (raw / math.sqrt(64)).softmax(-1),
-}
-plots.distributions(panels, words, title="One query's weights, K = 64", unit="attention weight")
+panels = {"without": raw.softmax(-1), "with the division": (raw / math.sqrt(64)).softmax(-1)}
+plots.distributions(panels, [f"key {n}" for n in range(1, 6)], "One random query, K = 64", "attention weight")
+
+# %% [markdown]
+# With our real scores, division and softmax give the bars that you saw at the top:
+
+# %%
+weights = (scores / math.sqrt(K)).softmax(dim=-1)  # (S,)
+print("the picture's weights:", torch.allclose(weights, looks["she looks at …"], atol=1e-5))
+print("their sum:            ", f"{weights.sum():.4f}")
 
 # %% [markdown]
 # ## The mixture
@@ -150,125 +192,98 @@ plots.distributions(panels, words, title="One query's weights, K = 64", unit="at
 # the mean of the values, weighted by its weights:
 
 # %%
-v = torch.randn(S, 3)  # values may have another width: here 3
-weights = (scores / math.sqrt(K)).softmax(dim=-1)
-output = weights @ v
-print("weights", tuple(weights.shape), "@ v", tuple(v.shape), "-> output", tuple(output.shape))
-
-by_hand = sum(weights[1, t] * v[t] for t in range(S))  # what "sister" brings home
-print("by hand    ", by_hand)
-print("output[1]  ", output[1])
+brought = weights @ v  # (S,) @ (S, K) -> (K,)
+by_hand = sum(weights[t] * v[t] for t in range(S))
+print("brought home:", tuple(brought.shape), " the same by hand:", torch.allclose(brought, by_hand, atol=1e-5))
 
 # %% [markdown]
-# That is all of it. The paper writes it in one line (Vaswani et al. 2017, equation 1), and so does the library:
+# ## All queries at once
+#
+# Every token asks, not only *she*. The queries are the rows of one matrix $q$, the keys those of another, and the paper
+# writes it all in one line (Vaswani et al. 2017, equation 1):
 #
 # $$\text{Attention}(q, k, v) = \text{softmax}\left(\frac{q\,k^\top}{\sqrt{K}}\right) v$$
 #
-# | the paper | the code | shape |
+# | the paper | shape | what a row is |
 # |---|---|---|
-# | $q\,k^\top$ | `q @ k.transpose(-2, -1)` | (S, T) |
-# | $/\sqrt{K}$ | `/ math.sqrt(q.shape[-1])` | (S, T) |
-# | softmax | `.softmax(dim=-1)` | (S, T), each row sums to one |
-# | $\ldots v$ | `@ v` | (S, K′) |
+# | $q$ | (S, K) | one query |
+# | $k$, $v$ | (T, K), (T, K′) | one key, one value |
+# | $q\,k^\top / \sqrt{K}$ | (S, T) | the scores of one query |
+# | softmax | (S, T) | its weights, which sum to one |
+# | $\ldots v$ | (S, K′) | what it brings home |
 #
-# ([minibert/attention.py](../minibert/attention.py) is the place to read on: the formula is the first function there.)
-
-# %%
-library_output, library_weights = library_attention(q, k, v)
-print("same output: ", torch.allclose(output, library_output))
-print("same weights:", torch.allclose(weights, library_weights))
-
-# %% [markdown]
-# ## Not everyone may be looked at
+# $S$ counts the queries and $T$ the keys. Here a text looks at itself, so they are equal; they need not be. The
+# softmax belongs to the query, so it runs along a row, over the keys.
 #
-# Sometimes a token must not look at another: at padding, or at a word that comes later. A **mask** says so. In this
-# library it is always a table of booleans, `True` where the query may look. Before the softmax, the scores of the
-# forbidden ones become the lowest number there is, by
-# `scores.masked_fill(~mask, torch.finfo(scores.dtype).min)`, and the softmax makes that zero.
+# In a model there are two more axes in front, texts (B) and heads (H). If you count axes from the end (`-1`, `-2`),
+# the same code works with and without them.
 #
-# One such mask hides the future. A model that writes text word by word needs it. A BERT, which reads a whole text at
-# once, does not.
-
-# %%
-allowed = library_causal(S)[0, 0]  # (1, 1, S, S) -> (S, S)
-_, causal_weights = library_attention(q, k, v, allowed)
-panels = {"who may be looked at": allowed.float(), "the weights": causal_weights}
-plots.grids(panels, words, words, digits=(0, 2), title="What is hidden gets no weight")
-
-# %% [markdown]
-# The first token can look only at itself, so all its weight is there. Each row still sums to one: the weights are
-# shared out among those who are left.
+# ## Not everything may be looked at
 #
-# And if nobody is left? Then all scores of a row are equally low, and the softmax shares evenly among the forbidden. So
-# the library sets their weights to zero once more, after the softmax: who may look at nothing brings home zeros. (The
-# next lesson shows how that happens, and what is worse.)
+# Some keys must be hidden from a query: padding, for example. A **mask** says which. In this library it is a table of
+# booleans, `True` where the query may look. Before the softmax, the scores of hidden keys become the lowest number
+# there is, `torch.finfo(scores.dtype).min`, so that they get no weight. If *all* keys of a query are hidden, it
+# should bring home zeros. [Lesson 03](03_masks_and_padding.ipynb) is about masks and shows what can go wrong.
 #
-# ## More axes in front
+# ## Exercise
 #
-# Nothing in the formula names the axes in front of the last two, so it works for whole batches: with texts (B) and
-# heads (H) in front, `@` and `softmax` treat each of them by itself.
-
-# %%
-B, H = 2, 3
-batch_q = torch.randn(B, H, 5, 4)
-batch_k, batch_v = torch.randn(B, H, 7, 4), torch.randn(B, H, 7, 6)
-batch_output, batch_weights = library_attention(batch_q, batch_k, batch_v)
-print("q", tuple(batch_q.shape), " k", tuple(batch_k.shape), " v", tuple(batch_v.shape))
-print("weights", tuple(batch_weights.shape), "  (B, H, S, T)")
-print("output ", tuple(batch_output.shape), "  (B, H, S, K')")
-
-# %% [markdown]
-# Here S and T differ, and so do K and K′. It is a good habit to test with sizes that are all different: then most wrong
-# axes give an error, or another shape, and do not slip through.
-#
-# ## What could go wrong
-#
-# These are real mistakes, and none of them stops the program. Two of them side by side with the right thing:
-
-# %%
-right = (q @ k.transpose(-2, -1) / math.sqrt(K)).softmax(dim=-1)
-wrong_axis = (q @ k.transpose(-2, -1) / math.sqrt(K)).softmax(dim=-2)
-reshaped = (q @ k.reshape(K, S) / math.sqrt(K)).softmax(dim=-1)
-panels = {
-    "right": right,
-    "softmax over the queries": wrong_axis,
-    "k reshaped, not transposed": reshaped,
-}
-for name, table in panels.items():
-    print(f"{name:<26} sums of its rows:", *(f"{total:.2f}" for total in table.sum(-1)))
-
-title = "The same queries and keys: right, and wrong in two ways"
-plots.grids(panels, words, words, digits=2, title=title, arrows=False)
-
-# %% [markdown]
-# - **Softmax over the wrong axis.** Now the columns sum to one, and the rows do not. No shape tells: a softmax never
-#   changes one.
-# - **`reshape` in place of `transpose`.** A reshape keeps the numbers in their order and cuts them up anew, so that a
-#   key gets pieces of several tokens. The rows sum to one, the shape fits, and every number is wrong.
-# - **The mask multiplied with the scores.** A score of zero is not "forbidden" but "average": $e^0 = 1$.
-# - **The mask the other way round.** Some libraries write `True` for "hide". Ask before you use one.
-# - **Weights handed out after dropout.** In training, *dropout* (lesson 04) sets some weights to zero and makes the
-#   rest larger. Mix with those; but the weights that you show should be the ones before it, whose rows sum to one.
-#
-# ## Exercises
-#
-# Write it yourself. Replace `raise NotImplementedError()`, run the cell, then the check below it. If it fails, it says
-# what it found, and `.hint()` on its result says more, a little at a time.
+# Write the whole formula. Replace `raise NotImplementedError()`, run the cell, then the check below it. You should see
+# *passed*, with a swap at the end: your function ran inside the real BERT and gave the same vectors. If it fails, the
+# check says what your code does instead; `.hint()` on its result says more, a little at a time.
 
 # %% exercise="attention"
 
-# %% exercise="causal-mask"
+# %% [markdown]
+# <!-- A hunt follows here: hunt("attention"). -->
+#
+# Below, after your own attempt: the steps for the whole table, and the picture of the whole head. Look along a row.
+
+# %% tags=["folded"]
+table = q @ k.transpose(-2, -1)  # (S, K) @ (K, T) -> (S, T)
+table = (table / math.sqrt(K)).softmax(dim=-1)
+output = table @ v  # (S, T) @ (T, K) -> (S, K)
+library_output, library_weights = library_attention(q, k, v)
+same_weights = torch.allclose(table, all_weights(sentence)[layer, head], atol=1e-5)
+print("same output as the library's:", torch.allclose(output, library_output, atol=1e-5))
+print("the model's own weights:     ", same_weights)
+plots.attention(table, tokens, [(she, tokens.index("mother"))], "The whole head, computed by hand")
 
 # %% [markdown]
+# In this head, most other words give most of their attention to `[CLS]`. Lesson 02 measures how common that is.
+#
+# ## What could go wrong
+#
+# These are real mistakes, and none of them stops the program. Two of them next to the right thing, with the queries and
+# keys of four of our tokens:
+
+# %%
+some, some_q, some_k = tokens[2:6], q[2:6], k[2:6]
+panels = {
+    "right": (some_q @ some_k.T / math.sqrt(K)).softmax(dim=-1),
+    "softmax over the queries": (some_q @ some_k.T / math.sqrt(K)).softmax(dim=-2),
+    "k reshaped, not transposed": (some_q @ some_k.reshape(K, 4) / math.sqrt(K)).softmax(dim=-1),
+}
+for name, wrong in panels.items():
+    print(f"{name:<26} sums of its rows:", *(f"{total:.2f}" for total in wrong.sum(-1)))
+
+plots.grids(panels, some, some, 2, "The same queries and keys: right, and wrong in two ways", arrows=False)
+
+# %% [markdown]
+# - **Softmax over the wrong axis.** Now the columns sum to one, and the rows do not. The shape is right all the same.
+# - **`reshape` in place of `transpose`.** It keeps the numbers in their order and cuts them into new rows, so a key
+#   gets pieces of several tokens. The rows sum to one, the shape fits, and every number is wrong.
+# - **The mask multiplied with the scores.** A score of zero is not hidden: $e^0 = 1$.
+# - **The mask the other way round.** Some libraries write `True` for "hide". Look it up before you use one.
+#
 # ## In short
 #
-# - A dot product says how much two vectors point the same way. All queries with all keys: `q @ k.transpose(-2, -1)`.
-# - Divided by $\sqrt{K}$, so that the softmax does not harden when vectors get wide.
-# - A softmax over the keys turns scores into shares; the output is the mean of the values, in these shares.
-# - A mask takes tokens out before the softmax.
-# - Attention is the **only** place in a BERT where tokens meet. All else works on each token by itself.
+# - A dot product says how much a query and a key point the same way.
+# - Divide by $\sqrt{K}$, so that the softmax does not give everything to one key when vectors are wide.
+# - A softmax over the keys turns scores into shares; the output is the mean of the values in these shares.
+# - In a BERT encoder, attention is the only place where tokens meet. All else works on each token by itself.
+# - A picture of one head in one sentence is a question. Count over many sentences before you believe it.
 #
 # **To read.** Vaswani et al. 2017, *Attention Is All You Need*, section 3.2.1. Then
 # [minibert/attention.py](../minibert/attention.py) down to `fused_attention`.
 #
-# **Next:** [many heads, and masks](02_heads.ipynb).
+# **Next:** [many heads](02_heads.ipynb).

@@ -1,14 +1,15 @@
 # %% [markdown]
-# # BERT, and where its parameters sit
+# # BERT, and where its parameters are
 #
-# > BERT-base is a hundred and ten million numbers. Where do they sit, and which of them do the work?
+# > BERT-base is a hundred and ten million numbers. Where are they, what do they do with a word, and which do the work?
 #
 # You have all the parts by now: pieces and their ids, attention, heads, the encoder block. BERT is these parts, one
-# above the other. Here are two of them, each from the bottom, where the ids go in, to the top. The left one is small,
-# and you will run it; the right one is the BERT of the paper.
+# above the other. Here are two BERTs, from the bottom, where the ids go in, to the top. A part is as high as it has
+# parameters, and both models have the same scale.
 
-# %%
+# %% tags=["folded"]
 import copy
+from itertools import combinations
 
 import torch
 from torch.nn import functional as F
@@ -18,37 +19,41 @@ import minibert
 from minibert import plots
 from minibert.attention import Layout
 from minibert.claims.sizes import CLAIMS
-from minibert.models import FAMILIES
 
-with torch.device("meta"):  # shapes without numbers: see below
+with torch.device("meta"):  # shapes without numbers: enough to count
     base, small = minibert.build("bert-base-uncased"), minibert.build("minilm-l6")
+    with_head = minibert.build("bert-base-uncased", head="masked-lm")
 
 
-def millions(*parts):
-    return f"{sum(map(minibert.count_parameters, parts)) / 1e6:.2f} M"
+def part(name, *modules, times=1):
+    return plots.Part(name, sum(map(minibert.count_parameters, modules)) / 1e6, times)
 
 
-def stack(model):
+def parts(model):
     e, blocks = model.embeddings, model.encoder.blocks
-    names = ["words", "positions, types, norm"]
-    names += [f"block {number}" for number in range(1, len(blocks) + 1)] + ["pooler"]
-    parts = [[e.word], [e.position, e.token_type, e.norm]]
-    parts += [[block] for block in blocks] + [[model.pooler]]
-    return [f"{name}: {millions(*part)}" for name, part in zip(names, parts, strict=True)]
+    return [
+        part("words", e.word),
+        part("positions, types", e.position, e.token_type, e.norm),
+        part("block", blocks[0], times=len(blocks)),
+        part("pooler", model.pooler),
+    ]
 
 
-columns = {"MiniLM-L6": stack(small), "BERT-base": stack(base)}
-plots.stacks(columns, "Two BERTs, and the parameters of their parts")
+# %%
+plots.to_scale({"MiniLM-L6": parts(small), "BERT-base": parts(base)}, "Two BERTs: parameters to scale")
 
 # %% [markdown]
 # The parts of the right one sum to {{minibert.count_parameters(base) | ,}} parameters, which the paper rounds to
-# {{CLAIMS["bert-base-uncased"].text}}. By the end of this page you can work that number out on paper, to the last
-# digit, and say what each part costs when the model runs. The two are not the same thing.
+# {{CLAIMS["bert-base-uncased"].text}}. At the end of this lesson you can compute that number from the sizes of the
+# model.
+#
+# You will run the left one. Know what it is: **MiniLM-L6** has BERT's architecture and vocabulary, but it was not
+# pre-trained as BERT was. It is every second layer of a model that was distilled from BERT (Wang et al. 2020; lesson 09
+# is about distillation), and it was then trained so that texts of similar meaning get similar vectors.
 #
 # ## A model in seven numbers
 #
-# What distinguishes one BERT from another is its **configuration**: a few sizes, here with the letters that this
-# course uses for them.
+# What distinguishes one BERT from another is its **configuration**:
 
 # %%
 config = minibert.PRESETS["bert-base-uncased"]
@@ -65,332 +70,204 @@ print(f"P  {'positions':<26} {P:>6}   max_position_embeddings")
 print(f"   {'token types':<26} {types:>6}   type_vocab_size")
 
 # %% [markdown]
-# (In code $F$ is called `inner` here, since `F` is PyTorch's `functional`. And if you read the paper: it writes $H$
-# for what is $D$ here, and $A$ for the number of heads.)
+# (In the code $F$ is called `inner`, because `F` is PyTorch's `functional`. The paper writes $H$ for our $D$, and $A$
+# for the number of heads.)
 #
-# For counting, shapes are enough. PyTorch has a device for that, **meta**: tensors on it have a shape and no content.
-# A model of any size is built there at once and takes no memory.
-
-# %%
-table = base.embeddings.word.weight
-print(tuple(table.shape), table.device, f"{table.numel():,} numbers, if there were any")
-try:
-    print(table[0, 0].item())
-except Exception as error:
-    print(type(error).__name__, "- there is nothing in it")
-
-# %% [markdown]
 # ## Going in: three vectors, added
 #
-# Now one with content: MiniLM-L6 with its real weights. A token becomes a vector in three parts (Devlin et al. 2019,
-# figure 2): what it is, where it stands, and which text it belongs to.
+# A token becomes a vector in three parts (Devlin et al. 2019, figure 2): which piece it is, where it stands, and which
+# text it belongs to. Each part is a row of a learned table. In the released code a layer norm follows.
 #
 # $$x = \text{LayerNorm}\left(E^{\text{word}}_{\text{id}} + E^{\text{position}}_{s} + E^{\text{type}}_{t}\right)$$
 #
-# | the paper | the code | shape |
+# | the paper | table | what is added |
 # |---|---|---|
-# | token embeddings | `word(input_ids)` | (B, S, D) |
-# | position embeddings | `position(torch.arange(S))` | (S, D), the same for every text |
-# | segment embeddings | `token_type(token_type_ids)` | (B, S, D) |
-# | (in the released code) | `norm(…)`, then dropout | (B, S, D) |
+# | token embeddings | $(V, D)$ | (B, S, D), a row for each id |
+# | position embeddings | $(P, D)$ | (S, D), the same for every text |
+# | segment embeddings | two rows of $D$ | (B, S, D), a row for each token type |
+#
+# Why positions? Attention treats its tokens as a set: shuffle the rows that go in, and the same rows come out,
+# shuffled. Test it: set the position vectors to zero, and compare what comes out for *dog* when it chases and when it
+# is chased.
 
 # %%
 tok, mini = minibert.load_tokenizer("minilm-l6"), minibert.from_pretrained("minilm-l6")
-batch = tok("The dog chased the cat.")
-ids = batch["input_ids"]  # (B, S)
-positions = torch.arange(ids.shape[1])  # (S,)
-
-e = mini.embeddings
-with torch.no_grad():
-    word, position = e.word(ids), e.position(positions)
-    kind = e.token_type(batch["token_type_ids"])
-    x = e.norm(word + position + kind)
-    for name, part in {"word": word, "position": position, "type": kind}.items():
-        print(f"{name:<9} {tuple(part.shape)}")
-    same = torch.allclose(x, e(ids, positions.expand_as(ids)), atol=1e-6)
-    print("x        ", tuple(x.shape), " the same as the library's:", same)
-
-# %% [markdown]
-# All three are plain tables: a row is looked up, nothing is multiplied. In the sum nothing says which share came from
-# where; the blocks above learn to make sense of it.
-#
-# ## What positions are for
-#
-# Attention treats its tokens as a set: shuffle the rows that go in, and the same rows come out, shuffled. So without
-# positions a BERT could not tell who chased whom. Test it: take the position vectors out, and compare what comes out
-# for *dog* when it chases and when it is chased.
-
-# %%
 hunts, flees = tok("the dog chased the cat"), tok("the cat chased the dog")
 blind = copy.deepcopy(mini)
 torch.nn.init.zeros_(blind.embeddings.position.weight)
 
 with torch.no_grad():
     for name, model in {"with positions": mini, "without": blind}.items():
-        a = model(**hunts).last_hidden_state[0, 2]  # dog, behind [CLS] and the
+        a = model(**hunts).last_hidden_state[0, 2]  # dog, after [CLS] and the
         b = model(**flees).last_hidden_state[0, 5]
-        cosine, difference = F.cosine_similarity(a, b, dim=0), (a - b).abs().max()
-        print(f"{name:<15} cosine {cosine:.2f}   largest difference {difference:.2f}")
+        print(f"{name:<15} largest difference {(a - b).abs().max():.2f}")
 
 # %% [markdown]
-# Without positions the two are equal. With them they differ; not by much, but these vectors are all that the model has
-# to tell hunter and hunted apart.
+# Without positions, the two are equal: such a model cannot tell who chased whom.
 #
-# The table of positions is learned like any other. Nobody told the model that position six stands beside seven. Did it
-# find out? Take one position, and compare its vector with those of the positions around it:
-
-# %%
-unit = F.normalize(e.position.weight.detach(), dim=-1)  # (P, D), each of length 1
-alike = unit @ unit.T  # (P, P) cosines
-window = range(50, 151)
-plots.lines(
-    {f"position {at}": (list(window), alike[at, 50:151].tolist()) for at in (80, 120)},
-    xlabel="… and this position",
-    ylabel="cosine of one position …",
-    title="Learned positions: neighbours are alike, and then it comes in waves",
-)
-
-# %% [markdown]
-# It did. The nearest positions are the most alike, and the likeness fades with the distance; in waves, not unlike the
-# sines that Vaswani et al. 2017 put there by hand (section 3.5).
+# ## The blocks and the pooler
 #
-# ## The blocks, the pooler, and that is all
-#
-# Each block takes (B, S, D) and gives (B, S, D), so they can be stacked. At the top sits the **pooler**, a small layer
-# on the vector of the first token, `[CLS]`. It makes one vector for a whole text:
+# Each block takes (B, S, D) and returns (B, S, D), so blocks can be stacked. At the top there is the **pooler**, a
+# small layer on the vector of the first token, `[CLS]`. It makes one vector for a whole text.
 #
 # $$h^{0} = x, \qquad h^{l} = \text{block}_l(h^{l-1}), \qquad c = \tanh(W h^{L}_{\text{[CLS]}} + b)$$
 
 # %%
+batch = tok("The dog chased the cat.")
+ids = batch["input_ids"]  # (B, S)
 with torch.no_grad():
-    h = x
+    h = mini.embeddings(ids, torch.arange(ids.shape[1]).expand_as(ids))
     for block in mini.encoder.blocks:
-        h, _ = block(h, Layout())  # Layout(), as in lesson 02: no padding here
-    pooled = torch.tanh(mini.pooler.dense(h[:, 0]))
+        h, _ = block(h, Layout())  # Layout(): no padding here
     output = mini(**batch)
-
-same_h = torch.allclose(h, output.last_hidden_state, atol=1e-5)
-same_pooled = torch.allclose(pooled, output.pooled, atol=1e-5)
-print("last hidden state", tuple(h.shape), " equal:", same_h)
-print("pooled           ", tuple(pooled.shape), "    equal:", same_pooled)
+same = torch.allclose(h, output.last_hidden_state, atol=1e-5)
+print("last hidden state", tuple(h.shape), "as the library's:", same)
+print("pooled           ", tuple(output.pooled.shape))
 
 # %% [markdown]
 # You have run a BERT by hand.
 #
-# ## Count it
+# ## One word in two contexts
 #
-# Three rules are enough. A table has its rows times $D$ numbers. A linear layer from $a$ to $b$ features has
-# $a \cdot b$ weights and $b$ biases. A layer norm has a scale and a shift for each feature, $2 \cdot D$. Every part of
-# BERT-base, by formula and counted in the model:
+# What are the blocks for? In the table of words, *score* has one row. But a score can be music or the result of a game.
+# Take four sentences, and compare the vectors of *score* after each block. Two of the six pairs have the same meaning.
 
 # %%
-blocks = base.encoder.blocks
-attentions, feeds = [b.attention for b in blocks], [b.feed_forward for b in blocks]
-norms = [norm for b in blocks for norm in (b.attention_norm, b.norm)]
-of_feeds = L * (D * inner + inner + inner * D + D)
-lines = [  # what, formula, by hand, the modules that it is about
-    ("words", "V·D", V * D, [base.embeddings.word]),
-    ("positions", "P·D", P * D, [base.embeddings.position]),
-    ("token types", "2·D", types * D, [base.embeddings.token_type]),
-    ("norm of the embeddings", "2·D", 2 * D, [base.embeddings.norm]),
-    ("attention", "L·4·(D·D + D)", L * 4 * (D * D + D), attentions),
-    ("feed-forward", "L·(D·F + F + F·D + D)", of_feeds, feeds),
-    ("norms of the blocks", "L·2·2·D", L * 2 * 2 * D, norms),
-    ("pooler", "D·D + D", D * D + D, [base.pooler]),
-]
-total = sum(by_hand for _, _, by_hand, _ in lines)
-for what, formula, by_hand, modules in lines:
-    counted = sum(map(minibert.count_parameters, modules))
-    print(f"{what:<23} {formula:<22} {by_hand:>11,}  {counted:>11,}  {by_hand / total:6.2%}")
-print(f"{'together':<46} {total:>11,}  {minibert.count_parameters(base):>11,}")
+word = "score"
+sentences = {
+    "The score was written for a small orchestra.": "music",
+    "The score is played by an orchestra.": "music",
+    "The final score of the game was even.": "game",
+    "They kept the score during the match.": "game",
+}
+vectors = []
+with torch.no_grad():
+    for sentence in sentences:
+        at = tok.encode(sentence).tokens.index(word)
+        hidden = mini(**tok(sentence), return_hidden=True).hidden_states  # L + 1 tensors (1, S, D)
+        vectors.append(F.normalize(torch.stack([h[0, at] for h in hidden]), dim=-1))
+meanings = list(sentences.values())
+curves = {"same meaning": [], "another meaning": []}
+for a, b in combinations(range(len(sentences)), 2):
+    kind = "same meaning" if meanings[a] == meanings[b] else "another meaning"
+    curves[kind].append((vectors[a] * vectors[b]).sum(-1))
+curves = {name: torch.stack(found).mean(0) for name, found in curves.items()}  # (L + 1,)
+plots.lines(
+    {name: (range(len(found)), found.tolist()) for name, found in curves.items()},
+    xlabel="blocks that the word has passed",
+    ylabel="cosine of two vectors of score",
+    title="One row of the table, two meanings at the top",
+)
 
 # %% [markdown]
-# Equal, line by line. The number of heads $H$ is in no formula: twelve heads share the same $D$ features that one head
-# would have.
+# At the bottom all four are nearly equal; only the position differs. Block by block, the vectors take in what stands
+# around them, and the two meanings come apart: at the top the cosine is {{float(curves["same meaning"][-1]) | .2f}} for
+# the same meaning and {{float(curves["another meaning"][-1]) | .2f}} for another one. Such vectors are called
+# **contextual**.
 #
-# And the feed-forward layers, the plainest part, are half of the model. With $F = 4 D$ they have $8 D^2$ weights a
-# block, and attention $4 D^2$. The same for a small and for a large BERT:
-
-
-# %%
-def by_part(name):
-    with torch.device("meta"):
-        model = minibert.build(name)
-    counted = minibert.parameters_by_part(model)
-    feeds = [block.feed_forward for block in model.encoder.blocks]
-    feed_forward = sum(map(minibert.count_parameters, feeds))
-    return {
-        "words": counted["word embeddings"],
-        "attention and norms": counted["encoder"] - feed_forward,
-        "feed-forward": feed_forward,
-        "positions, types, pooler": counted["other embeddings"] + counted["pooler"],
-    }
-
-
-shown = ("minilm-l6", "bert-base-uncased", "bert-large-uncased")
-sizes = {name: by_part(name) for name in shown}
-plots.parameters_by_part(sizes, title="Where the parameters sit")
-
-# %% [markdown]
-# The table of words has $V \cdot D$ numbers and grows with the width; blocks have about $12 \cdot L \cdot D^2$, and
-# grow with its square. So words are {{sizes["minilm-l6"]["words"] / sum(sizes["minilm-l6"].values()) | .0%}} of the
-# small model and {{sizes["bert-large-uncased"]["words"] / sum(sizes["bert-large-uncased"].values()) | .0%}} of the
-# large one. Keep that in mind for the two lessons on smaller models: leaving out blocks does nothing to the words.
+# Four sentences prove nothing, and the sentence itself plays a part: those about music also share *orchestra*. Try
+# *plot* (of a film, of land) in sentences of your own. It is less clear.
+#
+# **Where this came from.** word2vec (Mikolov et al. 2013) gave each word one vector, learned from its neighbours, and
+# the same in every sentence. ELMo (Peters et al. 2018, section 3) computed vectors in context with two LSTMs, one that
+# reads from the left and one from the right; a task then used these vectors as its input. GPT (Radford et al. 2018,
+# section 3) took a Transformer that reads from the left only, and fine-tuned the whole model on each task. BERT is
+# fine-tuned like GPT, but every layer looks to both sides (Devlin et al. 2019, figure 3 compares the three).
 #
 # ## Coming out: the same table again
 #
-# To guess a masked word (next lesson), the model has to score each of the $V$ words for a token. The **masked-LM
-# head** does it: a linear layer, GELU, a norm, and then the dot product with each word's embedding.
+# To guess a hidden word (next lesson), the model must score each of the $V$ pieces for a token. The **masked-LM head**
+# does it: a linear layer, GELU, a norm, and then the dot product with each word's embedding.
 #
 # $$\text{logits} = \text{LayerNorm}(\text{GELU}(h W^\top + b))\; E^{\text{word}\top} + b_V$$
 #
-# $E^{\text{word}}$ is the very table from the bottom: one tensor, used twice. Such weights are called **tied** (Press
-# & Wolf 2017). What does the head add?
+# $E^{\text{word}}$ is the table from the bottom: one tensor, used twice. Such weights are called **tied** (Press & Wolf
+# 2017). So the head adds little:
 
 # %%
-with torch.device("meta"):
-    with_head = minibert.build("bert-base-uncased", head="masked-lm")
 for name, parameter in with_head.lm.named_parameters():
     print(f"{name:<13} {tuple(parameter.shape)!s:<11} {parameter.numel():>8,}")
-
-head = minibert.count_parameters(with_head.lm)
-assert head == D * D + D + 2 * D + V
+head, total = minibert.count_parameters(with_head.lm), minibert.count_parameters(base)
 print(f"\nthe head {head:,}, so BERT with pooler and head {total + head:,}")
-print(f"and if the head had a table of its own: {total + head + V * D:,}")
+print(f"with a table of its own it would be {V * D:,} more, {V * D / total:.0%} of the model")
 
 # %% [markdown]
-# A table of its own would be {{V * D | ,}} numbers more, {{V * D / total | .0%}} of the model. Tied, a word also
-# learns from both sides: when it is read, and when it is guessed.
+# ## Count it
 #
-# ## What it takes to hold it
+# Three rules are enough. A table has its rows times $D$ numbers. A linear layer from $a$ to $b$ features has
+# $a \cdot b$ weights and $b$ biases. A layer norm has a scale and a shift for each feature, $2 D$. In a block there are
+# four linear layers $D \to D$ in the attention, two in the feed-forward, $D \to F$ and $F \to D$, and two norms. The
+# heads cost nothing extra: they share the $D$ features.
 #
-# A number in `float32` takes four bytes. To *train* it you need more: for each parameter its gradient, and in the
-# usual optimiser, Adam, two running means (Kingma & Ba 2015). That is four numbers in place of one:
+# Take paper and pencil. Your numbers should be these:
 
 # %%
-print("                     parameters   weights, GB   to train, GB")
-for name, parts in sizes.items():
-    n = sum(parts.values())
-    print(f"{name:<19} {n:>11,} {4 * n / 1e9:>13.2f} {16 * n / 1e9:>14.2f}")
+blocks = base.encoder.blocks
+e, counted = base.embeddings, {}
+counted["words"] = [e.word]
+counted["positions, types, norm"] = [e.position, e.token_type, e.norm]
+counted["attention, all blocks"] = [block.attention for block in blocks]
+counted["feed-forward, all blocks"] = [block.feed_forward for block in blocks]
+counted["norms, all blocks"] = [norm for block in blocks for norm in (block.attention_norm, block.norm)]
+counted["pooler"] = [base.pooler]
+sizes = {name: sum(map(minibert.count_parameters, modules)) for name, modules in counted.items()}
+for name, size in sizes.items():
+    print(f"{name:<26} {size:>11,} {size / total:6.1%}")
+print(f"{'together':<26} {sum(sizes.values()):>11,}")
 
 # %% [markdown]
-# On top of that come the activations, everything that the forward pass keeps for the backward pass. They depend on the
-# batch, and can take more room than the weights.
+# The feed-forward layers, the plainest part, are half of the model.
 #
 # ## Which numbers do the work?
 #
-# Where parameters sit and where the computing goes are two questions. Count **operations**, multiplications and
-# additions of single numbers (papers say FLOPs). A linear layer takes two for each of its weights and each token. A
-# table takes none: a row is fetched. And attention itself has no parameters, but each token's $D$ features meet those
-# of $S$ others twice, in the scores and in the mixture:
+# Where the parameters are and where the computing is done are two questions. Count **operations**: multiplications and
+# additions (papers say FLOPs). A linear layer takes two for each weight and token. A table takes none: a row is looked
+# up. And attention has a part without parameters, where each token meets $S$ others, in the scores and in the mixture:
 #
 # | for each token and block | parameters | operations |
 # |---|---|---|
-# | attention: linear layers | $4 D^2$ | $2 \cdot 4 D^2$ |
-# | attention: who looks at whom | none | $2 \cdot S D + 2 \cdot S D$ |
-# | feed-forward | $2 D F$ | $2 \cdot 2 D F$ |
-#
-# The whole, for a text of $S$ tokens, with the pooler for one of them:
-#
-# $$S \cdot L \cdot (8 D^2 + 4 S D + 4 D F) + 2 D^2$$
-#
-# Is it true? PyTorch can count the operations of all matrix products while a model runs, and that works on the meta
-# device too:
+# | attention: linear layers | $4 D^2$ | $8 D^2$ |
+# | attention: scores and mixture | none | $4 S D$ |
+# | feed-forward | $2 D F$ | $4 D F$ |
 
 
 # %%
 def operations(S):
     return {
         "words": 0,
-        "positions, types": 0,
-        "attention: linear layers": S * L * 2 * 4 * D * D,
-        "attention: who looks at whom": S * L * 4 * S * D,
-        "feed-forward": S * L * 2 * 2 * D * inner,
-        "pooler": 2 * D * D,
+        "attention: linear layers": S * L * 8 * D * D,
+        "attention: scores, mixture": S * L * 4 * S * D,
+        "feed-forward": S * L * 4 * D * inner,
     }
 
 
-for S in (128, 512):
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        base(torch.zeros(1, S, dtype=torch.long, device="meta"))
-    by_formula, counted = sum(operations(S).values()), counter.get_total_flops()
-    a_token = counted / S / 1e6
-    print(f"S = {S}: {by_formula:,} by formula, {counted:,} counted, {a_token:.0f} M a token")
+S = 512
+with FlopCounterMode(display=False) as counter, torch.no_grad():
+    base(torch.zeros(1, S, dtype=torch.long, device="meta"))
+work, pooler = operations(S), 2 * D * D
+print(f"S = {S}: {sum(work.values()) + pooler:,} by formula, {counter.get_total_flops():,} counted by PyTorch")
 
-# %% [markdown]
-# (Norms, GELU and softmax are not matrix products, and are left out; they are a small part.) Now the two side by side:
-
-# %%
-names = list(operations(128))
-sit = [V * D, (P + types) * D, L * 4 * (D * D + D), 0, of_feeds, D * D + D]
-panels = {"parameters": [100 * n / total for n in sit]}
-for S in (128, 512):
-    work = operations(S)
-    panels[f"operations, S = {S}"] = [100 * work[name] / sum(work.values()) for name in names]
-title = "Where parameters sit, and where the work is done"
-plots.distributions(panels, names, title, "share in %", digits=0)
-
-# %% [markdown]
-# The word embeddings are {{V * D / total | .0%}} of the parameters and none of the work. The feed-forward layers are
-# most of both. And attention's famous table, $S^2$, is a small part at these lengths: it would equal all linear layers
-# together at $S = 6 D$, which is {{6 * D | ,}} tokens, far beyond BERT's {{P}} positions.
-#
-# So a model can have few parameters and still be slow, or many and be fast. In the lessons on DistilBERT and ALBERT,
-# ask of each saving: which of the two does it save?
-#
-# With the masked-LM head it is the other way round. It adds hardly a parameter, and much work: to score all words for
-# one token takes $2 \cdot V \cdot D$ operations, {{2 * V * D / 1e6 | .0f}} million, beside
-# {{sum(operations(128).values()) / 128 / 1e6 | .0f}} million for all twelve blocks (in the shorter of the two texts).
-# That is why this library computes the logits only for the tokens that were masked.
-#
-# ## Real weights
-#
-# A published checkpoint is a file of named tensors. Its names are not ours, so there is a table from one to the other
-# ([minibert/checkpoints.py](../minibert/checkpoints.py)); all that was loaded above came through it. A few of its
-# rows:
-
-# %%
-parameters = dict(mini.named_parameters())
-shown = ["embeddings.word.weight", "embeddings.norm.bias"]
-for name in ("attention.query", "feed_forward.expand", "norm"):
-    shown.append(f"encoder.blocks.5.{name}.weight")
-shown.append("pooler.dense.weight")
-for name in shown:
-    print(f"{tuple(parameters[name].shape)!s:<13} {name:<43} {FAMILIES['bert'].theirs(name)}")
-print(f"{len(parameters)} tensors, {minibert.count_parameters(mini):,} parameters")
-
-# %% [markdown]
-# (A linear layer's weight is stored as (out, in). So `expand` is (F, D).)
-#
-# What do the vectors know? MiniLM-L6 was trained further so that texts of the same meaning get similar vectors, the
-# way of Reimers & Gurevych 2019: the **mean** over a text's real tokens, compared by cosine. Four sentences, of which
-# no two share a telling word:
-
-# %%
-sentences = {
-    "film, moving": "A moving film about growing old.",
-    "film, touched": "The picture is about age, and it touched me.",
-    "pizza, cold": "My pizza was cold and the waiter rude.",
-    "dinner, late": "Dinner arrived late, and not even warm.",
+linear = L * 4 * (D * D + D)
+panels = {
+    "parameters": [V * D, linear, 0, sizes["feed-forward, all blocks"]],
+    f"operations, S = {S}": list(work.values()),
 }
-batch = tok(list(sentences.values()))
-with torch.no_grad():
-    h = mini(**batch).last_hidden_state  # (B, S, D)
-real = batch["attention_mask"][..., None]  # (B, S, 1)
-mean = (h * real).sum(dim=1) / real.sum(dim=1)  # (B, D)
-unit = F.normalize(mean, dim=-1)
-cosines = unit @ unit.T
-plots.similarity(cosines, list(sentences), title="Four sentences: cosine of their mean vectors")
+panels = {name: [100 * value / sum(values) for value in values] for name, values in panels.items()}
+title = "Where the parameters are, and where the work is done"
+plots.distributions(panels, list(work), title, "share in %", digits=0)
 
 # %% [markdown]
-# The two about films have a cosine of {{float(cosines[0, 1]) | .2f}} and the two about a meal one of
-# {{float(cosines[2, 3]) | .2f}}; across it is {{float(cosines[:2, 2:].max()) | .2f}} at most. Four sentences prove
-# nothing, of course. They show that what you have taken apart is a working model.
+# The table of words is a fifth of the parameters and none of the work. The famous table of attention, $S \times S$, is
+# a small part of the work even at BERT's full length. It would equal all linear layers together at $S = 6 D$, which is
+# {{6 * D | ,}} tokens.
+#
+# So a model can have few parameters and still be slow. In the lessons on DistilBERT and ALBERT, ask of each saving:
+# which of the two does it save?
 #
 # ## What could go wrong
 #
-# **Positions along the batch.** `torch.arange` of the wrong axis, B in place of S, and broadcasting makes it fit. Then
-# each text has one position, its place in the batch. The same sentence three times, and its vector of *film*:
+# **Positions along the batch.** `torch.arange` over the wrong axis, B for S, and broadcasting makes it fit. Then each
+# text has one position only, its place in the batch. The same sentence three times, and its vector of *film*:
 
 # %%
 ids = tok(["A quiet film."] * 3)["input_ids"]  # (3, S)
@@ -398,45 +275,21 @@ B, S = ids.shape
 with torch.no_grad():
     right, wrong = torch.arange(S).expand(B, S), torch.arange(B)[:, None].expand(B, S)
     for axis, positions in {"S": right, "B": wrong}.items():
-        vectors = mini.encoder(e(ids, positions), Layout()).last_hidden_state
-        film = F.normalize(vectors[:, 3], dim=-1)
-        found = [f"{cosine:.2f}" for cosine in film @ film[0]]
-        print(f"along {axis}: cosine of the first with each", *found)
+        found = mini.encoder(mini.embeddings(ids, positions), Layout()).last_hidden_state
+        film = F.normalize(found[:, 3], dim=-1)
+        print(f"along {axis}: cosine of the first with each", *(f"{cosine:.2f}" for cosine in film @ film[0]))
 
 # %% [markdown]
-# **Tied weights counted twice.** PyTorch counts a shared tensor once, but only if it is asked for the parameters of
-# the whole; a sum over the parts, or over the tensors of a file, counts it again:
-
-
-# %%
-class Tied(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.word = torch.nn.Embedding(V, D, device="meta")
-        self.out = torch.nn.Linear(D, V, device="meta")
-        self.out.weight = self.word.weight  # one tensor, two names
-
-
-tied = Tied()
-by_parts = [p for part in tied.children() for p in part.parameters()]
-print(f"the whole:         {sum(p.numel() for p in tied.parameters()):,}")
-print(f"part by part:      {sum(p.numel() for p in by_parts):,}")
-print(f"in the state dict: {sum(tensor.numel() for tensor in tied.state_dict().values()):,}")
-
-# %% [markdown]
-# - **Buffers counted.** Old checkpoints carry a row `position_ids`, the numbers from zero on. It is not learned, and
-#   no parameter.
-# - **The norm of the embeddings forgotten:** $2 D$ too few, {{2 * D | ,}} here. If your count is off by a small
+# - **Tied weights counted twice.** A sum over the tensors of a file counts the table of words two times.
+# - **The norm of the embeddings forgotten:** $2 D$ too few, {{2 * D | ,}} here. If your count differs by a small
 #   multiple of $D$, look for a norm or a bias.
-# - **`eval()` forgotten.** `from_pretrained` returns a model in evaluation mode, and `build` in training mode: then
-#   dropout is on, and it gives another answer each time (lesson 04).
-# - **`pooled` from the wrong place.** `h[0]` is the first text, not the first token; `h[:, -1]` may be padding.
+# - **`eval()` forgotten.** `build` returns a model in training mode: dropout is on, and each call gives another answer.
+# - **`pooled` from the wrong place.** `h[0]` is the first text, not the first token.
 #
 # ## Exercises
 #
-# The way in, the way out, and the count. The count asks for one thing more: `embedding_size` and `shared` are for
-# ALBERT, a smaller model (lesson 10). Begin without them, until BERT-base comes out; what they change stands in the
-# task.
+# The way in, the way out, and the count. The count also asks for ALBERT's `embedding_size` and `shared` (lesson 10):
+# begin without them, until BERT-base is right.
 
 # %% exercise="embeddings"
 
@@ -445,17 +298,31 @@ print(f"in the state dict: {sum(tensor.numel() for tensor in tied.state_dict().v
 # %% exercise="parameter-sizes"
 
 # %% [markdown]
+# To compare with when your answers have passed: the embeddings and the pooler by hand.
+
+# %% tags=["folded"]
+ids = batch["input_ids"]
+positions = torch.arange(ids.shape[1])  # (S,)
+e = mini.embeddings
+with torch.no_grad():
+    x = e.norm(e.word(ids) + e.position(positions) + e.token_type(batch["token_type_ids"]))
+    pooled = torch.tanh(mini.pooler.dense(output.last_hidden_state[:, 0]))
+    assert torch.allclose(x, e(ids, positions.expand_as(ids)), atol=1e-6)
+    assert torch.allclose(pooled, output.pooled, atol=1e-5)
+print("x", tuple(x.shape), "  pooled", tuple(pooled.shape))
+
+# %% [markdown]
 # ## In short
 #
 # - BERT: three tables added and normalised, $L$ equal blocks, a pooler on `[CLS]`. Seven numbers say how large it is.
-# - Words $V D$; a block about $12 D^2$, of which the feed-forward has two thirds. The heads cost nothing extra.
+# - A word's vector comes from one row of a table; the blocks make it depend on the sentence.
+# - Words have $V D$ parameters, a block about $12 D^2$, two thirds of it in the feed-forward.
 # - The masked-LM head uses the table of words a second time. Count it once.
-# - Training takes four numbers for each parameter, and the activations.
 # - Parameters are not work: the table of words is a fifth of BERT-base and computes nothing.
 #
-# **To read.** Devlin et al. 2019, *BERT: Pre-training of Deep Bidirectional Transformers*, section 3; Press & Wolf
-# 2017, *Using the Output Embedding to Improve Language Models*. Then
-# [minibert/models/bert.py](../minibert/models/bert.py), one page, and [minibert/heads.py](../minibert/heads.py) down
-# to `MaskedLM`.
+# **To read.** Devlin et al. 2019, *BERT: Pre-training of Deep Bidirectional Transformers*, section 3 and figure 3;
+# Press & Wolf 2017, *Using the Output Embedding to Improve Language Models*. In the library:
+# [minibert/models/bert.py](../minibert/models/bert.py), one page, and [minibert/heads.py](../minibert/heads.py). How
+# the names in a published file become ours: [minibert/checkpoints.py](../minibert/checkpoints.py).
 #
 # **Next:** [what BERT learns from](07_pretraining.ipynb).

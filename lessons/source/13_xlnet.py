@@ -204,7 +204,8 @@ plots.grids({"BERT": of_bert, "XLNet": of_xlnet}, FIRST, SECOND, 2, title, high=
 # sinusoid $R_{i-j}$ for the distance (Dai et al. 2019, section 3.3):
 #
 # $$\text{score}_{ij} = \underbrace{q_i^\top k_j}_{\text{word, word}} +
-# \underbrace{q_i^\top W_R R_{i-j}}_{\text{word, distance}} + \underbrace{u^\top k_j}_{\text{any, word}} + \underbrace{v^\top W_R R_{i-j}}_{\text{any, distance}}$$
+# \underbrace{q_i^\top W_R R_{i-j}}_{\text{word, distance}} +
+# \underbrace{u^\top k_j}_{\text{any, word}} + \underbrace{v^\top W_R R_{i-j}}_{\text{any, distance}}$$
 #
 # $u$ and $v$ are learned, and are the same for all queries. A text that is moved as a whole keeps its distances, and
 # so its vectors. A BERT's vectors change:

@@ -1,4 +1,4 @@
-"""A folder to hand out to a class: the lessons, the exercises, and the library that both use.
+"""A folder to hand out to a class: the lessons, the exercises, and the library that both use, without the solutions.
 
 It has the same layout as the project, so that links from the lessons lead to the code, and the same commands install
 it.
@@ -17,8 +17,9 @@ from minibert.classroom.exports import files_under, package_files, write_noteboo
 from minibert.errors import MinibertError
 from minibert.exercises.declare import Exercise
 from minibert.files import write_files
-from minibert.lessons.building import assembled, readme_block
-from minibert.lessons.lesson import folder, lessons, stored_notebook
+from minibert.lessons.building import assembled, readme_block, written
+from minibert.lessons.lesson import Lesson, folder, lessons, stored_notebook
+from minibert.lessons.solutions import link_to
 
 README = """\
 # The BERT family, from one dot product to a distilled BERT
@@ -81,8 +82,9 @@ def write_class(out: Path, chosen: Sequence[Exercise]) -> list[Path]:
         if out.exists() and any(out.iterdir()):  # perhaps a README of the reader's own, or answers in an older export
             raise MinibertError(f"{out} is not empty: choose another --out, so that nothing in it is lost.")
         files = {Path(path): content for path, content in package_files().items()}
-        copied = [root / "requirements.txt", *files_under(folder() / "source"), *(one.notebook for one in lessons())]
+        copied = [root / "requirements.txt", *files_under(folder() / "source")]
         files |= {path.relative_to(root): path.read_bytes() for path in copied}
+        files |= {one.notebook.relative_to(root): without_solutions(one) for one in lessons()}
     except OSError as error:
         raise MinibertError(f"{out} cannot be written ({error}): check the folder and what goes into it.") from error
     readme = README.format(first=lessons()[0].notebook.name, path=readme_block())
@@ -91,6 +93,15 @@ def write_class(out: Path, chosen: Sequence[Exercise]) -> list[Path]:
     for inside, contents in by_folder(files).items():
         write_files(out / inside, contents)
     return [out / "README.md", *notebooks, *(out / "lessons" / lesson.notebook.name for lesson in lessons())]
+
+
+def without_solutions(lesson: Lesson) -> bytes:
+    """The lesson's notebook without the links to solutions, which are not handed out."""
+    notebook = stored_notebook(lesson)
+    for cell in notebook.cells:
+        for name in lesson.exercises if cell.cell_type == "markdown" else ():
+            cell.source = cell.source.replace(link_to(lesson, name), "")
+    return written(notebook).encode()
 
 
 def by_folder(files: dict[Path, bytes]) -> dict[Path, dict[str, bytes]]:

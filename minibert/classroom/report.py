@@ -106,8 +106,8 @@ def report(marked: Sequence[Marked], names: Sequence[str], seed: int, of: int | 
         f"Hidden probes: seed {seed} (`--seed {seed}` gives the same marks again).",
         f"Protections while the submissions ran: {_protections(marked)}.",
         "",
-        "| exercise | passed | failed | not attempted | mean points |",
-        "| --- | ---: | ---: | ---: | ---: |",
+        "| exercise | level | passed | failed | not attempted | mean points |",
+        "| --- | --- | ---: | ---: | ---: | ---: |",
     ]
     for at, name in enumerate(names):
         marks = [one.marks[at] for one in marked]
@@ -115,7 +115,8 @@ def report(marked: Sequence[Marked], names: Sequence[str], seed: int, of: int | 
         absent = sum(m.status in ("missing", "not attempted", "not read") for m in marks)
         mean = sum(m.score for m in marks) / max(count, 1)
         most = marks[0].max_score if marks else 0
-        lines.append(f"| {name} | {passed} | {count - passed - absent} | {absent} | {mean:.1f} of {most:g} |")
+        level = exercises()[name].level
+        lines.append(f"| {name} | {level} | {passed} | {count - passed - absent} | {absent} | {mean:.1f} of {most:g} |")
     lines += ["", "## Known mistakes, and in how many submissions", "", *_mistakes(marked)]
     lines += ["", "## Not read, or not completely", "", *_troubles(marked)]
     lines += ["", "## Equal submissions", "", *_equals(marked)]

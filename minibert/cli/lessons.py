@@ -21,6 +21,7 @@ def add_lessons(commands: Commands) -> None:
     parser.add_argument("lessons", nargs="*", metavar="NN", help="numbers of lessons, such as 01 05 (default: all)")
     parser.add_argument("--build", action="store_true", help="run the sources and write the notebooks, with outputs")
     parser.add_argument("--check", action="store_true", help="run the sources and compare with the notebooks")
+    parser.add_argument("--solutions", action="store_true", help="write only the notebooks with the solutions")
     parser.add_argument("--html", action="store_true", help="write all notebooks as pages that open from disk")
     parser.add_argument("--out", metavar="FOLDER", help="for --html (default: site, next to the folder lessons)")
 
@@ -28,10 +29,12 @@ def add_lessons(commands: Commands) -> None:
 def run_lessons(args: Namespace) -> None:
     if args.out and not args.html:
         raise MinibertError("--out names the folder for the pages, but --html was not given: add --html or drop --out.")
-    from minibert.lessons import building
+    from minibert.lessons import building, solutions
     from minibert.lessons.lesson import folder, lessons
 
     chosen = lessons(args.lessons)
+    if args.solutions or (args.build and any(map(solutions.offered, lessons()))):
+        print(*solutions.write(chosen, lessons()), sep="\n")
     if args.build:
         for notebook in building.build_all(chosen):
             print(notebook)
@@ -43,7 +46,7 @@ def run_lessons(args: Namespace) -> None:
         from minibert.lessons.site import render  # here, because building and checking need no nbconvert
 
         print(render(lessons(), Path(args.out or folder().parent / "site")))
-    if not (args.build or args.check or args.html):
+    if not (args.build or args.solutions or args.check or args.html):
         for lesson in chosen:
             print(f"{lesson.number}  {lesson.title}\n    {lesson.question}")
         print(f"\njupyter lab {folder()}   opens them; --html writes pages to read without it.")

@@ -126,12 +126,12 @@ def leaves(value: Any) -> Iterator[Tensor]:
             yield from leaves(one)
 
 
-def _mapped(value: Any, change: Callable[[Any], Any]) -> Any:
+def mapped(value: Any, change: Callable[[Any], Any]) -> Any:
     """The same nesting, with `change` applied to everything that is not a list, tuple or dict."""
     if isinstance(value, Mapping):
-        return {name: _mapped(one, change) for name, one in value.items()}
+        return {name: mapped(one, change) for name, one in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(_mapped(one, change) for one in value)
+        return type(value)(mapped(one, change) for one in value)
     return change(value)
 
 
@@ -150,8 +150,8 @@ def make_call(function: Callable[..., Any], call: Call, after: list[Any] | None 
             return value.detach().clone()
         return BUILDERS[value.name](*value.arguments) if isinstance(value, Built) else value
 
-    args = tuple(_mapped(value, fresh) for value in call.args)
-    kwargs = {name: _mapped(value, fresh) for name, value in call.kwargs.items()}
+    args = tuple(mapped(value, fresh) for value in call.args)
+    kwargs = {name: mapped(value, fresh) for name, value in call.kwargs.items()}
     wanted = [leaf for number in call.grads for leaf in leaves(args[number]) if leaf.is_floating_point()]
     for leaf in wanted:
         leaf.requires_grad_()
@@ -164,7 +164,7 @@ def make_call(function: Callable[..., Any], call: Call, after: list[Any] | None 
             if returned is None:
                 return Outcome()
             if call.again:
-                returned = [returned, *(function(*_mapped(more, fresh)) for more in call.again)]
+                returned = [returned, *(function(*mapped(more, fresh)) for more in call.again)]
             if call.first and isinstance(returned, (tuple, list)) and len(returned) == 2:
                 returned = returned[0]
             reduced = REDUCERS[call.reduce](returned) if call.reduce else returned

@@ -20,6 +20,7 @@ from minibert.exercises.calls import Call
 STAGES = {"exists": 0.0, "signature": 1.0, "shape": 2.0, "values": 4.0, "gradients": 1.0, "inputs": 1.0, "swap": 1.0}
 # How hard an exercise is: the lesson shows the answer above it; the lesson explains it; it takes ideas of one's own.
 LEVELS = ("warm-up", "core", "challenge")
+LONGEST_EXERCISE = 30  # minutes
 TOLERANCE = 1e-5  # relative to 1 + the size of the value; inputs are float64, so that a right answer is far below it
 ERROR = 1e-7  # the probability with which a single test of chance.py refuses a right answer
 DOUBT = 0.02  # the probability with which it asks for more calls, which then decide
@@ -86,7 +87,9 @@ class Exercise:
     argument. may_change: the numbers of arguments that the answer may change in place, such as a generator.
     swap: the seam of swap.py where the answer can run inside a real model.
     moved: the same probe with other integers or texts, drawn at random, for probes that hold no decimals (moved.py).
-    level: how hard it is, one of LEVELS. minutes: how long it takes a learner who has read the lesson up to it.
+    level: one of LEVELS. The answer to a warm-up may stand above it in its lesson, that to a core exercise does not,
+    and a challenge needs an idea that the lesson does not give. minutes: how long it takes a learner who has read the
+    lesson up to it.
     """
 
     name: str
@@ -109,8 +112,15 @@ class Exercise:
     swap: str | None = None
     equivalents: tuple[Callable[..., Any], ...] = ()
     moved: Callable[[Probe, random.Random], Probe] | None = None
-    level: str = "core"
-    minutes: int = 10
+    level: str = field(kw_only=True)  # no defaults: each exercise says its own
+    minutes: int = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.level not in LEVELS:
+            raise ValueError(f"exercise {self.name}: the level must be one of {LEVELS}, but is {self.level!r}")
+        if type(self.minutes) is not int or not 0 < self.minutes <= LONGEST_EXERCISE:
+            wanted = f"an integer from 1 to {LONGEST_EXERCISE}"
+            raise ValueError(f"exercise {self.name}: minutes must be {wanted}, but is {self.minutes!r}")
 
     @property
     def exactness(self) -> float:

@@ -1,7 +1,8 @@
-"""Other numbers, letters and sizes for probes that hold no decimals: what `Exercise.moved` is made of.
+"""The same probes with other numbers.
 
-When a class is marked, the probes are not those of the catalogue, which learners can read. Decimals and seeds are
-changed for all exercises alike (classroom/hidden.py); what integers and texts mean, only the exercise knows.
+When a class is marked, the probes are not those of the catalogue, which learners can read, and the box of a hunt gives
+new arguments each time. `varied` changes decimals and seeds for all exercises alike. What integers and texts mean, only
+the exercise knows: `Exercise.moved` is made of the functions below it.
 """
 
 from __future__ import annotations
@@ -9,11 +10,56 @@ from __future__ import annotations
 import random
 import string
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from minibert.exercises.calls import Built
-from minibert.exercises.declare import Probe
+import torch
+from torch import Tensor
+
+from minibert.exercises.calls import Built, Call
+from minibert.exercises.declare import Exercise, Probe
+
+
+def varied(exercise: Exercise, probe: Probe, seed: object) -> Probe:
+    """The probe with other decimals, seeds and, where the exercise says how, integers; masks stay as they are.
+
+    What is equal in the probe stays equal: a tensor that is there twice, and a vector with equal entries.
+    """
+    chance = random.Random(f"{seed} of {exercise.name}")
+    generator = torch.Generator().manual_seed(chance.getrandbits(63))
+    shift = chance.randrange(1, 2**31)
+    known: dict[int, tuple[Any, Any]] = {}  # of tensors and lists: the first is kept so that no number is used twice
+
+    def change(value: Any) -> Any:
+        if isinstance(value, (Tensor, list)):
+            if id(value) not in known:
+                known[id(value)] = (value, changed(value))
+            return known[id(value)][1]
+        return changed(value)
+
+    def changed(value: Any) -> Any:
+        if isinstance(value, Tensor) and value.is_floating_point():
+            flat = value.dim() > 0 and value.shape[-1] > 1 and bool((value == value[..., :1]).all())
+            noise = torch.randn(value.shape, generator=generator, dtype=value.dtype)
+            noise = noise[..., :1].expand_as(noise) if flat else noise
+            return torch.where(value == 0, value, value * (1 + 0.1 * noise))
+        if isinstance(value, Built) and value.name in ("generator", "random"):
+            return replace(value, arguments=(value.arguments[0] + shift, *value.arguments[1:]))
+        if isinstance(value, Mapping):
+            return {name: change(one) for name, one in value.items()}
+        if isinstance(value, list) and value and all(type(one) is float for one in value):
+            noise = torch.rand(len(value), generator=generator, dtype=torch.float64).tolist()
+            return [one * (0.98 + 0.04 * extra) for one, extra in zip(value, noise, strict=True)]
+        if isinstance(value, (list, tuple)):
+            return type(value)(change(one) for one in value)
+        return value
+
+    def other(call: Call) -> Call:
+        return replace(call, args=change(call.args), kwargs=change(call.kwargs), again=change(call.again))
+
+    probe = replace(probe, call=other(probe.call), more=tuple(map(other, probe.more)))
+    return exercise.moved(probe, chance) if exercise.moved is not None else probe
 
 
 def with_args(probe: Probe, *args: Any, name: str | None = None) -> Probe:

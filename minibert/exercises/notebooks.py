@@ -35,11 +35,16 @@ def exercise_cells(exercise: Exercise, answer: str, level: int = 2) -> list[Note
 
 
 def task_cell(exercise: Exercise, level: int = 2) -> NotebookNode:
-    """Title, task, source and points."""
+    """Title, task, source, level, minutes and points. level: of the heading."""
     return new_markdown_cell(
         f"{'#' * level} {exercise.title}\n\n{exercise.task}\n\n*{exercise.source}* · exercise `{exercise.name}`, "
-        f"{sum(exercise.stages.values()):g} points"
+        f"{effort(exercise)}, {sum(exercise.stages.values()):g} points"
     )
+
+
+def effort(exercise: Exercise) -> str:
+    """How hard an exercise is, and how long it takes."""
+    return f"{exercise.level}, about {exercise.minutes} minutes"
 
 
 def code_cell(source: str) -> NotebookNode:
@@ -48,6 +53,25 @@ def code_cell(source: str) -> NotebookNode:
 
 def check_cell(exercise: Exercise) -> NotebookNode:
     return code_cell(f'minibert.check("{exercise.name}", {exercise.function})')
+
+
+FOLDED = "folded"  # the tag of cells that are closed until they are clicked on
+
+
+def folded(cell: NotebookNode, words: str) -> NotebookNode:
+    """A code cell whose source is hidden until it is opened; what it shows stays visible.
+
+    words: what a page shows in its place. JupyterLab shows a bar of its own.
+    """
+    tags = [tag for tag in cell.metadata.get("tags", []) if tag != FOLDED]
+    cell.metadata |= {"tags": [*tags, FOLDED], "fold": words, "jupyter": {"source_hidden": True}}
+    return cell
+
+
+def folded_text(cell: NotebookNode, words: str) -> NotebookNode:
+    """A text cell that is closed until it is opened, in a notebook and on a page. words: what is shown in its place."""
+    cell.source = f"<details>\n<summary>{words}</summary>\n\n{cell.source}\n\n</details>"
+    return cell
 
 
 def solved(exercise: Exercise) -> str:

@@ -1,4 +1,4 @@
-"""What a learner has passed on this machine: one small file in the cache folder."""
+"""What a learner has passed and found on this machine: one small file in the cache folder."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from minibert.assets import cache_folder
 from minibert.errors import MinibertError
 from minibert.exercises.catalogue import exercises
 from minibert.files import write_json
+from minibert.words import counted
 
 
 def file() -> Path:
@@ -45,6 +46,28 @@ def remember(exercise: str, passed: bool, score: float, max_score: float) -> Non
         return
 
 
+HUNT = "hunt "  # before the part and the seed of a hunt, in the record
+
+
+def recorded_hunt(part: str, seed: int) -> dict[str, Any]:
+    """What is recorded about a hunt: the wrong names, the hints, whether it was found, and for how many points.
+
+    Empty if that is nothing, or if the record cannot be read.
+    """
+    try:
+        return recorded().get(f"{HUNT}{part} {seed}", {})
+    except MinibertError:
+        return {}
+
+
+def remember_hunt(part: str, seed: int, state: dict[str, Any]) -> None:
+    """Record how far a hunt is. If the file cannot be written, nothing is raised."""
+    try:
+        write_json(file(), recorded() | {f"{HUNT}{part} {seed}": state}, indent=1)
+    except MinibertError:
+        return
+
+
 class Progress(str):
     """A string that a notebook shows with its line breaks."""
 
@@ -52,9 +75,9 @@ class Progress(str):
 
 
 def progress() -> Progress:
-    """The list of exercises: which are passed, which were tried, which are still to do."""
+    """The list of exercises with level and minutes: which are passed, tried, and still to do; and the hunts."""
     known = recorded()
-    lines, topic = [], ""
+    lines, topic, left, done = [], "", 0, 0
     for exercise in exercises().values():
         if exercise.topic != topic:
             topic = exercise.topic
@@ -63,6 +86,38 @@ def progress() -> Progress:
         mark = "✓" if found.get("passed") else "…" if found else "·"
         best, points = float(found.get("score") or 0), sum(exercise.stages.values())
         score = f"  (best: {best:g} of {points:g} points)" if mark == "…" else ""
-        lines.append(f"  {mark} {exercise.name:<22} {exercise.title}{score}")
-    done = sum(bool(found.get("passed")) for name, found in known.items() if name in exercises())
-    return Progress("\n".join([*lines, f"{done} of {len(exercises())} passed. ✓ passed, … tried, · to do"]))
+        effort = f"{exercise.level:<9} {exercise.minutes:>2} min"
+        lines.append(f"  {mark} {exercise.name:<22} {effort}  {exercise.title}{score}")
+        done += mark == "✓"
+        left += 0 if mark == "✓" else exercise.minutes
+    lines.append(f"{done} of {len(exercises())} passed. ✓ passed, … tried, · to do. {in_hours(left)}")
+    return Progress("\n".join([*lines, *hunts_found(known)]))
+
+
+def in_hours(minutes: int) -> str:
+    """How long the exercises that are left take, in a sentence."""
+    if not minutes:
+        return "Nothing is left to do."
+    hours, rest = divmod(minutes, 60)
+    return f"About {' '.join([f'{hours} h'] * bool(hours) + [f'{rest} min'] * bool(rest or not hours))} left."
+
+
+def hunts_found(known: dict[str, dict[str, Any]]) -> list[str]:
+    """A line about the hunts, if one was begun."""
+    begun = sum(name.startswith(HUNT) for name in known)
+    if not begun:
+        return []
+    solved = solved_hunts(known)
+    names = f" ({', '.join(map(' '.join, solved))})" if solved else ""
+    more = f"; {begun - len(solved)} begun" if begun > len(solved) else ""
+    return [f"{counted(len(solved), 'hunt')} solved{names}, {counted(sum(solved.values()), 'point')}{more}."]
+
+
+def solved_hunts(known: dict[str, dict[str, Any]]) -> dict[tuple[str, str], int]:
+    """(part, seed) -> points, of the hunts in a record that are solved."""
+    return {
+        (part, seed): one["points"] if type(one.get("points")) is int else 0
+        for name, one in known.items()
+        if name.startswith(HUNT) and one.get("solved") is True
+        for part, _, seed in [name.removeprefix(HUNT).rpartition(" ")]
+    }

@@ -128,3 +128,13 @@ def only_process(path: Path) -> Iterator[bool]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         yield locked(file)
+
+
+def once(path: Path, make: Callable[[], object]) -> None:
+    """Have `make` make a file that is not there yet, or wait until another process that is making it has done so."""
+    while not path.exists():
+        with only_process(path.with_suffix(".lock")) as alone:
+            if alone and not path.exists():
+                make()
+        if not path.exists():
+            time.sleep(WAIT)

@@ -1,6 +1,9 @@
 """R3: do larger batches make the model better? A BERT with batches of three sizes, which all read equally many rows.
 
-So a batch that is four times as large leaves a quarter of the steps. A larger batch needs a higher learning rate: for
+All go on from the same models, which have learned short rows with small batches (see pretraining.py): with so few
+steps, the largest batches would not learn to read from random weights.
+
+A batch that is four times as large leaves a quarter of the steps. A larger batch needs a higher learning rate: for
 Adam it should grow with the square root of the batch, because the noise of the gradient falls with that root (Malladi
 et al. 2022, "On the SDEs and Scaling Rules for Adaptive Gradient Algorithms"). This is a rule of thumb, so each size is
 also tried with half that rate and with twice that rate, and judged at the best of the three.
@@ -21,9 +24,8 @@ from minibert.experiments.pretraining import (
     masked_words,
     own_tokenizer,
     pretrain,
-    small,
+    started,
 )
-from minibert.factory import build
 
 BATCHES = (32, 128, 512)  # rows
 FACTORS = (0.5, 1, 2)  # of the learning rate that the square root asks for
@@ -49,7 +51,7 @@ def batches(rows: int, factor: float) -> Cell:
 
     def cell(seed: int, size: Size, work: Path) -> dict[str, Any]:
         tokenizer = own_tokenizer(work)
-        model = build(small(vocab_size=tokenizer.vocab_size), "masked-lm", seed)
+        model = started(size, seed, work)
         task, _ = masked_words(tokenizer, size)
         rate = factor * rate_for(rows, size)
         steps = steps_for(rows, size)

@@ -31,11 +31,9 @@ from minibert.experiments.pretraining import (
     own_tokenizer,
     pretrain,
     rows_to_read,
-    short_task,
-    small,
+    started,
     unlabelled,
 )
-from minibert.factory import build
 from minibert.tokenizers import load_tokenizer
 from minibert.tokenizers.base import Tokenizer
 from minibert.training.batching import Example, inputs, padded, pair
@@ -70,9 +68,9 @@ def masking(is_static: bool, passes: int) -> Cell:
     def cell(seed: int, size: Size, work: Path) -> dict[str, Any]:
         tokenizer = own_tokenizer(work)
         task = MaskedWords(drawn(rows_to_read(tokenizer, size), passes, size, seed), tokenizer, static=is_static)
-        model = build(small(), "masked-lm", seed)
+        model = started(size, seed, work)
         name = f"{'static' if is_static else 'dynamic'}-{passes}-{seed}"
-        pretrain(model, task, size, seed, work / name, short=short_task(tokenizer))
+        pretrain(model, task, size, seed, work / name)
         found = held_out_loss(model, tokenizer, size) | {"rows": len(task.examples)}
         return found | fine_tuned(model, tokenizer, size, seed, work / f"{name}-tuned")
 

@@ -9,21 +9,22 @@ Source: Sun et al. 2020, section 3.6 (progressive transfer), and the released co
 
 from __future__ import annotations
 
-import time
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from minibert.checkpoints import from_pretrained, save_pretrained
-from minibert.experiments.grid import WAIT, Cell, Size, only_process
+from minibert.experiments.grid import Cell, Size, once
 from minibert.experiments.pretraining import (
     LAYERS,
+    SHORT_SHARE,
     WIDTH,
     fine_tuned,
     held_out_loss,
     masked_words,
     own_tokenizer,
     pretrain,
+    short_task,
     small,
 )
 from minibert.factory import build, count_parameters
@@ -42,7 +43,7 @@ TRANSFER, COPIED = "MobileBERT, layer by layer", "MobileBERT, distilled, with th
 DISTILLED, ALONE = "MobileBERT, distilled", "MobileBERT, alone"
 
 BODY = WIDTH // 4  # of MobileBERT's blocks; also the width of the word embeddings, a quarter as in the paper
-TRANSFER_SHARE = 1 / 4  # of the steps, for all layers together
+TRANSFER_SHARE = 1 / 4  # of the steps, those on short rows included, for all layers together
 AVERAGED = 8  # batches over which a layer's loss is averaged, before it is trained and after
 SOFT, HARD = 0.5, 0.5  # what the teacher's answers and the true words count in distillation (section 3.6)
 
@@ -85,12 +86,7 @@ def narrow(vocab_size: int) -> BertConfig:
 def pretrained_teacher(seed: int, size: Size, work: Path) -> WithHead:
     """The IB-BERT of this seed; it is trained when it is first asked for."""
     folder = work / f"ib-bert-{seed}"
-    while not (folder / "model.safetensors").exists():
-        with only_process(work / f"ib-bert-{seed}.lock") as alone:
-            if alone and not (folder / "model.safetensors").exists():
-                train_teacher(seed, size, work, folder)
-        if not alone:
-            time.sleep(WAIT)  # another process trains it
+    once(folder / "model.safetensors", lambda: train_teacher(seed, size, work, folder))
     return from_pretrained(folder, "masked-lm")
 
 
@@ -98,7 +94,7 @@ def train_teacher(seed: int, size: Size, work: Path, folder: Path) -> None:
     tokenizer = own_tokenizer(work)
     model = build(inverted(tokenizer.vocab_size), "masked-lm", seed)
     task, _ = masked_words(tokenizer, size)
-    pretrain(model, task, size, seed, folder)
+    pretrain(model, task, size, seed, folder, short=short_task(tokenizer))
     write_json(folder / "found.json", held_out_loss(model, tokenizer, size))
     save_pretrained(folder, model)
 
@@ -122,7 +118,7 @@ def untaught(config: Any, name: str, seed: int, size: Size, work: Path) -> dict[
     tokenizer = own_tokenizer(work)
     model = build(config(tokenizer.vocab_size), "masked-lm", seed)
     task, _ = masked_words(tokenizer, size)
-    pretrain(model, task, size, seed, work / f"{name}-{seed}")
+    pretrain(model, task, size, seed, work / f"{name}-{seed}", short=short_task(tokenizer))
     return judged(model, tokenizer, size, seed, work / f"{name}-{seed}")
 
 
@@ -142,13 +138,18 @@ def taught(copied: bool, layer_by_layer: bool) -> Cell:
         figures: dict[str, Any] = {}
         if copied:
             copy_outer_parts(student, teacher)
-        steps = max(1, round(size.steps * TRANSFER_SHARE / LAYERS)) if layer_by_layer else 0
-        if steps:
+        left = size.steps
+        if layer_by_layer:
+            steps = max(1, round(size.steps * (1 + SHORT_SHARE) * TRANSFER_SHARE / LAYERS))
+            left = round(size.steps * (1 - TRANSFER_SHARE))
             batches = some_batches(task, size, seed, steps)
             stages = progressive_transfer(student, teacher, batches, steps=steps, averaged=AVERAGED)
             figures["stages"] = [[stage.before, stage.after] for stage in stages]
-        distillation = Distillation(task.examples, tokenizer, teacher, (SOFT, HARD, 0.0), temperature=1.0)
-        pretrain(student, distillation, size, seed, work / name, size.steps - LAYERS * steps)
+        short, long = (
+            Distillation(one.examples, tokenizer, teacher, (SOFT, HARD, 0.0), temperature=1.0)
+            for one in (short_task(tokenizer), task)
+        )
+        pretrain(student, long, size, seed, work / name, left, short=short)
         return figures | judged(student, tokenizer, size, seed, work / name)
 
     return cell

@@ -29,12 +29,14 @@ from minibert.experiments.grid import Cell, Size
 from minibert.experiments.pretraining import (
     HELD_OUT,
     LAYERS,
+    SPREAD,
     TEXTS,
     WIDTH,
     fine_tuned,
     own_tokenizer,
     pretrain,
     rows_of,
+    short_task,
     unlabelled,
 )
 from minibert.factory import build, count_parameters
@@ -62,6 +64,7 @@ def relative(tokenizer: Tokenizer, memory: bool, max_length: int) -> XLNetConfig
         pad_token_id=tokenizer.pad_id,
         hidden_dropout_prob=0.0,
         classifier_dropout=0.0,
+        initializer_range=SPREAD,
         mem_len=max_length,
         use_mems_train=memory,
         use_mems_eval=memory,
@@ -169,7 +172,9 @@ def reading(permuted: bool, memory: bool) -> Cell:
         task: Any = make(rows, tokenizer)
         asked: Any = make(held_out, tokenizer)
         name = f"xlnet-{'permuted' if permuted else 'masked'}{'-memory' * memory}-{seed}"
-        log = pretrain(model, Remembering(task, before) if memory else task, size, seed, work / name)
+        short = make(short_task(tokenizer).examples, tokenizer)  # rows that have none before them
+        learned = Remembering(task, before) if memory else task
+        log = pretrain(model, learned, size, seed, work / name, short=short)
         found = held_out_losses(model, asked)
         if memory:
             remembered = held_out_losses(model, Remembering(asked, held_out_before))

@@ -24,8 +24,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from minibert.checkpoints import from_pretrained, save_pretrained
 from minibert.experiments.finetuning import classify
-from minibert.experiments.grid import Size
+from minibert.experiments.grid import Size, once
+from minibert.factory import build
 from minibert.heads import MeanPooled, WithHead
 from minibert.models.bert import BertConfig
 from minibert.tokenizers.base import Tokenizer
@@ -48,7 +50,7 @@ SHORT_LENGTH, SHORT_ROWS, SHORT_SHARE = 10, 50, 1.1
 SHORT_TEXTS = 2200  # reviews that are not among TEXTS
 
 # How much is read, and what the models are then fine-tuned and tested on.
-FULL = Size(texts=3000, epochs=3, steps=2000, max_length=32, batch_size=32)
+FULL = Size(texts=2000, epochs=2, steps=1500, max_length=32, batch_size=32)
 QUICK = Size(texts=320, epochs=1, steps=20, test_texts=300, max_length=32, batch_size=32)
 
 # ------------------------------------------------------------------------------------------- what is read
@@ -159,16 +161,36 @@ def pretrain(
     float32: at this width bfloat16 is slower, even on a processor that has instructions for it.
     """
     steps = steps or size.steps
-
-    def learn(task: MaskedWords, steps: int, rows: int, folder: Path) -> list[dict[str, Any]]:
-        settings = Settings(
-            steps=steps, batch_size=rows, learning_rate=learning_rate, betas=(0.9, 0.98), seed=seed, save_every=500
-        )
-        return train(model, task, [len(e.ids) for e in task.examples], settings, folder, title=folder.name)
-
     if short is not None:
-        learn(short, max(1, round(SHORT_SHARE * steps)), SHORT_ROWS, folder / "short")
-    return learn(task, steps, size.batch_size, folder)
+        short_steps = max(1, round(SHORT_SHARE * steps))
+        _learn(model, short, short_steps, SHORT_ROWS, seed, folder / "short", learning_rate)
+    return _learn(model, task, steps, size.batch_size, seed, folder, learning_rate)
+
+
+def _learn(
+    model: nn.Module, task: MaskedWords, steps: int, rows: int, seed: int, folder: Path, learning_rate: float
+) -> list[dict[str, Any]]:
+    settings = Settings(
+        steps=steps, batch_size=rows, learning_rate=learning_rate, betas=(0.9, 0.98), seed=seed, save_every=500
+    )
+    return train(model, task, [len(e.ids) for e in task.examples], settings, folder, title=folder.name)
+
+
+def started(size: Size, seed: int, work: Path) -> WithHead:
+    """A BERT that has learned short rows and nothing else, with its masked-lm head. It is trained when it is first
+    asked for, and kept: all experiments that change only what comes after it begin with the same one.
+    """
+    steps = max(1, round(SHORT_SHARE * size.steps))
+    folder = work.parent / "started" / f"{steps}-{seed}"
+
+    def make() -> None:
+        tokenizer = own_tokenizer(work)
+        model = build(small(vocab_size=tokenizer.vocab_size), "masked-lm", seed)
+        _learn(model, short_task(tokenizer), steps, SHORT_ROWS, seed, folder, PRETRAIN_RATE)
+        save_pretrained(folder, model)
+
+    once(folder / "model.safetensors", make)
+    return from_pretrained(folder, "masked-lm")
 
 
 def held_out_loss(model: nn.Module, tokenizer: Tokenizer, size: Size) -> dict[str, float]:

@@ -22,6 +22,7 @@ from minibert.experiments.pretraining import (
     masked_words,
     own_tokenizer,
     pretrain,
+    short_task,
     small,
 )
 from minibert.factory import build, count_parameters
@@ -38,7 +39,7 @@ def reading(longer: int = 1) -> Cell:
         parameters = count_parameters(model.backbone)
         task, held_out = masked_words(tokenizer, size)
         name = f"bert-{longer}-{seed}"
-        log = pretrain(model, task, size, seed, work / name, longer * size.steps)
+        log = pretrain(model, task, size, seed, work / name, longer * size.steps, short=short_task(tokenizer))
         found: dict[str, Any] = held_out_loss(model, tokenizer, size)
         found |= {"parameters": parameters, "step_seconds": median(record["seconds"] for record in log)}
         found["same_words"] = permuting.same_words(model, permuting.HiddenWords, held_out.examples, tokenizer)

@@ -28,12 +28,14 @@ from minibert.experiments.grid import Cell, Size
 from minibert.experiments.pretraining import (
     HELD_OUT,
     LAYERS,
+    SPREAD,
     TEXTS,
     WIDTH,
     fine_tuned,
     own_tokenizer,
     pretrain,
     rows_of,
+    short_task,
     unlabelled,
 )
 from minibert.factory import build, count_parameters
@@ -61,6 +63,7 @@ def small_bart(tokenizer: Tokenizer) -> BartConfig:
         decoder_ffn_dim=2 * WIDTH,
         max_position_embeddings=64,
         hidden_dropout_prob=0.0,
+        initializer_range=SPREAD,
     )
     special = {"pad": tokenizer.pad_id, "cls": tokenizer.cls_id, "sep": tokenizer.sep_id}
     return config.for_vocabulary(tokenizer.vocab_size, **special)
@@ -68,8 +71,11 @@ def small_bart(tokenizer: Tokenizer) -> BartConfig:
 
 def infilling(held_out: bool, tokenizer: Tokenizer, size: Size) -> Infilling:
     """The task on the rows that BERT reads. A row counts as one sentence, so that nothing is permuted."""
-    rows = rows_of(unlabelled(held_out, HELD_OUT if held_out else TEXTS), tokenizer, size)
-    return Infilling([[row.ids[1:-1]] for row in rows], tokenizer, size.max_length)
+    return gaps_in(rows_of(unlabelled(held_out, HELD_OUT if held_out else TEXTS), tokenizer, size), tokenizer)
+
+
+def gaps_in(rows: Sequence[Example], tokenizer: Tokenizer) -> Infilling:
+    return Infilling([[row.ids[1:-1]] for row in rows], tokenizer, max(len(row.ids) for row in rows))
 
 
 # --------------------------------------------------------------------------------------------------- restoring
@@ -214,7 +220,8 @@ def bart(seed: int, size: Size, work: Path) -> dict[str, Any]:
     tokenizer = own_tokenizer(work)
     model = build(small_bart(tokenizer), "seq2seq-lm", seed)
     task, held_out = (infilling(which, tokenizer, size) for which in (False, True))
-    pretrain(model, task, size, seed, work / f"bart-{seed}", LONGER * size.steps)
+    short = gaps_in(short_task(tokenizer).examples, tokenizer)
+    pretrain(model, task, size, seed, work / f"bart-{seed}", LONGER * size.steps, short=short)
     rows = gapped(held_out.examples, tokenizer)
     found = held_out_losses(model, held_out) | {"parameters": count_parameters(model.backbone)}
     found |= scored(written_by(model, rows, tokenizer, size.max_length), rows, tokenizer).named()

@@ -18,8 +18,8 @@ from torch import nn
 
 from minibert.experiments import students
 from minibert.experiments.finetuning import fine_tune
-from minibert.experiments.grid import Cell, Experiment, Size
-from minibert.experiments.students import Recipe, distilled, once
+from minibert.experiments.grid import Cell, Experiment, Size, once
+from minibert.experiments.students import Recipe, distilled
 from minibert.experiments.tasks import SENTENCES, TASKS
 from minibert.factory import count_parameters
 from minibert.files import read_json, write_files

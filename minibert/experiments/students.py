@@ -7,8 +7,7 @@ experiments share, so that each student is trained only once, whichever experime
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 from torch import nn
 
 from minibert.checkpoints import from_pretrained, save_pretrained
-from minibert.experiments.grid import WAIT, Size, only_process
+from minibert.experiments.grid import Size, once
 from minibert.heads import WithHead
 from minibert.tokenizers import load_tokenizer
 from minibert.tokenizers.base import Tokenizer
@@ -84,16 +83,6 @@ def distilled(recipe: Recipe, seed: int, steps: int, folder: Path) -> WithHead:
         return cut(recipe, teacher(), seed).eval()
     once(path / "model.safetensors", lambda: _distil(recipe, seed, steps, path))
     return from_pretrained(path, "masked-lm")
-
-
-def once(path: Path, make: Callable[[], object]) -> None:
-    """Have `make` make a file that is not there yet, or wait until another process that is making it has done so."""
-    while not path.exists():
-        with only_process(path.with_suffix(".lock")) as alone:
-            if alone and not path.exists():
-                make()
-        if not path.exists():
-            time.sleep(WAIT)
 
 
 def cut(recipe: Recipe, source: nn.Module, seed: int) -> WithHead:

@@ -8,6 +8,10 @@ A source is lessons/source/NN_topic.py in py:percent format, with two additions:
         in a text cell: computed at this place of the lesson, and written with the format after the bar. So a number in
         the text of a lesson comes from the lesson's own code.
 
+A cell with the tag "folded" (# %% tags=["folded"]) is closed until the reader opens it: set-up that is no part of the
+lesson, or an answer below its exercise. What it shows stays visible. `fold="By hand"` after the tag says what stands in
+its place on a page; without it that is "Set-up" for a cell that begins with imports, and "Show more" for others.
+
 A source begins with a heading and the lesson's question as a quotation. A cell with the tag "trained" holds the results
 of training, which differ a little from machine to machine; everything else must be the same to the last digit shown.
 """
@@ -15,6 +19,7 @@ of training, which differ a little from machine to machine; everything else must
 from __future__ import annotations
 
 import base64
+import copy
 import json
 import os
 import re
@@ -39,9 +44,9 @@ from minibert import plots
 from minibert.claims.tables import fill_markers
 from minibert.errors import MinibertError
 from minibert.exercises.check import exercise_named
-from minibert.exercises.notebooks import exercise_cells, finished_notebook
+from minibert.exercises.notebooks import FOLDED, exercise_cells, finished_notebook, folded, folded_text
 from minibert.files import read_text, write_file
-from minibert.lessons import COURSE
+from minibert.lessons import COURSE, solutions
 from minibert.lessons.lesson import Lesson, lessons, stored_notebook
 
 LONGEST = 300  # seconds that a cell may take before a lesson counts as stuck; on two cores none needs a minute
@@ -58,11 +63,22 @@ def assembled(lesson: Lesson) -> NotebookNode:
     cells = []
     for cell in lesson.cells:
         if "exercise" not in cell.metadata:
-            cells.append(cell.copy())
+            cells.append(closed(copy.deepcopy(cell)))
             continue
         exercise = exercise_named(cell.metadata["exercise"])
-        cells += exercise_cells(exercise, exercise.stub, level=3)
+        task, *others = exercise_cells(exercise, exercise.stub, level=3)
+        task.source += solutions.link_to(lesson, exercise.name) if solutions.offered(lesson) else ""
+        cells += [task, *others]
     return finished_notebook(cells)
+
+
+def closed(cell: NotebookNode) -> NotebookNode:
+    """The cell, folded if it has the tag for it."""
+    if FOLDED not in cell.metadata.get("tags", ()):
+        return cell
+    set_up = cell.cell_type == "code" and re.match(r"(import|from) ", cell.source)
+    words = cell.metadata.get("fold") or ("Set-up" if set_up else "Show more")
+    return folded(cell, words) if cell.cell_type == "code" else folded_text(cell, words)
 
 
 def values_cell(text: str) -> NotebookNode | None:
@@ -194,6 +210,8 @@ def differences(stored: NotebookNode, built: NotebookNode) -> list[str]:
             found.append(f"cell {number}: the text differs from the source: {new.source[:80]!r}")
         if new.cell_type != "code":
             continue
+        if old.metadata.get("jupyter") != new.metadata.get("jupyter"):
+            found.append(f"cell {number}: it is folded in one and not in the other: {new.source[:80]!r}")
         before, now = shown(old), shown(new)
         if [kind for kind, _ in before] != [kind for kind, _ in now]:
             found.append(f"cell {number}: its outputs are of different kinds: {new.source[:80]!r}")
@@ -277,6 +295,7 @@ def build_all(chosen: Sequence[Lesson]) -> Iterator[Path]:
 
 def check(chosen: Sequence[Lesson]) -> None:
     """Build lessons again and compare. Raises MinibertError, naming the cells, when a stored lesson differs."""
+    solutions.check(chosen, lessons())
     wrong = []
     for lesson in tqdm(chosen, desc="checking lessons", unit="lesson", disable=None):
         stored = stored_notebook(lesson)

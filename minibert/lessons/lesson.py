@@ -16,7 +16,10 @@ import nbformat
 from nbformat import NotebookNode
 
 from minibert.errors import MinibertError
+from minibert.exercises.check import exercise_named
 from minibert.files import read_text
+
+WORDS_A_MINUTE = 120  # how fast one reads a lesson, looks at its pictures and runs its cells; half of plain reading
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,13 @@ class Lesson:
     def exercises(self) -> list[str]:
         """The names of the exercises in it, in order."""
         return [cell.metadata["exercise"] for cell in self.cells if "exercise" in cell.metadata]
+
+    @property
+    def minutes(self) -> int:
+        """About how long it takes with its exercises, in steps of five minutes."""
+        words = sum(len(cell.source.split()) for cell in self.cells if cell.cell_type == "markdown")
+        exercises = sum(exercise_named(name).minutes for name in self.exercises)
+        return max(5, 5 * round((words / WORDS_A_MINUTE + exercises) / 5))
 
 
 def folder() -> Path:

@@ -14,12 +14,27 @@ from typing import Any
 from latex2mathml.converter import convert as to_mathml
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from nbformat import NotebookNode
 from pygments.formatters import HtmlFormatter
 
 from minibert.files import read_text, write_file
+from minibert.lessons import solutions
 from minibert.lessons.lesson import Lesson, stored_notebook
 
 PAGE = Path(__file__).with_name("site.html")  # the frame of every page, and its style
+# Code cells with the tag "folded" are closed until the reader opens them.
+CELLS = """\
+{%- extends 'index.html.j2' -%}
+{%- block input_group -%}
+{%- if 'folded' in cell.metadata.get('tags', []) -%}
+<details class="folded"><summary>{{ cell.metadata.get('fold', 'Show more') | escape_html }}</summary>
+{{ super() }}
+</details>
+{%- else -%}
+{{ super() }}
+{%- endif -%}
+{%- endblock input_group -%}
+"""
 INTRODUCTION = (
     "From one dot product to a distilled BERT, and to which of the claims about it are true. Each lesson is also a "
     "notebook: <code>jupyter lab lessons/</code> opens the notebooks, where you can do the exercises."
@@ -27,7 +42,7 @@ INTRODUCTION = (
 
 
 def render(lessons: list[Lesson], out: Path) -> Path:
-    """Write index.html and a page for each lesson into `out`; returns the index.
+    """Write index.html and a page for each lesson and for its solutions into `out`; returns the index.
 
     Raises MinibertError when a notebook cannot be read or a file cannot be written.
     """
@@ -36,11 +51,21 @@ def render(lessons: list[Lesson], out: Path) -> Path:
         links = [("index.html", "All lessons")]
         links += [(f"{lessons[at - 1].name}.html", f"← {lessons[at - 1].title}")] if at else []
         links += [(f"{lessons[at + 1].name}.html", f"{lessons[at + 1].title} →")] if at + 1 < len(lessons) else []
-        body = body_of(lesson, out)
+        if solutions.offered(lesson):
+            write_solutions(frame, lesson, out)
+            links.append((f"solutions/{lesson.name}.html", "Solutions"))
+        body = body_of(stored_notebook(lesson), lesson.notebook.parent, out)
         write_file(out / f"{lesson.name}.html", page(frame, lesson.title, links, body))
     index = out / "index.html"
     write_file(index, page(frame, "minibert: the lessons", [], contents(lessons)))
     return index
+
+
+def write_solutions(frame: str, lesson: Lesson, out: Path) -> None:
+    """Write the page with the solutions of a lesson's exercises, folded, into the folder solutions of `out`."""
+    links = [("../index.html", "All lessons"), (f"../{lesson.name}.html", f"← {lesson.title}")]
+    body = body_of(solutions.solutions_of(lesson), solutions.file_of(lesson).parent, out / "solutions")
+    write_file(out / "solutions" / f"{lesson.name}.html", page(frame, f"Solutions: {lesson.title}", links, body))
 
 
 def page(frame: str, title: str, links: list[tuple[str, str]], body: str) -> str:
@@ -64,14 +89,14 @@ def inline(text: str) -> str:
     return re.sub(r"^<p>|</p>\s*$", "", to_html(text).strip())
 
 
-def body_of(lesson: Lesson, out: Path) -> str:
-    """The cells of a lesson's notebook as HTML."""
-    notebook = stored_notebook(lesson)
+def body_of(notebook: NotebookNode, here: Path, out: Path) -> str:
+    """The cells of a notebook as HTML. here: the notebook's folder. out: the page's."""
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = relinked(cell.source, lesson.notebook.parent, out)
+            cell.source = relinked(cell.source, here, out)
     exporter = HTMLExporter(
         template_name="basic",
+        raw_template=CELLS,
         exclude_input_prompt=True,
         exclude_output_prompt=True,
         exclude_anchor_links=True,

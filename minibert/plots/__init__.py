@@ -27,6 +27,7 @@ from minibert.plots.diagrams import (
 )
 from minibert.plots.narrow import bars, encoder_decoder, looks, widths
 from minibert.plots.sheets import grid, grids, similarity
+from minibert.plots.sketches import Mark, Part, answers, cuts, judged, marked, to_scale
 from minibert.plots.style import (
     BLUE,
     GREEN,
@@ -52,12 +53,16 @@ __all__ = [
     "SKY",
     "VERMILION",
     "WHITE_TO_BLUE",
+    "Mark",
+    "Part",
     "Picture",
     "SizeAndSpeed",
     "ablation",
+    "answers",
     "attention",
     "bars",
     "course_map",
+    "cuts",
     "distributions",
     "encoder_block",
     "encoder_decoder",
@@ -67,9 +72,11 @@ __all__ = [
     "grid",
     "grids",
     "head_split",
+    "judged",
     "layer_map",
     "lines",
     "looks",
+    "marked",
     "masked_text",
     "masks",
     "padded_batch",
@@ -83,6 +90,7 @@ __all__ = [
     "speed",
     "speed_up_by_bandwidth",
     "stacks",
+    "to_scale",
     "vectors",
     "widths",
 ]

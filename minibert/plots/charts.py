@@ -20,6 +20,7 @@ from minibert.plots.style import (
     GREY,
     INK,
     LINE_COLOURS,
+    NARROW,
     ORANGE,
     PART_COLOURS,
     SKY,
@@ -33,6 +34,7 @@ from minibert.plots.style import (
     styled,
     text_width,
     title_panels,
+    wrapped_text,
 )
 
 
@@ -43,6 +45,8 @@ def parameters_by_part(
     title: str = "Where the parameters are",
 ) -> Picture:
     """One horizontal bar for each model, from top to bottom, made of its parts, in millions of parameters.
+
+    Names are above the bars, so that the figure can be read on a telephone.
 
     counts: model -> part -> number of parameters. notes: a few words after the total of each bar, one for each model.
     Raises MinibertError when there is no model, a number is negative, or there is not one note for each model.
@@ -56,32 +60,33 @@ def parameters_by_part(
     totals = millions.sum(axis=1)
     room = max(totals.max(), 1e-9)
 
-    figure = Picture(figsize=(9, 1.6 + 0.48 * len(counts)), layout="constrained")
+    figure = Picture(figsize=(NARROW, 1.7 + 0.62 * len(counts)), layout="constrained")
     axes = figure.add_subplot()
-    rows = np.arange(len(counts))
+    rows = range(len(counts))
     for column, part in enumerate(parts):
         colour = PART_COLOURS[column % len(PART_COLOURS)]
         start = millions[:, :column].sum(axis=1)
-        axes.barh(rows, millions[:, column], left=start, height=0.66, color=colour, label=part)
+        axes.barh(rows, millions[:, column], left=start, height=0.46, color=colour, label=part)
         for row, width in enumerate(millions[:, column]):
-            if width > 0.065 * room:
+            if width > 0.1 * room:
                 axes.text(
                     start[row] + width / 2, row, _millions(width), ha="center", va="center",
-                    fontsize=10, color="white" if colour == BLUE else INK,
+                    fontsize=11, color="white" if colour == BLUE else INK,
                 )  # fmt: skip
-    for row, (total, note) in enumerate(zip(totals, notes, strict=True)):
-        said = axes.annotate(
-            f"{_millions(total)} M", (total, row), (6, 0), textcoords="offset points", va="center", weight="bold"
-        )
-        axes.annotate(note, (1, 0), (8, 0), xycoords=said, textcoords="offset points", va="bottom")
-    axes.set_yticks(rows, list(counts))
-    axes.tick_params(axis="y", length=0)
-    axes.invert_yaxis()
-    axes.set_xlim(0, room * (1.42 if any(notes) else 1.12))
+    named = [f"{name}: {_millions(total)} M" for name, total in zip(counts, totals, strict=True)]
+    named = [f"{name}, {note}" if note else name for name, note in zip(named, notes, strict=True)]
+    # Above the bars, so that the whole width is for these.
+    axes.set_yticks([row - 0.27 for row in rows], named, weight="bold", ha="left", va="bottom")
+    axes.tick_params(axis="y", length=0, pad=-4)
+    for label in axes.get_yticklabels():
+        label.set_in_layout(False)
+    axes.spines["left"].set_visible(False)
+    axes.set_ylim(len(counts) - 0.6, -0.8)
+    axes.set_xlim(0, 1.02 * room)
     axes.set_xlabel("parameters, in millions")
-    axes.set_title(title)
-    across = sum(0.85 + text_width(part, 11) for part in parts)  # of the legend, in inches
-    figure.legend(loc="outside lower center", ncols=math.ceil(len(parts) / math.ceil(across / 9)))
+    figure.suptitle(wrapped_text(title, 13, NARROW - 0.2), x=0.01, ha="left", fontsize=13)
+    widest = 0.85 + max(text_width(part, 11) for part in parts)  # of the legend's columns, in inches
+    figure.legend(loc="outside lower center", ncols=min(len(parts), max(1, int(NARROW / widest))))
     return figure
 
 
@@ -119,9 +124,9 @@ def speed(
     for group in groups.values():
         headings.append(at)
         rows += [at + 1 + step for step in range(len(group))]
-        at += len(group) + 1.4
+        at += len(group) + 1.7
     _, labels, medians, lows, highs = zip(*bars, strict=True)
-    figure = Picture(figsize=(9, 1.2 + 0.42 * at), layout="constrained")
+    figure = Picture(figsize=(NARROW, 1.5 + 0.42 * at), layout="constrained")
     axes = figure.add_subplot()
     axes.barh(rows, medians, height=0.6, color=SKY)
     spread = [np.subtract(medians, lows), np.subtract(highs, medians)]
@@ -137,13 +142,14 @@ def speed(
         if heading in published:
             value = published[heading]
             axes.plot([value, value], [row + 0.45, row + len(group) + 0.55], color=VERMILION, linewidth=2.5)
-            axes.annotate(f"the paper: {value:.2f}×", (value, row + 0.1), ha="center", va="center", color=VERMILION)
+            axes.annotate(f"the paper: {value:.2f}×", (value, row + len(group) + 0.85), ha="center", va="center",
+                          color=VERMILION)  # fmt: skip
     axes.set_yticks(rows, labels)
     axes.tick_params(axis="y", length=0)
-    axes.set_ylim(at - 0.8, -0.6)
+    axes.set_ylim(at - 0.6, -0.6)
     axes.set_xlim(0, 1.08 * max(1.0, *highs, *published.values()))
-    axes.set_xlabel("times as fast: median of paired timings, with the quartiles around it")
-    axes.set_title(title, pad=24)
+    axes.set_xlabel("times as fast: median of paired timings,\nwith the quartiles around it")
+    figure.suptitle(wrapped_text(title, 13, NARROW - 0.2), x=0.01, ha="left", fontsize=13)
     return figure
 
 
@@ -242,6 +248,9 @@ def distributions(
 ) -> Picture:
     """One panel for each distribution: a bar for each label, its number at the end, all panels with the same scale.
 
+    Two panels are side by side, unless the labels are long, and further ones below them, so that the figure can be read
+    on a telephone.
+
     panels: heading -> a value for each label, in the order of the labels. unit: the label of the x axis.
     Raises MinibertError when there is no panel, or its values are not one finite number for each label.
     """
@@ -252,12 +261,22 @@ def distributions(
             raise MinibertError(
                 f"{heading} has {len(values)} values for {len(labels)} labels: give one finite value for each."
             )
-    figure = Picture(figsize=(9, 1.6 + 0.32 * len(labels)), layout="constrained")
-    every_axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
+    aside = max(text_width(label, 11) for label in labels)
+    columns = min(len(panels), 2 if aside < 1.6 else 1)
+    lines = math.ceil(len(panels) / columns)
+    figure = Picture(figsize=(NARROW, 1.1 + lines * (0.45 + 0.27 * len(labels))), layout="constrained")
+    every_axes = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for axes in every_axes[len(panels) :]:
+        axes.remove()
+    every_axes = every_axes[: len(panels)]
+    for axes in every_axes[-columns:]:
+        axes.tick_params(labelbottom=True)
+    across = (NARROW - aside - 0.3) / columns - 0.2
     for axes, (heading, values) in zip(every_axes, every.items(), strict=True):
         _bars(axes, values, [format_number(value, digits) for value in values], SKY)
-        axes.set_title(heading, fontsize=11, pad=6, weight="bold")
-    _scale_bars(every_axes[0], np.concatenate(list(every.values())), 0.08 * len(panels) + 0.06)
+        axes.set_title(wrapped_text(heading, 11, across, "bold"), fontsize=11, pad=6, weight="bold")
+        axes.xaxis.set_major_locator(MaxNLocator(6 // columns))
+    _scale_bars(every_axes[0], np.concatenate(list(every.values())), 0.5 / across)
     _name_bars(every_axes, labels)
     figure.supxlabel(unit, fontsize=11)
     title_panels(figure, title)
@@ -284,7 +303,7 @@ def shares(
     furthest = np.maximum(values, [mark or 0 for mark in marks])
     if not np.isfinite(furthest).all() or min([*values, *expected.values()]) < 0:
         raise MinibertError("a share is negative or not finite: give shares of 0 or more, in the unit of the axis.")
-    figure = Picture(figsize=(9, 1.2 + 0.45 * len(measured)), layout="constrained")
+    figure = Picture(figsize=(NARROW, 1.2 + 0.45 * len(measured)), layout="constrained")
     axes = figure.add_subplot()
     axes.barh(range(len(values)), values, height=0.6, color=SKY)
     for row, (value, mark, end) in enumerate(zip(values, marks, furthest, strict=True)):
@@ -294,10 +313,10 @@ def shares(
             axes.plot([mark, mark], [row - 0.4, row + 0.4], color=VERMILION, linewidth=3, solid_capstyle="butt")
             axes.annotate(f"expected {mark:g}", (1, 0), (8, 0), xycoords=said, textcoords="offset points", va="bottom",
                           color=VERMILION)  # fmt: skip
-    _scale_bars(axes, furthest, 0.22)
+    _scale_bars(axes, furthest, 0.55)
     _name_bars([axes], list(measured))
     axes.set_xlabel(unit)
-    axes.set_title(title)
+    figure.suptitle(wrapped_text(title, 13, NARROW - 0.2), x=0.01, ha="left", fontsize=13)
     return figure
 
 
@@ -307,7 +326,7 @@ def family(
     panels: Mapping[str, str],
     title: str = "The family, measured",
 ) -> Picture:
-    """Models as rows, one panel of horizontal bars for each measure; a missing value is marked "not measured".
+    """Models as rows, a panel of horizontal bars for each measure; a missing value is marked "not measured".
 
     rows: model -> measure -> value. panels: measure -> label of its axis, with the unit. Each model has its own colour.
     Raises MinibertError when there is no model or panel, a value is negative or not finite, or a panel has no values.
@@ -320,17 +339,17 @@ def family(
             "a measure has no value, or a value is negative or not finite: give finite values of 0 or more."
         )
     colours = list(itertools.islice(itertools.cycle(LINE_COLOURS), len(rows)))
-    figure = Picture(figsize=(9, 1.4 + 0.42 * len(rows)), layout="constrained")
-    every_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    figure = Picture(figsize=(NARROW, 0.6 + len(panels) * (0.6 + 0.34 * len(rows))), layout="constrained")
+    every_axes = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
     for axes, label, values in zip(every_axes, panels.values(), table, strict=True):
         known = np.isfinite(values)
         _bars(axes, np.where(known, values, 0), [_brief(value) if value == value else "" for value in values], colours)
         for row in np.flatnonzero(~known):
             axes.annotate("not measured", (0, row), (4, 0), textcoords="offset points", va="center", color="#808080",
                           fontsize=10, style="italic")  # fmt: skip
-        _scale_bars(axes, values[known], 0.1 * len(panels) + 0.04)
+        _scale_bars(axes, values[known], 0.16)
         axes.set_xlabel(label)
-    _name_bars(every_axes, list(rows))
+        _name_bars([axes], list(rows))
     title_panels(figure, title)
     return figure
 
@@ -447,8 +466,13 @@ def attention(
     if not np.allclose(weights.sum(axis=1), 1, atol=1e-3):
         raise MinibertError("a row of the weights does not sum to 1: give them after the softmax, without padding.")
 
-    wide, high = (max(4.0, 0.46 * size + 1.6) for size in (columns, rows))
-    figure = Picture(figsize=(wide + 1.2, high), layout="constrained")
+    aside = 0.75 + max(text_width(token, 10) for token in tokens)
+    above = 0.95 + max(text_width(token, 10) for token in others)
+    side = np.clip((NARROW - aside - 0.25) / max(rows, columns), 0.26, 0.46)  # of a cell, in inches
+    wide = max(NARROW, aside + side * columns + 0.25)
+    heading = wrapped_text(title, 13, wide - 0.2)
+    tall = above + side * rows + 0.9 + 0.22 * (1 + heading.count("\n"))
+    figure = Picture(figsize=(wide, tall), layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(weights, cmap=WHITE_TO_BLUE, vmin=0, vmax=1)
     for (row, column), weight in np.ndenumerate(weights):
@@ -459,8 +483,8 @@ def attention(
         corner = (column - 0.5, row - 0.5)
         axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=VERMILION, linewidth=3, zorder=3))
     _label_tokens(axes, tokens, others, sides)
-    axes.set_title(title, pad=14)
-    bar = figure.colorbar(image, ax=axes, shrink=0.6, aspect=25)
+    figure.suptitle(heading, x=0.01, ha="left", fontsize=13)
+    bar = figure.colorbar(image, ax=axes, location="bottom", shrink=0.7, aspect=30)
     bar.set_label("attention weight (each row sums to 1)")
     bar.outline.set_visible(False)
     return figure
@@ -469,8 +493,8 @@ def attention(
 def _label_tokens(axes: Axes, rows: Sequence[str], columns: Sequence[str], sides: tuple[str, str]) -> None:
     """Write tokens along both sides of a heat map, and draw a thin grid between its cells."""
     down, across = np.arange(len(rows)), np.arange(len(columns))
-    axes.set_xticks(across, columns, rotation=60, ha="left", rotation_mode="anchor")
-    axes.set_yticks(down, rows)
+    axes.set_xticks(across, columns, rotation=60, ha="left", rotation_mode="anchor", fontsize=10)
+    axes.set_yticks(down, rows, fontsize=10)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.set_xticks(across[1:] - 0.5, minor=True)

@@ -16,12 +16,14 @@ from minibert.plots.style import (
     GREY,
     INK,
     LINE_COLOURS,
+    NARROW,
     VERMILION,
     Picture,
     check_lengths,
     read_numbers,
     styled,
     title_panels,
+    wrapped_text,
 )
 
 Interval = tuple[float, float, float]  # a number, and the two ends of the interval around it
@@ -140,12 +142,12 @@ def lines(
     if not curves:
         raise MinibertError("a figure of lines needs a curve: give at least one name with its x and its y.")
     drawn = {name: _curve(name, *points) for name, points in curves.items()}
-    figure = Picture(figsize=(9, 4.2), layout="constrained")
+    figure = Picture(figsize=(NARROW, 3.8), layout="constrained")
     axes = figure.add_subplot()
-    _draw_curves(axes, drawn, levels or {})
+    _draw_curves(axes, 2.8, drawn, levels or {})
     axes.set_xlabel(xlabel)
-    axes.set_ylabel(ylabel)
-    axes.set_title(title)
+    axes.set_ylabel(wrapped_text(ylabel, 11, 3.0))
+    figure.suptitle(wrapped_text(title, 13, NARROW - 0.2), x=0.01, ha="left", fontsize=13)
     return figure
 
 
@@ -155,7 +157,7 @@ def flow(
     xlabel: str = "layer",
     title: str = "How much each layer changes its input",
 ) -> Picture:
-    """Panels side by side, one for each measure, each with lines over the layers, which are counted from 1.
+    """Panels one under another, one for each measure, each with lines over the layers, which are counted from 1.
 
     panels: the measure, with its unit -> name of the line -> its value at each layer.
     Raises MinibertError when there is no panel or no line, or values are not finite numbers.
@@ -164,10 +166,10 @@ def flow(
         raise MinibertError(
             "a figure over layers needs panels, each with a line: give at least one measure with its lines."
         )
-    figure = Picture(figsize=(9, 3.6), layout="constrained")
-    for axes, (measure, by_name) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+    figure = Picture(figsize=(NARROW, 0.6 + 2.7 * len(panels)), layout="constrained")
+    for axes, (measure, by_name) in zip(figure.subplots(len(panels), squeeze=False)[:, 0], panels.items(), strict=True):
         drawn = {name: _curve(name, np.arange(1, len(values) + 1), values) for name, values in by_name.items()}
-        _draw_curves(axes, drawn, marker="o")
+        _draw_curves(axes, 1.9, drawn, marker="o")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylim(min(0, axes.get_ylim()[0]))
         axes.set_xlabel(xlabel)
@@ -198,7 +200,7 @@ def vectors(
     low, high = np.minimum(tips.min(axis=0), 0), np.maximum(tips.max(axis=0), 0)
     margin = 0.14 * (high - low).max()
     low, high = low - margin, high + margin
-    inch = min(7.0 / (high - low)[0], 3.6 / (high - low)[1])
+    inch = min((NARROW - 0.7) / (high - low)[0], 3.6 / (high - low)[1])
     width, height = inch * (high - low)
     figure = Picture(figsize=(max(width, 3.4) + 0.7, height + 0.8), layout="constrained")
     axes = figure.add_subplot()
@@ -232,7 +234,7 @@ def vectors(
             (12 * np.cos(middle), 12 * np.sin(middle)), textcoords="offset points", ha="center", va="center",
             fontsize=10, bbox={"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.8},
         )  # fmt: skip
-    axes.set_title(title)
+    figure.suptitle(wrapped_text(title, 13, figure.get_figwidth() - 0.2), x=0.01, ha="left", fontsize=13)
     return figure
 
 
@@ -245,11 +247,12 @@ def _curve(name: str, x: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarra
 
 def _draw_curves(
     axes: Axes,
+    tall: float,
     curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
     levels: Mapping[str, float] | None = None,
     marker: str = "",
 ) -> None:
-    """Draw curves and dashed levels, all named at the right edge, over a light grid."""
+    """Draw curves and dashed levels, all named at the right edge, over a light grid. tall: of the axes, in inches."""
     ends = []
     for (name, (x, y)), colour in zip(curves.items(), itertools.cycle(LINE_COLOURS), strict=False):
         axes.plot(x, y, color=colour, linewidth=2, marker=marker, markersize=4)
@@ -263,20 +266,23 @@ def _draw_curves(
     span = (end - start) or 1.0
     axes.set_xlim(start - 0.02 * span, end + 0.02 * span)
     axes.set_ylim(axes.get_ylim())  # the names at the ends must not change the axis
-    _label_ends(axes, ends, end + 0.03 * span, span / 2.2)
+    named = [(y, wrapped_text(name, 11, 1.4), colour) for y, name, colour in ends]
+    _label_ends(axes, named, end + 0.03 * span, span / 2.2, 0.19 / tall)
 
 
-def _label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]], x: float, step: float = 1.0) -> None:
+def _label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]], x: float, step: float, line: float) -> None:
     """Write the name of each line to the right of its end; names that would overlap are moved apart.
 
     ends: (y, name, colour) of each line. x: about where the names begin. step: about half the length of the x axis.
+    line: the height of a line of text, as a share of the y axis.
     """
     low, high = axes.get_ylim()
-    apart = 0.062 * (high - low)
     ordered = sorted(ends)
     places = [y for y, _, _ in ordered]
+    tall = [1 + name.count("\n") for _, name, _ in ordered]
     for _ in range(50):  # neighbours push each other away, a little at a time
         for i in range(len(places) - 1):
+            apart = line * (high - low) * (tall[i] + tall[i + 1]) / 2
             lacking = apart - (places[i + 1] - places[i])
             if lacking > 0:
                 places[i], places[i + 1] = places[i] - lacking / 2, places[i + 1] + lacking / 2

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import itertools
 import re
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from minibert.errors import MinibertError
-from minibert.plots.sheets import HATCHED, Sheet
+from minibert.plots.sheets import HATCHED, Sheet, wrapped
 from minibert.plots.style import (
     BLUE,
     GREEN,
     GREY,
     INK,
+    NARROW,
     ORANGE,
     PURPLE,
     SKY,
@@ -28,6 +28,7 @@ from minibert.plots.style import (
     read_numbers,
     styled,
     text_width,
+    wrapped_text,
 )
 
 HEAD_COLOURS = (BLUE, ORANGE, GREEN, GREY, PURPLE, VERMILION)  # the first ones also differ in grey
@@ -39,7 +40,7 @@ ROW_COLOURS = (SKY, GREEN, PURPLE, GREY)
 def head_split(
     x: ArrayLike, num_heads: int, tokens: Sequence[str], wrong: bool = False, title: str | None = None
 ) -> Picture:
-    """How the features of each token are divided among the heads: one matrix becomes one small matrix for each head.
+    """How the features of each token are divided among the heads: one matrix above, one small matrix a head below it.
 
     x: (S, D), only its shape is used. num_heads: H, which must divide D. Cells are labelled token·feature, up to 5
     tokens of 12 features, and have the colour of the head that they belong to. wrong: show what `x.view(H, S, K)`
@@ -56,34 +57,38 @@ def head_split(
     places = np.arange(size * features).reshape(size, features)
     by_head = places.reshape(num_heads, size, width) if wrong else places.reshape(size, num_heads, width).swapaxes(0, 1)
     written = size <= 5 and features <= 12
-    cell = (0.42 if features < 10 else 0.46, 0.3) if written else (0.2, 0.2)
+    cell = (0.42 if features < 10 else 0.46, 0.32) if written else (0.2, 0.2)
 
     def draw(places: np.ndarray, x: float, y: float, rows: Sequence[str], columns: Sequence[str] = ()) -> float:
         heads = places % features // width
         faces = [[HEAD_COLOURS[head % len(HEAD_COLOURS)] for head in row] for row in heads]
         texts = [[f"{place // features}·{place % features}" for place in row] for row in places]
-        return sheet.matrix(x, y, faces, texts if written else None, rows, columns, cell, 9)
+        return sheet.matrix(x, y, faces, texts if written else None, rows, columns, cell, 10)
 
     sheet = Sheet()
-    apart = 0.36
-    tall = num_heads * size * cell[1] + (num_heads - 1) * apart
-    across = features * cell[0]
-    y = (tall - size * cell[1]) / 2
-    top = draw(places, 0, y, [f"{at}  {token}" for at, token in enumerate(tokens)])
-    sheet.text(0, top - 0.08, f"x: (S, D) = ({size}, {features})", 11, ha="left", va="bottom", weight="bold")
-    aside = max(text_width(token, 10) for token in tokens)
-    start = across + aside + 0.75
-    for head, own in enumerate(by_head):
-        at = head * (size * cell[1] + apart)
-        sheet.arrow((across + 0.08, tall / 2), (start - aside - 0.2, at + size * cell[1] / 2), colour="#606060")
-        draw(own, start, at, tokens)
-        sheet.text(
-            start, at - 0.06, f"head {head}: (S, K) = ({size}, {width})", 10, ha="left", va="bottom", weight="bold"
-        )
+    tall, own_width = size * cell[1], width * cell[0]
+    aside = max(text_width(token, 10) for token in tokens) + 0.3  # of a head, for its names
+    named = [f"head {head}:\n(S, K) = ({size}, {width})" for head in range(num_heads)]
+    widths = [max(own_width, text_width(name, 10, "bold")) + aside for name in named]
+    lines = wrapped(widths, 0.1, NARROW - 0.3)
+    across = max(x + widths[at] for line in lines for at, x in line.items())
+    start = max(aside, (across - features * cell[0] + aside) / 2)
+    top = draw(places, start, 0, [f"{at}  {token}" for at, token in enumerate(tokens)])
+    sheet.text(start, top - 0.08, f"x: (S, D) = ({size}, {features})", 11, ha="left", va="bottom", weight="bold")
+    bottom = tall
+    for line in lines:
+        y = bottom + (1.12 if line is lines[0] else 0.62)
+        for head, x in line.items():
+            if line is lines[0]:  # from the middle of its own features to the head
+                own = start + (head + 0.5) * own_width
+                sheet.arrow((own, tall + 0.06), (x + aside + own_width / 2, y - 0.48), colour="#606060")
+            draw(by_head[head], x + aside, y, tokens)
+            sheet.text(x + aside, y - 0.06, named[head], 10, ha="left", va="bottom", weight="bold")
+        bottom = y + tall
     code = "x.view(H, S, K), without a transpose" if wrong else "x.view(S, H, K).transpose(0, 1)"
-    note = "t·f: feature f of token t; its colour shows the head that it belongs to"
-    taken = "\nEach row of a head is labelled with the token that the head takes it for."
-    sheet.text(0, tall + 0.2, f"{code}\n{note}{taken if wrong else ''}", ha="left", va="top", color="#606060")
+    note = "t·f: feature f of token t; colour: the head it belongs to"
+    taken = "\nEach row of a head is labelled with the token\nthat the head takes it for."
+    sheet.text(0, bottom + 0.2, f"{code}\n{note}{taken if wrong else ''}", ha="left", va="top", color="#606060")
     right = "Each head gets its own features of each token"
     mixed = "Without the transpose, a head gets whole tokens"
     return sheet.finish(title if title is not None else mixed if wrong else right)
@@ -96,24 +101,36 @@ def masks(
     keys: Sequence[str] | None = None,
     title: str = "Who may look at whom",
 ) -> Picture:
-    """Boolean masks side by side: blue where a token (row) may look at another (column), hatched where it may not.
+    """Boolean masks: blue where a token (row) may look at another (column), hatched where it may not.
+
+    They are side by side as long as a telephone has room for them, and then one line under another.
 
     panels: heading -> (S, T) of booleans, or of 0 and 1. tokens: the S rows. keys: the T columns, by default tokens.
     Raises MinibertError when there is no panel, or a panel is not boolean with one row and one column for each token.
     """
     keys = tokens if keys is None else keys
     check_lengths(panels=panels)
-    sheet, x, side = Sheet(), 0.0, 0.32
-    for at, (heading, given) in enumerate(panels.items()):
-        mask = read_matrix(given, tokens, keys, heading)
+    sheet, side, y = Sheet(), 0.24, 0.0
+    every = [read_matrix(given, tokens, keys, heading) for heading, given in panels.items()]
+    for heading, mask in zip(panels, every, strict=True):
         if not np.isin(mask, (0, 1)).all():
             raise MinibertError(f"{heading} is not a mask of True and False: give one boolean for each pair of tokens.")
-        faces = [[BLUE if seen else None for seen in row] for row in mask]
-        top = sheet.matrix(x, 0, faces, None, () if at else tokens, keys, (side, side))
-        sheet.text(x, top - 0.1, heading, 11, ha="left", va="bottom", weight="bold")
-        x += max(mask.shape[1] * side + 0.4, text_width(heading, 11, "bold")) + 0.3
+    aside = max([text_width(token, 10) for token in tokens], default=0) + 0.08
+    lean = 0.35 if sheet.turned(keys, side) else 0.0  # the last column's name reaches beyond it
+    widths = [
+        max(mask.shape[1] * side + lean, text_width(heading, 11, "bold"))
+        for heading, mask in zip(panels, every, strict=True)
+    ]
+    headings = list(panels)
+    for line, xs in enumerate(wrapped(widths, 0.3, NARROW - 0.24 - aside)):
+        y += sheet.head_room(keys, side) + 0.6 if line else 0.0
+        for at, x in xs.items():
+            faces = [[BLUE if seen else None for seen in row] for row in every[at]]
+            top = sheet.matrix(x, y, faces, None, () if x else tokens, keys, (side, side))
+            sheet.text(x, top - 0.1, headings[at], 11, ha="left", va="bottom", weight="bold")
+        y += len(every[0]) * side
     meanings = {"the row's token may look at the column's": {"colour": BLUE, "corner": 0}, "may not": HATCHED}
-    sheet.legend(0, len(tokens) * side + 0.2, meanings)
+    sheet.legend(-aside, y + 0.2, meanings, NARROW - 0.3 - aside)
     return sheet.finish(title)
 
 
@@ -132,13 +149,15 @@ def padded_batch(
         raise MinibertError("the length of a text must be an integer of 1 or more: give its number of tokens.")
     longest, places = int(max(lengths)), int(max(lengths)) * len(lengths)
     padding = places - int(sum(lengths))
-    cell = (min(0.3, 6.6 / longest), 0.26)
+    counts = [f"{int(length)} {unit}" for length in lengths]
+    beside = max(text_width(name, 10) for name in names) + max(text_width(count, 10) for count in counts) + 0.45
+    cell = (min(0.3, max(NARROW - beside, 1.5) / longest), 0.26)
     sheet = Sheet()
     sheet.matrix(
         0, 0, [[SKY] * int(length) + [None] * (longest - int(length)) for length in lengths], None, names, (), cell
     )
-    for row, length in enumerate(lengths):
-        sheet.text(longest * cell[0] + 0.1, (row + 0.5) * cell[1], f"{int(length)} {unit}", ha="left")
+    for row, count in enumerate(counts):
+        sheet.text(longest * cell[0] + 0.1, (row + 0.5) * cell[1], count, ha="left")
     sheet.legend(0, len(lengths) * cell[1] + 0.16, {
         f"real: {places - padding:,}": {"colour": SKY, "corner": 0},
         f"padding: {padding:,} of {places:,} places, {padding / places:.0%}": HATCHED,
@@ -180,7 +199,7 @@ def pieces(
         for (word, _), size in zip(words, sizes, strict=True)
     ]
     sheet = Sheet()
-    for line, places in enumerate(_wrapped(widths, 0.24, 8.8)):
+    for line, places in enumerate(wrapped(widths, 0.24, 8.8)):
         y = 0.95 * line
         for at, x in places.items():
             (word, parts), middle = words[at], x + widths[at] / 2
@@ -232,10 +251,11 @@ def masked_text(
         for token, shown, label in zip(tokens, seen, labels, strict=True)
     ]
     widths = [max(text_width(text, 10, "bold") for text in (a, b)) + 0.14 for a, b in zip(tokens, seen, strict=True)]
-    headings, height = ("the text", "what the model sees", "what it must guess"), 0.3
+    headings, height = ("the text", "is seen as", "to guess"), 0.3
+    beside = 0.12 + max(text_width(heading, 10) for heading in headings)
     sheet = Sheet()
-    for line, places in enumerate(_wrapped(widths, 0.06, 7.6)):
-        y = 1.4 * line
+    for line, places in enumerate(wrapped(widths, 0.06, NARROW - 0.24 - beside)):
+        y = 1.34 * line
         for row, heading in enumerate(headings):
             sheet.text(-0.12, y + 0.38 * row + height / 2, heading, ha="right", color="#606060")
         for at, x in places.items():
@@ -247,21 +267,9 @@ def masked_text(
             )
             for row, (text, look) in enumerate(told):
                 sheet.box(x, y + 0.38 * row, widths[at], height, text or "", **look)
-    sheet.legend(0, y + 1.24, {text: look for text, look in looks.items() if text in fates})
+    used = {text: look for text, look in looks.items() if text in fates}
+    sheet.legend(-beside, y + 1.24, used, NARROW - 0.24 - beside)
     return sheet.finish(title)
-
-
-def _wrapped(widths: Sequence[float], gap: float, limit: float) -> list[dict[int, float]]:
-    """Items of these widths placed in lines, like words: for each line, the index of each item on it -> its x."""
-    wrapped: list[dict[int, float]] = [{}]
-    x = 0.0
-    for at, width in enumerate(widths):
-        if wrapped[-1] and x + width > limit:
-            wrapped.append({})
-            x = 0.0
-        wrapped[-1][at] = x
-        x += width + gap
-    return wrapped
 
 
 @styled
@@ -345,34 +353,39 @@ def course_map(
     title: str = "The lessons",
     row_titles: Sequence[str] = (),
     here: str | None = None,
+    notes: Mapping[str, str] | None = None,
 ) -> Picture:
     """The path through a course: a box for each lesson, row by row, and an arrow from each to the next.
 
     rows: lessons as (number, title). row_titles: the subject of each row. here: the number of a lesson to mark.
+    notes: number -> a word or two, next to the number.
     Raises MinibertError when a row is empty, there is not one title for each row, or no lesson has the number to mark.
     """
     if not rows or not all(len(row) for row in rows) or len(row_titles) not in (0, len(rows)):
         raise MinibertError("a map needs rows of lessons, none of them empty: give all rows a title, or none.")
     if here is not None and here not in {number for row in rows for number, _ in row}:
         raise MinibertError(f"no lesson on the map has the number {here}: give a number of the map.")
-    set_titles = {name: textwrap.fill(name, 16) for row in rows for _, name in row}
-    sheet, width, gap, below = Sheet(), 1.6, 0.34, 0.42
-    height = max(0.66, 0.2 + 0.16 * max(1 + name.count("\n") for name in set_titles.values()))
+    gap, below, most = 0.22, 0.58 if row_titles else 0.32, max(map(len, rows))
+    width = max(1.06, round((NARROW - 0.24 - (most - 1) * gap) / max(most, 4), 2))
+    set_titles = {name: wrapped_text(name, 10, width - 0.1) for row in rows for _, name in row}
+    sheet = Sheet()
+    height = 0.46 + 0.17 * max(1 + name.count("\n") for name in set_titles.values())
     for r, row in enumerate(rows):
         y = r * (height + below)
         if row_titles:
-            sheet.text(-0.2, y + height / 2, textwrap.fill(row_titles[r], 14), 10, ha="right", color="#606060")
+            sheet.text(0, y - 0.06, row_titles[r], 10, ha="left", va="bottom", color="#606060")
         for c, (number, name) in enumerate(row):
             x = c * (width + gap)
             look = {"colour": pale(ROW_COLOURS[r % len(ROW_COLOURS)])}
             sheet.box(x, y, width, height, **({"colour": ORANGE, "linewidth": 2.5} if number == here else look))
-            sheet.text(x + 0.08, y + height / 2, number, 13, ha="left", weight="bold")
-            after = 0.14 + text_width(number, 13, "bold")
-            sheet.text(x + after, y + height / 2, set_titles[name], 9.5, ha="left")
+            sheet.text(x + 0.07, y + 0.21, number, 12, ha="left", weight="bold")
+            sheet.text(x + 0.07, y + 0.38, set_titles[name], 10, ha="left", va="top")
+            if notes and number in notes:
+                sheet.text(x + width - 0.07, y + 0.21, notes[number], 10, ha="right")
             if c:
                 sheet.arrow((x - gap, y + height / 2), (x, y + height / 2))
         if r + 1 < len(rows):  # from the end of this row to the start of the next
-            down, turn = y + height, y + height + below / 2
+            down, turn = y + height, y + height + 0.16
             sheet.arrow((x + width / 2, down), (x + width / 2, turn), (width / 2, turn), (width / 2, down + below))
     return sheet.finish(title)
 
@@ -408,68 +421,67 @@ def encoder_block(title: str = "One encoder block", share: bool = False) -> Pict
     share: with a loop around it, as ALBERT applies one block repeatedly. Vaswani et al. 2017, section 3.1.
     """
     sheet = Sheet()
-    x, width, middle = 0.45, 1.75, 0.45 + 1.75 / 2
+    x, width, middle = 0.4, 1.4, 0.4 + 1.4 / 2
     attention_colour, feed_colour, norm_colour = SKY, ORANGE, "#E3E3E3"
     parts = {  # y of the upper edge, height
-        "add & norm ": (0.72, 0.34, norm_colour),
-        "feed-forward": (1.42, 0.5, feed_colour),
-        "add & norm": (2.42, 0.34, norm_colour),
-        "multi-head\nattention": (3.12, 0.58, attention_colour),
+        "add & norm ": (0.85, 0.34, norm_colour),
+        "feed-forward": (1.72, 0.6, feed_colour),
+        "add & norm": (3.5, 0.34, norm_colour),
+        "multi-head\nattention": (4.9, 0.7, attention_colour),
     }
     for name, (y, height, colour) in parts.items():
         sheet.box(x, y, width, height, name.strip(), colour, size=11)
     shape = "(B, S, D)"
-    stops = [4.36, 3.7, 3.12, 2.76, 2.42, 1.92, 1.42, 1.06, 0.72, 0.3]
+    stops = [6.5, 5.6, 4.9, 3.84, 3.5, 2.32, 1.72, 1.19, 0.85, 0.35]
     for start, end in zip(stops[::2], stops[1::2], strict=True):
         sheet.arrow((middle, start), (middle, end))
-    for y in (3.98, 2.12, 0.61):
+    for y in (5.83, 2.9, 0.71):
         sheet.text(middle + 0.08, y, shape, ha="left")
-    sheet.text(middle, 4.46, "from the block below", 10, color="#606060")
-    sheet.text(middle, 0.2, "to the block above", 10, color="#606060")
-    for start, end in ((4.08, 2.59), (2.22, 0.89)):  # residuals
+    sheet.text(middle, 6.62, "from the block below", 10, color="#606060")
+    sheet.text(middle, 0.24, "to the block above", 10, color="#606060")
+    for start, end in ((6.1, 3.67), (3.2, 1.02)):  # residuals
         sheet.arrow((middle, start), (x - 0.2, start), (x - 0.2, end), (x, end))
-        sheet.text(x - 0.3, (start + end) / 2, "residual", 9, turned=90, color="#606060")
+        sheet.text(x - 0.3, (start + end) / 2, "residual", 10, turned=90, color="#606060")
     if share:
-        out = x - 0.62
-        sheet.arrow((middle, 0.49), (out, 0.49), (out, 4.24), (middle, 4.24), colour=VERMILION, linewidth=2)
-        sheet.text(out - 0.12, 2.3, "L times, with the same weights", 10, turned=90, color=VERMILION)
+        out = x - 0.58
+        sheet.arrow((middle, 0.53), (out, 0.53), (out, 6.32), (middle, 6.32), colour=VERMILION, linewidth=2)
+        sheet.text(out - 0.12, 3.4, "L times, with the same weights", 10, turned=90, color=VERMILION)
 
-    left, right = 2.75, 9.0
-    for name, (top, bottom), colour in (("feed-forward", (0.55, 1.95), feed_colour),
-                                        ("multi-head\nattention", (2.3, 4.45), attention_colour)):  # fmt: skip
+    left, right, centre = 2.25, 5.1, 3.68
+    for name, (top, bottom), colour in (("feed-forward", (0.3, 3.4), feed_colour),
+                                        ("multi-head\nattention", (3.6, 7.5), attention_colour)):  # fmt: skip
         y, height, _ = parts[name]
         for edge, corner in ((y, top), (y + height, bottom)):
             sheet.arrow((x + width, edge), (left, corner), colour=GREY, head=False, linestyle=(0, (3, 2)))
         sheet.box(left, top, right - left, bottom - top, colour=pale(colour, 0.18), edge=GREY)
-    sheet.text(left + 0.12, 0.73, "feed-forward: each token on its own", ha="left", weight="bold")
-    sheet.text(left + 0.12, 2.48, "attention: the tokens look at each other", ha="left", weight="bold")
+    sheet.text(left + 0.12, 0.57, "feed-forward:\neach token by itself", ha="left", weight="bold")
+    sheet.text(left + 0.12, 3.87, "attention:\nthe tokens look at each other", ha="left", weight="bold")
 
-    def way(y: float, start: float, end: float, shape: str = "") -> None:
-        sheet.arrow((start, y), (end, y))
-        sheet.text((start + end) / 2, y - 0.05, shape, va="bottom")
+    def way(x: float, start: float, end: float, shape: str = "", at: float | None = None) -> None:
+        sheet.arrow((x, start), (x, end))
+        sheet.text(x + 0.06, (start + end) / 2 if at is None else at, shape, ha="left")
 
-    sheet.text(3.2, 1.3, shape)
-    for start, wide, end, name, after in (
-        (3.85, 0.8, 5.5, "linear\nD → F", "(B, S, F)"),
-        (5.5, 0.7, 7.05, "GELU", "(B, S, F)"),
-        (7.05, 0.8, 8.15, "linear\nF → D", ""),
+    sheet.text(centre, 0.94, shape)
+    for name, top, height, shapes in (
+        ("linear\nF → D", 1.26, 0.42, ""),
+        ("GELU", 1.98, 0.3, "(B, S, F)"),
+        ("linear\nD → F", 2.58, 0.42, "(B, S, F)"),
     ):
-        sheet.box(start, 1.05, wide, 0.5, name)
-        way(1.3, start + wide, end, after)
-    way(1.3, 3.56, 3.85)
-    sheet.text(8.5, 1.3, shape)
+        sheet.box(centre - 0.45, top, 0.9, height, name)
+        way(centre, top, top - (0.3 if shapes else 0.22), shapes)
+    way(centre, 3.18, 3.0)
+    sheet.text(centre, 3.27, shape)
 
-    sheet.text(3.2, 3.42, shape)
-    for name, y in (("q", 2.92), ("k", 3.42), ("v", 3.92)):
-        sheet.arrow((3.56, 3.42), (3.85, y))
-        sheet.box(3.85, y - 0.16, 0.9, 0.32, f"{name}: D → D")
-        way(y, 4.75, 5.7, "(B, H, S, K)")
-    sheet.box(5.7, 2.76, 1.5, 0.7, "softmax(q kᵀ / √K)")
-    sheet.arrow((6.45, 3.46), (6.45, 3.76))
-    sheet.text(6.53, 3.6, "(B, H, S, S)", ha="left")
-    sheet.box(5.7, 3.76, 1.5, 0.32, "weights · v")
-    way(3.92, 7.2, 8.05, shape)
-    sheet.box(8.05, 3.67, 0.8, 0.5, "linear\nD → D")
-    sheet.arrow((8.45, 3.67), (8.45, 3.05))
-    sheet.text(8.45, 2.93, shape)
+    sheet.text(centre, 4.24, shape)
+    way(centre, 4.56, 4.34)
+    sheet.box(centre - 0.45, 4.56, 0.9, 0.42, "linear\nD → D")
+    way(centre, 5.28, 4.98, shape)
+    sheet.box(left + 0.1, 5.28, right - left - 0.2, 0.3, "weights · v")
+    way(3.25, 5.9, 5.58, "(B, H, S, S)")
+    sheet.box(left + 0.1, 5.9, 1.76, 0.32, "softmax(q kᵀ / √K)")
+    for name, start, upper in (("q", 2.35, 6.22), ("k", 3.27, 6.22), ("v", 4.19, 5.58)):
+        sheet.box(start, 6.56, 0.82, 0.3, f"{name}: D → D")
+        way(start + 0.02, 6.56, upper, "(B, H, S, K)", at=6.39)
+        sheet.arrow((centre, 7.22), (start + 0.41, 6.86))
+    sheet.text(centre, 7.33, shape)
     return sheet.finish(title)

@@ -16,6 +16,7 @@ from minibert.errors import MinibertError
 from minibert.plots.style import (
     GREY,
     INK,
+    NARROW,
     VERMILION_TO_BLUE,
     WHITE_TO_BLUE,
     Picture,
@@ -25,6 +26,7 @@ from minibert.plots.style import (
     read_matrix,
     styled,
     text_width,
+    wrapped_text,
 )
 
 LARGEST = 14  # inches
@@ -93,6 +95,7 @@ class Sheet:
         x, y: the upper left corner. faces: the colours of the cells; None is hatched. cell: (width, height).
         """
         width, height = cell
+        head_room = self.head_room(columns, width, column_label)
         for r, row in enumerate(faces):
             for c, face in enumerate(row):
                 look = HATCHED | {"zorder": 0.9}
@@ -108,20 +111,36 @@ class Sheet:
         aside = max([text_width(label, 10) for label in rows], default=0)
         if row_label:
             self.text(x - aside - 0.25, y + down / 2, row_label, turned=90, color="#606060")
-        widest = max([text_width(label, 10) for label in columns], default=0)
-        turned = 60 if widest > width - 0.04 else 0  # degrees
-        top = y - (0 if not columns else 0.12 + widest * np.sin(np.radians(60)) if turned else 0.26)
+        turned = 60 if self.turned(columns, width) else 0  # degrees
         for c, label in enumerate(columns):
             self.text(x + (c + 0.5) * width, y - 0.07, label, ha="left" if turned else "center",
                       va="center" if turned else "bottom", turned=turned)  # fmt: skip
         if column_label:
-            self.text(x + across / 2, top - 0.04, column_label, va="bottom", color="#606060")
-            top -= 0.24
-        return top
+            above = head_room - 0.24
+            self.text(x + across / 2, y - above - 0.04, column_label, va="bottom", color="#606060")
+        return y - head_room
 
-    def legend(self, x: float, y: float, entries: Mapping[str, Mapping[str, object]]) -> None:
-        """Draw small boxes in a row, each followed by its meaning. entries: meaning -> look of the box."""
+    @staticmethod
+    def turned(columns: Sequence[str], width: float) -> bool:
+        """Whether the labels of columns of this width are turned, because one is wider than its column."""
+        return max([text_width(label, 10) for label in columns], default=0) > width - 0.04
+
+    @classmethod
+    def head_room(cls, columns: Sequence[str], width: float, column_label: str = "") -> float:
+        """The height of what is above a matrix: the labels of its columns, of this width, and what they are."""
+        widest = max([text_width(label, 10) for label in columns], default=0)
+        labels = 0.12 + widest * np.sin(np.radians(60)) if cls.turned(columns, width) else 0.26
+        return (labels if columns else 0) + (0.24 if column_label else 0)
+
+    def legend(self, x: float, y: float, entries: Mapping[str, Mapping[str, object]], limit: float = 8.8) -> None:
+        """Draw small boxes in a row, each followed by its meaning; those that reach beyond `limit` go on a new line.
+
+        entries: meaning -> look of the box.
+        """
+        left = x
         for text, look in entries.items():
+            if x > left and x + 0.34 + text_width(text, 10) > limit:
+                x, y = left, y + 0.28
             self.box(x, y, 0.26, 0.18, **{"corner": 0.03, **look})
             self.text(x + 0.34, y + 0.09, text, ha="left")
             x += 0.34 + text_width(text, 10) + 0.3
@@ -133,7 +152,8 @@ class Sheet:
         """
         corners = np.array(self.corners)
         (left, top), (right, bottom) = corners.min(axis=0) - 0.12, corners.max(axis=0) + 0.12
-        above = 0.36 if title else 0.0
+        title = wrapped_text(title, 13, max(right - left, NARROW) - 0.24)
+        above = 0.36 + 0.22 * title.count("\n") if title else 0.0
         right = max(right, left + text_width(title, 13) + 0.24)
         width, height = np.round([right - left, bottom - top + above], 2)
         if max(width, height) > LARGEST:
@@ -184,7 +204,9 @@ def grids(
     column_label: str = "",
     arrows: bool = True,
 ) -> Picture:
-    """Small matrices side by side as in `grid`, with headings, and an arrow from each to the next.
+    """Small matrices as in `grid`, with headings, and an arrow from each to the next.
+
+    They are side by side as long as a telephone has room for them, and then one line under another.
 
     panels: heading -> (R, C), all with the same labels. digits: after the point, one number for all or one for each
     panel. arrows: False for panels that are alternatives, not steps.
@@ -192,24 +214,50 @@ def grids(
     """
     digits = [digits] * len(panels) if isinstance(digits, int) else digits
     check_lengths(panels=panels, digits=digits)
-    sheet, x, height = Sheet(), 0.0, 0.34
-    for at, ((heading, given), places) in enumerate(zip(panels.items(), digits, strict=True)):
-        values = read_matrix(given, rows, columns, heading or "the matrix")
-        texts = [[format_number(value, places) for value in row] for row in values]
-        width = max(0.5, 0.16 + max(text_width(text, 10) for row in texts for text in row))
-        faces = (
-            _tints(values, low, high) if colour else [["white" if v > -np.inf else None for v in row] for row in values]
-        )
-        first = at == 0
-        if arrows and not first:
-            middle = len(values) * height / 2
-            sheet.arrow((x - 0.48, middle), (x - 0.12, middle), linewidth=2)
-        top = sheet.matrix(x, 0, faces, texts, rows if first else (), columns, (width, height),
-                           row_label=row_label if first else "", column_label=column_label)  # fmt: skip
-        if heading:
-            sheet.text(x, top - 0.08, heading, 11, ha="left", va="bottom", weight="bold")
-        x += max(values.shape[1] * width, text_width(heading, 11, "bold") - 0.3) + 0.6
+    sheet, height = Sheet(), 0.34
+    every = [read_matrix(given, rows, columns, heading or "the matrix") for heading, given in panels.items()]
+    texts = [
+        [[format_number(value, places) for value in row] for row in values]
+        for values, places in zip(every, digits, strict=True)
+    ]
+    cells = [max(0.42, 0.14 + max(text_width(text, 10) for row in one for text in row)) for one in texts]
+    widths = [
+        max(values.shape[1] * cell, text_width(heading, 11, "bold"))
+        for heading, values, cell in zip(panels, every, cells, strict=True)
+    ]
+    aside = max([text_width(label, 10) + 0.08 for label in rows], default=0) + (0.3 if row_label else 0)
+    headings, y = list(panels), 0.0
+    for line, xs in enumerate(wrapped(widths, 0.6 if arrows else 0.4, NARROW - 0.24 - aside)):
+        above = max(sheet.head_room(columns, cells[at], column_label) for at in xs) + (0.36 if any(headings) else 0)
+        y += above + (0.42 if arrows else 0.2) if line else 0
+        for at, x in xs.items():
+            values = every[at]
+            faces = _tints(values, low, high) if colour else [["white" if v > -np.inf else None for v in row]
+                                                              for row in values]  # fmt: skip
+            start, middle = x == 0, y + len(values) * height / 2
+            if arrows and not start:
+                sheet.arrow((x - 0.48, middle), (x - 0.12, middle), linewidth=2)
+            elif arrows and line:
+                sheet.arrow((widths[at] / 2, y - above - 0.34), (widths[at] / 2, y - above), linewidth=2)
+            top = sheet.matrix(x, y, faces, texts[at], rows if start else (), columns, (cells[at], height),
+                               row_label=row_label if start else "", column_label=column_label)  # fmt: skip
+            if headings[at]:
+                sheet.text(x, top - 0.08, headings[at], 11, ha="left", va="bottom", weight="bold")
+        y += max(len(every[at]) for at in xs) * height
     return sheet.finish(title)
+
+
+def wrapped(widths: Sequence[float], gap: float, limit: float) -> list[dict[int, float]]:
+    """Items of these widths placed in lines, like words: for each line, the index of each item on it -> its x."""
+    lines: list[dict[int, float]] = [{}]
+    x = 0.0
+    for at, width in enumerate(widths):
+        if lines[-1] and x + width > limit:
+            lines.append({})
+            x = 0.0
+        lines[-1][at] = x
+        x += width + gap
+    return lines
 
 
 def _tints(values: np.ndarray, low: float | None, high: float | None) -> list[list[ColorType | None]]:
@@ -249,13 +297,13 @@ def similarity(
     if not low < high:
         raise MinibertError(f"the colours cannot go from {low} to {high}: give a low end below the high end.")
     written = len(labels) <= 14
-    side = 0.44 if written else 0.26
+    side = 0.42 if written else 0.26
     texts = (
         [[re.sub(r"^(−?)0\.", r"\1.", format_number(value, 2)) for value in row] for row in values] if written else None
     )
     sheet = Sheet()
     sheet.matrix(0, 0, WHITE_TO_BLUE(Normalize(low, high, clip=True)(values)), texts, labels, labels, (side, side), 9)
-    x, down = len(labels) * side + 0.4, len(labels) * side
+    x, down = len(labels) * side + 0.22, len(labels) * side
     tall = min(down, 3.0)
     start = (down - tall) / 2
     for step in range(100):
@@ -265,5 +313,5 @@ def similarity(
     for share in (0, 0.25, 0.5, 0.75, 1):
         number = format_number(low + share * (high - low), 2)
         sheet.text(x + 0.24, start + (1 - share) * tall, number, ha="left")
-    sheet.text(x + 0.82, down / 2, unit, turned=90)
+    sheet.text(x + 0.74, down / 2, unit, turned=90)
     return sheet.finish(title)

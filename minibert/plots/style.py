@@ -52,6 +52,8 @@ STYLE = {
 styled = matplotlib.rc_context(STYLE)
 FILE_DPI, NOTEBOOK_DPI = 150, 120  # pixels drawn per inch
 CSS_DPI = 96  # pixels per inch on a page: nine inches are 864
+# Inches. A figure of this width, with letters of 9 points and more, can be read on a telephone that is 390 pixels wide.
+NARROW = 5.2
 
 
 class Picture(Figure):
@@ -65,7 +67,8 @@ class Picture(Figure):
     @property
     def title(self) -> str:
         """The title of the whole figure, or else of its first panel; "" when there is none."""
-        return self.get_suptitle() or next((axes.get_title(loc="left") for axes in self.axes), "")
+        title = self.get_suptitle() or next((axes.get_title(loc="left") for axes in self.axes), "")
+        return " ".join(title.split())  # without the line breaks of a narrow figure
 
 
 def _png(figure: Figure, dpi: int, **options: object) -> bytes:
@@ -135,6 +138,18 @@ def text_width(text: str, size: float, weight: str = "normal") -> float:
     return max(text_to_path.get_text_width_height_descent(line, font, False)[0] for line in text.split("\n")) / 72
 
 
+def wrapped_text(text: str, size: float, width: float, weight: str = "normal") -> str:
+    """A text with line breaks between its words, so that no line is wider than `width` inches, if words allow."""
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and text_width(longer, size, weight) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return "\n".join(lines)
+
+
 def ink_on(colour: ColorType) -> str:
     """White or dark, whichever is easier to read on a colour: by its relative luminance (sRGB)."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
@@ -148,5 +163,5 @@ def pale(colour: ColorType, share: float = 0.35) -> ColorType:
 
 def title_panels(figure: Picture, title: str) -> None:
     """Set a title above all panels, with some space below it."""
-    figure.suptitle(title, x=0.01, ha="left", fontsize=13)
+    figure.suptitle(wrapped_text(title, 13, figure.get_figwidth() - 0.2), x=0.01, ha="left", fontsize=13)
     figure.get_layout_engine().set(h_pad=0.1, wspace=0.06)

@@ -139,6 +139,8 @@ EXERCISE = Exercise(
     name="attention",
     topic="attention",
     title="Scaled dot-product attention",
+    level="core",
+    minutes=15,
     function="attention",
     signature="q, k, v, mask=None",
     task=(

@@ -114,6 +114,8 @@ EXERCISE = Exercise(
     name="cosine-loss",
     topic="distillation",
     title="The direction of the hidden states",
+    level="core",
+    minutes=10,
     function="cosine_hidden_loss",
     signature="student_hidden, teacher_hidden, mask=None",
     task=(

@@ -142,6 +142,8 @@ EXERCISE = Exercise(
     name="distillation-loss",
     topic="distillation",
     title="Soft targets",
+    level="core",
+    minutes=15,
     function="distillation_loss",
     signature="student_logits, teacher_logits, temperature=2.0, mask=None",
     task=(

@@ -137,6 +137,8 @@ EXERCISE = Exercise(
     name="embeddings",
     topic="bert",
     title="BERT's embeddings",
+    level="core",
+    minutes=10,
     function="embeddings",
     signature="input_ids, token_type_ids, weights, eps=1e-12",
     task=(

@@ -182,6 +182,8 @@ EXERCISE = Exercise(
     name="encoder-block",
     topic="encoder",
     title="The encoder block",
+    level="core",
+    minutes=15,
     function="encoder_block",
     signature="x, weights, num_heads, mask=None",
     task=(

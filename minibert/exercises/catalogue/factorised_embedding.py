@@ -160,6 +160,8 @@ EXERCISE = Exercise(
     name="factorised-embedding",
     topic="albert",
     title="A factorised embedding",
+    level="core",
+    minutes=10,
     function="factorised_embeddings",
     signature="input_ids, token_type_ids, weights, eps=1e-12",
     task=(

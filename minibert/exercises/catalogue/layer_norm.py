@@ -87,6 +87,8 @@ EXERCISE = Exercise(
     name="layer-norm",
     topic="encoder",
     title="Layer norm",
+    level="core",
+    minutes=10,
     function="layer_norm",
     signature="x, weight, bias, eps=1e-12",
     task=(

@@ -325,6 +325,8 @@ EXERCISE = Exercise(
     name="mask-tokens",
     topic="masking",
     title="Masking for masked language modelling",
+    level="core",
+    minutes=15,
     function="mask_tokens",
     signature="input_ids, may_be_chosen, mask_id, vocab_size, rate=0.15, generator=None",
     task=(

@@ -118,6 +118,8 @@ EXERCISE = Exercise(
     name="masked-lm-head",
     topic="bert",
     title="The masked-LM head",
+    level="core",
+    minutes=10,
     function="masked_lm_head",
     signature="hidden, word_embeddings, weights, eps=1e-12",
     task=(

@@ -204,6 +204,8 @@ EXERCISE = Exercise(
     name="multi-head-attention",
     topic="attention",
     title="Many heads",
+    level="core",
+    minutes=15,
     function="multi_head_attention",
     signature="x, weights, num_heads, mask=None",
     task=(

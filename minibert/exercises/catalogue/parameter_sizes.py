@@ -179,6 +179,8 @@ EXERCISE = Exercise(
     name="parameter-sizes",
     topic="albert",
     title="109,482,240 by hand",
+    level="core",
+    minutes=15,
     function="bert_parameters",
     signature=(
         "vocab_size, hidden_size, num_layers, intermediate_size, max_positions=512, token_types=2, pooler=True, "

@@ -217,6 +217,8 @@ EXERCISE = Exercise(
     name="wordpiece",
     topic="wordpiece",
     title="WordPiece: split a word into pieces",
+    level="core",
+    minutes=20,
     function="wordpiece",
     signature='word, vocabulary, unknown="[UNK]", longest=100',
     task=(

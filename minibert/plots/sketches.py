@@ -1,0 +1,197 @@
+"""Drawings for a narrow page: a text cut in several ways, parts with heights to scale, and what a model answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from minibert.errors import MinibertError
+from minibert.plots.sheets import Sheet, wrapped
+from minibert.plots.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    NARROW,
+    ORANGE,
+    SKY,
+    VERMILION,
+    Picture,
+    pale,
+    styled,
+    text_width,
+    wrapped_text,
+)
+
+
+@styled
+def cuts(ways: Mapping[str, Sequence[tuple[str, bool]]], title: str = "One text, cut in several ways") -> Picture:
+    """The same text as several tokenizers cut it, one below the other; a piece that continues a word touches the last.
+
+    ways: heading -> for each piece, its text and whether it continues the word of the piece before it.
+    Raises MinibertError when there is no way, or a way has no pieces.
+    """
+    if not ways or not all(len(pieces) for pieces in ways.values()):
+        raise MinibertError("a figure of cuts needs tokenizers: give each one at least one piece.")
+    looks = {False: {"colour": pale(SKY)}, True: {"colour": pale(ORANGE, 0.7)}}
+    sheet, y = Sheet(), 0.0
+    for heading, pieces in ways.items():
+        sheet.text(0, y, heading, 11, ha="left", va="bottom", weight="bold")
+        y, x = y + 0.08, 0.0
+        for piece, continues in pieces:
+            wide = text_width(piece, 11) + 0.14
+            x += 0.0 if x == 0 else 0.02 if continues else 0.12
+            if x + wide > NARROW - 0.24:
+                x, y = 0.0, y + 0.38
+            sheet.box(x, y, wide, 0.3, piece, size=11, **looks[continues])
+            x += wide
+        y += 0.74
+    sheet.legend(0, y - 0.32, {"begins a word": looks[False], "continues it": looks[True]})
+    return sheet.finish(title)
+
+
+class Part(NamedTuple):
+    """A part of a model: what it is called, how large it is, and how many there are, one above the other."""
+
+    name: str
+    size: float
+    times: int = 1
+
+
+@styled
+def to_scale(
+    models: Mapping[str, Sequence[Part]], title: str = "Parts with heights to scale", tall: float = 5.4
+) -> Picture:
+    """Models as columns whose parts are as high as they are large, all to the same scale; the first part lowest.
+
+    models: name -> its parts from the bottom to the top, with sizes in millions. Parts that are called alike have one
+    colour. tall: the height of the largest model, in inches.
+    Raises MinibertError when there is no model, or a part is not larger than 0.
+    """
+    if not models or not all(len(parts) for parts in models.values()):
+        raise MinibertError("a figure to scale needs models: give each model at least one part.")
+    if not all(part.size > 0 and part.times >= 1 for parts in models.values() for part in parts):
+        raise MinibertError("a part has no size: give each part a size above 0, and how many there are.")
+    scale = tall / max(sum(part.size * part.times for part in parts) for parts in models.values())
+    names = list(dict.fromkeys(part.name for parts in models.values() for part in parts))
+    colours = dict(zip(names, [pale(ORANGE, 0.8), pale(GREEN, 0.8), pale(SKY, 0.8), GREY] * len(names), strict=False))
+    sheet, x, width, line = Sheet(), 0.0, 0.56, 0.2
+    for model, parts in models.items():
+        y, told = 0.0, []
+        for part in parts:
+            middle = y - part.size * part.times * scale / 2
+            for _ in range(part.times):
+                y -= part.size * scale
+                thin = min(0.7, 20 * part.size * scale)
+                sheet.box(x, y, width, part.size * scale, colour=colours[part.name], corner=0, linewidth=thin)
+            many = f"{part.times} {part.name}s, {part.size:.2f} M each" if part.times > 1 else ""
+            told.append((middle, many or f"{part.name}: {part.size:.2f} M"))
+        places = [at for at, _ in told]
+        for _ in range(50):  # labels that would overlap push each other away
+            for low, high in zip(range(len(places) - 1), range(1, len(places)), strict=True):
+                lacking = line - (places[low] - places[high])
+                if lacking > 0:
+                    places[low], places[high] = places[low] + lacking / 2, places[high] - lacking / 2
+        for (at, text), place in zip(told, places, strict=True):
+            sheet.arrow((x + width, at), (x + width + 0.14, place), colour=GREY, head=False, linewidth=0.9)
+            sheet.text(x + width + 0.18, place, text, 11, ha="left")
+        sheet.text(x, 0.1, model, 12, ha="left", va="top", weight="bold")
+        x += width + 0.24 + max(text_width(text, 11) for _, text in told)
+    return sheet.finish(title)
+
+
+@styled
+def answers(
+    tasks: Mapping[str, Sequence[tuple[str, str]]], title: str = "What a head answers", model: str = "BERT"
+) -> Picture:
+    """Tasks one below the other: the tokens that a model reads, and above each token what a head answers there, if it
+    is asked there.
+
+    tasks: heading -> for each token, itself and the answer, "" for none.
+    Raises MinibertError when there is no task, or a task has no tokens.
+    """
+    if not tasks or not all(len(tokens) for tokens in tasks.values()):
+        raise MinibertError("a figure of answers needs tasks: give each task at least one token.")
+    sheet, y = Sheet(), 0.0
+    for heading, tokens in tasks.items():
+        sheet.text(0, y, heading, 11, ha="left", va="bottom", weight="bold")
+        widths = [max(text_width(token, 11), text_width(answer, 11, "bold")) + 0.16 for token, answer in tokens]
+        wide = sum(widths) + 0.06 * (len(widths) - 1)
+        sheet.box(0, y + 0.62, wide, 0.3, model, pale(SKY), size=11)
+        x = 0.0
+        for (token, answer), width in zip(tokens, widths, strict=True):
+            middle = x + width / 2
+            sheet.arrow((middle, y + 1.14), (middle, y + 0.92), colour="#606060")
+            sheet.box(x, y + 1.14, width, 0.3, token, "#F2F2F2", size=11, edge=GREY)
+            if answer:
+                sheet.arrow((middle, y + 0.62), (middle, y + 0.38), colour="#606060")
+                sheet.box(x, y + 0.08, width, 0.3, answer, pale(ORANGE, 0.7), size=11, weight="bold")
+            x += width + 0.06
+        y += 1.9
+    return sheet.finish(title)
+
+
+class Mark(NamedTuple):
+    """A word of a text that is marked. shown: as it is written. widest: the widest form that could stand here."""
+
+    shown: str
+    kind: str = ""  # "right", "wrong", "asked", or "" for a word that is not marked
+    widest: str = ""
+
+
+@styled
+def marked(
+    texts: Mapping[str, Sequence[Mark]], kinds: Mapping[str, str], title: str = "What the model made of a text"
+) -> Picture:
+    """Running texts, in which some words are marked.
+
+    texts: heading -> its words. The place of a word depends on its widest form, not on what is shown. kinds: what
+    "right", "wrong" and "asked" mean here, for the legend.
+    Raises MinibertError when there is no text, or a word's kind has no meaning.
+    """
+    if not texts or not all(len(words) for words in texts.values()):
+        raise MinibertError("a figure of marked texts needs words: give each text at least one.")
+    looks = {
+        "right": {"colour": pale(GREEN, 0.5)},
+        "wrong": {"colour": pale(VERMILION, 0.6)},
+        "asked": {"colour": BLUE, "ink": "white"},
+    }
+    unknown = {word.kind for words in texts.values() for word in words} - {"", *kinds}
+    if unknown or not kinds.keys() <= looks.keys():
+        raise MinibertError(f"a kind has no meaning: give one for each of {', '.join(sorted(unknown) or looks)}.")
+    sheet, y, blank = Sheet(), 0.0, 0.08
+    for heading, words in texts.items():
+        sheet.text(0, y, heading, 11, ha="left", va="bottom", weight="bold")
+        widths = [text_width(word.widest or word.shown, 11) + 0.1 for word in words]
+        for line in wrapped(widths, blank, NARROW - 0.24):
+            y += 0.08
+            for at, x in line.items():
+                word = words[at]
+                if word.kind:
+                    sheet.box(x, y, widths[at], 0.25, word.shown, size=11, corner=0.04, linewidth=0, **looks[word.kind])
+                else:
+                    sheet.text(x + widths[at] / 2, y + 0.125, word.shown, 11)
+            y += 0.25
+        y += 0.5
+    sheet.legend(0, y - 0.3, {told: looks[kind] for kind, told in kinds.items()}, NARROW - 0.24)
+    return sheet.finish(title)
+
+
+@styled
+def judged(rows: Sequence[tuple[str, str]], title: str = "Texts, and what was said of them", lines: int = 3) -> Picture:
+    """Texts one below the other, each with a heading; a text that needs more than `lines` lines is cut.
+
+    rows: (heading, text). Raises MinibertError when there is no text.
+    """
+    if not rows:
+        raise MinibertError("a figure of texts needs a text: give at least one with its heading.")
+    sheet, y, room = Sheet(), 0.0, NARROW - 0.5
+    for heading, text in rows:
+        sheet.box(0, y, NARROW - 0.24, 0.4 + 0.2 * lines, colour="#F6F6F6", edge=GREY)
+        sheet.text(0.1, y + 0.17, heading, 11, ha="left", weight="bold")
+        told = wrapped_text(text, 11, room).split("\n")
+        if len(told) > lines:
+            told = [*told[: lines - 1], told[lines - 1][:-2].rstrip() + " …"]
+        for number, line in enumerate(told):
+            sheet.text(0.1, y + 0.42 + 0.2 * number, line, 11, ha="left")
+        y += 0.48 + 0.2 * lines
+    return sheet.finish(title)
