@@ -270,7 +270,7 @@ for sequences, steps, rate, perplexity, accuracy in TABLE_3:
 # %% [markdown]
 # **By hand**, to compare with when you have passed: count along the text, and let only real tokens count.
 
-# %% tags=["folded"]
+# %% fold="By hand" tags=["folded"]
 real = (ids != tok.pad_id).long()  # (B, S)
 number = real.cumsum(dim=1)  # 1, 2, 3, ... along each text; padding repeats the number before it
 print(number[2].tolist(), "times", real[2].tolist(), "plus", tok.pad_id)

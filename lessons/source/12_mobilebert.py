@@ -315,7 +315,7 @@ plots.bars(faster, "times as fast as BERT-base, or as few; more is better", "The
 # %% [markdown]
 # **The trigram by hand**, for later: a row of zeros at each end, and three views of the same sequence.
 
-# %% tags=["folded"]
+# %% fold="By hand" tags=["folded"]
 zero = torch.zeros(1, 1, 2)
 following = torch.cat([numbers[:, 1:], zero], dim=1)  # at each place the next token's embedding
 preceding = torch.cat([zero, numbers[:, :-1]], dim=1)

@@ -317,10 +317,12 @@ plots.bars(errors, "errors in 100 questions; fewer is better", "XLNet and its pa
 # %% exercise="relative-shift"
 
 # %% [markdown]
+# <!-- A hunt follows here: minibert.hunt(...). -->
+#
 # **The shift by hand**, to look at when you have it. Written one after another, the numbers stay where they are; only
 # the row ends move.
 
-# %% tags=["folded"]
+# %% fold="By hand" tags=["folded"]
 numbers = by_distance.flatten()  # row after row: S · (T + S) numbers
 without_first = numbers[S:]  # drop S of them: S · (T + S - 1) are left
 shorter_rows = without_first.view(S, T + S - 1)  # cut anew, in rows that are one shorter

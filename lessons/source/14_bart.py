@@ -102,6 +102,8 @@ for before, now in zip(late[0], labels[0], strict=True):
 # %% [markdown]
 # ## Train it
 #
+# <!-- Your BERT: the parts of `minibert.mine()` belong in this encoder and decoder. Here, the library's. -->
+#
 # Two blocks on each side, {{64}} features. Dropout is off, so that the losses below are those of the model as it is
 # used.
 
@@ -119,7 +121,7 @@ for name, tensor in batch.items():
     print(f"{name:<23} {tuple(tensor.shape)}")
 
 # %% tags=["trained"]
-steps = 400
+steps = 300
 optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
 schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps, pct_start=0.15)
 generator = torch.Generator().manual_seed(0)
@@ -316,7 +318,7 @@ plots.bars(operations, unit, "The hundredth token, computed in three ways", digi
 # **One beam step by hand**, for later. Two beams, three words and the end. All continuations stand in one row, so that
 # the best of them can belong to any beam:
 
-# %% tags=["folded"]
+# %% fold="By hand" tags=["folded"]
 totals = torch.tensor([-0.5, -0.9])  # (K,), of each beam so far
 log_probs = torch.tensor([[0.6, 0.2, 0.1, 0.1], [0.1, 0.1, 0.1, 0.7]]).log()  # (K, V); the last word ends the text
 sums = totals[:, None] + log_probs  # (K, V)

@@ -395,7 +395,7 @@ def which_are_shared(blocks: Any) -> dict[str, Any]:
 
 def zeros_and_ones(returned: Any) -> Any:
     """The same with integers in all tensors that hold nothing but 0 and 1, of whatever kind these are."""
-    return _mapped(returned, lambda one: one.long() if isinstance(one, Tensor) and _is_a_mask(one) else one)
+    return mapped(returned, lambda one: one.long() if isinstance(one, Tensor) and _is_a_mask(one) else one)
 
 
 def _is_a_mask(tensor: Tensor) -> bool:
