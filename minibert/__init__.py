@@ -72,6 +72,7 @@ _HOME = {
     "swap": "minibert.exercises.swap",
     "progress": "minibert.exercises.progress",
     "hunt": "minibert.exercises.hunts",
+    "mine": "minibert.own.model",
     "explore": "minibert.lessons.explorer",
     "MinibertError": "minibert.errors",
 }

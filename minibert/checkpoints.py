@@ -392,7 +392,12 @@ def config_as_json(model: Model | WithHead) -> dict[str, Any]:
 
 def head_name(model: Model | WithHead) -> str | None:
     """The key of heads.HEADS of a model's head; None for a model without, or with a head of another kind."""
-    return next((name for name, head in HEADS.items() if type(model) is head), None)
+    return next((name for name, head in HEADS.items() if kind_of(model) is head), None)
+
+
+def kind_of(model: nn.Module) -> type:
+    """The class of a model; of one by `minibert.mine`, the class of the library that it is made of."""
+    return getattr(model, "made_of", type(model))
 
 
 def architecture(model: Model | WithHead) -> str:

@@ -230,8 +230,8 @@ plots.lines(
 # And each piece costs parameters, a vector of $D$ numbers. So the length of the list is a compromise between short
 # texts and a small table.
 #
-# (BERT's list was not learned by counting pairs alone: WordPiece joins the pair that makes the text most *likely*,
-# Schuster & Nakajima 2012. BERT's own trainer was never published.)
+# (WordPiece was described with another rule: join the pair that makes the text most *likely*, Schuster & Nakajima 2012.
+# BERT's own trainer was never published. Our `WordPiece.train` counts pairs.)
 #
 # ## What the model receives
 #

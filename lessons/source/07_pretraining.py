@@ -36,7 +36,7 @@ torch.set_num_threads(1)  # the model of this lesson is so small that a second t
 tok = minibert.load_tokenizer("minilm-l6")  # BERT's own vocabulary
 reviews = load_reviews("imdb")
 short = next(r.text for r in reviews.train if r.text.startswith("This is just a short comment"))
-text = tok(short.partition("loved it. ")[2])
+text = tok(short.partition("loved it. ")[2])  # the end of the review
 
 
 # %%
@@ -49,13 +49,13 @@ def mask(ids, attention_mask, generator):
 generator = torch.Generator().manual_seed(22)
 masked_ids, labels = mask(text["input_ids"], text["attention_mask"], generator)  # both (1, S)
 before, seen = ([tok.tokens[i] for i in row] for row in (text["input_ids"][0], masked_ids[0]))
-plots.masked_text(before, seen, [None if i == IGNORE else tok.tokens[i] for i in labels[0]])
+asked_for = [None if i == IGNORE else tok.tokens[i] for i in labels[0]]
+plots.masked_text(before[1:-1], seen[1:-1], asked_for[1:-1])  # without [CLS] and [SEP]
 
 # %% [markdown]
 # What did you use? Some grammar, the words nearby, what people say about films. A network that becomes good at this
 # must learn such things. As a test for people it is older than BERT, and called *cloze* (Taylor 1953). BERT's paper
-# calls it the **masked language model**, MLM. (The seed was chosen so that the picture shows all three fates of a
-# word.)
+# calls it the **masked language model**, MLM. (The seed was chosen to show all three fates of a word.)
 #
 # This is what a trained model says. `minilm-l6-mlm` is the MiniLM-L6 of lesson 06, trained as a masked language model
 # on film reviews:
@@ -98,7 +98,7 @@ expected = dict(zip(fates, (80, 10, 10), strict=True))
 plots.shares(measured, expected, f"What became of {int(asked.sum()):,} chosen tokens")
 
 # %% [markdown]
-# Why so complicated? `[MASK]` occurs in no real text. If only `[MASK]` were asked about, the model could learn: no
+# Why? `[MASK]` occurs in no real text. If only `[MASK]` were asked about, the model could learn: no
 # `[MASK]`, nothing to do, and its vectors of visible words could be worthless. These are the vectors that we want later
 # (Devlin et al. 2019, section 3.1 and appendix A.1).
 #
@@ -131,11 +131,8 @@ print("two draws:", *(f"{100 * share.float().mean():.1f}%" for share in (hidden,
 # | $w_s$ | `labels` | (B, S), `-100` where nothing is asked |
 # | $M$ | `(labels != -100).sum()` | one number |
 #
-# The unit is the **nat**. A model that gives each right word the probability $e^{-\mathcal{L}}$ has the loss
-# $\mathcal{L}$.
-#
-# A loss needs something to compare it with. Two players that do not read: one gives each of the $V$ pieces the same
-# probability, the other always gives each piece its share in the texts.
+# The unit is the **nat**. Compare a loss with that of two players that do not read: one gives each of the $V$ pieces
+# the same probability, the other its share in the texts.
 #
 # $$\mathcal{L}_{\text{uniform}} = \ln V \qquad \mathcal{L}_{\text{frequencies}} = -\sum_w p(w) \ln p(w)$$
 #

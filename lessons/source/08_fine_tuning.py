@@ -172,8 +172,9 @@ panels = {"The film is …": (100 * found).tolist()}
 plots.distributions(panels, probes, "How positive is it?", "positive, in %", digits=0)
 
 # %% [markdown]
-# Look at the pairs: does *not* turn the judgement round, and does the order around *but* matter? A model that has read
-# {{len(train_set) | ,}} sentences once has mostly learned which words are good and which are bad.
+# Look at the pairs. Does *not* turn the judgement round? Does the order around *but* matter? Where *not good* is judged
+# like *good*, the model has learned which words are good, but not what *not* does to them. It has read only
+# {{len(train_set) | ,}} labelled sentences, each of them once.
 #
 # ## The library's loop
 #
@@ -284,7 +285,7 @@ texts_shown = {}
 for number, (start, end) in zip(shown, find_spans(finder, [span_test[i] for i in shown], tok), strict=True):
     row = span_test[number]
     marks = []
-    for at, i in enumerate(row.ids):
+    for at, i in list(enumerate(row.ids))[1:-1]:  # without [CLS] and [SEP]
         answer, given = row.start <= at <= row.end, start <= at <= end
         kind = "asked" if i == tok.mask_id else "right" if answer else "wrong" if given else ""
         marks.append(plots.Mark(tok.tokens[i], kind))
@@ -295,8 +296,8 @@ plots.marked(texts_shown, kinds, "Which words does the gap stand for?")
 
 # %% [markdown] tags=["trained"]
 # Exactly right: {{scores["guessing"] | .1%}} by guessing, {{scores["before"] | .0%}} before the training, and
-# {{scores["after"] | .0%}} after fifty steps, on {{len(span_test)}} held-out passages. It is right before it was ever
-# trained on this, because the head compares each token with the gap, and a masked language model's vector of a gap is
+# {{scores["after"] | .0%}} after fifty steps, on {{len(span_test)}} held-out passages. It is sometimes right before it was
+# trained on this at all, because the head compares each token with the gap, and a masked language model's vector of a gap is
 # already like that of the missing word. To start from what a model can do saves labels.
 #
 # ## The same in the ecosystem's standard library
@@ -347,12 +348,14 @@ plots.marked(texts_shown, kinds, "Which words does the gap stand for?")
 # %% exercise="classification-head"
 
 # %% [markdown]
-# **To do without a check (1): only the head.** In the loop by hand, freeze the encoder: write
+# Two more, without a check.
+#
+# **Only the head.** In the loop by hand, freeze the encoder: write
 # `model.backbone.requires_grad_(False)` below the first line, and run it and the two cells after it again. What you
 # should see: a loss that stays close to $\ln 2$, and an accuracy only a little above one half. If nothing changed, the
 # line stands after the loop. Now you know that the head alone does not do it.
 #
-# **(2): a text of your own.** Write it in lower case without marks. Capitals of names that film reviewers like should
+# **A text of your own.** Write it in lower case without marks. Capitals of names that film reviewers like should
 # come back; which other words does it take for names?
 
 # %% tags=["trained"]

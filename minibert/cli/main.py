@@ -13,13 +13,13 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from typing import NoReturn
 
-from minibert.cli import bench, claims, exercises, fetch, fill, hunting, lessons, training
+from minibert.cli import bench, claims, exercises, fetch, fill, hunting, lessons, mine, training
 from minibert.cli.options import seed
 from minibert.errors import MinibertError, nearest
 
 OK, FAILED, INTERRUPTED, PIPE_CLOSED = 0, 2, 130, 141  # exit statuses; the last two are those that shells use
 
-GROUPS = (claims, fetch, fill, training, lessons, exercises, hunting, bench)  # each has a function add_commands
+GROUPS = (claims, fetch, fill, training, lessons, exercises, hunting, mine, bench)  # each has a function add_commands
 
 
 class Parser(ArgumentParser):

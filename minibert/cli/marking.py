@@ -12,10 +12,12 @@ from pathlib import Path
 import minibert
 from minibert.classroom import grading, isolation
 from minibert.errors import MinibertError, nearest
+from minibert.exercises import my_bert
 from minibert.exercises.catalogue import exercises
 from minibert.exercises.check import exercise_named, hints_for
 from minibert.exercises.declare import Exercise
 from minibert.exercises.progress import remember
+from minibert.exercises.sources import statements_in
 from minibert.exercises.submissions import Submission
 from minibert.files import write_file
 from minibert.timing import progress_bar
@@ -56,6 +58,9 @@ def check_file(path: str, exercise: str | None = None, hints: int = 0) -> None:
         if mark.status == "failed":
             for hint in hints_for(exercises()[mark.exercise], mark.mistakes)[:hints]:
                 print("  hint: " + hint.replace("\n", "\n        "))
+    done = [mark.exercise for mark in marked.marks if mark.status == "passed"]
+    if done and (joined := my_bert.join_file(done, statements_in(Path(path).name, content))).news:
+        print(joined)
     if not passed:
         raise NotPassed
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from time import perf_counter
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -351,6 +352,33 @@ def show_glances(weights: Tensor, tokens: Sequence[str], most: int = 2) -> None:
             print(f"  {label:>14}  {tokens[place]:<8} {'█' * round(30 * row[place].item()):<30} {row[place]:.2f}")
 
 
+class Found(NamedTuple):
+    """A search. numbers, cosines: (len(SENTENCES), NEAREST), the nearest reviews. vectors: (N, D), of all reviews."""
+
+    numbers: Tensor
+    cosines: Tensor
+    vectors: Tensor
+    seconds: float
+
+
+def search(model: nn.Module, tok: Tokenizer, reviews: Sequence[Review]) -> Found:
+    """The reviews that are nearest in meaning to each of SENTENCES."""
+    start = perf_counter()
+    with progress_bar("reading reviews", unit="review") as progress:
+        vectors = embed(model, tok, [review.text for review in reviews], progress)
+    seconds = perf_counter() - start
+    return Found(*nearest(embed(model, tok, SENTENCES), vectors, NEAREST), vectors, seconds)
+
+
+def show_found(found: Found, reviews: Sequence[Review]) -> None:
+    """Print what a search found."""
+    for sentence, numbers, cosines in zip(SENTENCES, found.numbers, found.cosines, strict=True):
+        print(f"\n  “{sentence}”")
+        for number, cosine in zip(numbers.tolist(), cosines.tolist(), strict=True):
+            review = reviews[number]
+            say(review.text, indent=f"    {cosine:.2f} {'+' if review.label else '−'} ", lines=2)
+
+
 def show_nearest(model: nn.Module, tok: Tokenizer, reviews: Sequence[Review]) -> None:
     """Print the reviews that are nearest in meaning to a few plain sentences, and how far to trust that."""
     print()
@@ -360,21 +388,13 @@ def show_nearest(model: nn.Module, tok: Tokenizer, reviews: Sequence[Review]) ->
         f"reads {len(reviews)} sentences from reviews on Rotten Tomatoes (+ likes the film, − does not); these are the "
         "nearest to some sentences of ours:"
     )
-    start = perf_counter()
-    with progress_bar("reading reviews", unit="review") as progress:
-        vectors = embed(model, tok, [review.text for review in reviews], progress)
-    seconds = perf_counter() - start
-    asked = embed(model, tok, SENTENCES)
-    for sentence, numbers, cosines in zip(SENTENCES, *nearest(asked, vectors, NEAREST), strict=True):
-        print(f"\n  “{sentence}”")
-        for number, cosine in zip(numbers.tolist(), cosines.tolist(), strict=True):
-            review = reviews[number]
-            say(review.text, indent=f"    {cosine:.2f} {'+' if review.label else '−'} ", lines=2)
-    agreeing, by_chance = agreement(vectors, torch.tensor([review.label for review in reviews]))
+    found = search(model, tok, reviews)
+    show_found(found, reviews)
+    agreeing, by_chance = agreement(found.vectors, torch.tensor([review.label for review in reviews]))
     print()
     say(
-        f"({len(reviews)} reviews in {seconds:.0f} s.) It finds what a text is about, even in other words. It is worse "
-        f"at telling whether a text is positive, or says “not”: {agreeing:.0%} of these reviews have the same label as "
+        f"({len(reviews)} reviews in {found.seconds:.0f} s.) It finds what a text is about, even in other words. It is "
+        f"worse at telling whether a text is positive, or says “not”: {agreeing:.0%} of these reviews have the same label as "
         f"their nearest neighbour, and by chance it would be {by_chance:.0%}. To learn that, it must be trained with "
         "labels."
     )

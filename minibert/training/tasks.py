@@ -82,6 +82,7 @@ class MaskedWords:
         check_words(examples, tokenizer)
         self.examples = examples
         self.tokenizer = tokenizer
+        self.masking = masking
         self.choose = make_chooser(masking, tokenizer, examples)
         self.static = static
         self.weights = {"masked_lm": 1.0, "pair": 1.0} if pairs else {"masked_lm": 1.0}

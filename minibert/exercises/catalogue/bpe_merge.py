@@ -240,6 +240,7 @@ EXERCISE = Exercise(
     library=by_library,
     probes=probes,
     moved=other_letters,
+    level="core",
     minutes=15,
     mistakes=(
         Mistake("highest-rank-first", "choice", "highest rank", "you join the pair with the highest rank first",

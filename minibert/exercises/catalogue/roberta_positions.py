@@ -141,6 +141,7 @@ EXERCISE = Exercise(
     library=count_positions,
     probes=probes,
     moved=other_token_ids,
+    level="core",
     minutes=8,
     mistakes=(
         Mistake("places-numbered", "count", "places",

@@ -142,6 +142,7 @@ EXERCISE = Exercise(
     solution=solution,
     library=with_neighbours,
     probes=probes,
+    level="core",
     minutes=10,
     mistakes=(
         Mistake("previous-first", "order", "previous, own, next",

@@ -1,0 +1,326 @@
+"""The source of a function with everything around it that it needs: its helpers, constants and imports.
+
+A file or the cells of a notebook are read as statements, in the order in which they were run. Each statement binds some
+names and needs others; what a function needs is found by following the names. Nothing is run here.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import functools
+import inspect
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import FunctionType
+from typing import Any, NamedTuple
+
+from minibert.errors import MinibertError
+from minibert.exercises.submissions import Submission, bound, content_of, parse
+from minibert.words import listed
+
+KNOWN = frozenset(dir(builtins)) | {"__name__", "__file__", "__doc__"}  # names that need no statement
+DEFINITION = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+COMMENT = r"#(?!!| ?%%|.*coding[:=]| === )"  # not those that say how the file is to be read
+COMPREHENSION = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+# ---------------------------------------------------------------------------------------------- one statement
+
+
+class Statement(NamedTuple):
+    """A statement at the top level of a file. source: its text, with the comment right above it.
+
+    binds: the names that it sets or changes. needs: the names that it uses from outside, without those of annotations,
+    which `mentions` has too. starts: the names that it sets without looking at what they were before. form: equal for
+    statements that differ only in comments and layout.
+    """
+
+    source: str
+    binds: frozenset[str]
+    needs: frozenset[str]
+    mentions: frozenset[str]
+    starts: frozenset[str]
+    form: str
+
+    @property
+    def imports(self) -> bool:
+        """Whether it imports, and does nothing else."""
+        return all(isinstance(node, (ast.Import, ast.ImportFrom)) for node in ast.parse(self.source).body)
+
+
+def statement(source: str) -> Statement:
+    """A statement from its text; several, if they are on one line. Raises SyntaxError."""
+    tree = ast.parse(source)
+    binds, needs, mentions, starts = set[str](), set[str](), set[str](), set[str]()
+    for node in tree.body:
+        sets = set(bound(node))
+        binds |= sets | {name for part in ast.walk(node) for name in _changed(part)}
+        used = {name.id for name in global_names(node) if isinstance(name.ctx, ast.Load)}
+        mentions |= used
+        needs |= {name.id for name in global_names(node, annotations=False) if isinstance(name.ctx, ast.Load)}
+        if isinstance(node, (*DEFINITION, ast.ImportFrom)):
+            starts |= sets
+        elif isinstance(node, ast.Import):  # but `import a.b` adds b to what `import a` has made
+            starts |= {one.asname or one.name for one in node.names if one.asname or "." not in one.name}
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
+            starts |= sets - used
+    return Statement(source, frozenset(binds), frozenset(needs), frozenset(mentions), frozenset(starts), ast.dump(tree))
+
+
+def _changed(node: ast.AST) -> Iterator[str]:
+    """The name whose entry or attribute is set here, as `table` in `table["a"] = 1`."""
+    if isinstance(node, (ast.Subscript, ast.Attribute)) and isinstance(node.ctx, ast.Store):
+        inner: ast.AST = node
+        while isinstance(inner, (ast.Subscript, ast.Attribute)):
+            inner = inner.value
+        if isinstance(inner, ast.Name):
+            yield inner.id
+
+
+def global_names(node: ast.AST, annotations: bool = True) -> Iterator[ast.Name]:
+    """The names in a statement that belong to the file, and not to a function, class or comprehension inside it."""
+    return _global_names(node, frozenset(), frozenset(), annotations)
+
+
+def _global_names(
+    node: ast.AST | None, hidden: frozenset[str], inside: frozenset[str], annotations: bool
+) -> Iterator[ast.Name]:
+    """hidden: the names that mean something else here. inside: those that do so in functions that are defined here
+    (they do not see the names of a class)."""
+
+    def of(
+        parts: Iterable[ast.AST | None], hidden: frozenset[str] = hidden, inside: frozenset[str] = inside
+    ) -> Iterator[ast.Name]:
+        for part in parts:
+            if part is not None:
+                yield from _global_names(part, hidden, inside, annotations)
+
+    if isinstance(node, ast.Name):
+        if node.id not in hidden:
+            yield node
+    elif isinstance(node, FUNCTION):
+        a = node.args
+        arguments = [*a.posonlyargs, *a.args, *a.kwonlyargs, *(one for one in (a.vararg, a.kwarg) if one)]
+        yield from of([*getattr(node, "decorator_list", []), *a.defaults, *a.kw_defaults])
+        if annotations:
+            yield from of([*(one.annotation for one in arguments), getattr(node, "returns", None)])
+        body = node.body if isinstance(node.body, list) else [node.body]
+        own = {one.arg for one in arguments} | {name for part in body for name in _local(part)}
+        own -= {name for part in body for name in _declared_global(part)}
+        yield from of(body, inside | own, inside | own)
+    elif isinstance(node, ast.ClassDef):
+        yield from of([*node.decorator_list, *node.bases, *(one.value for one in node.keywords)])
+        yield from of(node.body, hidden | {name for part in node.body for name in _local(part)})
+    elif isinstance(node, COMPREHENSION):
+        first, *others = node.generators
+        own = hidden | {name for one in node.generators for name in _stored(one.target)}
+        yield from of([first.iter])
+        within = [first.target, *first.ifs, *others]
+        values = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
+        yield from of([*within, *values], own, inside | own)
+    elif isinstance(node, ast.AnnAssign):
+        yield from of([node.target, node.value, node.annotation if annotations else None])
+    elif node is not None:
+        yield from of(ast.iter_child_nodes(node))
+
+
+def _local(node: ast.AST) -> Iterator[str]:
+    """The names that a statement inside a function binds there."""
+    yield from bound(node)
+    for part in ast.walk(node):
+        if isinstance(part, ast.ExceptHandler) and part.name:
+            yield part.name
+
+
+def _stored(node: ast.AST) -> Iterator[str]:
+    yield from (one.id for one in ast.walk(node) if isinstance(one, ast.Name))
+
+
+def _declared_global(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Global):
+        yield from node.names
+    if not isinstance(node, (*DEFINITION, ast.Lambda)):
+        for child in ast.iter_child_nodes(node):
+            yield from _declared_global(child)
+
+
+# -------------------------------------------------------------------------------------------------- renaming
+
+
+def renamed(one: Statement, old: str, new: str) -> Statement:
+    """The statement with another name for something of the file; all else stays as it is written.
+
+    Where the name is not found in the text (in imports, in `global`, in some f-strings of older Pythons), the statement
+    is written anew, and loses its comments.
+    """
+    if old not in one.mentions | one.binds:
+        return one
+    tree = _renamed(one.source, old, new)
+    lines = [line.encode() for line in one.source.split("\n")]
+    for line, column in sorted(_places(ast.parse(one.source), old, lines), reverse=True):
+        before, after = lines[line - 1][:column], lines[line - 1][column:]
+        if after.startswith(old.encode()):
+            lines[line - 1] = before + new.encode() + after[len(old.encode()) :]
+    try:
+        found = statement(b"\n".join(lines).decode())
+    except (SyntaxError, UnicodeDecodeError):
+        found = None
+    return found if found is not None and found.form == ast.dump(tree) else statement(ast.unparse(tree))
+
+
+def _places(tree: ast.Module, name: str, lines: Sequence[bytes]) -> Iterator[tuple[int, int]]:
+    """Line and column of each place where the text has this name of the file; columns in bytes."""
+    for node in tree.body:
+        if isinstance(node, DEFINITION) and node.name == name:
+            begin = re.compile(rb"(async\s+)?(def|class)\s+").match(lines[node.lineno - 1], node.col_offset)
+            if begin:
+                yield node.lineno, begin.end()
+        for used in global_names(node):
+            if used.id == name:
+                yield used.lineno, used.col_offset
+
+
+def _renamed(source: str, old: str, new: str) -> ast.Module:
+    """The tree of a statement with another name for something of the file."""
+    tree = ast.parse(source)
+    for node in tree.body:
+        for used in list(global_names(node)):
+            used.id = new if used.id == old else used.id
+        if isinstance(node, DEFINITION) and node.name == old:
+            node.name = new
+        for part in ast.walk(node):
+            if isinstance(part, ast.Global):
+                part.names = [new if name == old else name for name in part.names]
+            if isinstance(part, ast.alias) and not isinstance(node, DEFINITION):
+                bound_name = part.asname or part.name.partition(".")[0]
+                part.asname = new if bound_name == old else part.asname
+    return tree
+
+
+# --------------------------------------------------------------------------------------- a file as statements
+
+
+def statements_in(name: str, content: bytes) -> list[Statement]:
+    """The statements of a file or a notebook, in order; what is not Python is left out. Raises Unreadable."""
+    found = [_with_comments(one, content) for one in parse(name, content)]
+    return [statement(source) for sources in found for source in sources]
+
+
+def _with_comments(read: Submission, content: bytes) -> list[str]:
+    """The text of each statement, with the lines of comment right above it, where it is written in a plain file."""
+    lines = re.sub("\r\n?", "\n", content.decode("utf-8", "replace")).split("\n")
+    if content.lstrip()[:1] == b"{":  # a notebook
+        lines = "\n".join(_cells_of(content)).split("\n")
+    sources = []
+    for source, line in read.statements:
+        above = line - 1
+        while above > 0 and above <= len(lines) and re.match(COMMENT, lines[above - 1]):
+            above -= 1
+        sources.append("\n".join([*lines[above : line - 1], source]))
+    return sources
+
+
+def _cells_of(content: bytes) -> list[str]:
+    found = []
+    for cell in json.loads(content).get("cells", []):
+        if cell.get("cell_type") == "code":
+            source = cell.get("source", "")
+            found.append(re.sub("\r\n?", "\n", "".join(source) if isinstance(source, list) else source))
+    return found
+
+
+class Around(NamedTuple):
+    """Where a function was written: all statements there, and the names by which the function is known."""
+
+    statements: list[Statement]
+    names: list[str]
+
+
+def around(answer: Any) -> Around:
+    """The statements of the file or the notebook that a function belongs to, as far as they have been run.
+
+    Raises MinibertError if they cannot be found, as for a function that was typed in without IPython.
+    """
+    inner = answer
+    while True:  # to the function itself: out of a partial, a decorator's wrapper, an object that can be called
+        if isinstance(inner, functools.partial):
+            inner = inner.func
+        elif hasattr(inner, "__wrapped__"):
+            inner = inner.__wrapped__
+        elif not inspect.isroutine(inner) and not isinstance(inner, type) and callable(inner):
+            inner = type(inner).__call__
+        else:
+            break
+    space = getattr(inner, "__globals__", None)
+    if space is None:
+        raise MinibertError("it is not written in Python")
+    names = [name for name, value in space.items() if value is answer and not name.startswith("_")]
+    if not names:
+        raise MinibertError("it has no name at the top level of a notebook or a file: write it there, with def")
+    file = inner.__code__.co_filename
+    if Path(file).is_file():
+        statements = statements_in(Path(file).name, content_of(Path(file)))
+    elif callable(shell := space.get("get_ipython")):
+        cells = [{"cell_type": "code", "source": text} for text in shell().history_manager.input_hist_raw]
+        statements = statements_in("cells.ipynb", json.dumps({"cells": cells}).encode())
+    else:
+        raise MinibertError("Python keeps no source of what is typed in here: write it in a notebook or a file")
+    return Around(_as_they_are(statements, space), names)
+
+
+def _as_they_are(statements: Sequence[Statement], space: dict[str, Any]) -> list[Statement]:
+    """Without definitions that are not in force: of a cell that stopped before it, or that was changed and not run."""
+    kept = []
+    for one in statements:
+        name = next(iter(one.starts), "")
+        value = space.get(name)
+        if len(one.starts) == 1 and isinstance(value, FunctionType) and one.source.find(f"def {name}") >= 0:
+            try:
+                text = inspect.getsource(value).strip()
+            except (OSError, TypeError):
+                text = ""
+            if text and text not in one.source:
+                continue
+        kept.append(one)
+    return kept
+
+
+# --------------------------------------------------------------------------------------- what a function needs
+
+
+def needed(statements: Sequence[Statement], name: str) -> list[Statement]:
+    """The statements that something of a file needs, in their order, those that define it included.
+
+    Raises MinibertError if it is not defined there, or if it uses a name that nothing in the file defines.
+    """
+    chosen: set[int] = set()
+    asked, optional = [name], list[str]()  # optional: what only annotations mention
+    seen: set[str] = set()
+    missing: set[str] = set()
+    while asked or optional:
+        must_be = bool(asked)
+        wanted = asked.pop() if must_be else optional.pop()
+        found = _that_define(statements, wanted)
+        if must_be and not found and wanted not in KNOWN:
+            missing.add(wanted)
+        if wanted in seen:
+            continue
+        seen.add(wanted)
+        for number in set(found) - chosen:
+            chosen.add(number)
+            asked += statements[number].needs
+            optional += statements[number].mentions - statements[number].needs
+    stars = [n for n, one in enumerate(statements) if "*" in one.binds] if missing else []
+    if missing and not stars:
+        raise MinibertError(f"it uses {listed([f'`{one}`' for one in sorted(missing)])}, which no statement defines")
+    return [statements[number] for number in sorted({*chosen, *stars})]
+
+
+def _that_define(statements: Sequence[Statement], name: str) -> list[int]:
+    """The numbers of the statements that make something what it is: the last that starts it, and all that change it."""
+    found = [number for number, one in enumerate(statements) if name in one.binds]
+    starts = [number for number in found if name in statements[number].starts]
+    return [number for number in found if not starts or number >= starts[-1]]
