@@ -25,6 +25,7 @@ from minibert.plots.diagrams import (
     pieces,
     stacks,
 )
+from minibert.plots.narrow import bars, encoder_decoder, looks, widths
 from minibert.plots.sheets import grid, grids, similarity
 from minibert.plots.sketches import Mark, Part, answers, cuts, judged, marked, to_scale
 from minibert.plots.style import (
@@ -59,10 +60,12 @@ __all__ = [
     "ablation",
     "answers",
     "attention",
+    "bars",
     "course_map",
     "cuts",
     "distributions",
     "encoder_block",
+    "encoder_decoder",
     "family",
     "floors",
     "flow",
@@ -72,6 +75,7 @@ __all__ = [
     "judged",
     "layer_map",
     "lines",
+    "looks",
     "marked",
     "masked_text",
     "masks",
@@ -88,4 +92,5 @@ __all__ = [
     "stacks",
     "to_scale",
     "vectors",
+    "widths",
 ]
