@@ -1,4 +1,4 @@
-"""A second round of answers to the exercises of trial_answers_8 to 8c, written after the first, and two of the first."""
+"""A second round of answers to the exercises of trial_answers_8 to 8c, written after it, and two of the first."""
 
 # ruff: noqa: RUF005, RUF007, B905
 from __future__ import annotations
