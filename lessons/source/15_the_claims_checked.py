@@ -39,11 +39,11 @@ PHONE = 342, 62, 192  # ms: BERT-base, MobileBERT, MobileBERT with layer norm an
 CARD = 82, 125  # million parameters, as DistilRoBERTa's model card says
 
 # %%
-rows = {
-    name: {"size": sizes[model], "speed": speeds[model], "score": published[model]} for name, model in names.items()
-}
+rows = {}
+for name, model in names.items():
+    rows[name] = {"size": sizes[model], "speed": speeds[model], "score": published[model]}
 panels = {"size": "million parameters (fewer is better)", "speed": "times as fast in use (more is better)"}
-panels["score"] = "published score, in % of BERT-base's"
+panels["score"] = "published score, % of BERT's (more is better)"
 plots.family(rows, panels, "Two ways to be smaller than BERT-base, and what each gives")
 
 # %% [markdown]
@@ -106,8 +106,9 @@ plots.speed({heading: group}, {heading: times}, "One claim, two machines")
 
 # %% [markdown]
 # "{{times - 1 | .0%}} faster" and "{{saved | .0%}} less time" are the same measurement; "times as fast" is hard to
-# misread. Half of the blocks are half of the arithmetic, so two is about the most that can be gained. The paper's clock
-# took in more than the model. Verdict: *{{LEDGER["D2"].verdict}}*. **Ask: a ratio or a difference, and of what?**
+# misread. Half of the blocks are half of the arithmetic, so two is about the most that can be gained. What the paper's
+# clock took in besides the model, its table does not say. Verdict: *{{LEDGER["D2"].verdict}}*. **Ask: a ratio or a
+# difference, and of what?**
 #
 # ## Case three: "{{claims.LEDGER["M2"].statement}}"
 #
