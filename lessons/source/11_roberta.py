@@ -70,7 +70,8 @@ tok = minibert.load_tokenizer("gpt2-bpe")
 pair = tok.encode("A quiet film.", "It stays with you 🙂.")
 print(pair.tokens)
 print("types:", pair.type_ids)
-print("ids of <s>, <pad>, </s>, <unk>:", [tok.tokens.index(token) for token in ("<s>", "<pad>", "</s>", "<unk>")])
+special = ("<s>", "<pad>", "</s>", "<unk>")
+print("ids of", special, "are", [tok.tokens.index(token) for token in special])
 
 # %% [markdown]
 # The smile became one piece of bytes. `<s>` and `</s>` do the work of `[CLS]` and `[SEP]`, and between two texts there
@@ -130,9 +131,10 @@ minilm_tok = minibert.load_tokenizer("minilm-l6")  # word pieces for all three, 
 reviews = [review.text for review in load_reviews("imdb").train[:150]]
 documents = [[minilm_tok.ids(sentence) for sentence in split_sentences(text)] for text in reviews]
 sentences = [(a, b) for document in documents for a, b in zip(document[::2], document[1::2], strict=False)]
+pairs = nsp_pairs(documents, room, random.Random(0))
 inputs = {
     "two sentences": [min(len(a) + len(b), room) for a, b in sentences],
-    "two segments, as in BERT": [len(p.first) + len(p.second) for p in nsp_pairs(documents, room, random.Random(0))],
+    "two segments, as in BERT": [len(pair.first) + len(pair.second) for pair in pairs],
     "full sentences": [len(one) for one in full_sentences(documents, room, minilm_tok.sep_id)],
 }
 filled = {name: sum(lengths) / len(lengths) for name, lengths in inputs.items()}
@@ -151,8 +153,8 @@ plots.grid(list(TABLE_2.values()), list(TABLE_2), tasks, "Table 2 of the paper",
 
 # %% [markdown]
 # Short inputs do harm: two single sentences are the worst row. Without NSP and with full inputs three of four scores
-# are a little better, and SST-2 is a little worse. That is a careful sentence, and the paper says no more: removing
-# NSP "matches or slightly improves". (Inputs that stop at the end of a document are the best row. RoBERTa still uses
+# are a little better, and sentiment (SST) is a little worse. The paper says no more than that: removing NSP "matches or
+# slightly improves". (Inputs that stop at the end of a document are the best row. RoBERTa still uses
 # the other way, because its batches are then all of one size.) What our own small models say is in the ledger:
 # `minibert claims R2`.
 #
@@ -189,7 +191,8 @@ def gradients_of(model):
         given = minilm_tok(texts[start : start + 4], max_length=40)
         may = candidates(given["input_ids"], minilm_tok.special_ids, given["attention_mask"])
         chosen = choose_tokens(may, generator=generator)
-        seen, labels = corrupt(given["input_ids"], chosen, minilm_tok.mask_id, len(minilm_tok.tokens), generator)
+        ids, vocabulary = given["input_ids"], len(minilm_tok.tokens)
+        seen, labels = corrupt(ids, chosen, minilm_tok.mask_id, vocabulary, generator)
         loss = model(seen, given["attention_mask"], labels=labels).loss * chosen.sum()
         found.append(torch.autograd.grad(loss, matrix)[0].flatten())
     return torch.stack(found)
@@ -207,7 +210,7 @@ for name, model in {"fresh": fresh, "trained": trained}.items():
     noise = own / count - signal  # and what is in one of them alone
     half[name] = 4 * (noise / signal).item()
     at = half[name] / 1e3
-    print(f"{name:<8} gradients {tuple(gradients.shape)}, half noise, half signal at {at:.2f} thousand sentences")
+    print(f"{name:<8} {tuple(gradients.shape)}, as much noise as signal at {at:.2f} thousand sentences")
 
 # %% [markdown]
 # When $n$ micro-batches are added up, what they have in common becomes $n$ times as long, and the noise only $\sqrt n$
@@ -232,7 +235,11 @@ plots.bars(agreement, unit, "Larger batches agree on where to go", digits=2, mar
 
 # %%
 # Liu et al. 2019, Table 3: batch, steps, learning rate, perplexity of held-out words (lower is better), MNLI.
-TABLE_3 = ((256, 1_000_000, 1e-4, 3.99, 84.7), (2_000, 125_000, 7e-4, 3.68, 85.2), (8_000, 31_000, 1e-3, 3.77, 84.6))
+TABLE_3 = (
+    (256, 1_000_000, 1e-4, 3.99, 84.7),
+    (2_000, 125_000, 7e-4, 3.68, 85.2),
+    (8_000, 31_000, 1e-3, 3.77, 84.6),
+)
 for sequences, steps, rate, perplexity, accuracy in TABLE_3:
     read = sequences * steps / 1e6
     print(f"{sequences:>5} × {steps:>9,} = {read:.0f} M sequences, rate {rate:.0e}: {perplexity} {accuracy}")

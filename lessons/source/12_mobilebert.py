@@ -89,9 +89,9 @@ print("as the library's block:", same)
 # %%
 one_block, one_of_bert = mobile.encoder.blocks[0], bert.encoder.blocks[0]
 attention, step = (minibert.count_parameters(part) for part in (one_block.attention, one_block.last))
-ratios = {
-    "BERT-base": minibert.count_parameters(one_of_bert.attention) / minibert.count_parameters(one_of_bert.feed_forward)
-}
+base_parts = (one_of_bert.attention, one_of_bert.feed_forward)
+in_attention, in_feed_forward = (minibert.count_parameters(part) for part in base_parts)
+ratios = {"BERT-base": in_attention / in_feed_forward}
 ratios |= {f"MobileBERT, {n} feed-forward": attention / (n * step) for n in (1, 2, 3, 4)}
 plots.bars(ratios, "attention's parameters for each of feed-forward's", "The balance in a block", digits=2)
 
@@ -113,7 +113,8 @@ plots.bars(ratios, "attention's parameters for each of feed-forward's", "The bal
 h = torch.tensor([8.0, 2.0, -4.0, 2.0])
 gamma, beta = torch.tensor([1.0, 0.5, 2.0, 1.0]), torch.tensor([0.0, 1.0, 0.0, -1.0])
 results = {"layer norm of h": F.layer_norm(h, (4,), gamma, beta), "no norm of h": gamma * h + beta}
-results |= {"layer norm of 100 h": F.layer_norm(100 * h, (4,), gamma, beta), "no norm of 100 h": gamma * 100 * h + beta}
+long = 100 * h
+results |= {"layer norm of 100 h": F.layer_norm(long, (4,), gamma, beta), "no norm of 100 h": gamma * long + beta}
 for name, values in results.items():
     print(f"{name:<20}", "  ".join(f"{value:7.2f}" for value in values.tolist()))
 
@@ -136,7 +137,7 @@ for name, kind in {"layer norm": "layer_norm", "no norm": "no_norm"}.items():
         if number % 8 == 0:
             length[f"{name}, after {number} blocks"] = x.norm(dim=-1).mean().log10().item()
 marked = [name for name in length if name.startswith("no norm")]
-plots.bars(length, "log₁₀ of the mean length of a token's vector", "Nothing keeps the numbers small", marked=marked)
+plots.bars(length, "log₁₀ of a token's mean length", "Nothing keeps the numbers small", marked=marked)
 
 # %% [markdown]
 # The scale is logarithmic: two more is a hundred times as long. Sixteen-bit numbers end at
@@ -164,7 +165,7 @@ plots.grid(with_neighbours(numbers)[0], tokens, columns, "(S, E) becomes (S, 3 E
 # %%
 tok = minibert.load_tokenizer("minilm-l6")
 text, longer = "Two hours.", "Two hours that I will never get back."
-strong = dataclasses.replace(tiny.config, initializer_range=0.1)  # larger random weights, to see it with three digits
+strong = dataclasses.replace(tiny.config, initializer_range=0.1)  # so that three digits show it
 tiny = minibert.build(strong, seed=0).eval()
 with torch.no_grad():
     alone = tiny(**tok([text])).last_hidden_state[0]
@@ -192,9 +193,9 @@ print("largest difference in each token:", [f"{value:.3f}" for value in differen
 
 # %%
 target = torch.tensor([[1.0, -1.0, 2.0, -2.0]])
-for name, student_vector in {"equal": target, "shifted by one": target + 1, "twice as long": 2 * target}.items():
-    total, pattern, mean, variance = feature_map_loss(student_vector, target)
-    square = (student_vector - target).square().mean()
+for name, vector in {"equal": target, "shifted by one": target + 1, "twice as long": 2 * target}.items():
+    total, pattern, mean, variance = feature_map_loss(vector, target)
+    square = (vector - target).square().mean()
     print(f"{name:<15} square {square:.2f}: pattern {pattern:.2f}, mean {mean:.2f}, variance {variance:.2f}")
 
 # %% [markdown]
@@ -256,7 +257,7 @@ plots.bars(left, "% of a layer's loss that is left; lower is better", "One layer
 
 # %% tags=["trained"]
 others = (right @ right.T)[~torch.eye(len(right), dtype=torch.bool)].mean().item()
-print(f"cosine with the teacher's sentence vectors, on held-out sentences: {before:.2f} before, {after:.2f} after")
+print(f"cosine with the teacher's vectors, held-out sentences: {before:.2f} before, {after:.2f} after")
 print(f"the teacher's vectors of two different sentences: {others:.2f}")
 
 # %% [markdown]

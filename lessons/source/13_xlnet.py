@@ -22,7 +22,8 @@ from minibert.training.permutation import factorisation_order, order_mask, targe
 
 WORDS = ["<pad>", "<mask>", "new", "york", "los", "angeles", "is", "a", "city"]
 ID = {word: number for number, word in enumerate(WORDS)}
-CITIES = torch.tensor([[ID[w] for w in text.split()] for text in ("new york is a city", "los angeles is a city")])
+TEXTS = ("new york is a city", "los angeles is a city")
+CITIES = torch.tensor([[ID[word] for word in text.split()] for text in TEXTS])
 FIRST, SECOND = ("new", "los"), ("york", "angeles")
 sizes = {"vocab_size": len(WORDS), "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
 sizes |= {"intermediate_size": 64, "pad_token_id": 0, "hidden_dropout_prob": 0.0}
@@ -146,7 +147,8 @@ changes = {
     for name, state in (("query stream, g", "query_state"), ("content stream, h", "last_hidden_state"))
 }
 print("query", tuple(outputs[0].query_state.shape), " content", tuple(outputs[0].last_hidden_state.shape))
-plots.grid(torch.stack(list(changes.values())), list(changes), sentence, "Which vectors change with the word york", 1)
+title = "Which vectors change with the word york"
+plots.grid(torch.stack(list(changes.values())), list(changes), sentence, title, digits=1)
 
 # %% [markdown]
 # Only $h$ of *york* itself changes. Its $g$ does not, so the word cannot be read off; and nobody whose turn came

@@ -21,7 +21,7 @@ from minibert.generation import shift_right
 from minibert.training.infilling import Infilling, infill, permute_sentences, words_of
 from minibert.training.vocabularies import learned
 
-# A small language: word -> how often it occurs, in parts. Verb and pronoun follow from the thing and the person.
+# A small language: word -> how often it occurs, in parts. The verb follows from the thing.
 WHO = {"sister": 3, "mother": 2, "aunt": 1, "brother": 3, "father": 2, "uncle": 1}
 HOW = {"new": 4, "small": 3, "good": 2, "long": 1}
 WHAT = {"cake": 3, "book": 3, "film": 2, "song": 2, "coat": 1, "letter": 1}
@@ -101,8 +101,6 @@ for before, now in zip(late[0], labels[0], strict=True):
 
 # %% [markdown]
 # ## Train it
-#
-# <!-- Your BERT: the parts of `minibert.mine()` belong in this encoder and decoder. Here, the library's. -->
 #
 # Two blocks on each side, {{64}} features. Dropout is off, so that the losses below are those of the model as it is
 # used.
@@ -255,7 +253,8 @@ def nothing_kept():  # both sides from the start
 
 
 def encoder_kept():  # the decoder from the start
-    base.decoder(base.embeddings(text, Layout(), side), Layout(), causal, base.decoder.remember(encoded, Layout()))
+    x = base.embeddings(text, Layout(), side)
+    base.decoder(x, Layout(), causal, base.decoder.remember(encoded, Layout()))
 
 
 decoding = base.start_decoding(text)
@@ -269,7 +268,8 @@ def all_kept():  # only the new token
 
 
 operations = {}
-for name, run in {"nothing kept": nothing_kept, "encoder kept": encoder_kept, "keys, values too": all_kept}.items():
+ways = {"nothing kept": nothing_kept, "encoder kept": encoder_kept, "keys, values too": all_kept}
+for name, run in ways.items():
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         run()
     operations[name] = counter.get_total_flops() / 1e9
@@ -320,13 +320,27 @@ plots.bars(operations, unit, "The hundredth token, computed in three ways", digi
 
 # %% fold="By hand" tags=["folded"]
 totals = torch.tensor([-0.5, -0.9])  # (K,), of each beam so far
-log_probs = torch.tensor([[0.6, 0.2, 0.1, 0.1], [0.1, 0.1, 0.1, 0.7]]).log()  # (K, V); the last word ends the text
+log_probs = torch.tensor([[0.6, 0.2, 0.1, 0.1], [0.1, 0.1, 0.1, 0.7]]).log()  # (K, V); the last one ends
 sums = totals[:, None] + log_probs  # (K, V)
 best = sums.flatten().topk(4)  # 2 K of K · V
 for rank, (total, index) in enumerate(zip(best.values.tolist(), best.indices.tolist(), strict=True)):
     beam, word = divmod(index, log_probs.shape[1])
     fate = "goes on" if word != 3 else "is finished" if rank < 2 else "is dropped"
     print(f"beam {beam}, word {word}: {total:.2f} {fate}")
+
+# %% [markdown]
+# ## Your BART
+#
+# The trained weights stay, and the parts that you have written and that have passed now do the work: your attention,
+# your encoder block, your causal mask, your decoder. What is missing is the library's. What it writes must be the
+# same, word for word:
+
+# %% tags=["trained"]
+damaged = "then she ▢ in the garden. first my sister found a small cake."
+the_librarys = write(damaged)
+my = minibert.mine(model)  # the same model, now made of your parts; print(my) lists them
+print(write(damaged))
+print("as the library's:", write(damaged) == the_librarys)
 
 # %% [markdown]
 # ## In short
