@@ -403,7 +403,7 @@ def wires() -> dict[str, tuple[Wire, ...]]:
 # Where the parts work that a BERT does not call when it reads a text; by exercise, or by topic.
 ELSEWHERE = {
     "causal-mask": "in a decoder (BART)",
-    "dropout": "nowhere: your BERT runs without dropout",
+    "dropout": "in training with dropout, which this model has not",
     "masked-lm-head": "when it predicts words",
     "classification-head": "when it classifies",
     "encode-pair": "when it reads two texts together",

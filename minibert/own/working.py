@@ -51,6 +51,7 @@ class Working:
         self.part, self.parts = part, parts
         self.calls = 0
         self.running = False
+        self.last: Any = None  # what it returned last
         self.parameters: dict[int, Tensor] = {}
         self.blocks: set[int] = set()
 
@@ -63,6 +64,7 @@ class Working:
         finally:
             self.running = False
         self.calls += 1
+        self.last = found
         if self.parts.block is not None:
             self.blocks.add(self.parts.block)
         for value in (*args, *kwargs.values()):
@@ -128,7 +130,8 @@ class Working:
         except Exception as error:
             if self.calls == calls or getattr(error, "of_the_library", False):
                 raise
-            said = f"returned something that does not fit ({type(error).__name__}: {_one_line(error)})"
+            what = f"the shape {tuple(self.last.shape)}" if isinstance(self.last, Tensor) else type_of(self.last)
+            said = f"returned {what}, which does not fit here ({type(error).__name__}: {_one_line(error)})"
             raise self.failed(said) from error
         if shape is not None and self.calls > calls:
             result = found[0] if isinstance(found, tuple) else found
