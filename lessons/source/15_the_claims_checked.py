@@ -210,8 +210,8 @@ print(claims.to_text([LEDGER["D3"]]))
 
 # %%
 small = dataclasses.replace(minibert.PRESETS["roberta-base"], num_hidden_layers=6)
-# Under `with torch.device("meta"):` a model of any size is built at once. Build "roberta-base" and `small`, and count
-# both: how many percent fewer?
+# Under `with torch.device("meta"):` a model of any size is built at once. Build "roberta-base" and `small`,
+# and count both: how many percent fewer?
 
 # %% [markdown]
 # Then time. The cell runs both in turn, for ten rounds, with random weights, which take as long as any others. Give the
