@@ -112,9 +112,10 @@ plots.bars(ratios, "attention's parameters for each of feed-forward's", "The bal
 # %%
 h = torch.tensor([8.0, 2.0, -4.0, 2.0])
 gamma, beta = torch.tensor([1.0, 0.5, 2.0, 1.0]), torch.tensor([0.0, 1.0, 0.0, -1.0])
-results = {"layer norm of h": F.layer_norm(h, (4,), gamma, beta), "no norm of h": gamma * h + beta}
-long = 100 * h
-results |= {"layer norm of 100 h": F.layer_norm(long, (4,), gamma, beta), "no norm of 100 h": gamma * long + beta}
+results = {}
+for name, x in {"h": h, "100 h": 100 * h}.items():
+    results[f"layer norm of {name}"] = F.layer_norm(x, (4,), gamma, beta)
+    results[f"no norm of {name}"] = gamma * x + beta
 for name, values in results.items():
     print(f"{name:<20}", "  ".join(f"{value:7.2f}" for value in values.tolist()))
 

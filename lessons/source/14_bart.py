@@ -119,13 +119,14 @@ for name, tensor in batch.items():
     print(f"{name:<23} {tuple(tensor.shape)}")
 
 # %% tags=["trained"]
-steps = 300
+steps = 500
 optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
 schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps, pct_start=0.15)
 generator = torch.Generator().manual_seed(0)
 losses = []
 for number in range(steps):
     chosen = torch.randint(len(documents), (32,), generator=generator)
+    task.rate = 0.1 + 0.3 * torch.rand((), generator=generator).item()  # the share of words that are removed
     batch = task.batch(chosen.tolist(), seed=number)
     batch.pop("token_type_ids", None)
     loss = model(**batch).loss  # cross-entropy of the tokens written, mean
@@ -160,15 +161,15 @@ def write(text, **how):
 
 for damaged in (
     "then she ▢ in the garden. first my sister found a small cake.",
-    "first my father found ▢ book. then ▢ at home.",
-    "then he ▢ it at home. first my ▢ found a good song.",
-    "▢ mother ▢ letter. then ▢ in the kitchen.",
+    "first my father ▢ small book. then ▢ at home.",
+    "then ▢ sang it at home. first my uncle ▢ good song.",
+    "▢ mother ▢ new letter. then ▢ in the kitchen.",
 ):
     print(f"reads   {damaged}\nwrites  {write(damaged)}\n")
 
 # %% [markdown]
-# Sentences stand in their order, *she* goes with *sister*, and a cake is eaten. Where several words would do, it takes
-# the commonest one. How often is what it writes a text of the language at all, and how often the very text that was
+# Sentences stand in their order, *she* goes with *sister*, a cake is eaten and a letter is written. A mask became one
+# word here and three there. How often is what it writes a text of the language at all, and how often the very text that was
 # damaged? (It cannot always know that.)
 
 # %% tags=["trained"]
@@ -195,9 +196,10 @@ names = [[tok.tokens[i].strip("Ġ") for i in row[0].tolist()] for row in (damage
 plots.looks(looked[0].mean(dim=0), names[1][1:], names[0], "What the decoder looks at, token by token")
 
 # %% [markdown]
-# (A row is labelled with the token that is *written* from it.) Look for two runs of dark cells: the first sentence is
-# copied from the end of what was read, the second from its beginning. At the words that are missing the row looks at
-# the mask, and at the words that decide what fits.
+# (A row is labelled with the token that is *written* from it.) A token that is copied looks at itself: see *aunt* and
+# *cake*. Now the verb, which was under the mask: *ate* looks at *cake*, for that decides what one does. And *she* looks
+# at *aunt*. Words that are the same in every text look nowhere in particular; the decoder knows them by heart. Nobody
+# has told it where to look.
 #
 # ## Greedy is not best
 #
