@@ -235,8 +235,15 @@ print("brought home:", tuple(brought.shape), " the same by hand:", torch.allclos
 # %% exercise="attention"
 
 # %% [markdown]
-# <!-- A hunt follows here: hunt("attention"). -->
-#
+# **A hunt.** In this box there is an attention, perhaps with one of the known mistakes in it. You cannot see its code.
+# Call it with `box(*box.example())`, look at what comes out, and name what is wrong: `box.suspects` lists the
+# candidates, `box.name("...")` answers, `box.hint()` helps. Another seed is another box.
+
+# %%
+box = minibert.hunt("attention", seed=1)
+box
+
+# %% [markdown]
 # Below, after your own attempt: the steps for the whole table, and the picture of the whole head. Look along a row.
 
 # %% tags=["folded"]

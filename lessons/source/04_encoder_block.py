@@ -289,8 +289,14 @@ with torch.no_grad():
 # %% exercise="dropout"
 
 # %% [markdown]
-# <!-- A hunt follows here: hunt("encoder-block"). -->
-#
+# **A hunt.** In this box there is an encoder block, perhaps with one of the known mistakes in it. Call it
+# (`box(*box.example())`), compare it with your own block on the same arguments, and name the mistake.
+
+# %%
+box = minibert.hunt("encoder-block", seed=3)
+box
+
+# %% [markdown]
 # Below, after your own attempt: the library's block, and the first block of a real BERT by hand on a real sentence.
 # (The first lines of the source are for models that read only some of the tokens; `queries` is $x$ itself otherwise.)
 

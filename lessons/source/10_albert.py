@@ -192,8 +192,14 @@ for e in (768, 128):
 # %% exercise="parameter-sizes"
 
 # %% [markdown]
-# <!-- A hunt follows here: minibert.hunt(...). -->
-#
+# **A hunt.** This box makes a stack of blocks that share their parameters, perhaps with a mistake. Call it, count the
+# parameters of what it returns, run it, and name the mistake.
+
+# %%
+box = minibert.hunt("shared-blocks", seed=2)
+box
+
+# %% [markdown]
 # Here are the published ALBERTs, and the BERTs that they are compared with. Folded above the picture: `albert-base-v2`
 # worked out by hand.
 
