@@ -169,8 +169,8 @@ for damaged in (
 
 # %% [markdown]
 # Sentences stand in their order, *she* goes with *sister*, a cake is eaten and a letter is written. A mask became one
-# word here and three there. How often is what it writes a text of the language at all, and how often the very text that was
-# damaged? (It cannot always know that.)
+# word here and three there. How often is what it writes a text of the language at all, and how often the very text that
+# was damaged? (It cannot always know that.)
 
 # %% tags=["trained"]
 test = Infilling([[tok.ids(s) for s in document(*language[text])] for text in held_out], tok, max_length=24)
