@@ -137,7 +137,8 @@ def test_a_check_that_passes_adds_its_answer_and_one_that_fails_does_not(folder)
 def test_the_command_line_adds_what_passes_from_a_file_and_from_a_notebook(folder, capsys):
     answers = folder / "mine.py"
     answers.write_text(
-        f"{IMPORTS}\n\n{solved(exercises()['causal-mask'])}\n\ndef masked_lm_loss(logits, labels):\n    return logits.sum()\n"
+        f"{IMPORTS}\n\n{solved(exercises()['causal-mask'])}\n\n"
+        "def masked_lm_loss(logits, labels):\n    return logits.sum()\n"
     )
     with pytest.raises(SystemExit):
         main(["check", str(answers)])
@@ -195,7 +196,10 @@ def test_an_answer_with_a_name_of_its_own_is_found_by_the_exercise_s_name(folder
 # ---------------------------------------------------------------------------------------------- names that collide
 
 FIRST = "def norm(x):\n    return x + 1\n\ndef gelu(x):\n    return norm(x)"
-SECOND = "def norm(x):\n    return x * 10\n\ndef feed_forward(x, weights):\n    norm_of = [norm(x) for norm in [norm]]\n    return norm_of[0]"
+SECOND = (
+    "def norm(x):\n    return x * 10\n\n"
+    "def feed_forward(x, weights):\n    norm_of = [norm(x) for norm in [norm]]\n    return norm_of[0]"
+)
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
@@ -231,7 +235,8 @@ def test_one_name_for_two_imports(folder):
         "padding-mask",
         "from torch.nn import functional as F\n\ndef masked_softmax(a, b):\n    return F.relu(a)",
     )
-    assert alone("(gelu(4), feed_forward(1, 0), masked_softmax(torch.tensor(3), 0).item())".replace("torch.tensor", "__import__('torch').tensor")) == "(2.0, 2, 3)"  # fmt: skip
+    three = "masked_softmax(__import__('torch').tensor(3), 0).item()"
+    assert alone(f"(gelu(4), feed_forward(1, 0), {three})") == "(2.0, 2, 3)"
     assert text().count(" as F") + text().count("functional as F") <= 2
     assert "F_of" not in text()
 
@@ -259,8 +264,8 @@ def test_a_part_that_used_another_one_keeps_it_when_that_is_replaced(folder):
         ("def a():\n    return norm(1)  # norm", "def a():\n    return other(1)  # norm"),
         ("def norm(x):\n    return norm(x - 1)", "def other(x):\n    return other(x - 1)"),
         ("@norm\ndef a(x=norm): ...", "@other\ndef a(x=other): ..."),
-        ("class A:\n    norm = norm\n    def f(self):\n        return norm", None),
-        ("def a():\n    def b():\n        return norm\n    return b, 'norm'", "def a():\n    def b():\n        return other\n    return b, 'norm'"),
+        ("class A:\n    norm = 1\n    def f(self): return norm", "class A:\n    norm = 1\n    def f(self): return other"),
+        ("def a():\n    def b(): return norm\n    'norm'", "def a():\n    def b(): return other\n    'norm'"),
         ("def a():\n    global norm\n    norm = 1", "def a():\n    global other\n    other = 1"),
         ("x = [norm for norm in norm]", "x = [norm for norm in other]"),
         ("é = 'é'; y = norm", "é = 'é'; y = other"),
@@ -269,11 +274,6 @@ def test_a_part_that_used_another_one_keeps_it_when_that_is_replaced(folder):
     ],
 )  # fmt: skip
 def test_only_names_of_the_file_are_renamed(before, after):
-    if before.startswith("class"):
-        after = "class A:\n    norm = norm\n    def f(self):\n        return other"
-        got = renamed(statement(before), "norm", "other").source
-        assert got.endswith("return other")
-        return
     assert renamed(statement(before), "norm", "other").source == (before if after is None else after)
 
 

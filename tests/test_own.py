@@ -226,6 +226,24 @@ def test_two_texts_pairs_of_sentences_and_shared_blocks_are_made_by_it():
     assert nsp_pairs is pairs.nsp_pairs
 
 
+def test_feature_transfer_is_the_learner_s_too(batch):
+    from minibert.training import transfer
+
+    have("feature-transfer")
+    one, other = (
+        minibert.build(dataclasses.replace(minibert.PRESETS["tiny-bert"], vocab_size=1000), seed=seed).eval()(
+            **batch, return_hidden=True, return_attention=True
+        )
+        for seed in (0, 1)
+    )
+    my = minibert.mine(tiny())
+    expected = transfer.layer_transfer_loss(one, other, 1, batch["attention_mask"])
+    with my.parts:
+        found = transfer.layer_transfer_loss(one, other, 1, batch["attention_mask"])
+    torch.testing.assert_close(found, expected)
+    assert my.parts.working["feature-transfer"].calls == 1
+
+
 def test_a_bart_writes_with_it_as_with_the_library():
     have(*NAMES)
     model = backwards.untrained(0)
@@ -282,9 +300,10 @@ def test_a_part_that_fails_is_named_and_the_library_s_can_go_on(name, body, says
     assert "\n" not in said
     expected = tiny()(**batch).last_hidden_state
     assert torch.equal(minibert.mine(tiny(), without=[name])(**batch).last_hidden_state, expected)
+    my = minibert.mine(tiny(), fallback=True)
     with pytest.warns(UserWarning, match="The library's is used"):
-        my = minibert.mine(tiny(), fallback=True)
-        torch.testing.assert_close(my(**batch).last_hidden_state, expected)
+        found = my(**batch).last_hidden_state
+    torch.testing.assert_close(found, expected)
     assert name in my.parts.library
     assert f"! {name}" in repr(my)
 

@@ -284,18 +284,22 @@ def _as_they_are(statements: Sequence[Statement], space: dict[str, Any]) -> list
 
 
 def _defines(source: str, function: FunctionType) -> bool:
-    """Whether a statement may be the one that made a function: it defines none, or one with the same code."""
+    """Whether a statement may be the one that made a function: it defines none, or one with the same source."""
     if not any(isinstance(node, ast.FunctionDef) for node in ast.parse(source).body):
         return True
-    made = [one for one in compile(source, "", "exec", dont_inherit=True).co_consts if isinstance(one, CodeType)]
-    return any(_same(one, function.__code__) for one in made)
+    try:
+        return inspect.getsource(function).strip() in source
+    except (OSError, TypeError):  # as in a cell with %%time
+        made = [one for one in compile(source, "", "exec", dont_inherit=True).co_consts if isinstance(one, CodeType)]
+        return any(_alike(one, function.__code__) for one in made)
 
 
-def _same(one: CodeType, other: CodeType) -> bool:
-    if (one.co_code, one.co_names, len(one.co_consts)) != (other.co_code, other.co_names, len(other.co_consts)):
+def _alike(one: CodeType, other: CodeType) -> bool:
+    """Whether two functions use the same names and numbers. (Their bytecode depends on the cell around them.)"""
+    if (one.co_names, one.co_varnames, len(one.co_consts)) != (other.co_names, other.co_varnames, len(other.co_consts)):
         return False
     return all(
-        _same(a, b) if isinstance(a, CodeType) and isinstance(b, CodeType) else repr(a) == repr(b)
+        _alike(a, b) if isinstance(a, CodeType) and isinstance(b, CodeType) else repr(a) == repr(b)
         for a, b in zip(one.co_consts, other.co_consts, strict=True)
     )
 
