@@ -264,7 +264,10 @@ def test_a_part_that_used_another_one_keeps_it_when_that_is_replaced(folder):
         ("def a():\n    return norm(1)  # norm", "def a():\n    return other(1)  # norm"),
         ("def norm(x):\n    return norm(x - 1)", "def other(x):\n    return other(x - 1)"),
         ("@norm\ndef a(x=norm): ...", "@other\ndef a(x=other): ..."),
-        ("class A:\n    norm = 1\n    def f(self): return norm", "class A:\n    norm = 1\n    def f(self): return other"),
+        (
+            "class A:\n    norm = 1\n    def f(self): return norm",
+            "class A:\n    norm = 1\n    def f(self): return other",
+        ),
         ("def a():\n    def b(): return norm\n    'norm'", "def a():\n    def b(): return other\n    'norm'"),
         ("def a():\n    global norm\n    norm = 1", "def a():\n    global other\n    other = 1"),
         ("x = [norm for norm in norm]", "x = [norm for norm in other]"),
