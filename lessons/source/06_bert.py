@@ -288,7 +288,7 @@ with torch.no_grad():
 #
 # ## Exercises
 #
-# The way in and the way out. (To count a BERT from its sizes is an exercise of lesson 10, where ALBERT is counted, too.)
+# The way in and the way out. (To count a BERT from its sizes is an exercise of lesson 10, beside ALBERT.)
 
 # %% exercise="embeddings"
 
