@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from itertools import combinations
 from random import Random
 
 import pytest
@@ -206,10 +207,11 @@ def test_a_verdict_follows_from_the_published_sizes(template):
 
 
 def test_the_same_seed_gives_the_same_exam_and_no_two_are_alike():
-    papers = {seed: exams.exam(seed) for seed in range(6)}
-    assert exams.exam(3) == papers[3]
-    asked = [question.text for seed in papers for form in exams.questions(seed).values() for question in form]
-    assert len(set(asked)) == len(asked) == 60
+    assert exams.exam(3) == exams.exam(3)
+    asked = [{question.text for form in exams.questions(seed).values() for question in form} for seed in range(6)]
+    assert len(set().union(*asked[:3])) == 30  # as long as the templates of all forms last, no question comes twice
+    for one, other in combinations(asked, 2):
+        assert len(one & other) <= 1
 
 
 def test_a_paper_has_no_answers_and_the_key_has_them_all():
