@@ -110,9 +110,9 @@ plots.lines(
 )
 
 # %% [markdown]
-# For a while nothing happens: the new head must first find a direction. Then the loss falls. (BERT's paper uses lower
-# rates, $2$ to $5 \cdot 10^{-5}$, and two to four passes: Devlin et al. 2019, appendix A.3. We have only sixty steps,
-# so we take larger ones.)
+# It begins where somebody is who knows nothing, and falls. Dropout is on here, so this is not yet how good the model
+# is. (BERT's paper uses lower rates, $2$ to $5 \cdot 10^{-5}$, and two to four passes: Devlin et al. 2019, appendix
+# A.3. We have only sixty steps, so we take a higher one.)
 #
 # Two lines matter more than they look. `zero_grad` is needed because `backward` *adds* to the gradients. And
 # `clip_grad_norm_` shortens a gradient that is too long, so that one strange batch does not ruin the model.
@@ -171,10 +171,10 @@ found = positive([f"The film is {probe}." for probe in probes])
 panels = {"The film is …": (100 * found).tolist()}
 plots.distributions(panels, probes, "How positive is it?", "positive, in %", digits=0)
 
-# %% [markdown]
-# Look at the pairs. Does *not* turn the judgement round? Does the order around *but* matter? Where *not good* is judged
-# like *good*, the model has learned which words are good, but not what *not* does to them. It has read only
-# {{len(train_set) | ,}} labelled sentences, each of them once.
+# %% [markdown] tags=["trained"]
+# Sentences with *not* go wrong more often, and the probes say more. *not* makes *good* bad, but it hardly makes *bad*
+# good: it counts as a bad word by itself. What follows *but* weighs more than what comes before it, as it should. All
+# this from {{len(train_set) | ,}} labelled sentences, each of them read once.
 #
 # ## The library's loop
 #
@@ -280,7 +280,7 @@ scores = {"guessing": Places().by_guessing(span_test), "before": exact(finder)}
 tuned(finder, Places().objective(span_rows, tok), steps=50, rate=2e-4)
 scores["after"] = exact(finder)
 
-shown = [2, 5]
+shown = [140, 5]
 texts_shown = {}
 for number, (start, end) in zip(shown, find_spans(finder, [span_test[i] for i in shown], tok), strict=True):
     row = span_test[number]
