@@ -118,7 +118,9 @@ CITATIONS = re.compile(
     r"\b(?:1[89]|20)\d\d\b(?:, \d{4}\b)*|\b(?:sections?|equations?|[Tt]ables?|[Ff]igures?|appendix|appendices|chapter)"
     r"\s+[A-Z]?\.?\d+(?:\.\d+)*(?:(?:,| and| to)\s+[A-Z]?\.?\d+(?:\.\d+)*)*"
 )
-NAMES = re.compile(r"80/10/10|MiniLM-L6|GPT-2|word2vec|\bF1\b|\blessons?\s+\d\d(?:(?:,| and)\s+\d\d)*")
+NAMES = re.compile(
+    r"80/10/10|MiniLM-L6|Should You Mask 15%|GPT-2|word2vec|\bF1\b|\blessons?\s+\d\d(?:(?:,| and)\s+\d\d)*"
+)
 
 
 @by_lesson

@@ -8,6 +8,8 @@
 # Python and a little PyTorch: tensors, shapes, `nn.Module`, `backward()`.
 
 # %% tags=["folded"]
+import math
+
 import torch
 
 import minibert

@@ -79,8 +79,8 @@ def where_it_looks(first, second, pronoun):
 cases = [(woman, man, "she") for woman, man in zip(women, men, strict=True)]
 cases += [(man, woman, "he") for woman, man in zip(women, men, strict=True)]
 found = [where_it_looks(own, other, pronoun) for own, other, pronoun in cases]
-found += [where_it_looks(other, own, pronoun).flip(-1) for own, other, pronoun in cases]  # its noun comes second
-found = torch.cat(found)  # (200, L, H, 2): the weight on its noun, the weight on the other
+found += [where_it_looks(other, own, pronoun).flip(-1) for own, other, pronoun in cases]  # own noun second
+found = torch.cat(found)  # (200, L, H, 2): the weight on the own noun, the weight on the other
 right = (found[..., 0] > found[..., 1]).double().mean(0)  # (L, H)
 
 two_women = torch.cat([where_it_looks(a, b, "she") for a, b in itertools.pairwise(women)])
@@ -223,7 +223,8 @@ print("brought home:", tuple(brought.shape), " the same by hand:", torch.allclos
 # Some keys must be hidden from a query: padding, for example. A **mask** says which. In this library it is a table of
 # booleans, `True` where the query may look. Before the softmax, the scores of hidden keys become the lowest number
 # there is, `torch.finfo(scores.dtype).min`, so that they get no weight. If *all* keys of a query are hidden, it
-# should bring home zeros. [Lesson 03](03_masks_and_padding.ipynb) is about masks and shows what can go wrong.
+# should bring home zeros. Masks have a [lesson of their own](03_masks_and_padding.ipynb), which shows what can go
+# wrong.
 #
 # ## Exercise
 #
@@ -234,8 +235,15 @@ print("brought home:", tuple(brought.shape), " the same by hand:", torch.allclos
 # %% exercise="attention"
 
 # %% [markdown]
-# <!-- A hunt follows here: hunt("attention"). -->
-#
+# **A hunt.** In this box there is an attention, perhaps with one of the known mistakes in it. You cannot see its code.
+# Call it with `box(*box.example())`, look at what comes out, and name what is wrong: `box.suspects` lists the
+# candidates, `box.name("...")` answers, `box.hint()` helps. Another seed is another box.
+
+# %%
+box = minibert.hunt("attention", seed=1)
+box
+
+# %% [markdown]
 # Below, after your own attempt: the steps for the whole table, and the picture of the whole head. Look along a row.
 
 # %% tags=["folded"]
@@ -249,7 +257,7 @@ print("the model's own weights:     ", same_weights)
 plots.attention(table, tokens, [(she, tokens.index("mother"))], "The whole head, computed by hand")
 
 # %% [markdown]
-# In this head, most other words give most of their attention to `[CLS]`. Lesson 02 measures how common that is.
+# In this head, most other words give most of their attention to `[CLS]`. The next lesson measures how common that is.
 #
 # ## What could go wrong
 #
@@ -257,7 +265,7 @@ plots.attention(table, tokens, [(she, tokens.index("mother"))], "The whole head,
 # keys of four of our tokens:
 
 # %%
-some, some_q, some_k = tokens[2:6], q[2:6], k[2:6]
+some, some_q, some_k = tokens[1:5], q[1:5], k[1:5]
 panels = {
     "right": (some_q @ some_k.T / math.sqrt(K)).softmax(dim=-1),
     "softmax over the queries": (some_q @ some_k.T / math.sqrt(K)).softmax(dim=-2),

@@ -7,6 +7,7 @@
 # *heads*. Here are four heads of the real BERT, all asked the same question: where does *she* look?
 
 # %% tags=["folded"]
+import math
 
 import torch
 from einops import rearrange

@@ -209,7 +209,7 @@ plots.masks(panels, ["one", "two", "[PAD]", "[PAD]", "[PAD]"], title=title)
 #
 # ## In short
 #
-# - Short texts are padded; the padding mask hides the padded *keys* from every query, (B, 1, 1, T).
+# - Short texts are padded; the padding mask hides the padded *keys* from every query, `(B, 1, 1, T)`.
 # - The causal mask hides the future: row $s$ is `True` up to column $s$. Masks are joined with `&`.
 # - Hide scores before the softmax with the lowest finite number; set hidden weights to zero after it. Never NaN.
 # - Only attention needs the rectangle. All else runs on the real tokens, and padding costs little.

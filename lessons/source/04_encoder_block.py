@@ -11,6 +11,7 @@ import inspect
 import math
 
 import torch
+from einops import rearrange
 from torch import nn
 from torch.nn import functional as F
 
@@ -266,7 +267,8 @@ for depth in (6, 24, 96):
 torch.manual_seed(0)
 dropped = F.dropout(torch.ones(100_000), p=0.1)
 values = sorted({round(value, 2) for value in dropped.unique().tolist()})
-print(f"the ones became {values}; share of zeros {(dropped == 0).double().mean():.2f}, mean {dropped.mean():.2f}")
+zeros = (dropped == 0).double().mean()
+print(f"the ones became {values}; share of zeros {zeros:.2f}, mean {dropped.mean():.2f}")
 
 block = EncoderBlock(D, H, inner, dropout=0.1).double()
 with torch.no_grad():
@@ -287,8 +289,14 @@ with torch.no_grad():
 # %% exercise="dropout"
 
 # %% [markdown]
-# <!-- A hunt follows here: hunt("encoder-block"). -->
-#
+# **A hunt.** In this box there is an encoder block, perhaps with one of the known mistakes in it. Call it
+# (`box(*box.example())`), compare it with your own block on the same arguments, and name the mistake.
+
+# %%
+box = minibert.hunt("encoder-block", seed=3)
+box
+
+# %% [markdown]
 # Below, after your own attempt: the library's block, and the first block of a real BERT by hand on a real sentence.
 # (The first lines of the source are for models that read only some of the tokens; `queries` is $x$ itself otherwise.)
 

@@ -187,7 +187,7 @@ print(f"{total:7.2f}   {' '.join(longest_first)}   (the longest piece first)")
 # %% [markdown]
 # The greedy search begins with *land* and needs three scraps for the rest. The best way gives up a longer beginning for
 # a better whole. The **Viterbi** algorithm finds the best way without trying all: from left to right, it keeps only the
-# best way to each place. That is the last exercise.
+# best way to each place. That is the challenge below.
 #
 # ## Compared
 #
@@ -287,15 +287,17 @@ print(f"cosine of the two mean vectors: {F.cosine_similarity(right, wrong).item(
 #
 # ## Exercises
 #
-# First one method each, then what is put around the pieces.
+# One for each method, and what is put around the pieces. `viterbi` is a challenge: it can wait for another day.
 
 # %% exercise="wordpiece"
 
+# %% exercise="bpe-merge"
+
 # %% exercise="encode-pair"
 
+# %% exercise="viterbi"
+
 # %% [markdown]
-# <!-- Two exercises belong here: `bpe-merge`, then `viterbi`. -->
-#
 # To compare with when your `wordpiece` has passed: the search by hand, with everything that it tries.
 
 # %% tags=["folded"]

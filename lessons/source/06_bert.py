@@ -288,14 +288,11 @@ with torch.no_grad():
 #
 # ## Exercises
 #
-# The way in, the way out, and the count. The count also asks for ALBERT's `embedding_size` and `shared` (lesson 10):
-# begin without them, until BERT-base is right.
+# The way in and the way out. (To count a BERT from its sizes is an exercise of lesson 10, beside ALBERT.)
 
 # %% exercise="embeddings"
 
 # %% exercise="masked-lm-head"
-
-# %% exercise="parameter-sizes"
 
 # %% [markdown]
 # To compare with when your answers have passed: the embeddings and the pooler by hand.

@@ -27,7 +27,7 @@ from minibert.tokenizers.wordpiece import WordPiece
 from minibert.training.batching import padded, pair, single
 from minibert.training.choices import MASKINGS
 from minibert.training.data import load_reviews
-from minibert.training.loop import Settings, make_optimiser, train
+from minibert.training.loop import Settings, train
 from minibert.training.objectives import candidates, choose_tokens, corrupt
 from minibert.training.pairs import nsp_pairs, sop_pairs, split_sentences
 from minibert.training.tasks import MaskedWords, held_out_losses, make_chooser
@@ -54,8 +54,8 @@ plots.masked_text(before[1:-1], seen[1:-1], asked_for[1:-1])  # without [CLS] an
 
 # %% [markdown]
 # What did you use? Some grammar, the words nearby, what people say about films. A network that becomes good at this
-# must learn such things. As a test for people it is older than BERT, and called *cloze* (Taylor 1953). BERT's paper
-# calls it the **masked language model**, MLM. (The seed was chosen to show all three fates of a word.)
+# must learn such things. BERT's paper calls the task the **masked language model**, MLM. (The seed was chosen to show
+# all three fates of a word.)
 #
 # This is what a trained model says. `minilm-l6-mlm` is the MiniLM-L6 of lesson 06, trained as a masked language model
 # on film reviews:
@@ -70,12 +70,9 @@ for prompt in ("the acting was [MASK] and the plot made no sense.", "The capital
 #
 # ## Which tokens
 #
-# BERT chooses fifteen in a hundred tokens. Special tokens and padding are never chosen. Why not more? Each hidden word
-# is a question, but also a gap in the text that the other questions need. Why not fewer? Only the chosen positions
-# teach anything.
-#
-# Fifteen is a choice, not a law. Wettig et al. 2023 (*Should You Mask 15% in Masked Language Modeling?*, abstract)
-# found forty in a hundred better for a model of BERT-large's size.
+# BERT chooses fifteen in a hundred tokens, never special tokens or padding. Each hidden word is a question, but also a
+# gap in the text that the other questions need. Fifteen is a choice, not a law: Wettig et al. 2023 (abstract) found
+# forty better for a model of BERT-large's size.
 #
 # ## Eighty, ten, ten
 #
@@ -103,7 +100,7 @@ plots.shares(measured, expected, f"What became of {int(asked.sum()):,} chosen to
 # (Devlin et al. 2019, section 3.1 and appendix A.1).
 #
 # Not all models do it like this. ELECTRA (Clark et al. 2020, section 2) lets a small masked language model fill the
-# gaps, and its main model says of *every* token whether it was replaced. So test such rules before you believe in them.
+# gaps, and its main model says of *every* token whether it was replaced.
 #
 # The rule is easy to get wrong. Here, ten in a hundred are exchanged, then ten in a hundred kept, and the rest hidden:
 
@@ -115,8 +112,7 @@ hidden = ~exchanged & ~kept
 print("two draws:", *(f"{100 * share.float().mean():.1f}%" for share in (hidden, exchanged, kept)))
 
 # %% [markdown]
-# The second draw takes its tenth of what the first has left. Nothing crashes, no shape is wrong; only counting finds
-# it.
+# The second draw takes its tenth of what the first has left. Nothing crashes; only counting finds it.
 #
 # ## The loss: only what was asked
 #
@@ -136,8 +132,7 @@ print("two draws:", *(f"{100 * share.float().mean():.1f}%" for share in (hidden,
 #
 # $$\mathcal{L}_{\text{uniform}} = \ln V \qquad \mathcal{L}_{\text{frequencies}} = -\sum_w p(w) \ln p(w)$$
 #
-# For our own training we learn a small vocabulary (lesson 05) and cut the reviews into short rows. The smaller the
-# task, the sooner one sees something.
+# For our own training we learn a small vocabulary (lesson 05) and cut the reviews into short rows.
 
 # %%
 texts, held_out = ([r.text for r in split] for split in (reviews.train[:3000], reviews.validation[:100]))
@@ -181,8 +176,7 @@ with torch.no_grad():
 print("logits where asked", tuple(asked_only.shape), "(M, V); everywhere", tuple(everywhere.shape), "(B, S, V)")
 
 # %% [markdown]
-# The last line: most rows of the logits would be thrown away at once, so the heads of this library pick the chosen
-# positions first.
+# The last line: most logits would be thrown away, so the library's heads pick the chosen positions first.
 #
 # ## Other ways to choose
 #
@@ -251,15 +245,13 @@ print(f"loss {out.loss:.2f}; ln V + ln 2 = {math.log(2 * tok.vocab_size):.2f}")
 #
 # ## Train it
 #
-# The rest is a training loop like any other; you will write one in the next lesson. Two things in it matter here. The
-# learning rate rises first and then falls, because a fresh post-norm encoder takes large steps badly (lesson 04). And
-# **weight decay** is for the matrices only.
+# You will write a training loop in the next lesson; here the library's runs. Its learning rate rises first and then
+# falls, because a fresh post-norm encoder takes large steps badly (lesson 04).
 #
 # One block, {{config.hidden_size}} features: about as small as a BERT can be and still learn something in half a
 # minute. On held-out rows, we look at the loss of the three fates separately.
 
 # %% tags=["trained"]
-# Your BERT, once your parts have passed: see `minibert.mine`. Here, the library's.
 model = minibert.build(replace(config, initializer_range=config.hidden_size**-0.5), head="masked-lm", seed=0)
 settings = Settings(
     steps=2000,
@@ -360,7 +352,6 @@ for name, said in {"always next": [0] * 4, "always random": [1] * 4, "right": tr
 # - **The input changed in place.** A masker that writes into its input masks the *data*: the next time, the gaps are
 #   still there, and `[MASK]` becomes a label. Return a copy.
 # - **The loss divided by all positions.** It is about seven times too small, and smaller with more padding.
-# - **`-1` for `-100`.** PyTorch's default is `-100`.
 # - **Special tokens masked.** They are easy to guess: the loss looks better, and the model learns less.
 # - **The same mask every time.** `manual_seed(0)` inside the function that masks makes dynamic masking static.
 # - **Labels only where `[MASK]` is.** Then the other two fates have no effect.
@@ -380,8 +371,24 @@ for name, said in {"always next": [0] * 4, "always random": [1] * 4, "right": tr
 # %% exercise="sentence-order"
 
 # %% [markdown]
-# <!-- A hunt belongs here: `minibert.hunt(...)`. -->
-#
+# **Your BERT.** `minibert.mine` puts the parts that have passed into the real model; what is missing comes from the
+# library. Here it is trained for three steps on hidden words, with your masks and your loss once they have passed. Run
+# the cell again after the exercises.
+
+# %% tags=["trained"]
+my = minibert.mine("minilm-l6-mlm", head="masked-lm")
+found = my.learn([review.text for review in reviews.train[:40]], steps=3, batch_size=4, max_length=48)
+print("loss of each step, in nats:", *(f"{loss:.2f}" for loss in found))
+
+# %% [markdown]
+# **A hunt.** In this box there is a `mask_tokens`, perhaps with one of the known mistakes in it. You cannot see its
+# code. Call it, count what becomes of the tokens, and name the mistake.
+
+# %%
+box = minibert.hunt("mask-tokens", seed=3)
+box
+
+# %% [markdown]
 # To compare with when `masked-lm-loss` has passed: four tokens, three words, two questions.
 
 # %% tags=["folded"]

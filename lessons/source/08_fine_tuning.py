@@ -49,7 +49,7 @@ plots.answers(tasks, "One BERT, three heads")
 # |---|---|---|---|
 # | one label for the text | the pooled `[CLS]`, (B, D) | $(C, D)$ | (B, C) |
 # | a label for each word | every token, (B, S, D) | $(C, D)$ | (B, S, C) |
-# | a span | every token, (B, S, D) | $(2, D)$ | (B, S, 2): scores as start and as end |
+# | a span | every token, (B, S, D) | $(2, D)$ | $(B, S, 2)$: scores as start and as end |
 #
 # $C$ is the number of classes. Against the millions of the encoder, each head is tiny. This is why few labels are
 # enough: most of what is needed is there already.
@@ -296,9 +296,9 @@ plots.marked(texts_shown, kinds, "Which words does the gap stand for?")
 
 # %% [markdown] tags=["trained"]
 # Exactly right: {{scores["guessing"] | .1%}} by guessing, {{scores["before"] | .0%}} before the training, and
-# {{scores["after"] | .0%}} after fifty steps, on {{len(span_test)}} held-out passages. It is sometimes right before it was
-# trained on this at all, because the head compares each token with the gap, and a masked language model's vector of a gap is
-# already like that of the missing word. To start from what a model can do saves labels.
+# {{scores["after"] | .0%}} after fifty steps, on {{len(span_test)}} held-out passages. It is sometimes right before
+# it was trained on this at all: the head compares each token with the gap, and a masked language model's vector of a
+# gap is already like that of the missing word. To start from what a model can do saves labels.
 #
 # ## The same in the ecosystem's standard library
 #

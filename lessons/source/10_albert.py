@@ -67,7 +67,7 @@ for e in (64, E, 256, D):
 # Where does the width change? The sum of word, position and type, and the layer norm, are those of BERT, only E wide.
 # The widening comes last:
 #
-# $$\text{sum (B, S, E)} \;\rightarrow\; \text{layer norm (B, S, E)} \;\rightarrow\; \text{linear (B, S, D)}$$
+# ids (B, S) → sum (B, S, E) → layer norm (B, S, E) → linear (B, S, D)
 #
 # Everything after it is as wide as in a BERT. Write it: replace `raise NotImplementedError()`, run the cell, then the
 # check.
@@ -77,7 +77,7 @@ for e in (64, E, 256, D):
 # %% [markdown]
 # Below, folded: one text on its way through a small ALBERT, one step after another.
 
-# %% tags=["folded"]
+# %% tags=["folded"] fold="Step by step"
 tok = minibert.load_tokenizer("minilm-l6-mlm")
 tiny = minibert.build("tiny-albert", seed=0).eval()
 ids = tok(["A quiet film that stays with you."])["input_ids"]
@@ -192,10 +192,18 @@ for e in (768, 128):
 # %% exercise="parameter-sizes"
 
 # %% [markdown]
+# **A hunt.** This box makes a stack of blocks that share their parameters, perhaps with a mistake. Call it, count the
+# parameters of what it returns, run it, and name the mistake.
+
+# %%
+box = minibert.hunt("shared-blocks", seed=2)
+box
+
+# %% [markdown]
 # Here are the published ALBERTs, and the BERTs that they are compared with. Folded above the picture: `albert-base-v2`
 # worked out by hand.
 
-# %% tags=["folded"]
+# %% tags=["folded"] fold="By hand"
 config = albert.config
 P, types, inner = config.max_position_embeddings, config.type_vocab_size, config.intermediate_size
 embeddings = (V + P + types) * E + 2 * E  # the tables, and the layer norm, which is E wide
@@ -319,4 +327,4 @@ print(f"gelu and gelu_new differ by up to {(gelu(x) - gelu_tanh(x)).abs().max():
 # [minibert/models/albert.py](../minibert/models/albert.py) beside
 # [minibert/models/bert.py](../minibert/models/bert.py).
 #
-# **Next:** RoBERTa, lesson 11.
+# **Next:** [RoBERTa](11_roberta.ipynb).

@@ -319,8 +319,14 @@ plots.bars(errors, "errors in 100 questions; fewer is better", "XLNet and its pa
 # %% exercise="relative-shift"
 
 # %% [markdown]
-# <!-- A hunt follows here: minibert.hunt(...). -->
-#
+# **A hunt.** In this box there is a layer with two streams, perhaps with a mistake. Change one token of its content at
+# a time, see which rows of the two streams change, and name the mistake.
+
+# %%
+box = minibert.hunt("two-streams", seed=1)
+box
+
+# %% [markdown]
 # **The shift by hand**, to look at when you have it. Written one after another, the numbers stay where they are; only
 # the row ends move.
 

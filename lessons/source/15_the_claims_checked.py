@@ -37,13 +37,16 @@ published = {  # Sanh et al. 2019, Table 1: GLUE. Lan et al. 2020, Table 2: aver
 SECONDS = 668, 410  # BERT-base and DistilBERT: Sanh et al. 2019, Table 3
 PHONE = 342, 62, 192  # ms: BERT-base, MobileBERT, MobileBERT with layer norm and GELU: Sun et al. 2020, Table 4
 CARD = 82, 125  # million parameters, as DistilRoBERTa's model card says
+small = dataclasses.replace(minibert.PRESETS["roberta-base"], num_hidden_layers=6)
+with torch.device("meta"):
+    whole, half = (minibert.count_parameters(minibert.build(config)) for config in ("roberta-base", small))
 
 # %%
-rows = {
-    name: {"size": sizes[model], "speed": speeds[model], "score": published[model]} for name, model in names.items()
-}
+rows = {}
+for name, model in names.items():
+    rows[name] = {"size": sizes[model], "speed": speeds[model], "score": published[model]}
 panels = {"size": "million parameters (fewer is better)", "speed": "times as fast in use (more is better)"}
-panels["score"] = "published score, in % of BERT-base's"
+panels["score"] = "published score, % of BERT's (more is better)"
 plots.family(rows, panels, "Two ways to be smaller than BERT-base, and what each gives")
 
 # %% [markdown]
@@ -91,7 +94,7 @@ for albert in alberts:
 # %% [markdown]
 # Now the paper's seconds, folded, and what was recorded on two cores of another machine. The line is the paper's.
 
-# %% tags=["folded"]
+# %% tags=["folded"] fold="The paper's seconds"
 times, saved = SECONDS[0] / SECONDS[1], 1 - SECONDS[1] / SECONDS[0]
 print(f"{times:.2f} times as fast: in the same time, {times - 1:.0%} more texts")
 print(f"{saved:.1%} less time for the same texts")
@@ -106,8 +109,9 @@ plots.speed({heading: group}, {heading: times}, "One claim, two machines")
 
 # %% [markdown]
 # "{{times - 1 | .0%}} faster" and "{{saved | .0%}} less time" are the same measurement; "times as fast" is hard to
-# misread. Half of the blocks are half of the arithmetic, so two is about the most that can be gained. The paper's clock
-# took in more than the model. Verdict: *{{LEDGER["D2"].verdict}}*. **Ask: a ratio or a difference, and of what?**
+# misread. Half of the blocks are half of the arithmetic, so two is about the most that can be gained. What the paper's
+# clock took in besides the model, its table does not say. Verdict: *{{LEDGER["D2"].verdict}}*. **Ask: a ratio or a
+# difference, and of what?**
 #
 # ## Case three: "{{claims.LEDGER["M2"].statement}}"
 #
@@ -209,8 +213,8 @@ print(claims.to_text([LEDGER["D3"]]))
 
 # %%
 small = dataclasses.replace(minibert.PRESETS["roberta-base"], num_hidden_layers=6)
-# Under `with torch.device("meta"):` a model of any size is built at once. Build "roberta-base" and `small`, and count
-# both: how many percent fewer?
+# Under `with torch.device("meta"):` a model of any size is built at once. Build "roberta-base" and `small`,
+# and count both: how many percent fewer?
 
 # %% [markdown]
 # Then time. The cell runs both in turn, for ten rounds, with random weights, which take as long as any others. Give the
@@ -230,22 +234,18 @@ slow, fast = seconds["whole"], seconds["half"]  # one number a round
 # times_as_fast(slow, fast)
 
 # %% [markdown]
-# And judge. Write your row before you unfold the cell below:
+# And judge. Write your row before you unfold what is below it:
 
 # %%
 row = {"here": "", "verdict": "", "why": ""}
 
-# %% [markdown]
-# One way to judge it:
-
-# %% tags=["folded"]
-with torch.device("meta"):
-    whole, half = (minibert.count_parameters(minibert.build(config)) for config in ("roberta-base", small))
-print(f"{whole:,} -> {half:,} parameters: {1 - half / whole:.1%} fewer; the numbers of the card hold.")
-saves = 1 - sizes[DISTILBERT] / sizes[BERT]
-print(f"(DistilBERT saves {saves:.1%}. RoBERTa's larger vocabulary stays whole, and weighs more.)")
-print("Twice as fast: half of the blocks, so two is about the most. The shorter the text, the less it may be.")
-print("“On average” over what, on which machine? The card does not say: holds with a condition.")
+# %% [markdown] tags=["folded"] fold="One way to judge it"
+# Counted: {{whole | ,}} and {{half | ,}} parameters, {{1 - half / whole | .1%}} fewer. The numbers of the card hold.
+# (DistilBERT saves {{1 - sizes[DISTILBERT] / sizes[BERT] | .1%}}. RoBERTa's larger vocabulary stays whole, and weighs
+# more.)
+#
+# Timed: half of the blocks are half of the arithmetic, so two is about the most. "On average" over what, and on which
+# machine? The card does not say. Verdict: *holds with a condition*.
 
 # %% [markdown]
 # If your ratio is well below two, something else takes time: other programs, a very short text, too few rounds. If it

@@ -166,6 +166,7 @@ def marked(
             y += 0.08
             for at, x in line.items():
                 word = words[at]
+                sheet.corners.append((x + widths[at], y))
                 if word.kind:
                     sheet.box(x, y, widths[at], 0.25, word.shown, size=11, corner=0.04, linewidth=0, **looks[word.kind])
                 else:

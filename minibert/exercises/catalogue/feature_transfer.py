@@ -114,8 +114,10 @@ def reference(
 
     def variance_term() -> Tensor:
         if variance == "over tokens":
+            if not real.any():
+                return 0.0 * s.sum()
             a, b = (x[real].var(0, correction=0) for x in (s, t))
-            return (a - b).abs().mean() if real.any() else 0.0 * s.sum()
+            return (a - b).abs().mean()
         if variance == "of the difference":
             wide = (s - t).var(-1, correction=0)
         else:
@@ -215,8 +217,10 @@ def solution(
     # The pattern of the features: what is left when mean and variance are taken out.
     patterns = F.layer_norm(student, (width,), eps=1e-12) - F.layer_norm(teacher, (width,), eps=1e-12)
     pattern = patterns.square().sum() / (tokens * width)
-    mean = (student.mean(-1) - teacher.mean(-1)).square().sum() / tokens
-    variance = (student.var(-1, correction=0) - teacher.var(-1, correction=0)).abs().sum() / tokens
+    means = student.mean(-1, keepdim=True), teacher.mean(-1, keepdim=True)
+    mean = (means[0] - means[1]).square().sum() / tokens
+    variances = (student - means[0]).square().mean(-1), (teacher - means[1]).square().mean(-1)
+    variance = (variances[0] - variances[1]).abs().sum() / tokens
 
     # Padded keys have weight 0 on both sides: kl_div counts 0 · log 0 as 0, but log 0 must not be -inf.
     log_q = student_attention.clamp(min=torch.finfo(student_attention.dtype).tiny).log()

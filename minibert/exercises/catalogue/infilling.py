@@ -36,6 +36,11 @@ def reference(
         for start, length in spans:
             result[start : start + length] = [mask_id]
         return result
+    if read == "start, end in slices":
+        result = list(ids)
+        for start, end in reversed(spans):
+            result[start:end] = [mask_id]
+        return result
     at = before = 0  # where the text goes on, and how long the span before was
     for number, (start, second) in enumerate(spans):
         length = second - start if read == "start, end" else second - start + 1 if read == "start, last" else second
@@ -211,6 +216,9 @@ EXERCISE = Exercise(
         Mistake("no-mask-at-the-end", "empty", "not at the end", "a mask at the very end of the text is left out",
                 "`start` may be `len(ids)`; a loop over the tokens alone does not get there"),
         Mistake("length-read-as-end", "read", "start, end", "you read each span as start and end",
+                "the second number is the length; the span ends at start + length"),
+        Mistake("length-read-as-end-of-slice", "read", "start, end in slices",
+                "you read each span as start and end, and replace ids[start:end] by a mask",
                 "the second number is the length; the span ends at start + length"),
         Mistake("length-read-as-last", "read", "start, last", "you read each span as its first and its last place",
                 "the second number is the length; the span ends before start + length"),

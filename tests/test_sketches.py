@@ -1,0 +1,87 @@
+"""The drawings for a narrow page: heights to scale, words that keep their places, nothing wider than a telephone."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from matplotlib.patches import Rectangle
+
+from minibert import plots
+from minibert.errors import MinibertError
+from minibert.plots.style import NARROW
+
+WORDS = ("some words of a longer text " * 4).split()
+
+
+def texts_at(picture: plots.Picture) -> dict[str, tuple[float, float]]:
+    return {text.get_text(): text.get_position() for text in picture.axes[0].texts}
+
+
+def test_heights_are_to_scale():
+    parts = [plots.Part("words", 20), plots.Part("block", 5, 3), plots.Part("pooler", 1)]
+    small = [plots.Part("words", 10), plots.Part("block", 2, 2)]
+    picture = plots.to_scale({"large": parts, "small": small}, tall=3.6)
+    heights = [box.get_height() for box in picture.axes[0].patches if isinstance(box, Rectangle)]
+    assert heights == pytest.approx([20 / 10, 0.5, 0.5, 0.5, 0.1, 1.0, 0.2, 0.2])  # ten millions an inch
+    said = [text.get_text() for text in picture.axes[0].texts]
+    assert {"words: 20.00 M", "3 blocks, 5.00 M each", "pooler: 1.00 M"} < set(said)
+
+
+def test_labels_of_thin_parts_do_not_overlap():
+    parts = [plots.Part("words", 50), *(plots.Part(f"thin {number}", 0.01) for number in range(4))]
+    places = sorted(y for text, (_, y) in texts_at(plots.to_scale({"model": parts})).items() if "thin" in text)
+    assert min(b - a for a, b in pairwise(places)) > 0.15
+
+
+def test_a_piece_that_continues_touches_the_one_before():
+    at = texts_at(plots.cuts({"kind": [("un", False), ("watch", True), ("able", False)]}))
+    gaps = [at[b][0] - at[a][0] for a, b in (("un", "watch"), ("watch", "able"))]
+    alone = texts_at(plots.cuts({"kind": [("un", False), ("watch", False), ("able", False)]}))
+    assert alone["watch"][0] - alone["un"][0] == pytest.approx(gaps[0] + 0.1)
+    assert alone["able"][0] - alone["watch"][0] == pytest.approx(gaps[1])
+
+
+def test_words_keep_their_places_whatever_is_shown():
+    kinds = {"right": "right", "wrong": "wrong"}
+    before = plots.marked({"text": [plots.Mark(word, "", word + ".") for word in WORDS]}, kinds)
+    after = plots.marked({"text": [plots.Mark(word + ".", "right", word + ".") for word in WORDS]}, kinds)
+    assert tuple(before.get_size_inches()) == tuple(after.get_size_inches())
+
+
+def test_a_text_that_is_too_long_is_cut():
+    rows = [("short", "a few words"), ("long", " ".join(WORDS * 6))]
+    said = [text.get_text() for text in plots.judged(rows, lines=2).axes[0].texts]
+    assert said[1] == "a few words"
+    assert said[-1].endswith(" …")
+    assert len(said) == 2 + 1 + 2
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        lambda: plots.cuts({"kind": [(word, False) for word in WORDS * 3]}),
+        lambda: plots.marked({"text": [plots.Mark(word) for word in WORDS * 3]}, {}),
+        lambda: plots.judged([("heading", " ".join(WORDS * 3))]),
+    ],
+)
+def test_nothing_is_wider_than_a_telephone(picture):
+    assert picture().get_figwidth() <= NARROW + 0.2
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: plots.cuts({}), "at least one piece"),
+        (lambda: plots.cuts({"kind": []}), "at least one piece"),
+        (lambda: plots.to_scale({}), "at least one part"),
+        (lambda: plots.to_scale({"model": [plots.Part("words", 0)]}), "a size above 0"),
+        (lambda: plots.answers({"task": []}), "at least one token"),
+        (lambda: plots.marked({"text": []}, {}), "at least one"),
+        (lambda: plots.marked({"text": [plots.Mark("a", "right")]}, {}), "has no meaning"),
+        (lambda: plots.judged([]), "at least one"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(draw, message):
+    with pytest.raises(MinibertError, match=message):
+        draw()
