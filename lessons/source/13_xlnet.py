@@ -36,7 +36,7 @@ def learn(model, losses, steps=300):
     generator = torch.Generator().manual_seed(0)
     for _ in range(steps):
         ids = CITIES[torch.arange(32) % 2]  # (B, S), half of each sentence
-        chosen = torch.rand(ids.shape, generator=generator) < 0.5
+        chosen = (torch.rand(16, 5, generator=generator) < 0.5).repeat_interleave(2, dim=0)  # equal in both
         optimiser.zero_grad()
         losses(model, ids, chosen, generator).backward()
         optimiser.step()
@@ -212,7 +212,7 @@ plots.grids({"BERT": of_bert, "XLNet": of_xlnet}, FIRST, SECOND, 2, title, high=
 # $u$ and $v$ are learned, and are the same for all queries. A text that is moved as a whole keeps its distances, and
 # so its vectors. A BERT's vectors change:
 
-# %%
+# %% tags=["trained"]
 padded = torch.cat([torch.zeros(1, 3, dtype=torch.long), ids], dim=1)  # three tokens of padding in front
 mask = (padded != 0).long()
 print("largest change when the text is moved by three places:")

@@ -25,7 +25,7 @@ from minibert.training.vocabularies import learned
 WHO = {"sister": 3, "mother": 2, "aunt": 1, "brother": 3, "father": 2, "uncle": 1}
 HOW = {"new": 4, "small": 3, "good": 2, "long": 1}
 WHAT = {"cake": 3, "book": 3, "film": 2, "song": 2, "coat": 1, "letter": 1}
-WHERE = {"at home": 4, "in the garden": 3, "in the kitchen": 3, "in the car": 2}
+WHERE = {"at home": 3, "in the garden": 3, "in the kitchen": 2, "in the car": 2, "in the office": 2}
 VERB = dict(zip(WHAT, ("ate", "read", "watched", "sang", "wore", "wrote"), strict=True))
 SHE = ("sister", "mother", "aunt")
 
@@ -36,7 +36,7 @@ def document(who, how, what, where):
     return (f"first my {who} found a {how} {what}.", f"then {pronoun} {VERB[what]} it {where}.")
 
 
-at_home, garden = (WHERE[where] / sum(WHERE.values()) for where in ("at home", "in the garden"))
+at_home = WHERE["at home"] / sum(WHERE.values())
 language = {" ".join(document(*chosen)): chosen for chosen in itertools.product(WHO, HOW, WHAT, WHERE)}
 order = sorted(language)
 random.Random(0).shuffle(order)
@@ -126,7 +126,7 @@ generator = torch.Generator().manual_seed(0)
 losses = []
 for number in range(steps):
     chosen = torch.randint(len(documents), (32,), generator=generator)
-    task.rate = 0.1 + 0.3 * torch.rand((), generator=generator).item()  # the share of words that are removed
+    task.rate = 0.2 + 0.2 * torch.rand((), generator=generator).item()  # the share of words that are removed
     batch = task.batch(chosen.tolist(), seed=number)
     batch.pop("token_type_ids", None)
     loss = model(**batch).loss  # cross-entropy of the tokens written, mean
@@ -203,33 +203,37 @@ plots.looks(looked[0].mean(dim=0), names[1][1:], names[0], "What the decoder loo
 #
 # ## Greedy is not best
 #
-# Greedy search takes the best word now. It may lead to a text that is not the best. In our language people do
-# something *at home* in {{at_home | .0%}} of the texts. In the others they do it *in the* garden, kitchen or car:
-#
-# | text | first word | the rest | together |
-# |---|---|---|---|
-# | at home | {{at_home | .2f}} | {{1.0}} | **{{at_home | .2f}}** |
-# | in the garden | {{1 - at_home | .2f}} | {{garden / (1 - at_home) | .2f}} | {{garden | .2f}} |
-#
-# Greedy takes *in*, and ends at less. **Beam search** keeps the best few texts, the *beams*. In each step every beam is
-# continued with every word, and of all of these the best few remain. A text's score is the sum of its words'
-# log-probabilities, divided by its length to a power, the length penalty, because longer sums are lower.
+# Greedy search takes the best word now. That may lead to a text that is not the best. In our language people do
+# something *at home* in {{at_home | .0%}} of the texts, and otherwise *in the* garden, kitchen, car or office. Ask the
+# model how the second sentence may end, word by word:
 
 # %% tags=["trained"]
-damaged = "first my aunt found a new cake. then she ate it ▢."
-reads = ids_of(damaged)
+damaged = "first my aunt found a new cake. then she ▢."
+begun = "first my aunt found a new cake. then she ate it"
+reads, known = ids_of(damaged), len(tok.ids(begun)) + 1
 
 
-def log_probability(text):
-    """Of a text that is written for `reads`, in nats."""
+def probabilities(text):
+    """Of each token of a text that is written for `reads`, given those before it: (T,)."""
     ids = torch.tensor([tok.encode(text).ids])
     with torch.no_grad():
         logits = model(reads, decoder_input_ids=shift_right(ids, tok.sep_id)).logits
-    return logits.log_softmax(-1).gather(-1, ids[..., None]).sum().item()
+    return logits.softmax(-1).gather(-1, ids[..., None])[0, :, 0]
 
 
+for where in ("at home", "in the garden"):
+    p = probabilities(f"{begun} {where}.")[known:]
+    print(f"{where:<14} first word {p[0]:.2f}, the rest {p[1:].prod():.2f}, together {p.prod():.2f}")
+
+# %% [markdown]
+# *in* is the better first word, for many places begin with it. But then its probability is divided among them, and the
+# best whole ending begins with *at*. **Beam search** keeps the best few texts, the *beams*. In each step every beam is
+# continued with every word, and of all of these the best few remain. A text's score is the sum of its words'
+# log-probabilities, divided by its length to a power (the length penalty), because longer sums are lower.
+
+# %% tags=["trained"]
 for name, text in {"greedy": write(damaged), "4 beams": write(damaged, num_beams=4)}.items():
-    print(f"{name:<8} probability {torch.tensor(log_probability(text)).exp():.2f}   {text}")
+    print(f"{name:<8} probability {probabilities(text).prod():.2f}   {text}")
 
 # %% [markdown]
 # The beams found the likelier text. That need not be the better one: for summaries it is, in the paper five beams are
