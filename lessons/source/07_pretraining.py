@@ -218,7 +218,7 @@ for way, masks in ways.items():
 documents = [[tok.ids(sentence) for sentence in split_sentences(text)] for text in texts[:400]]
 room = 40 - tok.num_special(pair=True)
 nsp, sop = (make(documents, room, random.Random(0)) for make in (nsp_pairs, sop_pairs))
-for name, found in {"NSP": (nsp[81], nsp[68]), "SOP": (sop[0], sop[1])}.items():
+for name, found in {"NSP": (nsp[81], nsp[68]), "SOP": (sop[83], sop[57])}.items():
     for first, second, label in found:
         print(f"{name}, label {label}:  {tok.decode(first)}\n               {tok.decode(second)}\n")
 
