@@ -255,6 +255,8 @@ def test_the_command_writes_versions_and_never_over_another_exam(tmp_path, capsy
         "exam-1-key.md", "exam-1.md", "exam-2-key.md", "exam-2.md"
     ]  # fmt: skip
     assert "--seed 6 --until 3`" in (tmp_path / "exam-2-key.md").read_text()
+    left_out = "Left out: Parameters (from lesson 04 on) and Claims (from lesson 09 on)."
+    assert left_out in (tmp_path / "exam-2-key.md").read_text(encoding="utf-8")
     assert main(command) == 0  # the same exam again
     before = (tmp_path / "exam-1.md").read_text()
     command[5] = "9"

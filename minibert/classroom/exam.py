@@ -18,6 +18,7 @@ from minibert.classroom.exam_sizes import CLAIMS, COUNTS, SHAPES
 from minibert.classroom.hidden import new_seed
 from minibert.errors import MinibertError
 from minibert.files import read_text, write_files
+from minibert.words import listed
 
 LAST = 15  # the last lesson
 MINUTES = 75  # for an exam of all four forms
@@ -89,6 +90,9 @@ def exam(seed: int, version: int = 1, until: int = LAST) -> tuple[str, str]:
         f"# Key to version {version}",
         f"`minibert export exam --seed {seed}{scope}` writes this exam again. All answers were computed.",
     ]
+    if left_out := [form for form in FORMS if form not in forms]:
+        first = {form.title: min(template.lesson for template in form.templates) for form in left_out}
+        key.append(f"Left out: {listed(f'{title} (from lesson {lesson:02} on)' for title, lesson in first.items())}.")
     for number, form in enumerate(forms, 1):
         asked = drawn[form.title]
         paper += [f"## {number}. {form.title} ({len(asked)} × {form.points} points)", form.says]

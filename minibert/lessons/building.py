@@ -48,7 +48,8 @@ from minibert.exercises.notebooks import FOLDED, exercise_cells, finished_notebo
 from minibert.files import read_text, write_file
 from minibert.lessons import COURSE, solutions
 from minibert.lessons.example_check import drawn_check
-from minibert.lessons.lesson import Lesson, lessons, stored_notebook
+from minibert.lessons.lesson import Lesson, folder, lessons, stored_notebook
+from minibert.lessons.teaching import update_teaching
 
 LONGEST = 300  # seconds that a cell may take before a lesson counts as stuck; on two cores none needs a minute
 TRAINED = "trained"  # the tag of cells whose numbers differ from machine to machine
@@ -323,3 +324,4 @@ def update_readme(path: Path) -> None:
     after = fill_markers(before, {"lessons": readme_block()})
     if after != before:
         write_file(path, after)
+    update_teaching(folder() / "TEACHING.md")
