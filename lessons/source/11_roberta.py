@@ -138,7 +138,7 @@ inputs = {
     "full sentences": [len(one) for one in full_sentences(documents, room, minilm_tok.sep_id)],
 }
 filled = {name: sum(lengths) / len(lengths) for name, lengths in inputs.items()}
-plots.bars(filled, f"tokens an input holds, of {room}; more is better", "What an input holds", digits=0)
+plots.bars(filled, f"tokens in an input, of {room}; more is better", "How full the inputs are", digits=0)
 
 # %%
 # Liu et al. 2019, Table 2: F1, accuracy, accuracy, accuracy; each the median of five runs.
@@ -223,7 +223,7 @@ for sentences in (16, 256, 2_000, 8_000):
         agreement[f"{name}, {sentences:,} sentences"] = sentences / (sentences + size_of_half)
 unit = "cosine between two batches; 1: they agree"
 marked = [name for name in agreement if name.startswith("trained")]
-plots.bars(agreement, unit, "Larger batches agree on where to go", digits=2, marked=marked)
+plots.bars(agreement, unit, "Larger batches agree on the direction", digits=2, marked=marked)
 
 # %% [markdown]
 # A fresh model needs few sentences to find a direction. A trained one needs many, because what is left to learn is
