@@ -5,8 +5,8 @@
 #
 # RoBERTa is a BERT. Its blocks are BERT's blocks, and you could load its weights into the encoder that you built in
 # [lesson 04](04_encoder_block.ipynb). What its authors changed is the recipe: more text, larger batches, longer
-# training, no sentence pairs, fresh masks. They report what each step of it brings. Here are the errors that are left
-# on MNLI (does one sentence follow from another?), of models as large as BERT-large:
+# training, no sentence pairs, fresh masks. They report what each change brings. Here are the remaining errors on MNLI
+# (does one sentence follow from another?) of models as large as BERT-large:
 
 # %% tags=["folded"]
 import random
@@ -57,13 +57,13 @@ print(f"{'all':<12} {bert_size:>12,} {size:>13,}")
 # %% [markdown]
 # (The norm of the embeddings is in the sum only.) The blocks have the same parameters. The difference,
 # {{(size - bert_size) / 1e6 | .1f}} million, is almost all in the word table. Three small things differ around the
-# blocks, and each of them has broken somebody's program: the vocabulary, the token types and the positions.
+# blocks, and each of them is easy to get wrong: the vocabulary, the token types and the positions.
 #
 # ## Bytes, not words
 #
-# RoBERTa reads **byte-level BPE** (section 4.4; [lesson 05](05_words_into_pieces.ipynb) builds it). Any text is a row
-# of bytes, so nothing is ever unknown. A blank belongs to the word after it, and is shown as `Ġ`. The merges can be
-# fetched, for they were published with an older model (Radford et al. 2019, section 2.2):
+# RoBERTa reads **byte-level BPE** (section 4.4; [lesson 05](05_words_into_pieces.ipynb) builds it). Any text is a
+# sequence of bytes, so nothing is ever unknown. A blank belongs to the word after it, and is shown as `Ġ`. The merges
+# can be fetched, for they were published with an older model (Radford et al. 2019, section 2.2):
 
 # %%
 tok = minibert.load_tokenizer("gpt2-bpe")
@@ -83,9 +83,9 @@ print("ids of", special, "are", [tok.tokens.index(token) for token in special])
 #
 # ## Positions that start late
 #
-# Now the thing that most people get wrong. A BERT gives the places of a text the positions $0, 1, 2, \ldots$ RoBERTa
+# Now the detail that most people get wrong. A BERT gives the places of a text the positions $0, 1, 2, \ldots$ RoBERTa
 # numbers the *tokens*, leaves the padding out, and starts at `padding_idx + 1`. The row number `padding_idx` of the
-# position table is for the padding. Three texts; the third one is padded in front:
+# position table is for the padding. Here are three texts; the third one is padded in front:
 
 # %%
 batch = tok(["A quiet film that stays.", "Two hours.", "Never again."])
@@ -101,16 +101,16 @@ title = "The row of the position table that each token gets"
 plots.grid(tiny.position_ids(ids), ["text 0", "text 1", "text 2"], places, title, digits=0)
 
 # %% [markdown]
-# Read the last row: three tokens of padding get the row one, and the text begins at two, as the others do. So a
-# RoBERTa does not mind where the padding is. A BERT does, and tokenizers for it pad at the end.
+# Read the last row: three tokens of padding get the row one, and the text begins at two, as the others do. So the place
+# of the padding makes no difference to a RoBERTa. For a BERT it matters, so its tokenizers pad at the end.
 #
-# Why so? The authors' program, fairseq, kept one table row for padding wherever it had a table, and numbered what is
-# real from there on. The published weights were trained that way, so it has to stay. It explains an odd number in the
-# config: the table has {{roberta.config.max_position_embeddings}} rows for texts of
-# {{roberta.config.max_length}} tokens. One row is for padding, and the rows before it are never used.
+# Why? In the authors' software, fairseq, each table has one row for padding, and the real entries are numbered from
+# there on. The published weights were trained that way, so the rule has to stay. It explains an odd number in the
+# config: the table has {{roberta.config.max_position_embeddings}} rows for texts of {{roberta.config.max_length}}
+# tokens. One row is for padding, and the rows before it are never used.
 #
 # Two details. The numbers come from the *ids*, and not from the attention mask. And a text must not be longer than the
-# rows that are left, though the config's number suggests it:
+# rows that are left, although the number in the config suggests that it may:
 
 # %%
 try:
@@ -121,9 +121,9 @@ except minibert.MinibertError as error:
 # %% [markdown]
 # ## No pairs: full sentences
 #
-# BERT learns from pairs of segments, and guesses if the second follows the first (NSP). RoBERTa drops the task, and
-# with it the pairs. It fills each input with whole sentences, one after another, until no further one fits
-# (*full-sentences*, section 4.2). How much text does an input then hold? Measured on film reviews:
+# BERT learns from pairs of segments, and predicts whether the second follows the first (NSP). RoBERTa drops the task,
+# and with it the pairs. It fills each input with whole sentences, one after another, until no further one fits
+# (*full-sentences*, section 4.2). How much text does an input then contain? Measured on film reviews:
 
 # %%
 room = 128
@@ -138,7 +138,7 @@ inputs = {
     "full sentences": [len(one) for one in full_sentences(documents, room, minilm_tok.sep_id)],
 }
 filled = {name: sum(lengths) / len(lengths) for name, lengths in inputs.items()}
-plots.bars(filled, f"tokens an input holds, of {room}; more is better", "What an input holds", digits=0)
+plots.bars(filled, f"tokens in an input, of {room}; more is better", "How full the inputs are", digits=0)
 
 # %%
 # Liu et al. 2019, Table 2: F1, accuracy, accuracy, accuracy; each the median of five runs.
@@ -161,8 +161,8 @@ plots.grid(list(TABLE_2.values()), list(TABLE_2), tasks, "Table 2 of the paper",
 # ## Dynamic masking
 #
 # BERT's texts were masked once, in advance, in ten copies. In forty passes over the data each mask was seen four times
-# (section 4.1). RoBERTa masks a text afresh each time it is read. You have done both in
-# [lesson 07](07_pretraining.ipynb). What does it bring?
+# (section 4.1). RoBERTa draws a new mask each time a text is read. You have done both in [lesson
+# 07](07_pretraining.ipynb). How much does it help?
 
 # %%
 # Liu et al. 2019, Table 1: F1, accuracy, accuracy.
@@ -171,7 +171,7 @@ plots.grid(list(TABLE_1.values()), list(TABLE_1), tasks[:3], "Table 1 of the pap
 
 # %% [markdown]
 # Two are better, one is worse, all by less than half a point. The paper calls it "comparable or slightly better", and
-# nobody should quote more. It matters more when a text is read very often; see `minibert claims R1`.
+# you should not claim more. It matters more when a text is read very often; see `minibert claims R1`.
 #
 # ## Larger batches
 #
@@ -214,7 +214,7 @@ for name, model in {"fresh": fresh, "trained": trained}.items():
 
 # %% [markdown]
 # When $n$ micro-batches are added up, what they have in common becomes $n$ times as long, and the noise only $\sqrt n$
-# times. So from the two numbers follows the cosine between the gradients of two batches of any size:
+# times. So these two numbers give the cosine between the gradients of two batches of any size:
 
 # %%
 agreement = {}
@@ -223,13 +223,14 @@ for sentences in (16, 256, 2_000, 8_000):
         agreement[f"{name}, {sentences:,} sentences"] = sentences / (sentences + size_of_half)
 unit = "cosine between two batches; 1: they agree"
 marked = [name for name in agreement if name.startswith("trained")]
-plots.bars(agreement, unit, "Larger batches agree on where to go", digits=2, marked=marked)
+plots.bars(agreement, unit, "Larger batches agree on the direction", digits=2, marked=marked)
 
 # %% [markdown]
-# A fresh model needs few sentences to know where to go. A trained one needs many, because what is left to learn is
+# A fresh model needs few sentences to find a direction. A trained one needs many, because what is left to learn is
 # rare. Then a larger batch allows a larger learning rate. But at some size two batches agree, and a still larger one
 # only costs computing. (One matrix, short sentences: the sizes are not those of the paper. McCandlish et al. 2018 have
-# the theory.) And adding up is all it takes: with memory for four sentences you can train with thousands.
+# the theory.) And because gradients can be added up, a machine with memory for four sentences can train with batches of
+# thousands.
 #
 # In the paper the number of sequences stays the same, and only the size of the steps changes (Table 3):
 
@@ -251,26 +252,25 @@ for sequences, steps, rate, perplexity, accuracy in TABLE_3:
 #
 # ## What to make of it
 #
-# Every single comparison above is small. Together with ten times the text and five times the steps they are the
-# picture at the top. The lesson of this paper is about comparisons: a new model that was trained longer, on more text,
-# may be better for that reason alone. Whenever you read that one model beats another, look first for what else was
-# different.
+# Each difference above is small. Together with ten times the text and five times the steps, they give the picture at
+# the top. This paper teaches something about comparisons: a new model that was trained longer, on more text, may be
+# better for that reason alone. Whenever you read that one model beats another, look first for what else was different.
 #
 # ## What could go wrong
 #
-# - **Positions from zero.** Each token gets the vector of another place. Nothing fails, the numbers are off, and with
-#   published weights so are the answers. Only a comparison with known numbers finds it.
+# - **Positions from zero.** Each token gets the vector of another place. There is no error, but the numbers are wrong,
+#   and with published weights the answers are wrong too. Only a comparison with known numbers finds it.
 # - **Positions counted by place**, with an offset of two. Right for texts padded at the end, wrong for all others.
 # - **Positions from the attention mask.** Equal in most cases; but a mask that hides a real token would shift all the
 #   others.
 # - **Padding taken to be zero.** Zero is `<s>`: the first token disappears.
 # - **A mean of means.** Micro-batches have different numbers of masked words. Add up the sums and divide once;
-#   otherwise the words of a micro-batch with few of them count for more.
+#   otherwise a masked word counts for more in a micro-batch with few masked words.
 # - **Dynamic masking with one seed for each text.** That is static masking.
 #
 # ## Exercise
 #
-# Number the tokens yourself. The picture shows what must come out; how to get there is not above.
+# Number the tokens yourself. The picture shows the result; the code for it is not above.
 
 # %% exercise="roberta-positions"
 

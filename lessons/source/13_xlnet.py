@@ -3,9 +3,9 @@
 #
 # > Two words of a sentence are missing. How can a model guess them *together*?
 #
-# Somebody shows you "▢ ▢ is a city", and you know only two cities: *New York* and *Los Angeles*. You would say one or
-# the other, and never *New Angeles*. Now ask a BERT. A tiny one was trained on these two sentences just now, with
-# masked words, in the first cell. Here is the probability that it gives to each pair of words:
+# You read "▢ ▢ is a city", and you know only two cities: *New York* and *Los Angeles*. You would say one or the other,
+# and never *New Angeles*. Now ask a BERT. A tiny one was trained on these two sentences just now, with masked words, in
+# the first cell. Here is the probability that it gives to each pair of words:
 
 # %% tags=["folded", "trained"]
 import itertools
@@ -71,9 +71,9 @@ plots.grid(of_bert, FIRST, SECOND, "What a BERT thinks of ▢ ▢ is a city", hi
 #
 # $$p(x) = \prod_{t=1}^{T} p(x_t \mid x_{<t})$$
 #
-# But it looks to the left only. XLNet keeps the product and changes the order. Any order of the words will do, for the
-# chain rule holds in each. Call it $z$, a **factorisation order**: $z_t$ is the place whose turn is the $t$-th, and
-# $z_{<t}$ are the places before it. Train on a random one each time (section 2.2, equation 3):
+# But it looks to the left only. XLNet keeps the product and changes the order. Any order of the words will do, because
+# the chain rule is true for each. Call it $z$, a **factorisation order**: $z_t$ is the place whose turn is the $t$-th,
+# and $z_{<t}$ are the places before it. Train on a random one each time (section 2.2, equation 3):
 #
 # $$\max_\theta \; \mathbb{E}_{z \sim Z_T} \Big[\, \sum_{t=1}^{T} \log p_\theta(x_{z_t} \mid x_{z_{<t}}) \Big]$$
 #
@@ -113,14 +113,14 @@ panels = {"query stream": may_look, "content stream": may_look | torch.eye(5).bo
 plots.masks(panels, sentence, title="The turns: city, a, new, is, york")
 
 # %% [markdown]
-# Read the row of *york* on the left: it sees all the others, for its turn is the last. *city* sees nothing. The right
-# panel adds the diagonal. Why are there two?
+# Read the row of *york* on the left: it sees all the others, because its turn is the last. *city* sees nothing. The
+# right panel adds the diagonal. Why are there two?
 #
 # ## Two streams
 #
-# To predict *york*, the model must know *that* place one is asked for, but not *what* stands there. And to help with
-# later words, the vector of place one must contain its word. One vector cannot do both. So each place has two
-# (section 2.3, equation 4):
+# To predict *york*, the model must know *that* place one is asked for, but not *which word* is there. And to help with
+# later words, the vector of place one must contain its word. One vector cannot do both. So each place has two (section
+# 2.3, equation 4):
 #
 # | | the paper | knows its place | knows its word | sees |
 # |---|---|---|---|---|
@@ -151,12 +151,12 @@ title = "Which vectors change with the word york"
 plots.grid(torch.stack(list(changes.values())), list(changes), sentence, title, digits=1)
 
 # %% [markdown]
-# Only $h$ of *york* itself changes. Its $g$ does not, so the word cannot be read off; and nobody whose turn came
+# Only $h$ of *york* itself changes. Its $g$ does not, so the word cannot be read off; and no word whose turn came
 # earlier has seen it. If you find a number above zero anywhere else, you have a leak, and a training loss that looks
 # far too good.
 #
-# And *that* a place is asked for does matter. Here are two targets that see the same words: without a place in it,
-# $g$ would have to give the same answer for both.
+# But $g$ must know its place. Here are two targets that see the same words: if $g$ did not know its place, it would
+# give the same answer for both.
 
 # %%
 same_view = torch.ones(1, 5, 5, dtype=torch.int8)
@@ -188,14 +188,14 @@ for (i, first), (j, second) in itertools.product(enumerate(FIRST), enumerate(SEC
     with torch.no_grad():
         p = xlnet(guess, perm_mask=order_mask(turns), **asked).logits.softmax(dim=-1)[0]  # (P, V)
     of_xlnet[i, j] = p[0, ID[first]] * p[1, ID[second]]
-title = "Two words, guessed apart and together"
+title = "Two words, guessed separately and together"
 plots.grids({"BERT": of_bert, "XLNet": of_xlnet}, FIRST, SECOND, 2, title, high=0.6, arrows=False)
 
 # %% [markdown]
-# *New York* or *Los Angeles*, and hardly anything else. Two sentences are no benchmark. They show one thing, which
-# masked words cannot do at all, however long they train.
+# *New York* or *Los Angeles*, and hardly anything else. Two sentences are no benchmark. But they show one thing that a
+# model cannot learn from masked words, however long it is trained.
 #
-# In real training not all words are predicted. The first of an order have next to nothing to be predicted from, and
+# In real training not all words are predicted. The first words of an order would be predicted from almost nothing, and
 # learning would be slow. So only the last ones are, about one in $K$ ("partial prediction", section 2.3, equation 5;
 # $K = 6$ in section 3.1).
 #
@@ -209,8 +209,8 @@ plots.grids({"BERT": of_bert, "XLNet": of_xlnet}, FIRST, SECOND, 2, title, high=
 # \underbrace{q_i^\top W_R R_{i-j}}_{\text{word, distance}} +
 # \underbrace{u^\top k_j}_{\text{any, word}} + \underbrace{v^\top W_R R_{i-j}}_{\text{any, distance}}$$
 #
-# $u$ and $v$ are learned, and are the same for all queries. A text that is moved as a whole keeps its distances, and
-# so its vectors. A BERT's vectors change:
+# $u$ and $v$ are learned, and are the same for all queries. If a whole text is moved, its distances do not change, and
+# neither do its vectors. A BERT's vectors change:
 
 # %% tags=["trained"]
 padded = torch.cat([torch.zeros(1, 3, dtype=torch.long), ids], dim=1)  # three tokens of padding in front
@@ -224,8 +224,8 @@ with torch.no_grad():
 # %% [markdown]
 # ### The shift
 #
-# To compute $W_R R_{i-j}$ for each pair would be $S \cdot T$ vectors. But there are only $T + S$ different distances.
-# So one product gives every query's score with every distance, and then each number has to go where it belongs. Here
+# Computing $W_R R_{i-j}$ for each pair would give $S \cdot T$ vectors. But there are only $T + S$ different distances.
+# So one product gives every query's score with every distance, and then each number has to be moved to its key. Here
 # the numbers in the cells *are* the distances, so that you can see where they go:
 
 # %%
@@ -247,7 +247,7 @@ plots.grid(by_key, rows, [f"key {j}" for j in range(T)], "After: a column for ea
 #
 # With distances a model can look at tokens of an *earlier* segment: they are just further away. XLNet keeps what each
 # block has read (`mems`), and the next segment looks at that too, without a gradient (section 2.4). If no token looks
-# ahead, two segments in a row give what the whole text gives:
+# ahead, two segments in a row give the same vectors as the whole text:
 
 # %%
 one_way = minibert.build(XLNetConfig(**large, attn_type="uni"), seed=1).eval()
@@ -264,8 +264,8 @@ print(f"second half, with memory:    off by {(second.last_hidden_state - whole[:
 print(f"second half, without memory: off by {(alone.last_hidden_state - whole[:, half:]).abs().max():.3f}")
 
 # %% [markdown]
-# What does it cost? Memory makes keys longer, not queries. Counted, for a segment of
-# {{half}} tokens after memories of different length:
+# What does it cost? A memory adds keys, but no queries. Counted, for a segment of {{half}} tokens after memories of
+# different length:
 
 # %%
 operations = {}
@@ -295,7 +295,7 @@ plots.bars(errors, "errors in 100 questions; fewer is better", "XLNet and its pa
 # %% [markdown]
 # Permuted words are better than masked words: by {{of_words | .2f}} points, with the same architecture. The memory is
 # worth {{of_memory | .2f}}. And remember [RoBERTa](11_roberta.ipynb), which soon passed the large XLNet's scores with
-# masked words and longer training (Liu et al. 2019, Table 4). What our own small models say: `minibert claims X1`.
+# masked words and longer training (Liu et al. 2019, Table 4). For our own small models, see `minibert claims X1`.
 #
 # ## What could go wrong
 #
@@ -303,7 +303,7 @@ plots.bars(errors, "errors in 100 questions; fewer is better", "XLNet and its pa
 # - **The mask the other way round.** `perm_mask` has a one where a token may *not* look; most attention masks have a
 #   one where it may.
 # - **A target that sees itself.** The loss falls to zero, and nothing is learned. This library refuses it.
-# - **The query stream's keys from the query stream.** It looks at $h$. In $g$ there are no words to be found.
+# - **The query stream's keys from the query stream.** The query stream looks at $h$. There are no words in $g$.
 # - **The shift in the other direction**, or by one too few. Shapes are right, distances are not.
 # - **A row without anything to see.** A softmax over nothing is not a number; the first of each order needs care.
 # - **A gradient through the memory.** Detach it, or training walks back through all earlier segments.
@@ -340,10 +340,13 @@ print("the first T columns are the answer:", torch.equal(shorter_rows[:, :T], by
 # %% [markdown]
 # ## In short
 #
-# - Masked words are guessed independently. One after another they are guessed together.
-# - A random factorisation order shows each word both sides. It is a mask; the text is not moved.
+# - Masked words are guessed independently of each other. Words that are predicted one after another are guessed
+#   together.
+# - With random factorisation orders, each word is predicted from both sides. The order is a mask; the text is not
+#   moved.
 # - Two streams: $g$ knows the place, $h$ also the word. Both look at $h$.
-# - Distances in place of positions; the shift puts them in place; and so a memory can be looked at.
+# - Scores depend on distances in place of positions, so the model can look at a memory. The shift moves each score to
+#   its key.
 #
 # **To read.** Yang et al. 2019, *XLNet: Generalized Autoregressive Pretraining for Language Understanding*, section 2;
 # Dai et al. 2019, *Transformer-XL*, section 3. Then [minibert/models/xlnet.py](../minibert/models/xlnet.py),
