@@ -286,7 +286,7 @@ faster = {
     "telephone, Table 4": 342 / 62,
     "telephone, with layer norm and GELU": 342 / 192,
 }
-plots.bars(faster, "times better than BERT-base, which is 1; more is better", "The same model on two machines")
+plots.bars(faster, "BERT-base is 1; more is better", "The same model on two machines")
 
 # %% [markdown]
 # No model is fast or slow on every machine. On the telephone NoNorm and ReLU make most of the difference, on the
