@@ -322,7 +322,7 @@ plots.bars(operations, unit, "The hundredth token, computed in three ways", digi
 # %% exercise="beam-step"
 
 # %% [markdown]
-# **One beam step by hand**, for later. Two beams, three words and the end. All continuations stand in one row, so that
+# **One beam step by hand**, for later. Two beams, three words and the end. All continuations are in one row, so that
 # the best of them can belong to any beam:
 
 # %% fold="By hand" tags=["folded"]
