@@ -380,7 +380,7 @@ for name, output in wrong.items():
 # - **`model.eval()` forgotten.** If one text gives different vectors each time, look here first.
 # - **The mean over the wrong axis.** If it is taken over the batch, a text's vectors depend on the other texts; if over
 #   the tokens, a token's on the other tokens.
-# - **A second activation, after the second layer.** What is added back must be free to be negative.
+# - **A second activation, after the second layer.** What is added back must also be able to be negative.
 #
 # ## In short
 #

@@ -110,7 +110,7 @@ plots.lines(
 )
 
 # %% [markdown]
-# It begins where somebody is who knows nothing, and falls. Dropout is on here, so this is not yet how good the model
+# The loss begins at the value of guessing, and falls. Dropout is on here, so this does not yet show how good the model
 # is. (BERT's paper uses lower rates, $2$ to $5 \cdot 10^{-5}$, and two to four passes: Devlin et al. 2019, appendix
 # A.3. We have only sixty steps, so we take a higher one.)
 #
@@ -173,8 +173,8 @@ plots.distributions(panels, probes, "How positive is it?", "positive, in %", dig
 
 # %% [markdown] tags=["trained"]
 # Sentences with *not* go wrong more often, and the probes say more. *not* makes *good* bad, but it hardly makes *bad*
-# good: it counts as a bad word by itself. What follows *but* weighs more than what comes before it, as it should. All
-# this from {{len(train_set) | ,}} labelled sentences, each of them read once.
+# good: it counts as a bad word by itself. What follows *but* weighs more than what comes before it, as it should. The
+# model learned all this from {{len(train_set) | ,}} labelled sentences, each of them read once.
 #
 # ## The library's loop
 #

@@ -213,7 +213,7 @@ print("temperature:", defaults["temperature"].default)
 # ## A student cut out of its teacher
 #
 # The student starts from blocks of its teacher. The paper says "one layer out of two" (section 3). Taken literally,
-# that is the left map. The released code takes {{", ".join(map(str, RELEASED_LAYERS))}}, which is the right map.
+# that is the left map. The released code takes {{", ".join(map(str, RELEASED_LAYERS))}}, which is the map on the right.
 
 # %%
 choices = {"every second": alternate_layers(12), "released code": RELEASED_LAYERS}

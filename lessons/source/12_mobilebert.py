@@ -289,7 +289,7 @@ faster = {
 plots.bars(faster, "BERT-base is 1; more is better", "The same model on two machines")
 
 # %% [markdown]
-# No model is fast or slow on every machine. On the telephone NoNorm and ReLU make most of the difference, on the
+# How fast a model is depends on the machine. On the telephone NoNorm and ReLU make most of the difference, on the
 # processor almost none. And on the processor the model is slower than the count of operations suggests, because each of
 # the many small steps in twenty-four layers takes some extra time.
 #

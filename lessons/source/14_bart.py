@@ -227,9 +227,9 @@ for where in ("at home", "in the garden"):
     print(f"{where:<14} first word {p[0]:.2f}, the rest {p[1:].prod():.2f}, together {p.prod():.2f}")
 
 # %% [markdown]
-# *in* is the better first word, for many places begin with it. But then its probability is divided among them, and the
-# best whole ending begins with *at*. **Beam search** keeps the best few texts, the *beams*. In each step every beam is
-# continued with every word, and of all of these the best few remain. A text's score is the sum of its words'
+# *in* is the better first word, because many places begin with it. But then its probability is divided among them, and
+# the best whole ending begins with *at*. **Beam search** keeps the best few texts, the *beams*. In each step every beam
+# is continued with every word, and of all of these the best few remain. A text's score is the sum of its words'
 # log-probabilities, divided by its length to a power (the length penalty), because longer sums are lower.
 
 # %% tags=["trained"]
@@ -237,8 +237,8 @@ for name, text in {"greedy": write(damaged), "4 beams": write(damaged, num_beams
     print(f"{name:<8} probability {probabilities(text).prod():.2f}   {text}")
 
 # %% [markdown]
-# The beams found the likelier text. The likelier text need not be the better one. For summaries beams are useful, and
-# the paper uses five of them (section 5.3). For stories the likeliest text is often dull.
+# The beams found the likelier text. It need not be the better one. For summaries beams are useful, and the paper uses
+# five of them (section 5.3). For stories the likeliest text is often dull.
 #
 # ## What the cache saves
 #
