@@ -172,7 +172,7 @@ panels = {"The film is …": (100 * found).tolist()}
 plots.distributions(panels, probes, "How positive is it?", "positive, in %", digits=0)
 
 # %% [markdown] tags=["trained"]
-# Sentences with *not* go wrong more often, and the probes say more. *not* makes *good* bad, but it hardly makes *bad*
+# Sentences with *not* go wrong more often, and the probes show more. *not* makes *good* bad, but it hardly makes *bad*
 # good: it counts as a bad word by itself. What follows *but* weighs more than what comes before it, as it should. The
 # model learned all this from {{len(train_set) | ,}} labelled sentences, each of them read once.
 #
@@ -261,8 +261,9 @@ plots.distributions(panels, list(names.values()), title, "F1, in %", digits=0)
 # ## A span
 #
 # In question answering, the answer is a stretch of the passage: the head scores each token as the start and as the end,
-# and the best pair wins, with the end not before the start (Devlin et al. 2019, section 4.2). Questions without labels:
-# a word or phrase occurs twice in a passage. Hide one occurrence, and ask for the other (Ram et al. 2021, section 3).
+# and the best pair wins, with the end not before the start (Devlin et al. 2019, section 4.2). Questions can be made
+# without labels: find a word or phrase that occurs twice in a passage. Hide one occurrence, and ask for the other (Ram
+# et al. 2021, section 3).
 
 
 # %% tags=["trained"]

@@ -305,7 +305,7 @@ plots.bars(operations, unit, "The hundredth token, computed in three ways", digi
 # - **No causal mask**: the same.
 # - **Padding of the text is looked at** in the cross-attention. The mask is that of the *text's* padding, and it
 #   applies to the keys.
-# - **Cross-attention the wrong way round**: queries from the decoder, keys and values from the encoder.
+# - **Cross-attention the wrong way round.** Queries come from the decoder, keys and values from the encoder.
 # - **One mask for each missing word.** Then the model is told the number, and the task is the same as BERT's.
 # - **A beam that begins as copies of itself.** All beams would stay equal; only one may count in the first step.
 # - **A cache that is not sorted with its beams.** When beams change places, their keys must too.
