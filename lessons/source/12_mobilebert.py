@@ -286,7 +286,7 @@ faster = {
     "telephone, Table 4": 342 / 62,
     "telephone, with layer norm and GELU": 342 / 192,
 }
-plots.bars(faster, "BERT-base is 1; more is better", "The same model on two machines")
+plots.bars(faster, "times as fast, or times fewer operations (BERT-base: 1)", "The same model on two machines")
 
 # %% [markdown]
 # How fast a model is depends on the machine. On the telephone NoNorm and ReLU make most of the difference, on the
