@@ -39,7 +39,7 @@ print(minibert.__doc__.partition("letters:\n\n")[2])
 
 # %% [markdown]
 # The lessons import the library and do not copy its code. It is in [minibert/](../minibert/attention.py), loads
-# published checkpoints and gives the same numbers as the original code. A first look:
+# published checkpoints and gives the same numbers. A first look:
 
 # %%
 bert = minibert.from_pretrained("minilm-l6")

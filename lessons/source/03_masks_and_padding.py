@@ -90,8 +90,8 @@ panels = {"padding": padding, "causal": causal, "both: padding & causal": paddin
 plots.masks(panels, [*names, "[PAD]", "[PAD]"])
 
 # %% [markdown]
-# A padding mask closes *columns*: nobody looks at padding. The rows stay open: a padded position still has a query, but
-# its output is never used.
+# A padding mask closes *columns*: no token looks at padding. The rows stay open: a padded position still has a query,
+# but its output is never used.
 #
 # The causal mask is one line, so it is a warm-up. Write it from the description, not from the cell above.
 
@@ -205,7 +205,7 @@ plots.masks(panels, ["one", "two", "[PAD]", "[PAD]", "[PAD]"], title=title)
 #   the same.
 # - **The mask along the queries**, `[:, None, :, None]`. It hides everything from the padding, whose output is never
 #   used, and lets all tokens look at the padding.
-# - **The polarity.** PyTorch's own `key_padding_mask` is `True` for *hide*. Here a mask says where one *may* look.
+# - **The polarity.** PyTorch's own `key_padding_mask` is `True` for *hide*. Here a mask says where a query *may* look.
 # - **Weights set to zero after the softmax** only. The padding is gone, but what is left sums to less than one.
 # - **A causal mask by habit.** BERT has none. With one, the first word knows nothing of the rest.
 #

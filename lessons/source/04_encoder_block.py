@@ -68,8 +68,8 @@ with torch.no_grad():
         print(f"after attention {number}:  {cosine_between_tokens(x):5.2f}")
 
 # %% [markdown]
-# After two rounds all tokens of a text point the same way, to two digits. (Dong et al. 2021, section 2, prove that this
-# is where pure attention leads.) The lesson comes back to this number twice.
+# After two rounds the cosine is one, to two digits: all tokens of a text point the same way. (Dong et al. 2021, section
+# 2, prove that this is where pure attention leads.) The lesson comes back to this number twice.
 #
 # ## Feed-forward: each token by itself
 #
@@ -105,8 +105,8 @@ curves = {"ReLU": (points, F.relu(points)), "GELU": (points, gelu(points))}
 plots.lines(curves, "x", "output", "GELU lets a little of the negative numbers through")
 
 # %% [markdown]
-# The feed-forward part does not know where a token stands, nor who its neighbours are. Yet it has most of a block's
-# parameters. Counted for BERT-base:
+# The feed-forward part does not know a token's position or its neighbours. Yet it has most of a block's parameters.
+# Counted for BERT-base:
 
 # %%
 with torch.device("meta"):  # shapes without numbers: enough to count
@@ -380,7 +380,7 @@ for name, output in wrong.items():
 # - **`model.eval()` forgotten.** If one text gives different vectors each time, look here first.
 # - **The mean over the wrong axis.** If it is taken over the batch, a text's vectors depend on the other texts; if over
 #   the tokens, a token's on the other tokens.
-# - **A second activation, after the second layer.** What is added back must be free to be negative.
+# - **A second activation, after the second layer.** What is added back must also be able to be negative.
 #
 # ## In short
 #

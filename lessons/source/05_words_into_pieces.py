@@ -322,7 +322,8 @@ assert by_hand == pieces_of(word)
 #   makes the whole word `[UNK]`.
 # - Byte-level BPE: spell in bytes, then join the pair with the lowest rank, again and again. Nothing is unknown.
 # - Unigram: of all ways to cut, the one with the highest sum of log-probabilities, found by Viterbi.
-# - `[CLS]` A `[SEP]` B `[SEP]`; token types say which text, the attention mask says what is real.
+# - `[CLS]` A `[SEP]` B `[SEP]`; token types say which text a token belongs to, the attention mask says which tokens are
+#   real.
 #
 # **To read.** Wu et al. 2016, *Google's Neural Machine Translation System*, section 4.1 (WordPiece); Sennrich et al.
 # 2016, *Neural Machine Translation of Rare Words with Subword Units* (BPE); Radford et al. 2019, section 2.2 (bytes);

@@ -291,7 +291,7 @@ with torch.no_grad():
 #
 # ## Exercises
 #
-# One on the embeddings, and one on the masked-LM head. (Counting a BERT from its sizes is an exercise of lesson 10,
+# There are two: the embeddings, and the masked-LM head. (Counting a BERT from its sizes is an exercise of lesson 10,
 # together with ALBERT.)
 
 # %% exercise="embeddings"

@@ -110,7 +110,7 @@ plots.lines(
 )
 
 # %% [markdown]
-# It begins where somebody is who knows nothing, and falls. Dropout is on here, so this is not yet how good the model
+# The loss begins at the value of guessing, and falls. Dropout is on here, so this does not yet show how good the model
 # is. (BERT's paper uses lower rates, $2$ to $5 \cdot 10^{-5}$, and two to four passes: Devlin et al. 2019, appendix
 # A.3. We have only sixty steps, so we take a higher one.)
 #
@@ -172,9 +172,9 @@ panels = {"The film is …": (100 * found).tolist()}
 plots.distributions(panels, probes, "How positive is it?", "positive, in %", digits=0)
 
 # %% [markdown] tags=["trained"]
-# Sentences with *not* go wrong more often, and the probes say more. *not* makes *good* bad, but it hardly makes *bad*
-# good: it counts as a bad word by itself. What follows *but* weighs more than what comes before it, as it should. All
-# this from {{len(train_set) | ,}} labelled sentences, each of them read once.
+# Sentences with *not* go wrong more often, and the probes show more. *not* makes *good* bad, but it hardly makes *bad*
+# good: it counts as a bad word by itself. What follows *but* weighs more than what comes before it, as it should. The
+# model learned all this from {{len(train_set) | ,}} labelled sentences, each of them read once.
 #
 # ## The library's loop
 #
@@ -261,8 +261,9 @@ plots.distributions(panels, list(names.values()), title, "F1, in %", digits=0)
 # ## A span
 #
 # In question answering, the answer is a stretch of the passage: the head scores each token as the start and as the end,
-# and the best pair wins, with the end not before the start (Devlin et al. 2019, section 4.2). Questions without labels:
-# a word or phrase occurs twice in a passage. Hide one occurrence, and ask for the other (Ram et al. 2021, section 3).
+# and the best pair wins, with the end not before the start (Devlin et al. 2019, section 4.2). Questions can be made
+# without labels: find a word or phrase that occurs twice in a passage. Hide one occurrence, and ask for the other (Ram
+# et al. 2021, section 3).
 
 
 # %% tags=["trained"]

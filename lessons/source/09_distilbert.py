@@ -94,7 +94,7 @@ plots.distributions({"the label": label, "the teacher": z_t.softmax(-1)[columns]
 
 # %% [markdown]
 # The label says: *time*, and all other words are equally wrong. The teacher says: *money* or *time*, perhaps
-# *attention*, hardly *husband*. No label holds this knowledge. Hinton, Vinyals & Dean call such answers **soft
+# *attention*, hardly *husband*. No label contains this knowledge. Hinton, Vinyals & Dean call such answers **soft
 # targets**.
 #
 # ## Temperature
@@ -213,7 +213,7 @@ print("temperature:", defaults["temperature"].default)
 # ## A student cut out of its teacher
 #
 # The student starts from blocks of its teacher. The paper says "one layer out of two" (section 3). Taken literally,
-# that is the left map. The released code takes {{", ".join(map(str, RELEASED_LAYERS))}}, which is the right map.
+# that is the left map. The released code takes {{", ".join(map(str, RELEASED_LAYERS))}}, which is the map on the right.
 
 # %%
 choices = {"every second": alternate_layers(12), "released code": RELEASED_LAYERS}
@@ -251,8 +251,8 @@ notes = ["", f"{smaller / total:.0%} of BERT-base"]
 plots.parameters_by_part(counts, notes, "The blocks are halved, the words stay")
 
 # %% [markdown]
-# "Forty percent smaller" is {{1 - smaller / total | .1%}}: right, rounded. Half of the depth is not half of the size,
-# because the table of words stays. Token types and pooler together are only
+# "Forty percent smaller" is {{1 - smaller / total | .1%}} before rounding, so this claim is right. Half of the depth is
+# not half of the size, because the table of words stays. Token types and pooler together are only
 # {{(saved["token types"] + saved["pooler"]) / total | .2%}}.
 #
 # ## The vector that was in every token

@@ -167,7 +167,7 @@ plots.distributions({"": list(losses.values())}, list(losses), title, unit)
 
 # %% [markdown]
 # Three blocks, each run twice, still use the sentence. With one block for all six, the model is no better than the word
-# frequencies. Sharing, too, has to be there from the first step of training.
+# frequencies. Sharing also has to be used from the first step of training.
 #
 # ## Count it
 #
@@ -243,11 +243,11 @@ times = in_use["ratio"][in_use["tokens"].index(128)]
 print(f"timed and recorded: ALBERT-base is {times:.2f} times as fast as BERT-base")
 
 # %% [markdown]
-# The weights take {{of_albert / of_bert | .0%}} of the memory: good for a download, or for many models on one machine.
-# The work is the same, and the time is too, within a tenth (`minibert claims A2-inference M2`, on two machines). In
-# *training*, time can be saved: devices that train together exchange all gradients after each step, and ALBERT has few.
-# The paper reports {{trained.TRAINING_SPEED["albert-large-v2"]}} times the speed, large against large, and
-# {{trained.TRAINING_SPEED["albert-base-v2"] / trained.TRAINING_SPEED["bert-base-uncased"] | .2f}} for base against
+# The weights take {{of_albert / of_bert | .0%}} of the memory, which helps with downloads and with many models on one
+# machine. The work is the same, and the time is too, within a tenth (`minibert claims A2-inference M2`, on two
+# machines). In *training*, time can be saved: devices that train together exchange all gradients after each step, and
+# ALBERT has few. The paper reports {{trained.TRAINING_SPEED["albert-large-v2"]}} times the speed, large against large,
+# and {{trained.TRAINING_SPEED["albert-base-v2"] / trained.TRAINING_SPEED["bert-base-uncased"] | .2f}} for base against
 # base; its wide models train more slowly than BERT-large (Table 2). `minibert claims A2` shows what was measured here.
 #
 # ## What it costs
@@ -320,7 +320,8 @@ print(f"gelu and gelu_new differ by up to {(gelu(x) - gelu_tanh(x)).abs().max():
 # ## In short
 #
 # - A table $V \times E$ and a matrix $E \times D$ in place of $V \times D$: far fewer parameters, and a rank of $E$.
-# - One block, run $L$ times; its gradient is the sum over its uses. Both savings have to be there from the first step.
+# - One block, run $L$ times; its gradient is the sum over its uses. Both savings have to be used from the first
+#   training step.
 # - This saves memory and, in training, communication. It saves no operation, so it is not faster in use.
 # - It costs quality: ALBERT is below the BERT of the same name. Without sharing, quality grows with E. Sharing the
 #   feed-forward part costs most.

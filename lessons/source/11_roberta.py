@@ -63,7 +63,7 @@ print(f"{'all':<12} {bert_size:>12,} {size:>13,}")
 #
 # RoBERTa reads **byte-level BPE** (section 4.4; [lesson 05](05_words_into_pieces.ipynb) builds it). Any text is a
 # sequence of bytes, so nothing is ever unknown. A blank belongs to the word after it, and is shown as `Ġ`. The merges
-# can be fetched, for they were published with an older model (Radford et al. 2019, section 2.2):
+# can be fetched, because they were published with an older model (Radford et al. 2019, section 2.2):
 
 # %%
 tok = minibert.load_tokenizer("gpt2-bpe")
@@ -74,9 +74,10 @@ special = ("<s>", "<pad>", "</s>", "<unk>")
 print("ids of", special, "are", [tok.tokens.index(token) for token in special])
 
 # %% [markdown]
-# The smile became one piece of bytes. `<s>` and `</s>` do the work of `[CLS]` and `[SEP]`, and between two texts there
-# are two `</s>`. The token types are all the same: the model has no table for a second one. (So `token_type_ids` with
-# a one in them are an error here.) Keep in mind that **padding has the id one**: in BERT it is zero.
+# The smiley became one piece of several bytes. `<s>` and `</s>` do the work of `[CLS]` and `[SEP]`, and between two
+# texts there are two `</s>`. The token types are all the same: the model has no table for a second one. (So
+# `token_type_ids` with a one in them are an error here.) Keep in mind that **padding has the id one**: in BERT it is
+# zero.
 #
 # Is this better than word pieces? Not by the scores: the authors found it slightly worse on some tasks, and chose it
 # because one encoding for every text is worth more (section 4.4).

@@ -40,10 +40,10 @@ models["MobileBERT, 24 blocks"] = [*one_mobile, ("goes out", D)]
 plots.widths(models, "A token's way through one block")
 
 # %% [markdown]
-# The block of MobileBERT (below) is narrow where the work is done. Four feed-forward parts stand in a row. The model in
-# the middle is *wider* inside: it is the teacher. This lesson takes the block apart, counts it, and then teaches a thin
-# model from a wide one, layer by layer. No weights of a MobileBERT can be fetched here. The text always says which
-# weights are random and which are trained.
+# The block of MobileBERT (below) is narrow where the work is done. There are four feed-forward parts in a row. The
+# model in the middle is *wider* inside: it is the teacher. This lesson takes the block apart, counts it, and then
+# teaches a thin model from a wide one, layer by layer. No weights of a MobileBERT can be fetched here. The text always
+# says which weights are random and which are trained.
 #
 # ## The bottleneck
 #
@@ -286,12 +286,12 @@ faster = {
     "telephone, Table 4": 342 / 62,
     "telephone, with layer norm and GELU": 342 / 192,
 }
-plots.bars(faster, "times better than BERT-base, which is 1; more is better", "The same model on two machines")
+plots.bars(faster, "times as fast, or times fewer operations (BERT-base: 1)", "The same model on two machines")
 
 # %% [markdown]
-# No model is fast or slow on every machine. On the telephone NoNorm and ReLU make most of the difference, on the
-# processor almost none. And the processor is slower than the count of operations promises: twenty-four layers of many
-# small steps keep it waiting.
+# How fast a model is depends on the machine. On the telephone NoNorm and ReLU make most of the difference, on the
+# processor almost none. And on the processor the model is slower than the count of operations suggests, because each of
+# the many small steps in twenty-four layers takes some extra time.
 #
 # **As good as BERT-base?** In the paper {{78.3 - 77.7 | .1f}} points of GLUE less (Table 4), and better on SQuAD (Table
 # 5). `minibert claims M3` shows whether it was measured here.
@@ -338,4 +338,4 @@ print("as the library's:", torch.equal(by_hand, with_neighbours(numbers)))
 # Then [minibert/models/mobilebert.py](../minibert/models/mobilebert.py) and
 # [minibert/training/transfer.py](../minibert/training/transfer.py).
 #
-# **Next:** [XLNet](13_xlnet.ipynb), which leaves the block nearly alone and changes what is predicted.
+# **Next:** [XLNet](13_xlnet.ipynb), which hardly changes the block, but changes what is predicted.

@@ -305,7 +305,8 @@ plots.bars(errors, "errors in 100 questions; fewer is better", "XLNet and its pa
 # - **A target that sees itself.** The loss falls to zero, and nothing is learned. This library refuses it.
 # - **The query stream's keys from the query stream.** The query stream looks at $h$. There are no words in $g$.
 # - **The shift in the other direction**, or by one too few. Shapes are right, distances are not.
-# - **A row without anything to see.** A softmax over nothing is not a number; the first of each order needs care.
+# - **A row without anything to see.** A softmax over nothing is not a number; the first token of each order has such a
+#   row.
 # - **A gradient through the memory.** Detach it, or training walks back through all earlier segments.
 #
 # ## Exercises

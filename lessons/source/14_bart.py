@@ -227,9 +227,9 @@ for where in ("at home", "in the garden"):
     print(f"{where:<14} first word {p[0]:.2f}, the rest {p[1:].prod():.2f}, together {p.prod():.2f}")
 
 # %% [markdown]
-# *in* is the better first word, for many places begin with it. But then its probability is divided among them, and the
-# best whole ending begins with *at*. **Beam search** keeps the best few texts, the *beams*. In each step every beam is
-# continued with every word, and of all of these the best few remain. A text's score is the sum of its words'
+# *in* is the better first word, because many places begin with it. But then its probability is divided among them, and
+# the best whole ending begins with *at*. **Beam search** keeps the best few texts, the *beams*. In each step every beam
+# is continued with every word, and of all of these the best few remain. A text's score is the sum of its words'
 # log-probabilities, divided by its length to a power (the length penalty), because longer sums are lower.
 
 # %% tags=["trained"]
@@ -237,8 +237,8 @@ for name, text in {"greedy": write(damaged), "4 beams": write(damaged, num_beams
     print(f"{name:<8} probability {probabilities(text).prod():.2f}   {text}")
 
 # %% [markdown]
-# The beams found the likelier text. The likelier text need not be the better one. For summaries beams are useful, and
-# the paper uses five of them (section 5.3). For stories the likeliest text is often dull.
+# The beams found the likelier text. It need not be the better one. For summaries beams are useful, and the paper uses
+# five of them (section 5.3). For stories the likeliest text is often dull.
 #
 # ## What the cache saves
 #
@@ -305,7 +305,7 @@ plots.bars(operations, unit, "The hundredth token, computed in three ways", digi
 # - **No causal mask**: the same.
 # - **Padding of the text is looked at** in the cross-attention. The mask is that of the *text's* padding, and it
 #   applies to the keys.
-# - **Cross-attention the wrong way round**: queries from the decoder, keys and values from the encoder.
+# - **Cross-attention the wrong way round.** Queries come from the decoder, keys and values from the encoder.
 # - **One mask for each missing word.** Then the model is told the number, and the task is the same as BERT's.
 # - **A beam that begins as copies of itself.** All beams would stay equal; only one may count in the first step.
 # - **A cache that is not sorted with its beams.** When beams change places, their keys must too.
@@ -322,7 +322,7 @@ plots.bars(operations, unit, "The hundredth token, computed in three ways", digi
 # %% exercise="beam-step"
 
 # %% [markdown]
-# **One beam step by hand**, for later. Two beams, three words and the end. All continuations stand in one row, so that
+# **One beam step by hand**, for later. Two beams, three words and the end. All continuations are in one row, so that
 # the best of them can belong to any beam:
 
 # %% fold="By hand" tags=["folded"]

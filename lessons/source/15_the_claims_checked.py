@@ -176,7 +176,8 @@ print("the first position:      ", tuple(found.last_hidden_state[:, 0].shape), "
 #
 # ## Case five: "{{claims.LEDGER["D3"].statement}}"
 #
-# The number is the quotient of two averages over the nine tasks of GLUE (Sanh et al. 2019, Table 1). Take it apart:
+# The number is the quotient of two averages over the nine tasks of GLUE (Sanh et al. 2019, Table 1). Here are its
+# parts:
 
 # %%
 TASKS = ("CoLA", "MNLI", "MRPC", "QNLI", "QQP", "RTE", "SST-2", "STS-B", "WNLI")  # in the paper's order
