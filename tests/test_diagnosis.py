@@ -17,6 +17,7 @@ from minibert.errors import MinibertError
 from minibert.exercises import chance, progress, result as results
 from minibert.exercises.calls import Call, Problem, make_call
 from minibert.exercises.catalogue import exercises
+from minibert.exercises.causes import entries_trouble
 from minibert.exercises.check import evaluate
 from minibert.exercises.crashes import in_words, kind_of, same_crash
 from minibert.exercises.declare import DOUBT, ERROR, probes_of
@@ -214,6 +215,26 @@ def test_a_cause_is_found_without_a_known_mistake(exercise, answer, cause):
     assert not found.passed
     assert found.mistakes == ()
     assert re.search(cause, found.cause), found.cause
+
+
+def test_entries_that_are_all_too_long_are_counted():
+    triple, pair = (0.5, 1, 2), (0.5, 1)
+    assert entries_trouble(([triple], [triple]), ([triple], [pair])) == (
+        "Each entry of entry 1 has 3 values, and should have 2."
+    )
+    assert entries_trouble([pair, pair], [triple]) == "Each entry of the result has 2 values, and should have 3."
+    for mine, right in (([pair, triple], [pair]), ([pair], [pair, pair]), ([], [pair]), ([[1, 2]], [[1, 2, 3]])):
+        assert entries_trouble(mine, right) == ""
+
+
+def test_whole_numbers_of_any_kind_are_compared_as_integers():
+    mask = torch.tensor([[0, 1], [1, 0]])
+    for kind in (mask, mask.bool(), mask.double(), mask.to(torch.int8)):
+        (found,) = make_call(lambda kind=kind: [kind], Call(reduce="whole numbers")).output
+        assert torch.equal(found, mask)
+        assert found.dtype == torch.int64
+    (kept,) = make_call(lambda: [mask / 2], Call(reduce="whole numbers")).output
+    assert torch.equal(kept, mask / 2)
 
 
 def test_what_one_case_alone_supports_is_said_with_perhaps():

@@ -37,7 +37,6 @@ from minibert.factory import build, count_parameters
 from minibert.heads import (
     HEADS,
     MaskedLM,
-    PairPooled,
     Pretraining,
     QuestionAnswering,
     SequenceClassification,
@@ -47,6 +46,7 @@ from minibert.heads import (
 from minibert.layers import MaskedLMHead, gelu, layer_norm
 from minibert.losses import mean_of
 from minibert.model import Output
+from minibert.training.pair_pooled import PairPooled
 
 # ------------------------------------------------------------------------------------------ the lab sheet
 # Each property by itself, with numbers that can be worked out on paper. Read these first.

@@ -161,6 +161,22 @@ def shared_block() -> Figure:
     return plots.encoder_block(share=True)
 
 
+def bars_below() -> Figure:
+    return plots.bars({"BERT": 13.4, "RoBERTa, longer": 9.8, "none": 0}, "errors", "A title", marked=["BERT"])
+
+
+def looks() -> Figure:
+    return plots.looks(WEIGHTS[:2], TOKENS[:2], TOKENS, "What the decoder looks at")
+
+
+def widths() -> Figure:
+    return plots.widths({"wide": [("in", 768), ("inside", 3072)], "thin": [("in", 512), ("inside", 128)]})
+
+
+def encoder_decoder() -> Figure:
+    return plots.encoder_decoder(["my", "[MASK]", "</s>"], ["my", "aunt", "sang", "</s>"])
+
+
 EVERY_FIGURE = pytest.mark.parametrize(
     "draw",
     [
@@ -168,6 +184,7 @@ EVERY_FIGURE = pytest.mark.parametrize(
         *(vectors, lines, flow, distributions, shares, family, size_and_speed),
         *(grid, grids, similarity, head_split, head_split_wrong, masks, padded_batch, pieces, masked_text),
         *(layer_map, stacks, course_map, encoder_block, shared_block),
+        *(bars_below, looks, widths, encoder_decoder),
     ],
 )
 
@@ -728,6 +745,45 @@ def test_an_encoder_block_is_post_norm_with_a_residual_around_each_part():
     assert len(arrows(shared_block())) == len(arrows(figure)) + 1
 
 
+def test_bars_are_to_scale_with_names_and_numbers_and_marks():
+    figure = bars_below()
+    drawn = shapes(figure)
+    long, short, none = (patch.get_width() for patch in drawn)
+    assert short / long == pytest.approx(9.8 / 13.4)
+    assert 0 < none < 0.02
+    assert {"BERT", "RoBERTa, longer", "13.4", "9.8", "0.0", "errors"} <= {*texts(figure)}
+    marked, plain, _ = (to_hex(patch.get_facecolor()).upper() for patch in drawn)
+    assert (marked, plain) == (plots.ORANGE, plots.SKY)
+
+
+def test_looks_are_dark_where_the_weight_is_large():
+    figure = looks()
+    cells = [patch.get_facecolor() for patch in shapes(figure)[: WEIGHTS[:2].size]]
+    light = np.array([sum(colour[:3]) for colour in cells])
+    assert (np.diff(light[(-WEIGHTS[:2].ravel()).argsort()]) > -1e-9).all()  # the largest weight is the darkest
+    assert Counter(texts(figure)) == Counter([*TOKENS[:2], *TOKENS])
+
+
+def test_widths_are_to_one_scale_around_one_middle():
+    figure = widths()
+    drawn = {patch.get_width(): patch for patch in shapes(figure)}
+    assert np.array(list(drawn)) / max(drawn) == pytest.approx(np.array([768, 3072, 512, 128]) / 3072)
+    assert len({middle(patch)[0] for patch in drawn.values()}) == 1
+    assert {"wide", "thin", "768", "3,072", "512", "128"} <= {*texts(figure)}
+
+
+def test_a_decoder_reads_what_it_writes_one_step_late():
+    rows = rows_of(encoder_decoder())
+    assert rows == [["my", "aunt", "sang", "</s>"], ["start", "my", "aunt", "sang"], ["my", "[MASK]", "</s>"]]
+    across = [end for start, end in arrows(encoder_decoder()) if start[1] - end[1] > 1]
+    assert len(across) == 1  # from the encoder to the decoder
+
+
+@pytest.mark.parametrize("draw", [bars_below, looks, widths, encoder_decoder])
+def test_narrow_figures_can_be_read_on_a_telephone(draw):
+    assert draw().get_size_inches()[0] <= 5.6
+
+
 @EVERY_FIGURE
 def test_no_text_covers_another_or_is_cut_off(draw):
     figure = draw()
@@ -836,6 +892,16 @@ def test_no_text_covers_another_or_is_cut_off(draw):
         (lambda: plots.layer_map({"all": [0, 4]}, 4), "from 0 to 3"),
         (lambda: plots.stacks({}), "at least one part"),
         (lambda: plots.stacks({"a": []}), "at least one part"),
+        (lambda: plots.bars({}, "errors"), "shape"),
+        (lambda: plots.bars({"a": -1}, "errors"), "0 or more"),
+        (lambda: plots.bars({"a": np.inf}, "errors"), "0 or more"),
+        (lambda: plots.bars({"a": 1}, "errors", marked=["b"]), "must be among them"),
+        (lambda: plots.looks([[1.2]], "a", "b"), "from 0 to 1"),
+        (lambda: plots.looks([[1.0]], "ab", "b"), "2 row"),
+        (lambda: plots.widths({}), "at least one step"),
+        (lambda: plots.widths({"a": []}), "at least one step"),
+        (lambda: plots.widths({"a": [("in", 0)]}), "integer of 1 or more"),
+        (lambda: plots.encoder_decoder([], ["a"]), "at least one"),
         (lambda: plots.course_map([]), "rows of lessons"),
         (lambda: plots.course_map([[]]), "rows of lessons"),
         (lambda: plots.course_map(LESSONS, row_titles=["one"]), "give all rows a title, or none"),

@@ -506,37 +506,3 @@ def viterbi_zeros(word, scores, unknown=-20.0):
         out.append(word[back[n] : n])
         n = back[n]
     return out[::-1]
-
-
-@wrong("viterbi", "longer than one")
-def viterbi_long_unknowns(word, scores, unknown=-20.0):
-    n = len(word)
-    best, back = [0.0] + [-math.inf] * n, [0] * (n + 1)
-    for end in range(1, n + 1):
-        for start in range(end):
-            s = best[start] + scores.get(word[start:end], unknown)
-            if s > best[end]:
-                best[end], back[end] = s, start
-    out = []
-    while n > 0:
-        out.append(word[back[n] : n])
-        n = back[n]
-    return out[::-1]
-
-
-@wrong("viterbi", "mean|average")
-def viterbi_mean(word, scores, unknown=-20.0):
-    """All ways, by their mean score."""
-
-    def ways(text):
-        if not text:
-            yield []
-        for n in range(1, len(text) + 1):
-            if text[:n] in scores or n == 1:
-                for rest in ways(text[n:]):
-                    yield [text[:n], *rest]
-
-    def value(way):
-        return sum(scores.get(p, unknown) for p in way) / max(len(way), 1)
-
-    return max(ways(word), key=value)

@@ -1,4 +1,4 @@
-"""A second round of answers to the exercises of trial_answers_8 to 8c, written when the first was named."""
+"""A second round of answers to the exercises of trial_answers_8 to 8c, written after it, and two of the first."""
 
 # ruff: noqa: RUF005, RUF007, B905
 from __future__ import annotations
@@ -281,3 +281,37 @@ def transfer_mean_of_texts(s, t, a, b, mask, weights=USUAL):
         one = slice(i, i + 1)
         losses.append(transfer(s[one], t[one], a[one], b[one], mask[one], weights))
     return torch.stack(losses).mean()
+
+
+@wrong("viterbi", "longer than one")
+def viterbi_long_unknowns(word, scores, unknown=-20.0):
+    n = len(word)
+    best, back = [0.0] + [-math.inf] * n, [0] * (n + 1)
+    for end in range(1, n + 1):
+        for start in range(end):
+            s = best[start] + scores.get(word[start:end], unknown)
+            if s > best[end]:
+                best[end], back[end] = s, start
+    out = []
+    while n > 0:
+        out.append(word[back[n] : n])
+        n = back[n]
+    return out[::-1]
+
+
+@wrong("viterbi", "mean|average")
+def viterbi_mean(word, scores, unknown=-20.0):
+    """All ways, by their mean score."""
+
+    def ways(text):
+        if not text:
+            yield []
+        for n in range(1, len(text) + 1):
+            if text[:n] in scores or n == 1:
+                for rest in ways(text[n:]):
+                    yield [text[:n], *rest]
+
+    def value(way):
+        return sum(scores.get(p, unknown) for p in way) / max(len(way), 1)
+
+    return max(ways(word), key=value)

@@ -140,8 +140,8 @@ def show_more(parts: Parts, deeds: Deeds, args: Namespace) -> None:
     mean = sum(deeds.learned) / len(deeds.learned)
     say(
         f"It learns from masked words: in {len(deeds.learned)} steps, a hidden word costs it {mean:.2f} nats on "
-        f"average. It teaches a student of half its layers: in {len(deeds.taught)} steps, the sum of DistilBERT's three losses "
-        f"goes from {deeds.taught[0]:.1f} to {deeds.taught[-1]:.1f}."
+        f"average. It teaches a student of half its layers: in {len(deeds.taught)} steps, the sum of DistilBERT's "
+        f"three losses goes from {deeds.taught[0]:.1f} to {deeds.taught[-1]:.1f}."
     )
     with progress_bar("a tiny BART learns to write backwards", unit="step") as progress:
         wrote = trying.write(deeds, args.without, args.fallback, args.seed, progress)

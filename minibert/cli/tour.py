@@ -394,9 +394,9 @@ def show_nearest(model: nn.Module, tok: Tokenizer, reviews: Sequence[Review]) ->
     print()
     say(
         f"({len(reviews)} reviews in {found.seconds:.0f} s.) It finds what a text is about, even in other words. It is "
-        f"worse at telling whether a text is positive, or says “not”: {agreeing:.0%} of these reviews have the same label as "
-        f"their nearest neighbour, and by chance it would be {by_chance:.0%}. To learn that, it must be trained with "
-        "labels."
+        f"worse at telling whether a text is positive, or says “not”: {agreeing:.0%} of these reviews have the same "
+        f"label as their nearest neighbour, and by chance it would be {by_chance:.0%}. To learn that, it must be "
+        "trained with labels."
     )
 
 

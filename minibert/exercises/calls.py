@@ -393,16 +393,16 @@ def which_are_shared(blocks: Any) -> dict[str, Any]:
     return found
 
 
-def zeros_and_ones(returned: Any) -> Any:
-    """The same with integers in all tensors that hold nothing but 0 and 1, of whatever kind these are."""
-    return mapped(returned, lambda one: one.long() if isinstance(one, Tensor) and _is_a_mask(one) else one)
+def whole_numbers(returned: Any) -> Any:
+    """The same with integers in all tensors that hold nothing but whole numbers, booleans included."""
+    return mapped(returned, lambda one: one.long() if isinstance(one, Tensor) and _is_whole(one) else one)
 
 
-def _is_a_mask(tensor: Tensor) -> bool:
-    return bool(((tensor == 0) | (tensor == 1)).all())
+def _is_whole(tensor: Tensor) -> bool:
+    return not tensor.is_complex() and bool((tensor.isfinite() & (tensor == tensor.long())).all())
 
 
-REDUCERS: dict[str, Callable[[Any], Any]] = {"sharing": which_are_shared, "zeros and ones": zeros_and_ones}
+REDUCERS: dict[str, Callable[[Any], Any]] = {"sharing": which_are_shared, "whole numbers": whole_numbers}
 
 
 # ------------------------------------------------------------------------------------- values as bytes

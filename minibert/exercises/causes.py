@@ -281,6 +281,20 @@ def part_of(exercise: Exercise, found: Sequence[Outcome]) -> str:
     return ""
 
 
+def entries_trouble(mine: Any, right: Any, where: str = "the result") -> str:
+    """A sentence if in a list of tuples all have too many values, or all too few; empty if not."""
+    if not all(isinstance(one, (list, tuple)) and one for one in (mine, right)):
+        return ""
+    sizes = [{len(one) if isinstance(one, (list, tuple)) else -1 for one in entries} for entries in (mine, right)]
+    (wanted, *others), (size, *more) = sizes[1], sizes[0]
+    if all(isinstance(one, tuple) for one in right) and not others and not more and 0 < size != wanted:
+        return f"Each entry of {where} has {size} values, and should have {wanted}."
+    for number, pair in enumerate(zip(mine, right, strict=False)):
+        if found := entries_trouble(*pair, f"entry {number}" if where == "the result" else f"{where}[{number}]"):
+            return found
+    return ""
+
+
 def letters_trouble(mine: Any, right: Any) -> str:
     """A sentence if pieces of text do not give, put together, what they should; empty if they do."""
     both = [mine, right]

@@ -27,6 +27,7 @@ from minibert.exercises.calls import Call, Other, Outcome, Problem, make_call
 from minibert.exercises.catalogue import exercises
 from minibert.exercises.causes import (
     common_factor,
+    entries_trouble,
     gradient_trouble,
     is_random,
     letters_trouble,
@@ -195,6 +196,9 @@ class _Course:
             self.cause = text
             return [text]
         if text := shape_trouble(self.found[first].output, right.output, probes_of(self.exercise)[first].axes):
+            self.cause = text
+            return [text]
+        if text := entries_trouble(self.found[first].output, right.output):
             self.cause = text
             return [text]
         difference = self.compared[first]

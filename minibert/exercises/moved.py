@@ -108,10 +108,13 @@ def _texts(value: Any) -> list[str]:
 
 
 def other_token_ids(probe: Probe, chance: random.Random) -> Probe:
-    """The first argument is a tensor of ids, the second the id of padding: all ids but that become others."""
+    """The first argument is a tensor of ids, the second the id of padding: the ids above it become others.
+
+    Ids up to that of padding stay, and so do 0 and 1: that these can be tokens is what some answers forget.
+    """
     ids, padding = probe.call.args
-    free = [one for one in range(10, 30_000) if one != padding]
-    table = {one: padding if one == padding else chance.choice(free) for one in sorted({*ids.flatten().tolist()})}
+    free = range(padding + 10, 30_000)
+    table = {one: chance.choice(free) if one > max(padding, 1) else one for one in {*ids.flatten().tolist()}}
     return with_args(probe, ids.clone().apply_(table.__getitem__), padding)
 
 

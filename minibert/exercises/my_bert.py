@@ -73,6 +73,11 @@ class Import(NamedTuple):
         return self.module if self.bound else self.module.partition(".")[0]
 
     @property
+    def adds(self) -> bool:
+        """Whether it is needed besides another import of the same name: `import a.b` after `import a`, and stars."""
+        return self.name == "*" or (not self.name and not self.bound and "." in self.module)
+
+    @property
     def binds(self) -> str:
         return self.bound or self.name or self.module.partition(".")[0]
 
@@ -270,7 +275,7 @@ def insert(book: Book, exercise: Exercise, name: str, statements: Sequence[State
         if known.get(one.binds, one.target) != one.target:
             other = _free(f"{one.binds}_of_{function}", new, book)
             new, one = _renamed(new, one.binds, other), one._replace(bound=other)
-        if one not in book.imports and (one.binds not in known or one.binds == "*" or "." in one.module):
+        if one not in book.imports and (one.binds not in known or one.adds):
             book.imports.append(one)
     order = [*exercises(), *book.parts]
     earlier = [name for name in parts if order.index(name) < order.index(exercise.name)]

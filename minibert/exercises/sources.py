@@ -14,7 +14,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
 from minibert.errors import MinibertError
@@ -58,9 +58,10 @@ def statement(source: str) -> Statement:
     for node in tree.body:
         sets = set(bound(node))
         binds |= sets | {name for part in ast.walk(node) for name in _changed(part)}
-        used = {name.id for name in global_names(node) if isinstance(name.ctx, ast.Load)}
+        # A function that sets a global name needs it; other statements bind what they set.
+        used = {one.id for one in global_names(node) if isinstance(one.ctx, ast.Load) or isinstance(node, FUNCTION)}
         mentions |= used
-        needs |= {name.id for name in global_names(node, annotations=False) if isinstance(name.ctx, ast.Load)}
+        needs |= used & {one.id for one in global_names(node, annotations=False)}
         if isinstance(node, (*DEFINITION, ast.ImportFrom)):
             starts |= sets
         elif isinstance(node, ast.Import):  # but `import a.b` adds b to what `import a` has made
@@ -275,17 +276,32 @@ def _as_they_are(statements: Sequence[Statement], space: dict[str, Any]) -> list
     """Without definitions that are not in force: of a cell that stopped before it, or that was changed and not run."""
     kept = []
     for one in statements:
-        name = next(iter(one.starts), "")
-        value = space.get(name)
-        if len(one.starts) == 1 and isinstance(value, FunctionType) and one.source.find(f"def {name}") >= 0:
-            try:
-                text = inspect.getsource(value).strip()
-            except (OSError, TypeError):
-                text = ""
-            if text and text not in one.source:
-                continue
-        kept.append(one)
+        (name, *others) = one.starts or ("",)
+        value = inspect.unwrap(space[name]) if isinstance(space.get(name), FunctionType) else None
+        if others or value is None or _defines(one.source, value):
+            kept.append(one)
     return kept
+
+
+def _defines(source: str, function: FunctionType) -> bool:
+    """Whether a statement may be the one that made a function: it defines none, or one with the same source."""
+    if not any(isinstance(node, ast.FunctionDef) for node in ast.parse(source).body):
+        return True
+    try:
+        return inspect.getsource(function).strip() in source
+    except (OSError, TypeError):  # as in a cell with %%time
+        made = [one for one in compile(source, "", "exec", dont_inherit=True).co_consts if isinstance(one, CodeType)]
+        return any(_alike(one, function.__code__) for one in made)
+
+
+def _alike(one: CodeType, other: CodeType) -> bool:
+    """Whether two functions use the same names and numbers. (Their bytecode depends on the cell around them.)"""
+    if (one.co_names, one.co_varnames, len(one.co_consts)) != (other.co_names, other.co_varnames, len(other.co_consts)):
+        return False
+    return all(
+        _alike(a, b) if isinstance(a, CodeType) and isinstance(b, CodeType) else repr(a) == repr(b)
+        for a, b in zip(one.co_consts, other.co_consts, strict=True)
+    )
 
 
 # --------------------------------------------------------------------------------------- what a function needs

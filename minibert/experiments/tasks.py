@@ -26,12 +26,13 @@ from torch import nn
 
 from minibert.errors import MinibertError
 from minibert.experiments.grid import Size
-from minibert.heads import MeanPooled, PairPooled, WithHead, add_head
+from minibert.heads import MeanPooled, WithHead, add_head
 from minibert.model import Model
 from minibert.tokenizers.base import Tokenizer
 from minibert.training.batching import Example, pair, single
 from minibert.training.data import Review, load_reviews
 from minibert.training.loop import Objective
+from minibert.training.pair_pooled import PairPooled
 from minibert.training.pairs import sop_pairs, split_sentences
 from minibert.training.spans import (
     QuestionAwareSpans,

@@ -23,9 +23,10 @@ h1 { font-size: 2rem; line-height: 1.2; margin: 1.2rem 0 .2rem; }
 h2 { font-size: 1.3rem; margin: 2.4rem 0 .8rem; }
 p { max-width: 42rem; margin: .6rem 0; }
 .dim { color: var(--dim); }
-.numbers { display: grid; grid-template-columns: repeat(auto-fit, minmax(10rem, 1fr)); gap: .8rem; margin: 1.6rem 0; }
-.numbers div { background: var(--soft); border-radius: 8px; padding: .8rem 1rem; }
-.numbers b { display: block; font-size: 1.6rem; line-height: 1.25; font-variant-numeric: tabular-nums; }
+.numbers { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .8rem; margin: 1.6rem 0; }
+.numbers div { background: var(--soft); border-radius: 8px; padding: .7rem .8rem; }
+.numbers b { display: block; font-size: 1.35rem; line-height: 1.3; white-space: nowrap;
+             font-variant-numeric: tabular-nums; }
 .numbers span { font-size: .9rem; color: var(--dim); }
 .stack { display: flex; flex-direction: column; gap: .4rem; list-style: none; padding: 0; }
 .stack li { border: 1px solid var(--line); border-radius: 6px; padding: .45rem .8rem; }

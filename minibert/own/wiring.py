@@ -37,7 +37,7 @@ from minibert.models.bert import BertConfig
 from minibert.own.working import Shape, Wire
 from minibert.tokenizers.base import Row
 from minibert.tokenizers.wordpiece import WordPiece
-from minibert.training import distillation, pairs as pairs_module, recipes, tasks
+from minibert.training import distillation, pairs as pairs_module, recipes, tasks, transfer
 from minibert.training.objectives import Masked, candidates
 from minibert.training.pairs import Document, Pair
 
@@ -309,6 +309,23 @@ def _student_from_teacher(
     return student
 
 
+def _feature_transfer(
+    mine: Function,
+    own: Function,
+    student: Output,
+    teacher: Output,
+    layer: int,
+    mask: Tensor | None = None,
+    *,
+    weights: Any = transfer.RELEASED,
+) -> Tensor:
+    if mask is None or any(output.hidden_states is None or output.attentions is None for output in (student, teacher)):
+        return own(student, teacher, layer, mask, weights=weights)
+    hidden = [output.hidden_states[layer + 1] for output in (student, teacher)]
+    looked = [output.attentions[layer] for output in (student, teacher)]
+    return mine(*hidden, *looked, mask, tuple(weights))
+
+
 # ------------------------------------------------------------------------------------------------- the tables
 
 
@@ -390,6 +407,7 @@ WIRES: dict[str, tuple[Wire, ...]] = {
     ),
     "triple-loss": tuple(_wire(module, "triple_loss", _triple_loss) for module in (distillation, tasks)),
     "student-from-teacher": (_wire(distillation, "student_from_teacher", _student_from_teacher),),
+    "feature-transfer": (_wire(transfer, "layer_transfer_loss", _feature_transfer, _number),),
     "count-parameters": (_wire(factory, "count_parameters", lambda mine, own, model: mine(model)),),
 }
 
@@ -403,7 +421,7 @@ def wires() -> dict[str, tuple[Wire, ...]]:
 # Where the parts work that a BERT does not call when it reads a text; by exercise, or by topic.
 ELSEWHERE = {
     "causal-mask": "in a decoder (BART)",
-    "dropout": "nowhere: your BERT runs without dropout",
+    "dropout": "in training with dropout, which this model has not",
     "masked-lm-head": "when it predicts words",
     "classification-head": "when it classifies",
     "encode-pair": "when it reads two texts together",
@@ -420,6 +438,8 @@ ELSEWHERE = {
     "times-as-fast": "in this report",
     "bpe-merge": "in RoBERTa's and BART's tokenizer",
     "viterbi": "in ALBERT's and XLNet's tokenizer",
+    "feature-transfer": "when it teaches MobileBERT",
+    "two-streams": "in no model here: XLNet's has distances as well",
     "distillation": "when it teaches",
     "roberta": "in RoBERTa",
     "mobilebert": "in MobileBERT",

@@ -51,6 +51,7 @@ class Working:
         self.part, self.parts = part, parts
         self.calls = 0
         self.running = False
+        self.last: Any = None  # what it returned last
         self.parameters: dict[int, Tensor] = {}
         self.blocks: set[int] = set()
 
@@ -63,6 +64,7 @@ class Working:
         finally:
             self.running = False
         self.calls += 1
+        self.last = found
         if self.parts.block is not None:
             self.blocks.add(self.parts.block)
         for value in (*args, *kwargs.values()):
@@ -128,16 +130,22 @@ class Working:
         except Exception as error:
             if self.calls == calls or getattr(error, "of_the_library", False):
                 raise
-            said = f"returned something that does not fit ({type(error).__name__}: {_one_line(error)})"
+            said = f"returned {_what(self.last)}, which does not fit here ({type(error).__name__}: {_one_line(error)})"
             raise self.failed(said) from error
         if shape is not None and self.calls > calls:
             result = found[0] if isinstance(found, tuple) else found
             expected = tuple(shape(*args, **kwargs))
             if not isinstance(result, Tensor):
-                raise self.failed(f"returned {type_of(result)} where a tensor of the shape {expected} is needed")
+                raise self.failed(f"returned {_what(result)} where a tensor of the shape {expected} is needed")
             if tuple(result.shape) != expected:
                 raise self.failed(f"returned the shape {tuple(result.shape)} where {expected} is needed")
         return found
+
+
+def _what(value: Any) -> str:
+    if value is None:
+        return "None"
+    return f"the shape {tuple(value.shape)}" if isinstance(value, Tensor) else type_of(value)
 
 
 def _one_line(error: BaseException) -> str:

@@ -1,5 +1,6 @@
 """Figures: plain data in, a matplotlib Figure out. Nothing here knows a model or a claim."""
 
+from minibert.plots.cards import checked
 from minibert.plots.charts import (
     SizeAndSpeed,
     ablation,
@@ -25,6 +26,7 @@ from minibert.plots.diagrams import (
     pieces,
     stacks,
 )
+from minibert.plots.narrow import bars, encoder_decoder, looks, widths
 from minibert.plots.sheets import grid, grids, similarity
 from minibert.plots.sketches import Mark, Part, answers, cuts, judged, marked, to_scale
 from minibert.plots.style import (
@@ -59,10 +61,13 @@ __all__ = [
     "ablation",
     "answers",
     "attention",
+    "bars",
+    "checked",
     "course_map",
     "cuts",
     "distributions",
     "encoder_block",
+    "encoder_decoder",
     "family",
     "floors",
     "flow",
@@ -72,6 +77,7 @@ __all__ = [
     "judged",
     "layer_map",
     "lines",
+    "looks",
     "marked",
     "masked_text",
     "masks",
@@ -88,4 +94,5 @@ __all__ = [
     "stacks",
     "to_scale",
     "vectors",
+    "widths",
 ]

@@ -62,7 +62,7 @@ def reference(
 
 
 def turns(*rows: list[int]) -> Call:
-    return Call((torch.tensor(rows),), reduce="zeros and ones")
+    return Call((torch.tensor(rows),), reduce="whole numbers")
 
 
 def probes() -> list[Probe]:

@@ -23,6 +23,8 @@ def reference(
 ) -> Tensor:
     """RoBERTa's positions with knobs."""
     length = input_ids.shape[1]
+    if count == "as in BERT":
+        return torch.arange(length).expand_as(input_ids)
     padded = input_ids == padding_idx
     mask = {
         "not padding_idx": lambda: ~padded, "padding_idx": lambda: padded,
@@ -36,7 +38,6 @@ def reference(
         "real tokens": lambda: mask.cumsum(1),
         "places": lambda: places,
         "all": lambda: places,
-        "as in BERT": lambda: places - 1 - padding_idx,
         "from the first real one": lambda: mask.long().cummax(1).values.cumsum(1),
         "texts": lambda: mask.cumsum(0),
         "through the batch": lambda: mask.flatten().cumsum(0).view_as(input_ids),
@@ -47,7 +48,7 @@ def reference(
     begin, _, kept = begin.partition(", ")
     before = {"padding_idx + 1": padding_idx, "padding_idx": padding_idx - 1, "padding_idx + 2": padding_idx + 1,
               "2": 1, "1": 0, "0": -1}[begin]  # fmt: skip
-    mask = torch.ones_like(mask) if count in ("all", "as in BERT") or padding == "counted on" else mask
+    mask = torch.ones_like(mask) if count == "all" or padding == "counted on" else mask
     positions = counted * mask + before
     padding = kept or padding
     if padding in ("0", "-1", "padding_idx"):
@@ -128,8 +129,8 @@ EXERCISE = Exercise(
     function="roberta_positions",
     signature="input_ids, padding_idx=1",
     task=(
-        "RoBERTa does not number the places of a text, but its real tokens. The row of the position table with the "
-        "number of the padding id belongs to padding; the first real token gets the one after it.\n\n"
+        "RoBERTa numbers the real tokens of a text, and not its places. Row `padding_idx` of the "
+        "position table belongs to padding; the first real token gets the row after it.\n\n"
         "- `input_ids`: (B, S), integers; there may be padding at the end, in front or in between\n"
         "- `padding_idx`: the id of padding\n"
         "- returns integers, (B, S): padding_idx + 1, padding_idx + 2, ... for the real tokens of each text, and "

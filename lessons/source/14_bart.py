@@ -1,0 +1,365 @@
+# %% [markdown]
+# # BART: it reads, and it writes
+#
+# > A BERT can fill a hole when it is told how many words are missing. How can a model write a text of any length?
+#
+# It needs a second half. BART puts two Transformers together: an **encoder**, which reads like a BERT, and a
+# **decoder**, which writes one word after another. Read the picture from the bottom:
+
+# %% tags=["folded"]
+import dataclasses
+import itertools
+import random
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+import minibert
+from minibert import claims, plots
+from minibert.attention import Layout, causal_mask
+from minibert.generation import shift_right
+from minibert.training.infilling import Infilling, infill, permute_sentences, words_of
+from minibert.training.vocabularies import learned
+
+# A small language: word -> how often it occurs, in parts. The verb follows from the thing.
+WHO = {"sister": 3, "mother": 2, "aunt": 1, "brother": 3, "father": 2, "uncle": 1}
+HOW = {"new": 4, "small": 3, "good": 2, "long": 1}
+WHAT = {"cake": 3, "book": 3, "film": 2, "song": 2, "coat": 1, "letter": 1}
+WHERE = {"at home": 3, "in the garden": 3, "in the kitchen": 2, "in the car": 2, "in the office": 2}
+VERB = dict(zip(WHAT, ("ate", "read", "watched", "sang", "wore", "wrote"), strict=True))
+SHE = ("sister", "mother", "aunt")
+
+
+def document(who, how, what, where):
+    """Two sentences; the second says more about the person and the thing of the first."""
+    pronoun = "she" if who in SHE else "he"
+    return (f"first my {who} found a {how} {what}.", f"then {pronoun} {VERB[what]} it {where}.")
+
+
+at_home = WHERE["at home"] / sum(WHERE.values())
+language = {" ".join(document(*chosen)): chosen for chosen in itertools.product(WHO, HOW, WHAT, WHERE)}
+order = sorted(language)
+random.Random(0).shuffle(order)
+held_out, rest = order[:96], order[96:]
+often = [WHO[a] * HOW[b] * WHAT[c] * WHERE[d] for a, b, c, d in (language[text] for text in rest)]
+sample = [language[text] for text in random.Random(1).choices(rest, often, k=3000)]
+tok = learned("byte-bpe", order, 500)  # a vocabulary in which each word is one piece
+documents = [[tok.ids(sentence) for sentence in document(*chosen)] for chosen in sample]
+
+# %%
+read = ["my", "[MASK]", "a", "cake", ".", "</s>"]
+written = ["my", "aunt", "found", "a", "cake", ".", "</s>"]
+plots.encoder_decoder(read, written)
+
+# %% [markdown]
+# BART is trained to repair texts (Lewis et al. 2020, section 2). You will train one in this lesson, from random
+# weights, in less than a minute. It is tiny, and its language is tiny too: two sentences like these, in
+# {{len(language)}} versions. In the end it writes in this language. (Weights of a published BART cannot be fetched
+# here.)
+#
+# ## How a text is damaged
+#
+# The paper tries five ways to damage a text (section 2.2, figure 2) and keeps two (section 5.1). The sentences come in
+# a random order. And spans of words are removed, about a third of all words, and each span becomes **one** mask,
+# however long it was: *text infilling*. Lengths are drawn from a Poisson distribution with a mean of three. Some are
+# zero: then nothing is missing, but a mask is inserted anyway. By hand, with two spans:
+#
+# | | |
+# |---|---|
+# | the text | `my aunt found a good cake` |
+# | remove `aunt found a`, and nothing before `cake` | `my` ▢ `good` ▢ `cake` |
+#
+# Drawn at random, for one document:
+
+# %%
+continues = [tok.continues(token) for token in tok.tokens]
+for seed in range(4):
+    generator = torch.Generator().manual_seed(seed)
+    sentences = permute_sentences(documents[0], generator)
+    words = [word for sentence in sentences for word in words_of(sentence, continues)]
+    damaged = infill(words, tok.mask_id, generator=generator)
+    print(" ".join(tok.tokens[i].strip("Ġ") for i in damaged))
+
+# %% [markdown]
+# So the model has to find out what is missing, *how many* words are missing, and what the order of the sentences was. A
+# BERT cannot do this, because it gives exactly one answer for each token that it reads.
+#
+# ## What the decoder reads
+#
+# The decoder is a stack of blocks, like BERT's encoder, with two differences. Its self-attention is **causal**: a token
+# looks at itself and at those before it (you have the mask from [lesson 03](03_masks_and_padding.ipynb)). And there is
+# a second attention between self-attention and feed-forward, the **cross-attention** (section 2.1): the queries come
+# from the decoder, keys and values from what the encoder has read.
+#
+# In training the whole text is known, so all places are computed at once. The decoder reads the text *one step late*,
+# and has to predict the next token at each place:
+
+# %%
+labels = torch.tensor([tok.encode("my aunt found a cake.").ids])  # (B, T)
+late = shift_right(labels, start=tok.sep_id)  # (B, T); BART starts from </s>
+for before, now in zip(late[0], labels[0], strict=True):
+    print(f"{tok.tokens[before].strip('Ġ'):>8} -> {tok.tokens[now].strip('Ġ')}")
+
+# %% [markdown]
+# ## Train it
+#
+# Two blocks on each side, {{64}} features. Dropout is off, so that the losses below are those of the model as it is
+# used.
+
+# %%
+start_config = minibert.PRESETS["tiny-bart"].for_vocabulary(
+    len(tok.tokens), pad=tok.pad_id, cls=tok.cls_id, sep=tok.sep_id
+)
+no_dropout = dict.fromkeys(("hidden_dropout_prob", "attention_probs_dropout_prob", "activation_dropout"), 0.0)
+config = dataclasses.replace(start_config, max_position_embeddings=32, **no_dropout)
+model = minibert.build(config, head="seq2seq-lm", seed=0)
+
+task = Infilling(documents, tok, max_length=24)  # damages a text anew each time it is read
+batch = task.batch([0, 1], seed=0)
+for name, tensor in batch.items():
+    print(f"{name:<23} {tuple(tensor.shape)}")
+
+# %% tags=["trained"]
+steps = 500
+optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
+schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps, pct_start=0.15)
+generator = torch.Generator().manual_seed(0)
+losses = []
+for number in range(steps):
+    chosen = torch.randint(len(documents), (32,), generator=generator)
+    task.rate = 0.2 + 0.2 * torch.rand((), generator=generator).item()  # the share of words that are removed
+    batch = task.batch(chosen.tolist(), seed=number)
+    batch.pop("token_type_ids", None)
+    loss = model(**batch).loss  # cross-entropy of the tokens written, mean
+    optimiser.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimiser.step()
+    schedule.step()
+    losses.append(loss.item())
+model.eval()
+hundreds = {f"steps {at + 1} to {at + 100}": sum(losses[at : at + 100]) / 100 for at in range(0, steps, 100)}
+plots.bars(hundreds, "loss in nats a token, mean; lower is better", "It learns to repair", digits=2)
+
+# %% [markdown]
+# ## It writes
+#
+# Now it gets damaged texts that it has not seen in training. `generate` starts from `</s>`, lets the model choose the
+# likeliest token, reads it, and goes on until the model writes `</s>`. This is **greedy** search.
+
+
+# %% tags=["trained"]
+def ids_of(text):
+    """A text with ▢ for masks, as ids: (1, S)."""
+    parts = [tok.ids(part) if part.strip() else [] for part in text.split("▢")]
+    inside = [i for part in parts for i in (*part, tok.mask_id)][:-1]
+    return torch.tensor([tok.assemble(inside).ids])
+
+
+def write(text, **how):
+    return tok.decode(model.generate(ids_of(text), max_length=24, **how)[0].tolist()).strip()
+
+
+for damaged in (
+    "then she ▢ in the garden. first my sister found a small cake.",
+    "first my father ▢ small book. then ▢ at home.",
+    "then ▢ sang it at home. first my uncle ▢ good song.",
+    "▢ mother ▢ new letter. then ▢ in the kitchen.",
+):
+    print(f"reads   {damaged}\nwrites  {write(damaged)}\n")
+
+# %% [markdown]
+# The sentences are in the right order, *she* goes with *sister*, a cake is eaten and a letter is written. A mask became
+# one word here and three there. How often does it write a text of the language, and how often exactly the text that was
+# damaged? (It cannot always know that.)
+
+# %% tags=["trained"]
+test = Infilling([[tok.ids(s) for s in document(*language[text])] for text in held_out], tok, max_length=24)
+unseen = test.batch(range(len(held_out)), seed=0)
+with torch.no_grad():
+    generated = model.generate(unseen["input_ids"], unseen["attention_mask"], max_length=24)
+texts = [tok.decode(row.tolist()).strip() for row in generated]
+print(f"texts of the language: {sum(text in language for text in texts) / len(texts):.0%}")
+print(f"the very text:         {sum(a == b for a, b in zip(texts, held_out, strict=True)) / len(texts):.0%}")
+
+# %% [markdown]
+# ## What it looks at while it writes
+#
+# The cross-attention, (B, H, T, S): for each token that is written (rows), how much it looks at each token that was
+# read. The mean over the heads of the last block:
+
+# %% tags=["trained"]
+damaged = ids_of("then she ▢ at home. first my aunt found a cake.")
+with torch.no_grad():
+    output = model.generate(damaged, max_length=24)
+    looked = model(damaged, decoder_input_ids=output[:, :-1], return_attention=True).cross_attentions[-1]
+names = [[tok.tokens[i].strip("Ġ") for i in row[0].tolist()] for row in (damaged, output)]
+plots.looks(looked[0].mean(dim=0), names[1][1:], names[0], "What the decoder looks at, token by token")
+
+# %% [markdown]
+# (A row is labelled with the token that is *written* from it.) A token that is copied looks at itself: see *aunt* and
+# *cake*. Now look at the verb, which was masked: *ate* looks at *cake*, because the object decides the verb. And *she*
+# looks at *aunt*. Words that are the same in every text look at nothing in particular; the decoder has learned them by
+# heart. Nobody has told it where to look.
+#
+# ## Greedy is not best
+#
+# Greedy search takes the best word now. That may lead to a text that is not the best. In our language people do
+# something *at home* in {{at_home | .0%}} of the texts, and otherwise *in the* garden, kitchen, car or office. Ask the
+# model how the second sentence may end, word by word:
+
+# %% tags=["trained"]
+damaged = "first my aunt found a new cake. then she ▢."
+begun = "first my aunt found a new cake. then she ate it"
+reads, known = ids_of(damaged), len(tok.ids(begun)) + 1
+
+
+def probabilities(text):
+    """Of each token of a text that is written for `reads`, given those before it: (T,)."""
+    ids = torch.tensor([tok.encode(text).ids])
+    with torch.no_grad():
+        logits = model(reads, decoder_input_ids=shift_right(ids, tok.sep_id)).logits
+    return logits.softmax(-1).gather(-1, ids[..., None])[0, :, 0]
+
+
+for where in ("at home", "in the garden"):
+    p = probabilities(f"{begun} {where}.")[known:]
+    print(f"{where:<14} first word {p[0]:.2f}, the rest {p[1:].prod():.2f}, together {p.prod():.2f}")
+
+# %% [markdown]
+# *in* is the better first word, because many places begin with it. But then its probability is divided among them, and
+# the best whole ending begins with *at*. **Beam search** keeps the best few texts, the *beams*. In each step every beam
+# is continued with every word, and of all of these the best few remain. A text's score is the sum of its words'
+# log-probabilities, divided by its length to a power (the length penalty), because longer sums are lower.
+
+# %% tags=["trained"]
+for name, text in {"greedy": write(damaged), "4 beams": write(damaged, num_beams=4)}.items():
+    print(f"{name:<8} probability {probabilities(text).prod():.2f}   {text}")
+
+# %% [markdown]
+# The beams found the likelier text. It need not be the better one. For summaries beams are useful, and the paper uses
+# five of them (section 5.3). For stories the likeliest text is often dull.
+#
+# ## What the cache saves
+#
+# To write its hundredth token the decoder looks at all those before it. Must it compute them again? No: their keys and
+# values have not changed, because a causal token never sees what comes after it. So they are kept, and those of the
+# text that was read are kept too. Then a step computes a single token. Counted for BART-base, which has read a hundred
+# tokens:
+
+# %%
+with torch.device("meta"):  # shapes without numbers: enough to count
+    base = minibert.build("bart-base").eval()
+    text = torch.zeros(1, 100, dtype=torch.long)
+side, causal = base.embeddings.decoder, causal_mask(100, text.device)
+encoded = base.encode(text).last_hidden_state
+
+
+def nothing_kept():  # both sides from the start
+    base(text, decoder_input_ids=text)
+
+
+def encoder_kept():  # the decoder from the start
+    x = base.embeddings(text, Layout(), side)
+    base.decoder(x, Layout(), causal, base.decoder.remember(encoded, Layout()))
+
+
+decoding = base.start_decoding(text)
+decoding.memory.before = []
+base.decoder(base.embeddings(text[:, 1:], Layout(), side), Layout(), causal[..., 1:, 1:], decoding.memory)
+decoding.length = 99  # so many are in the cache
+
+
+def all_kept():  # only the new token
+    decoding.read([0])
+
+
+operations = {}
+ways = {"nothing kept": nothing_kept, "encoder kept": encoder_kept, "keys, values too": all_kept}
+for name, run in ways.items():
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        run()
+    operations[name] = counter.get_total_flops() / 1e9
+unit = "billion operations; fewer is better"
+plots.bars(operations, unit, "The hundredth token, computed in three ways", digits=2)
+
+# %% [markdown]
+# {{operations["nothing kept"] / operations["keys, values too"] | .0f}} times fewer, and the words are the same. (The
+# scores of the vocabulary are left out: they are the same in all three.) The price is memory: two vectors for each
+# token, in each block. With beams, each beam has its own.
+#
+# ## The claims
+#
+# "About ten percent more parameters than BERT" (section 2.1). Counted:
+# {{claims.results(["B2"])[0].ours}}; bart-base has {{minibert.count_parameters(base) | ,}}. The cross-attention alone
+# does not explain it: the vocabulary is RoBERTa's, which is larger than BERT's.
+#
+# "As good as RoBERTa at understanding": in the paper's Table 2 they are within a few tenths of each other on most
+# tasks, except on CoLA (is a sentence grammatical?), {{68.0 - 62.8 | .1f}} points lower. And it writes, which RoBERTa
+# does not. What was measured here: `minibert claims B1`.
+#
+# ## What could go wrong
+#
+# - **The decoder reads the labels without the shift by one step.** It sees the answer. The loss falls to zero, and it
+#   writes nonsense.
+# - **No causal mask**: the same.
+# - **Padding of the text is looked at** in the cross-attention. The mask is that of the *text's* padding, and it
+#   applies to the keys.
+# - **Cross-attention the wrong way round.** Queries come from the decoder, keys and values from the encoder.
+# - **One mask for each missing word.** Then the model is told the number, and the task is the same as BERT's.
+# - **A beam that begins as copies of itself.** All beams would stay equal; only one may count in the first step.
+# - **A cache that is not sorted with its beams.** When beams change places, their keys must too.
+# - **Dropout left on.** It writes something else each time.
+#
+# ## Exercises
+#
+# First the noise. Then two challenges: the two attentions of a decoder block, and one step of beam search.
+
+# %% exercise="infilling"
+
+# %% exercise="causal-cross-attention"
+
+# %% exercise="beam-step"
+
+# %% [markdown]
+# **One beam step by hand**, for later. Two beams, three words and the end. All continuations are in one row, so that
+# the best of them can belong to any beam:
+
+# %% fold="By hand" tags=["folded"]
+totals = torch.tensor([-0.5, -0.9])  # (K,), of each beam so far
+log_probs = torch.tensor([[0.6, 0.2, 0.1, 0.1], [0.1, 0.1, 0.1, 0.7]]).log()  # (K, V); the last one ends
+sums = totals[:, None] + log_probs  # (K, V)
+best = sums.flatten().topk(4)  # 2 K of K · V
+for rank, (total, index) in enumerate(zip(best.values.tolist(), best.indices.tolist(), strict=True)):
+    beam, word = divmod(index, log_probs.shape[1])
+    fate = "goes on" if word != 3 else "is finished" if rank < 2 else "is dropped"
+    print(f"beam {beam}, word {word}: {total:.2f} {fate}")
+
+# %% [markdown]
+# ## Your BART
+#
+# The trained weights stay, and your parts that have passed now do the work: your attention, your encoder block, your
+# causal mask, your decoder. Missing parts come from the library. The text that it writes must be the same, word for
+# word:
+
+# %% tags=["trained"]
+damaged = "then she ▢ in the garden. first my sister found a small cake."
+the_librarys = write(damaged)
+my = minibert.mine(model)  # the same model, now made of your parts; print(my) lists them
+print(write(damaged))
+print("as the library's:", write(damaged) == the_librarys)
+
+# %% [markdown]
+# ## In short
+#
+# - An encoder reads in both directions, a decoder writes in one; the cross-attention connects them.
+# - Infilling replaces a span of any length by one mask: the model must also find out how much is missing.
+# - In training, all tokens are predicted at once, from the text one step late. In use, the decoder writes one token
+#   after another.
+# - Beam search finds likelier texts than greedy search. The cache saves most of the computing and changes no result.
+#
+# **To read.** Lewis et al. 2020, *BART: Denoising Sequence-to-Sequence Pre-training for Natural Language Generation,
+# Translation, and Comprehension*, sections 2 and 5. Then [minibert/models/bart.py](../minibert/models/bart.py),
+# [infilling.py](../minibert/training/infilling.py) and [generation.py](../minibert/generation.py).
+#
+# **Next:** [the claims, checked](15_the_claims_checked.ipynb).
