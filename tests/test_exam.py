@@ -265,6 +265,11 @@ def test_the_command_writes_versions_and_never_over_another_exam(tmp_path, capsy
     assert (tmp_path / "exam-1.md").read_text() == before
 
 
+def test_the_largest_seed_has_versions_too(tmp_path):
+    exams.write_exams(tmp_path, 2**63 - 1, 2, until=1)
+    assert f"--seed {-(2**63)} " in (tmp_path / "exam-2-key.md").read_text(encoding="utf-8")
+
+
 def test_without_a_seed_nobody_can_guess_it(tmp_path):
     keys = []
     for name in "ab":

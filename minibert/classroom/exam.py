@@ -112,7 +112,8 @@ def write_exams(out: Path, seed: int | None = None, versions: int = 1, until: in
     first = new_seed() if seed is None else seed
     files = {}
     for version in range(1, versions + 1):
-        files[f"exam-{version}.md"], files[f"exam-{version}-key.md"] = exam(first + version - 1, version, until)
+        own = (first + version - 1 + 2**63) % 2**64 - 2**63  # as large as --seed may be
+        files[f"exam-{version}.md"], files[f"exam-{version}-key.md"] = exam(own, version, until)
     for name, content in files.items():
         if (out / name).exists() and read_text(out / name) != content:
             raise MinibertError(f"{out / name} exists and is another exam: choose another --out, or remove it.")

@@ -168,7 +168,7 @@ PARTS: dict[str, tuple[int, Callable[[Random], Args]]] = {
     "wordpiece": (5, wordpiece_args),
     "bpe-merge": (5, merges_args),
     "viterbi": (5, viterbi_args),
-    "parameter-sizes": (6, sizes_args),
+    "parameter-sizes": (10, sizes_args),
     "masked-lm-loss": (7, classes_args),
     "distillation-loss": (9, distillation_args),
     "cosine-loss": (9, angle_args),

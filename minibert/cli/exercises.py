@@ -19,7 +19,7 @@ def add_commands(commands: Commands) -> None:
     add_check(commands)
     add_command(commands, "progress", "the map of exercises, done and to do", run_progress)
     add_grade(commands)
-    export_options(add_command(commands, "export", "write the exercises as notebooks or an autograder", run_export))
+    export_options(add_command(commands, "export", "write notebooks, an autograder or an exam", run_export))
 
 
 def add_check(commands: Commands) -> None:
