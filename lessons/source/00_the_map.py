@@ -19,12 +19,14 @@ from minibert.lessons.lesson import lessons
 
 # %%
 times = {lesson.number: f"{lesson.minutes} min" for lesson in lessons()}
+hours = sum(lesson.minutes for lesson in lessons()) / 60
 plots.course_map(COURSE, "The path through the lessons", notes=times)
 
 # %% [markdown]
 # The first row builds the model, the second feeds it text and trains it. The last two rows are about the family: what
-# its members change, and what that costs. The times are estimates and include the exercises. Take the lessons in this
-# order; each can also be run by itself.
+# its members change, and what that costs. The times are estimates. They include the exercises, but not the challenges
+# and the hunts; together they are about {{round(hours)}} hours. Take the lessons in this order; each can also be run by
+# itself.
 #
 # ## How a lesson works
 #
@@ -38,8 +40,8 @@ plots.course_map(COURSE, "The path through the lessons", notes=times)
 print(minibert.__doc__.partition("letters:\n\n")[2])
 
 # %% [markdown]
-# The lessons import the library and do not copy its code. It is in [minibert/](../minibert/attention.py), loads
-# published checkpoints and gives the same numbers. A first look:
+# The lessons import the library and do not copy its code. It is in [minibert/](../minibert/attention.py), loads the
+# weights that others have published (*checkpoints*) and gives the same numbers as the original code. A first look:
 
 # %%
 bert = minibert.from_pretrained("minilm-l6")
@@ -53,10 +55,10 @@ print("parameters:  ", f"{minibert.count_parameters(bert):,}")
 
 # %% [markdown]
 # This model is the *real BERT* of these lessons: real weights, trained by others, in BERT's architecture. It has a
-# history. MiniLM was *distilled*, that is, trained to imitate a larger model (Wang et al. 2020, section 3). This one
-# kept every second of its twelve layers and was then trained further to compare sentences (the model cards of
-# `MiniLM-L6-H384-uncased` and `all-MiniLM-L6-v2`). So what you see in it is true of this model, and need not be true of
-# BERT-base.
+# history. MiniLM was *distilled*, that is, trained to imitate a larger model: a UniLM v2 of BERT-base's size (the
+# method: Wang et al. 2020, section 3). This one kept every second of its twelve layers and was then trained further to
+# compare sentences (the model cards of `MiniLM-L12-H384-uncased`, `MiniLM-L6-H384-uncased` and `all-MiniLM-L6-v2`). So
+# what you see in it is true of this model, and need not be true of BERT-base.
 #
 # ## How an exercise works
 #

@@ -108,12 +108,12 @@ print(f"two nouns of one gender, this head: {same_gender[0]:.2f} and {same_gende
 #
 # ## One dot product
 #
-# A network knows a token as a *vector*, a list of numbers. The dot product of two vectors says how much they point the
-# same way:
+# A network knows a token as a *vector*, a list of numbers. The dot product of two vectors grows with how much they
+# point the same way, and with their lengths:
 #
 # $$q \cdot k = \sum_{i=1}^{K} q_i k_i$$
 #
-# Large and positive: the same direction. Near zero: at right angles. Negative: opposite directions.
+# Positive: roughly the same direction. Zero: at right angles. Negative: roughly opposite directions.
 
 # %%
 vectors = {"q": (1.0, 2.0), "k₁": (1.4, 1.2), "k₂": (2.0, -0.8), "k₃": (-0.4, -1.2)}
@@ -284,8 +284,9 @@ plots.grids(panels, some, some, 2, "The same queries and keys: right, and wrong 
 #
 # ## In short
 #
-# - A dot product says how much a query and a key point the same way.
-# - Divide by $\sqrt{K}$, so that the softmax does not give everything to one key when vectors are wide.
+# - The dot product of a query and a key grows with how much they point the same way, and with their lengths.
+# - Divide by $\sqrt{K}$, so that the softmax does not give everything to one key when vectors are wide and dot products
+#   therefore large.
 # - A softmax over the keys turns scores into shares; the output is the mean of the values in these shares.
 # - In a BERT encoder, attention is the only place where tokens meet. Everything else works on each token by itself.
 # - A picture of one head in one sentence is a question. Count over many sentences before you believe it.

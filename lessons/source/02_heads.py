@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 import minibert
 from minibert import plots
-from minibert.attention import MultiHeadAttention, attention
+from minibert.attention import MultiHeadAttention, attention as library_attention
 from minibert.training.data import load_reviews
 
 bert = minibert.from_pretrained("minilm-l6")
@@ -109,8 +109,8 @@ print("same shape:  ", right.shape == wrong.shape, "\nsame numbers:", torch.equa
 plots.head_split(small[0], num_heads=2, tokens=["my", "mother", "met"], wrong=True)
 
 # %% [markdown]
-# Now the first "token" of a head is one half of *my*, and its second is the other half. There is no error message, and
-# every number after it is wrong.
+# Now in head 0 the first "token" is one half of *my* and the second is its other half; head 1 begins in the middle of
+# *mother*. There is no error message, and every number after it is wrong.
 
 # %% exercise="split-heads"
 
@@ -135,7 +135,7 @@ plots.head_split(small[0], num_heads=2, tokens=["my", "mother", "met"], wrong=Tr
 # layer. That is the same: the small matrices, side by side, *are* the large one.
 #
 # Write both steps. For the second, copy in your `split_heads`, `merge_heads` and `attention`, or use the library's
-# `attention`, which the first cell has imported (it returns the mixture and the weights).
+# attention, which the first cell has imported as `library_attention` (it returns the mixture and the weights).
 
 # %% exercise="merge-heads"
 
@@ -147,7 +147,7 @@ plots.head_split(small[0], num_heads=2, tokens=["my", "mother", "met"], wrong=Tr
 # %% tags=["folded"]
 with torch.no_grad():
     k_heads, v_heads = (rearrange(part, "b s (h k) -> b h s k", h=H) for part in (k, v))
-    mixed_heads, head_weights = attention(q_heads, k_heads, v_heads)
+    mixed_heads, head_weights = library_attention(q_heads, k_heads, v_heads)
     mixed = rearrange(mixed_heads, "b h s k -> b s (h k)")
     output = many.output(mixed)
     library_output, _ = many(x)
@@ -164,8 +164,8 @@ print("one head's own layer gives its queries:", torch.allclose(own_query, q_hea
 # ## How many heads?
 #
 # Since $K = D / H$, more heads are *narrower* heads: four layers of $D^2$ weights and $D$ biases, $4\,(D^2 + D)$
-# numbers, whatever $H$ is. Here they are counted for the first Transformer, next to the quality of its translations
-# (BLEU, higher is better; Vaswani et al. 2017, Table 3, "base" and rows A):
+# numbers, whatever $H$ is. Here they are counted at the width of the first Transformer (whose formula has no biases),
+# next to the quality of its translations (BLEU, higher is better; Vaswani et al. 2017, Table 3, "base" and rows A):
 
 # %%
 BLEU = {1: 24.9, 4: 25.5, 8: 25.8, 16: 25.8, 32: 25.4}

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 import minibert
 from minibert import plots
-from minibert.attention import Layout, attention, padding_mask
+from minibert.attention import Layout, attention, causal_mask as library_causal_mask, padding_mask
 from minibert.training.data import load_reviews
 
 bert = minibert.from_pretrained("minilm-l6")
@@ -41,10 +41,10 @@ for ids, real in zip(batch["input_ids"], batch["attention_mask"], strict=True):
 # %% [markdown]
 # ## What padding does if nobody hides it
 #
-# Padding has an embedding like any other token. Without a mask, the words look at it. There is a test that every model
-# with padding should pass: the same text alone and in a batch has to give **the same vectors**. Here is the first text,
-# in the batch with its mask and without. To compare vectors we take their **cosine**: the dot product after each has
-# been scaled to length one. It is one for the same direction and zero for a right angle.
+# Padding has a vector like any other token. Without a mask, the words look at it. There is a test that every model with
+# padding should pass: the same text alone and in a batch has to give **the same vectors**. Here is the first text, in
+# the batch with its mask and without. To compare vectors we take their **cosine**: the dot product after each has been
+# scaled to length one. It is one for the same direction and zero for a right angle.
 
 # %%
 with torch.no_grad():
@@ -84,7 +84,7 @@ print("mask          ", tuple(mask.shape), "   (B, 1, 1, T)")
 print("scores        ", (B, H, S, S), " (B, H, S, T)")
 print("together      ", tuple(together), " (B, H, S, T)")
 
-causal = torch.ones(7, 7, dtype=torch.bool).tril()  # row s: True up to column s
+causal = library_causal_mask(7)[0, 0]  # (S, S), row s: True up to column s
 padding = padding_mask(torch.tensor([[1] * 5 + [0] * 2]))[0, 0].expand(7, 7)
 panels = {"padding": padding, "causal": causal, "both: padding & causal": padding & causal}
 plots.masks(panels, [*names, "[PAD]", "[PAD]"])
@@ -93,7 +93,7 @@ plots.masks(panels, [*names, "[PAD]", "[PAD]"])
 # A padding mask closes *columns*: no token looks at padding. The rows stay open: a padded position still has a query,
 # but its output is never used.
 #
-# The causal mask is one line, so it is a warm-up. Write it from the description, not from the cell above.
+# The causal mask is one line, so it is a warm-up. Write it from the description and the picture.
 
 # %% exercise="causal-mask"
 

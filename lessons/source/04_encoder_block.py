@@ -163,8 +163,21 @@ plots.grids({"before": x, "after": normed}, names, [], title="Each row gets mean
 # ## The residual
 #
 # In code, an arrow around a box is a plus sign, `x + f(x)`. The part $f$ then only has to compute a *change* to the
-# token's vector. And there is a path back for the gradient that passes through no layer. What do norm and residual each
-# contribute? Here are twelve random blocks with neither, with one of them, and with both:
+# token's vector. And there is a path back for the gradient that passes through no layer.
+#
+# ## Exercise: the whole block
+#
+# You have all the parts. Put them together as in the picture, from the bottom up, with attention inside: copy in the
+# `multi_head_attention` that you wrote in lesson 02. You should see *passed*, and in the swap the same vectors after
+# every layer of the real BERT. If the check names a mistake in the second half of the block, look at which tensor you
+# add back.
+
+# %% exercise="encoder-block"
+
+# %% [markdown]
+# ## What norm and residual contribute
+#
+# Here are twelve random blocks with neither, with one of them, and with both:
 
 
 # %% tags=["folded"]
@@ -220,8 +233,8 @@ plots.flow(panels, "block", "Twelve random blocks: what norm and residual each c
 # $$\text{post-norm: } x \leftarrow \text{LN}(x + f(x)) \qquad \text{pre-norm: } x \leftarrow x + f(\text{LN}(x))$$
 #
 # BERT, like the first Transformer (Vaswani et al. 2017, section 3.1), is **post-norm**. Most large models since are
-# **pre-norm**: no norm interrupts the path through the additions, and there is one more norm at the very end. The two
-# differ most in the gradient of the *last* block before the first step of training:
+# **pre-norm**: no norm interrupts the path through the additions, and there is one more norm at the very end. They
+# differ clearly in the gradient of the *last* block before the first step of training:
 
 
 # %% tags=["folded"]
@@ -278,13 +291,7 @@ with torch.no_grad():
         print("train mode:" if mode else "eval mode: ", "twice the same?", same)
 
 # %% [markdown]
-# ## Exercises
-#
-# Now the whole block, with attention inside: copy in the `multi_head_attention` that you wrote in lesson 02. You should
-# see *passed*, and in the swap the same vectors after every layer of the real BERT. If the check names a mistake in the
-# second half of the block, look at which tensor you add back. The other exercise asks where dropout acts.
-
-# %% exercise="encoder-block"
+# Where exactly dropout acts is a challenge: leave it for later if you like.
 
 # %% exercise="dropout"
 
@@ -335,12 +342,14 @@ unit = F.normalize(torch.stack([state[real_tokens] for state in hidden]), dim=-1
 cosines = torch.einsum("and,bnd->ab", unit, unit) / unit.shape[1]  # (L + 1, L + 1), the mean over all tokens
 last = [cosine_between_tokens(text[real]) for text, real in zip(hidden[-1], real_tokens, strict=True)]
 print(f"two tokens of one text after the last block: {sum(last) / len(last):.2f}")
+steps = cosines.diagonal(1).tolist()  # each state with the next
 
 labels = ["embeddings", *(f"block {number}" for number in range(1, len(hidden)))]
 plots.similarity(cosines, labels, "The same token in different states of a real BERT")
 
 # %% [markdown]
-# Next to the diagonal the cosines are high: one block changes a vector a little, as an addition should. And after
+# Next to the diagonal the cosines are high: the lower blocks change a vector a little, as an addition should (from
+# {{min(steps[:-1]) | .2f}} to {{max(steps) | .2f}}); the last one changes it most ({{steps[-1] | .2f}}). And after
 # {{len(hidden) - 1}} blocks the tokens of a text are still far from equal. Two bare attentions with random weights had
 # made them almost equal.
 #

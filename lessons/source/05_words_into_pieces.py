@@ -55,7 +55,7 @@ plots.cuts(cuts, "One sentence, cut in three ways")
 # - **Unigram** (ALBERT, XLNet) writes `▁` for a blank. This list was learned a moment ago from a thousand reviews, so
 #   it knows how reviewers write; the other two are the published lists.
 #
-# We say *piece* for an entry of the list, and *token* for a piece in a text. By the end of this lesson you can cut a
+# An entry of the list is a *piece*; where it stands in a text it is a *token*. By the end of this lesson you can cut a
 # word in all three ways yourself.
 #
 # ## Why not whole words, or letters?
@@ -126,6 +126,26 @@ print("on the list?", {piece: piece in tok.vocabulary for piece in asked})
 #
 # The last line shows the weak point. 😀 is on no list, so the **whole word** becomes one `[UNK]`, and *great* is lost
 # too.
+
+# %% exercise="wordpiece"
+
+# %% [markdown]
+# To compare with when your `wordpiece` has passed: the search by hand, with everything that it tries.
+
+# %% tags=["folded"]
+word, start, by_hand = "unwatchable", 0, []
+while start < len(word):
+    mark = "##" if start else ""
+    tried = [mark + word[start:end] for end in range(len(word), start, -1)]  # the longest first
+    piece = next(one for one in tried if one in tok.vocabulary)
+    print(*[f"{one}?" for one in tried[: tried.index(piece)]], f"{piece}!")
+    by_hand.append(piece)
+    start += len(piece) - len(mark)
+
+assert by_hand == pieces_of(word)
+
+# %% [markdown]
+# A good place to stop for tonight. Two more ways to cut follow.
 #
 # ## BPE: join the pair that was learned first
 #
@@ -157,7 +177,10 @@ for text in ["é", "😀", "film", " film"]:
 
 # %% [markdown]
 # Note the last two lines: *film* with and without the blank are two different pieces, with different vectors.
-#
+
+# %% exercise="bpe-merge"
+
+# %% [markdown]
 # ## Unigram: the most probable way
 #
 # Unigram (Kudo 2018, section 3) has a probability for each piece. The probability of a way to cut a text is the product
@@ -187,7 +210,7 @@ print(f"{total:7.2f}   {' '.join(longest_first)}   (the longest piece first)")
 # %% [markdown]
 # The greedy search begins with *land* and needs three short pieces for the rest. The best way begins with a shorter
 # piece and has the higher sum. The **Viterbi** algorithm finds the best way without trying all: from left to right, it
-# keeps only the best way to each place. That is the challenge below.
+# keeps only the best way to each place. That is the challenge at the end.
 #
 # ## Compared
 #
@@ -259,7 +282,10 @@ print("\na batch:", {name: tuple(table.shape) for name, table in batch.items()},
 # %% [markdown]
 # If a pair is too long for `max_length`, the longer of the two texts is truncated first, so a short question stays
 # whole next to a long answer. `attention_mask` is `0` where there is only padding (lesson 03).
-#
+
+# %% exercise="encode-pair"
+
+# %% [markdown]
 # ## What could go wrong
 #
 # **Another model's tokenizer.** There is no error, as long as the ids are small enough. Here the list that we have just
@@ -285,33 +311,11 @@ print(f"cosine of the two mean vectors: {F.cosine_similarity(right, wrong).item(
 # - **The attention mask forgotten.** The tokenizer made it: pass it on with the ids.
 # - **Special tokens twice**, because both the tokenizer and your own code add them.
 #
-# ## Exercises
+# ## A challenge
 #
-# There is one for each method, and one for the special tokens around the pieces. `viterbi` is a challenge: you can
-# leave it for later.
-
-# %% exercise="wordpiece"
-
-# %% exercise="bpe-merge"
-
-# %% exercise="encode-pair"
+# The last exercise is the search for the most probable way. You can leave it for later.
 
 # %% exercise="viterbi"
-
-# %% [markdown]
-# To compare with when your `wordpiece` has passed: the search by hand, with everything that it tries.
-
-# %% tags=["folded"]
-word, start, by_hand = "unwatchable", 0, []
-while start < len(word):
-    mark = "##" if start else ""
-    tried = [mark + word[start:end] for end in range(len(word), start, -1)]  # the longest first
-    piece = next(one for one in tried if one in tok.vocabulary)
-    print(*[f"{one}?" for one in tried[: tried.index(piece)]], f"{piece}!")
-    by_hand.append(piece)
-    start += len(piece) - len(mark)
-
-assert by_hand == pieces_of(word)
 
 # %% [markdown]
 # ## In short

@@ -48,8 +48,9 @@ plots.to_scale({"MiniLM-L6": parts(small), "BERT-base": parts(base)}, "Two BERTs
 # model.
 #
 # You will run the left one. This **MiniLM-L6** has BERT's architecture and vocabulary, but it was not pre-trained as
-# BERT was. It consists of every second layer of a model that was distilled from BERT (Wang et al. 2020; lesson 09 is
-# about distillation), and it was then trained so that texts of similar meaning get similar vectors.
+# BERT was. It consists of every second layer of a model that Microsoft distilled from a UniLM v2 of BERT-base's size
+# (its model card; the method: Wang et al. 2020; lesson 09 is about distillation), and it was then trained so that texts
+# of similar meaning get similar vectors.
 #
 # ## A model in seven numbers
 #
@@ -160,8 +161,8 @@ plots.lines(
 )
 
 # %% [markdown]
-# At the bottom all four are nearly equal; only the position differs. Block by block, the vectors take in information
-# from the other words, and the two meanings separate: at the top the cosine is
+# At the bottom all four are nearly equal; only the position differs. On the way up the vectors take in what stands
+# around them, and the two meanings come apart, though not at every block: at the top the cosine is
 # {{float(curves["same meaning"][-1]) | .2f}} for the same meaning and {{float(curves["another meaning"][-1]) | .2f}}
 # for another one. Such vectors are called **contextual**.
 #
@@ -169,10 +170,11 @@ plots.lines(
 # (of a film, of land) in sentences of your own. There the difference is less clear.
 #
 # **Where this came from.** word2vec (Mikolov et al. 2013) gave each word one vector, learned from its neighbours and
-# the same in every sentence. ELMo (Peters et al. 2018, section 3) computed vectors in context with two LSTMs, one that
-# reads from the left and one from the right; a task then used these vectors as its input. GPT (Radford et al. 2018,
-# section 3) took a Transformer that reads from the left only, and fine-tuned the whole model on each task. BERT is
-# fine-tuned like GPT, but every layer looks to both sides (Devlin et al. 2019, figure 3 compares the three).
+# the same in every sentence. ELMo (Peters et al. 2018, section 3) computed vectors in context with two recurrent
+# networks (LSTMs), which read word by word, one from the left and one from the right; a task then used these vectors as
+# its input. GPT (Radford et al. 2018, section 3) took a Transformer that reads from the left only, and fine-tuned the
+# whole model on each task. BERT is fine-tuned like GPT, but every layer looks to both sides (Devlin et al. 2019, figure
+# 3 compares the three).
 #
 # ## Coming out: the same table again
 #

@@ -8,8 +8,8 @@
 # write the three losses, cut a student out of its teacher, and watch it being taught.
 #
 # The teacher is MiniLM-L6 with a masked-word head, trained further on film reviews. It is itself a student: Microsoft's
-# MiniLM of twelve layers was distilled from a BERT (Wang et al. 2020), every second of its layers was kept, and these
-# six were tuned on pairs of sentences. So ours will be a student's student.
+# MiniLM of twelve layers was distilled from a UniLM v2 of BERT-base's size (the method: Wang et al. 2020), every second
+# of its layers was kept, and these six were tuned on pairs of sentences. So ours will be a student's student.
 
 # %% tags=["folded", "trained"]
 import inspect

@@ -51,11 +51,11 @@ SHORT = 4  # weeks: the schedule that leaves the challenges to those who want th
 
 
 def times_table() -> str:
-    """Each lesson with the minutes of reading and of its exercises, by level."""
+    """Each lesson with the minutes of reading and of its exercises, by level. Challenges are not in the last column."""
     rows = ["| lesson | reading | exercises | minutes |", "| --- | ---: | --- | ---: |"]
     for one in lessons():
         tasked = ", ".join(f"{name} ({exercises()[name].level}, {exercises()[name].minutes})" for name in one.exercises)
-        tasks = sum(exercises()[name].minutes for name in one.exercises)
+        tasks = sum(exercises()[name].minutes for name in one.exercises if exercises()[name].level != "challenge")
         reading = max(0, one.minutes - tasks)
         rows.append(f"| {one.number} [{one.title}]({one.notebook.name}) | {reading} | {tasked} | {one.minutes} |")
     return "\n".join(rows)
@@ -63,8 +63,8 @@ def times_table() -> str:
 
 def minutes_of(one: Lesson, challenges: bool) -> int:
     """About how long a lesson takes, with or without its challenges."""
-    left_out = [] if challenges else [name for name in one.exercises if exercises()[name].level == "challenge"]
-    return one.minutes - sum(exercises()[name].minutes for name in left_out)
+    added = [name for name in one.exercises if exercises()[name].level == "challenge"] if challenges else []
+    return one.minutes + sum(exercises()[name].minutes for name in added)
 
 
 def schedule_table(weeks: int) -> str:
@@ -95,8 +95,8 @@ def levels_said(chosen: Iterable[str]) -> str:
 def blocks() -> dict[str, str]:
     """What stands between the markers of TEACHING.md."""
     every = dict.fromkeys(name for one in lessons() for name in one.exercises)
-    total = sum(one.minutes for one in lessons())
-    said = f"All lessons together: about {hours(total)}. {levels_said(every)}"
+    total, whole = (sum(minutes_of(one, challenges) for one in lessons()) for challenges in (False, True))
+    said = f"All lessons together: about {hours(total)}, with the challenges {hours(whole)}. {levels_said(every)}"
     tables = {f"weeks-{weeks}": schedule_table(weeks) for weeks in SCHEDULES}
     return {"times": f"{times_table()}\n\n{said}", **tables}
 

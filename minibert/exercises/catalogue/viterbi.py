@@ -205,7 +205,7 @@ EXERCISE = Exercise(
         "characters too). Of two ways to a place with equal scores, the one with the longer last piece is kept. The "
         "empty word gives the empty list"
     ),
-    source="Kudo 2018 (Subword Regularization), section 3.1, and the released SentencePiece",
+    source="Kudo 2018 (Subword Regularization), section 3.2, and the released SentencePiece",
     reference=reference,
     solution=solution,
     library=by_library,
