@@ -8,8 +8,9 @@
 # write the three losses, cut a student out of its teacher, and watch it being taught.
 #
 # The teacher is MiniLM-L6 with a masked-word head, trained further on film reviews. It is itself a student: Microsoft's
-# MiniLM of twelve layers was distilled from a UniLM v2 of BERT-base's size (the method: Wang et al. 2020), every second
-# of its layers was kept, and these six were tuned on pairs of sentences. So ours will be a student's student.
+# MiniLM of twelve layers was distilled from a UniLM v2 of BERT-base's size (its model card; the method: Wang et al.
+# 2020), every second of its layers was kept, and these six were tuned on pairs of sentences. So ours will be a
+# student's student.
 
 # %% tags=["folded", "trained"]
 import inspect
@@ -199,15 +200,13 @@ for T in (1, 2, 4, 8):
 # | masked words | the masked ones | `cross_entropy` |
 # | cosine | all real ones | `cosine_hidden_loss` |
 #
-# The paper does not give the weights and the temperature. Its released code does. (The exercise is a challenge. If time
-# is short, leave it for later: nothing below needs it.)
+# The paper does not give the weights and the temperature. Its released code does. (To put the three together is a
+# challenge at the end of the lesson.)
 
 # %%
 defaults = inspect.signature(minibert.triple_loss).parameters
 print("weights (soft targets, masked words, cosine):", defaults["weights"].default)
 print("temperature:", defaults["temperature"].default)
-
-# %% exercise="triple-loss"
 
 # %% [markdown]
 # ## A student cut out of its teacher
@@ -220,12 +219,9 @@ choices = {"every second": alternate_layers(12), "released code": RELEASED_LAYER
 plots.layer_map(choices, depth=12, title="Which of twelve layers are copied")
 
 # %% [markdown]
-# The blocks fit because the width is the same: only the depth is halved. Token types and pooler are left out, too.
-# Do it with names and tensors (a challenge as well):
-
-# %% exercise="student-from-teacher"
-
-# %% [markdown]
+# The blocks fit because the width is the same: only the depth is halved. Token types and pooler are left out, too. (To
+# do it with names and tensors is the second challenge at the end.)
+#
 # ## What is left out, counted
 #
 # How much smaller does this make a BERT-base?
@@ -342,8 +338,8 @@ for text in (TEXT, *others):
 # %% [markdown]
 # ## What is each loss worth?
 #
-# The paper leaves out one thing at a time, an **ablation**, and gives the points of GLUE that this costs (Sanh et al.
-# 2019, Table 4):
+# The paper leaves out one thing at a time, an **ablation**, and gives the points of GLUE, an average over nine tests of
+# language understanding, that this costs (Sanh et al. 2019, Table 4):
 
 # %%
 for name, (_, points) in LEFT_OUT.items():
@@ -415,6 +411,18 @@ for name, value in tried.items():
 # - **Two maskings.** If the text is masked separately for each of the two models, the student is asked about one word
 #   and told the answer to another.
 #
+# ## Two challenges
+#
+# All three losses together, with weights and a temperature:
+
+# %% exercise="triple-loss"
+
+# %% [markdown]
+# And the cut: a student's names and tensors, from those of its teacher.
+
+# %% exercise="student-from-teacher"
+
+# %% [markdown]
 # ## In short
 #
 # - A teacher's probabilities say what else would fit; a label says one word. The temperature raises the small ones.

@@ -34,7 +34,7 @@ MNLI = {
     "five times as many steps": 90.2,
 }
 errors = {name: 100 - right for name, right in MNLI.items()}
-plots.bars(errors, "errors in 100 questions; fewer is better", "Each bar adds one thing to the one above it")
+plots.bars(errors, "errors in 100 questions; fewer is better", "A new recipe, then more text, then more steps")
 
 # %% [markdown]
 # A quarter of BERT's errors is gone, and no layer was added. The largest step is the first one, with nearly the same
@@ -141,6 +141,10 @@ inputs = {
 filled = {name: sum(lengths) / len(lengths) for name, lengths in inputs.items()}
 plots.bars(filled, f"tokens in an input, of {room}; more is better", "How full the inputs are", digits=0)
 
+# %% [markdown]
+# And what does it bring? SQuAD 2: find the answer in a passage, or say that there is none (F1). SST-2: is a sentence
+# positive? RACE: school reading tests.
+
 # %%
 # Liu et al. 2019, Table 2: F1, accuracy, accuracy, accuracy; each the median of five runs.
 TABLE_2 = {
@@ -155,9 +159,9 @@ plots.grid(list(TABLE_2.values()), list(TABLE_2), tasks, "Table 2 of the paper",
 # %% [markdown]
 # Short inputs do harm: two single sentences are the worst row. Without NSP and with full inputs three of four scores
 # are a little better, and sentiment (SST) is a little worse. The paper says no more than that: removing NSP "matches or
-# slightly improves". (Inputs that stop at the end of a document are the best row. RoBERTa still uses
-# the other way, because its batches are then all of one size.) What our own small models say is in the ledger:
-# `minibert claims R2`.
+# slightly improves" (section 4.2). (Inputs that stop at the end of a document are the best row. RoBERTa still uses the
+# other way, because its batches are then all of one size.) What our own small models say is in the ledger: `minibert
+# claims R2`.
 #
 # ## Dynamic masking
 #
@@ -171,8 +175,9 @@ TABLE_1 = {"static": (78.3, 84.3, 92.5), "dynamic": (78.7, 84.0, 92.9)}
 plots.grid(list(TABLE_1.values()), list(TABLE_1), tasks[:3], "Table 1 of the paper", digits=1, colour=False)
 
 # %% [markdown]
-# Two are better, one is worse, all by less than half a point. The paper calls it "comparable or slightly better", and
-# you should not claim more. It matters more when a text is read very often; see `minibert claims R1`.
+# Two are better, one is worse, all by less than half a point. The paper calls it "comparable or slightly better"
+# (section 4.1), and you should not claim more. It matters more when a text is read very often; see `minibert claims
+# R1`.
 #
 # ## Larger batches
 #
@@ -210,8 +215,8 @@ for name, model in {"fresh": fresh, "trained": trained}.items():
     signal = (products.sum() - own) / (count * (count - 1))  # what two different micro-batches have in common
     noise = own / count - signal  # and what is in one of them alone
     half[name] = 4 * (noise / signal).item()
-    at = half[name] / 1e3
-    print(f"{name:<8} {tuple(gradients.shape)}, as much noise as signal at {at:.2f} thousand sentences")
+    about = f"{round(half[name], -1):,.0f} sentences"
+    print(f"{name:<8} {tuple(gradients.shape)}, as much noise as signal at about {about}")
 
 # %% [markdown]
 # When $n$ micro-batches are added up, what they have in common becomes $n$ times as long, and the noise only $\sqrt n$
@@ -233,7 +238,8 @@ plots.bars(agreement, unit, "Larger batches agree on the direction", digits=2, m
 # the theory.) And because gradients can be added up, a machine with memory for four sentences can train with batches of
 # thousands.
 #
-# In the paper the number of sequences stays the same, and only the size of the steps changes (Table 3):
+# In the paper the number of sequences stays the same, and only the size of the steps changes (Table 3).
+# Perplexity is e to the power of the loss.
 
 # %%
 # Liu et al. 2019, Table 3: batch, steps, learning rate, perplexity of held-out words (lower is better), MNLI.

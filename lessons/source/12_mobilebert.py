@@ -49,7 +49,9 @@ plots.widths(models, "A token's way through one block")
 #
 # Between the blocks a token has $D$ = {{D}} features. One linear layer narrows them to {{body}}, the **body**; there
 # the attention and the feed-forward parts work; another linear layer widens the result again, and what came in is
-# added (Sun et al. 2020, section 3.1, figure 1c). Follow one text through a small model with random weights:
+# added (Sun et al. 2020, section 3.1, figure 1c). Follow one text through a model a quarter as wide,
+# {{minibert.PRESETS["tiny-mobilebert"].hidden_size}} outside and
+# {{minibert.PRESETS["tiny-mobilebert"].intra_bottleneck_size}} in the body, with random weights:
 
 # %%
 tiny = minibert.build("tiny-mobilebert", seed=0).eval()
@@ -190,9 +192,9 @@ print("largest difference in each token:", [f"{value:.3f}" for value in differen
 # $$\mathcal{L}_{FMT}^{\ell} = \frac{1}{TN} \sum_{t,n} \big(H^{tr}_{t,\ell,n} - H^{st}_{t,\ell,n}\big)^2 \qquad
 # \mathcal{L}_{AT}^{\ell} = \frac{1}{TA} \sum_{t,a} D_{KL}\big(a^{tr}_{t,\ell,a} \,\|\, a^{st}_{t,\ell,a}\big)$$
 #
-# $T$ tokens, $N$ features, $A$ heads, $\ell$ the layer; $tr$ is the teacher and $st$ the student. The first compares
-# what comes out of a layer, the second where its heads look. Here are three small vectors, to show what the first loss
-# measures:
+# $T$ tokens, $N$ features, $A$ heads (the paper's letters: our S, D and H; this $T$ is no temperature), $\ell$ the
+# layer; $tr$ is the teacher and $st$ the student. The first compares what comes out of a layer, the second where its
+# heads look. Here are three small vectors, to show what the first loss measures:
 
 # %%
 target = torch.tensor([[1.0, -1.0, 2.0, -2.0]])
@@ -293,8 +295,9 @@ plots.bars(faster, "times as fast, or times fewer operations (BERT-base: 1)", "T
 # processor almost none. And on the processor the model is slower than the count of operations suggests, because each of
 # the many small steps in twenty-four layers takes some extra time.
 #
-# **As good as BERT-base?** In the paper {{78.3 - 77.7 | .1f}} points of GLUE less (Table 4), and better on SQuAD (Table
-# 5). `minibert claims M3` shows whether it was measured here.
+# **As good as BERT-base?** In the paper {{78.3 - 77.7 | .1f}} points of GLUE less (tests of language understanding,
+# lesson 09; Table 4), and better on SQuAD (find the answer in a passage, lesson 11; Table 5). `minibert claims M3`
+# shows whether it was measured here.
 #
 # ## What could go wrong
 #

@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import minibert
 from minibert import plots
+from minibert.exercises.catalogue import exercises
 from minibert.models.bert import BertConfig
 from minibert.models.relative import shift
 from minibert.models.xlnet import XLNetConfig
@@ -62,8 +63,9 @@ plots.grid(of_bert, FIRST, SECOND, "What a BERT thinks of ▢ ▢ is a city", hi
 # %% [markdown]
 # It has learned well that the first word is *new* or *los*, and the second *york* or *angeles*. But it guesses each
 # masked word as if the others did not matter, and the probability of a pair is a product. A quarter for each pair is
-# the best that such a model can do (Yang et al. 2019, section 2.6, have this example). There is a second fault: no
-# real text contains `[MASK]`, so a BERT is trained on what it will never read (section 2.1).
+# the best that such a model can do (Yang et al. 2019, section 2.6, discuss the words *New York* in this
+# sentence). There is a second fault: no real text contains `[MASK]`, so a BERT is trained on what it will never read
+# (section 2.1).
 #
 # ## One word after another
 #
@@ -108,8 +110,8 @@ print(factors((4, 3, 0, 2, 1)))
 
 # %%
 turns = torch.tensor([[2, 4, 3, 1, 0]])  # the turn of each word: *city* comes first, *york* last
-may_look = ~order_mask(turns)[0].bool()  # perm_mask has a 1 where a word may *not* look
-panels = {"query stream": may_look, "content stream": may_look | torch.eye(5).bool()}
+of_query, of_content = exercises()["permutation-mask"].library(turns)  # a 1 where a word may *not* look
+panels = {"query stream": ~of_query[0].bool(), "content stream": ~of_content[0].bool()}
 plots.masks(panels, sentence, title="The turns: city, a, new, is, york")
 
 # %% [markdown]
@@ -120,7 +122,7 @@ plots.masks(panels, sentence, title="The turns: city, a, new, is, york")
 #
 # To predict *york*, the model must know *that* place one is asked for, but not *which word* is there. And to help with
 # later words, the vector of place one must contain its word. One vector cannot do both. So each place has two (section
-# 2.3, equation 4):
+# 2.3, the two update equations after equation 4):
 #
 # | | the paper | knows its place | knows its word | sees |
 # |---|---|---|---|---|
@@ -131,7 +133,8 @@ plots.masks(panels, sentence, title="The turns: city, a, new, is, york")
 # h_{z_t} \leftarrow \text{Attention}(Q = h_{z_t},\; KV = h_{z_{\le t}})$$
 #
 # Both use the same weights, and both look at $h$. At the start $h$ is the word's embedding, and $g$ is one learned
-# vector, the same at all places. A word is predicted from its $g$. Does that leak? Change the word *york*, and see
+# vector, the same at all places. It learns its place from the distances to the words it looks at (below). A word is
+# predicted from its $g$. Does that leak? The turns are still *city*, *a*, *new*, *is*, *york*. Change *new*, and see
 # which vectors change. The weights are random here; a leak would show with any weights:
 
 # %%
@@ -139,7 +142,7 @@ large = {**sizes, "initializer_range": 0.3}  # large random weights, so that eve
 untrained = minibert.build(XLNetConfig(**large), seed=1).eval()
 every = targets(CITIES[:1], torch.ones(1, 5).bool())["target_mapping"]  # (B, P, S): all five are asked for
 ids, other = CITIES[:1], CITIES[:1].clone()
-other[0, 1] = ID["angeles"]
+other[0, 0] = ID["los"]
 with torch.no_grad():
     outputs = [untrained(x, perm_mask=order_mask(turns), target_mapping=every) for x in (ids, other)]
 changes = {
@@ -147,13 +150,14 @@ changes = {
     for name, state in (("query stream, g", "query_state"), ("content stream, h", "last_hidden_state"))
 }
 print("query", tuple(outputs[0].query_state.shape), " content", tuple(outputs[0].last_hidden_state.shape))
-title = "Which vectors change with the word york"
+title = "Which vectors change with the word new"
 plots.grid(torch.stack(list(changes.values())), list(changes), sentence, title, digits=1)
 
 # %% [markdown]
-# Only $h$ of *york* itself changes. Its $g$ does not, so the word cannot be read off; and no word whose turn came
-# earlier has seen it. If you find a number above zero anywhere else, you have a leak, and a training loss that looks
-# far too good.
+# Of *new* itself only $h$ changes. Its $g$ does not, so the word cannot be read off. The turns of *is* and *york* come
+# later: they may see *new*, and both their streams change. The turns of *a* and *city* came earlier, and nothing of
+# theirs changes. If you find a number above zero anywhere else, you have a leak, and a training loss that looks far too
+# good.
 #
 # But $g$ must know its place. Here are two targets that see the same words: if $g$ did not know its place, it would
 # give the same answer for both.

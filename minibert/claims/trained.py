@@ -67,7 +67,7 @@ TRAINED = (
     Claim(
         id="D6",
         short="Each of DistilBERT's three losses helps",
-        statement="DistilBERT learns from masked words alone, with three losses, and each of the three helps.",
+        statement="DistilBERT learns without sentence pairs, from three losses, and each of the three helps.",
         source="Sanh et al. 2019, sections 2 and 3, Table 4",
         models=(DISTILBERT,),
         paper_value=(
