@@ -230,6 +230,9 @@ def test_constants_that_are_changed_step_by_step_stay_together(folder):
     join(folder, "gelu", "T = {}\n\ndef gelu(x):\n    return len(T)")
     join(folder, "feed-forward", "T = {}\nT['a'] = 1\n\ndef feed_forward(x, weights):\n    return len(T)")
     assert alone("(gelu(0), feed_forward(0, 0))") == "(0, 1)"
+    join(folder, "causal-mask", "A, B = 1, 2\n\ndef causal_mask(length):\n    return A + B")
+    join(folder, "layer-norm", "A, B = 1, 2\nB += 10\n\ndef layer_norm(x, weight, bias, eps):\n    return A + B")
+    assert alone("(causal_mask(0), layer_norm(0, 0, 0, 0))") == "(3, 13)"
 
 
 def test_one_name_for_two_imports(folder):
