@@ -281,5 +281,51 @@ def test_in_a_browser_a_link_leads_to_a_state(tmp_path):
     assert action == "#view=2&layer=1&head=1&direction=to"
 
 
+HOLD = """
+<pre id="probe"></pre>
+<script>
+"use strict";
+const shown = () => [document.getElementById("beside").hidden, ...["which", "said", "kept", "heard"].map((name) => (
+  document.getElementById(name).textContent)), document.documentElement.scrollWidth <= innerWidth,
+  document.getElementById("map").toDataURL() === document.getElementById("other").toDataURL()];
+const seen = [shown()];
+goTo("#layer=1&head=2&word=1");
+document.getElementById("hold").click();
+seen.push(shown());
+goTo("#layer=2&head=1&word=3");
+seen.push(shown());
+document.getElementById("drop").click();
+seen.push(shown());
+document.getElementById("hold").click();
+document.getElementsByName("view")[1].click();
+seen.push(shown());
+document.getElementById("probe").textContent = JSON.stringify(seen);
+</script>
+"""
+
+
+@pytest.mark.slow
+def test_in_a_browser_a_head_can_be_kept_for_comparison(tmp_path):
+    weights = np.random.default_rng(1).dirichlet(np.full(3, 0.5), (2, 2, 3))
+    tokens = ["a", "b", "c"]
+    views = [View(weights, [Words(tokens)], name="one"), View(weights[:1, :1], [Words(tokens)], name="two")]
+    done = in_browser(page_of(views, TITLE, (1, 2)).replace("</body>", HOLD + "</body>"), tmp_path)
+    assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
+    (probe,) = re.findall(r'<pre id="probe">(.*?)</pre>', done.stdout, re.DOTALL)
+    before, same, two, closed, other = json.loads(html.unescape(probe))
+
+    def most(layer: int, head: int, word: int) -> str:
+        to = weights[layer - 1, head - 1, word - 1].argmax()
+        seen = "itself" if to == word - 1 else f"‘{tokens[to]}’"
+        return f"In layer {layer}, head {head}, ‘{tokens[word - 1]}’ looks most at {seen} "
+
+    assert (before[0], closed[0], other[0]) == (True, True, True)
+    assert (same[0], same[1], same[3], same[-1]) == (False, "Layer 1, head 2", "Layer 1, head 2", True)
+    assert (two[0], two[1], two[3], two[-1]) == (False, "Layer 2, head 1", "Layer 1, head 2", False)
+    assert two[2].startswith(most(2, 1, 3))
+    assert two[4].startswith(most(1, 2, 3))
+    assert all(step[5] for step in (before, same, two, closed, other))
+
+
 def test_a_page_from_a_file_has_no_form():
     assert "<form" not in page(["a", "b"], uniform(2), TITLE)

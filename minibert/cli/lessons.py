@@ -90,10 +90,9 @@ def run_server(args: Namespace) -> None:
             raise MinibertError(f"--serve and --{name} do not go together: drop one of them.")
     from minibert.lessons.explorer_server import server
 
-    with server(args.model, args.text, args.pair, args.port or 0) as running:
+    with server(args.model, args.text, args.pair, args.port or 0) as running, contextlib.suppress(KeyboardInterrupt):
         print(
             f"{running.address}\nOpen this address in a browser on this computer. Ctrl-C ends the server.", flush=True
         )
-        with contextlib.suppress(KeyboardInterrupt):
-            running.serve_forever()
+        running.serve_forever()
     print("\nThe server has ended.")
