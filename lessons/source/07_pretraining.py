@@ -65,8 +65,7 @@ for prompt in ("the acting was [MASK] and the plot made no sense.", "The capital
     print(minibert.fill(prompt, "minilm-l6-mlm"), "\n")
 
 # %% [markdown]
-# It has opinions about films and is very unsure about France, because it was trained as a masked language model on film
-# reviews only. What such a model knows comes from its texts.
+# It has opinions about films and is very unsure about France: what such a model knows comes from its texts.
 #
 # ## Which tokens
 #
@@ -76,9 +75,9 @@ for prompt in ("the acting was [MASK] and the plot made no sense.", "The capital
 #
 # ## Eighty, ten, ten
 #
-# Not all chosen tokens in the picture were hidden. One draw decides the fate of each: with $p = 0.8$ it
-# becomes `[MASK]`, with $p = 0.1$ a random piece of the vocabulary, and with $p = 0.1$ it stays. It must be guessed in
-# any case. Counted over many draws:
+# Not all chosen tokens in the picture were hidden. One draw decides the fate of each: with $p = 0.8$ it becomes
+# `[MASK]`, with $p = 0.1$ a random piece of the vocabulary, and with $p = 0.1$ it stays. It is asked about in any case.
+# Counted over many draws:
 
 # %%
 batch = tok(["A quiet film that stays with you.", "Seek it out."])
@@ -98,9 +97,6 @@ plots.shares(measured, expected, f"What became of {int(asked.sum()):,} chosen to
 # Why? `[MASK]` occurs in no real text. If only `[MASK]` were asked about, the model could learn to do nothing where
 # there is no `[MASK]`, and its vectors of visible words could be useless. But these are the vectors that we want later
 # (Devlin et al. 2019, section 3.1 and appendix A.1).
-#
-# Not all models do it like this. ELECTRA (Clark et al. 2020, section 2) lets a small masked language model fill the
-# gaps, and its main model says of *every* token whether it was replaced.
 #
 # The rule is easy to get wrong. Here, a first draw exchanges ten in a hundred, a second draw keeps ten in a hundred,
 # and the rest are hidden:
@@ -127,7 +123,23 @@ print("two draws:", *(f"{100 * share.float().mean():.1f}%" for share in (hidden,
 # | $p_s$ | `logits.softmax(dim=-1)` | (B, S, V), each row sums to one |
 # | $w_s$ | `labels` | (B, S), `-100` where nothing is asked |
 # | $M$ | `(labels != -100).sum()` | one number |
-#
+
+# %% exercise="masked-lm-loss"
+
+# %% [markdown]
+# To compare with when `masked-lm-loss` has passed: four tokens, three words, two questions.
+
+# %% tags=["folded"]
+logits = torch.tensor([[[2.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 3.0], [1.0, 1.0, 1.0]]])  # (B, S, V)
+tiny_labels = torch.tensor([[-100, 1, -100, 0]])  # (B, S)
+p = logits.softmax(dim=-1)
+by_hand = -(p[0, 1, 1].log() + p[0, 3, 0].log()) / 2
+flat, flat_labels = logits.flatten(0, 1), tiny_labels.flatten()  # (B·S, V) and (B·S,)
+print(f"p of the right words   {p[0, 1, 1]:.2f} and {p[0, 3, 0]:.2f}")
+print(f"by hand                {by_hand:.3f}")
+print(f"F.cross_entropy        {F.cross_entropy(flat, flat_labels):.3f}   (it ignores -100 by default)")
+
+# %% [markdown]
 # The unit is the **nat**. Compare a loss with two simple baselines that do not read the sentence. One gives each of the
 # $V$ pieces the same probability, the other gives each piece its frequency in the texts.
 #
@@ -177,8 +189,7 @@ with torch.no_grad():
 print("logits where asked", tuple(asked_only.shape), "(M, V); everywhere", tuple(everywhere.shape), "(B, S, V)")
 
 # %% [markdown]
-# The last line shows why the library's heads select the chosen positions first: otherwise most logits would be computed
-# and not used.
+# So the library's heads select the chosen positions first, and compute no logits that nobody asks for.
 #
 # ## Other ways to choose
 #
@@ -212,10 +223,10 @@ for way, masks in ways.items():
 #
 # ## Two sentences: does the second follow?
 #
-# BERT had a second task. Many applications are about pairs of texts. So BERT was given two passages and asked whether
-# the second follows the first in the original text: **next sentence prediction**, NSP (Devlin et al. 2019, section
-# 3.1). This too needs no labels. ALBERT asks a harder question: are two consecutive passages in order, or swapped?
-# **Sentence order prediction**, SOP (Lan et al. 2020, section 3.1).
+# BERT had a second task. Many applications are about pairs of texts. So it was given two passages and asked whether the
+# second follows the first in the original text: **next sentence prediction**, NSP (Devlin et al. 2019, section 3.1).
+# This too needs no labels. ALBERT asks a harder question: are two consecutive passages in order, or swapped? **Sentence
+# order prediction**, SOP (Lan et al. 2020, section 3.1).
 
 # %%
 documents = [[tok.ids(sentence) for sentence in split_sentences(text)] for text in texts[:400]]
@@ -244,15 +255,15 @@ print(f"loss {out.loss:.2f}; ln V + ln 2 = {math.log(2 * tok.vocab_size):.2f}")
 # Does it help? RoBERTa left NSP out: {{claims.LEDGER["R2"].paper_value}} ({{claims.LEDGER["R2"].source}}). One
 # explanation: a passage from another text is mostly about something else, so the topic gives the answer away. ALBERT
 # compared all three: {{claims.LEDGER["A8"].paper_value}} ({{claims.LEDGER["A8"].source}}). What small models of our own
-# show is in the ledger: `minibert claims R1 R2 A8`.
+# show is in the ledger, this project's list of claims and verdicts (lesson 15): `minibert claims R1 R2 A8`.
 #
 # ## Train it
 #
 # You will write a training loop in the next lesson; here we use the library's. Its learning rate rises first and then
 # falls, because large steps at the start harm a fresh post-norm encoder (lesson 04).
 #
-# One block, {{config.hidden_size}} features: about as small as a BERT can be and still learn something in half a
-# minute. On held-out rows, we look at the loss of the three fates separately.
+# One block, {{config.hidden_size}} features: about as small as a BERT can be and still learn something. On held-out
+# rows, we look at the loss of the three fates separately.
 
 # %% tags=["trained"]
 model = minibert.build(replace(config, initializer_range=config.hidden_size**-0.5), head="masked-lm", seed=0)
@@ -341,7 +352,7 @@ plots.distributions(
 # ## What could go wrong
 #
 # **One `ignore_index` for both losses.** With `ignore_index=0` for the words, `[PAD]` does not count. But for the
-# pairs, zero is a class, *is next*. Here are four pairs, two of them consecutive, and three models:
+# pairs, zero is a class, *is next*. Here are four pairs and three models:
 
 # %%
 truth = torch.tensor([0, 1, 0, 1])
@@ -363,11 +374,9 @@ for name, said in {"always next": [0] * 4, "always random": [1] * 4, "right": tr
 #
 # ## Exercises
 #
-# Hide the words, score the guesses, add up the losses, make the pairs.
+# Hide the words, add up the losses, make the pairs.
 
 # %% exercise="mask-tokens"
-
-# %% exercise="masked-lm-loss"
 
 # %% exercise="pretraining-loss"
 
@@ -394,19 +403,6 @@ box = minibert.hunt("mask-tokens", seed=3)
 box
 
 # %% [markdown]
-# To compare with when `masked-lm-loss` has passed: four tokens, three words, two questions.
-
-# %% tags=["folded"]
-logits = torch.tensor([[[2.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 3.0], [1.0, 1.0, 1.0]]])  # (B, S, V)
-tiny_labels = torch.tensor([[-100, 1, -100, 0]])  # (B, S)
-p = logits.softmax(dim=-1)
-by_hand = -(p[0, 1, 1].log() + p[0, 3, 0].log()) / 2
-flat, flat_labels = logits.flatten(0, 1), tiny_labels.flatten()  # (B·S, V) and (B·S,)
-print(f"p of the right words   {p[0, 1, 1]:.2f} and {p[0, 3, 0]:.2f}")
-print(f"by hand                {by_hand:.3f}")
-print(f"F.cross_entropy        {F.cross_entropy(flat, flat_labels):.3f}   (it ignores -100 by default)")
-
-# %% [markdown]
 # ## In short
 #
 # - A text contains its own answers: hide some words and ask for them.
@@ -418,7 +414,7 @@ print(f"F.cross_entropy        {F.cross_entropy(flat, flat_labels):.3f}   (it ig
 #
 # **To read.** Devlin et al. 2019, *BERT*, section 3.1 and appendix A; Liu et al. 2019, *RoBERTa*, section 4; Wettig et
 # al. 2023, *Should You Mask 15% in Masked Language Modeling?*. In the library:
-# [minibert/training/objectives.py](../minibert/training/objectives.py), which has this lesson's order, and
+# [minibert/training/objectives.py](../minibert/training/objectives.py) and
 # [minibert/training/tasks.py](../minibert/training/tasks.py).
 #
 # **Next:** [fine-tuning: from a reader to a tool](08_fine_tuning.ipynb).
