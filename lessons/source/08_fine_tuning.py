@@ -295,7 +295,8 @@ for number, (start, end) in zip(shown, find_spans(finder, [span_test[i] for i in
         marks.append(plots.Mark(tok.tokens[i], kind))
     found = (start, end) == (row.start, row.end)
     texts_shown[f"passage {number}: {'found' if found else 'not found'}"] = marks
-kinds = {"right": "answer, found", "missed": "answer, missed", "wrong": "said, and wrong", "asked": "the question"}
+kinds = {"right": "answer, found", "missed": "answer, missed", "wrong": "said, and wrong"}
+kinds["asked"] = "the question"
 plots.marked(texts_shown, kinds, "Which words does the gap stand for?")
 
 # %% [markdown] tags=["trained"]
