@@ -16,7 +16,7 @@ from urllib.parse import urlencode, urlsplit
 
 import numpy as np
 import pytest
-from test_explorer import TITLE, data_in, in_browser, uniform, views_in
+from test_explorer import TITLE, data_in, in_browser, numbers, uniform, views_in
 from test_explorer_views import tokenizer_of
 from test_filling import model_of
 from tiny import expect_refusal
@@ -316,8 +316,9 @@ def test_in_a_browser_a_head_can_be_kept_for_comparison(tmp_path):
 
     def most(layer: int, head: int, word: int) -> str:
         to = weights[layer - 1, head - 1, word - 1].argmax()
+        shown = numbers(weights[layer - 1, head - 1, word - 1, to])
         seen = "itself" if to == word - 1 else f"‘{tokens[to]}’"
-        return f"In layer {layer}, head {head}, ‘{tokens[word - 1]}’ looks most at {seen} "
+        return f"In layer {layer}, head {head}, ‘{tokens[word - 1]}’ looks most at {seen} ({shown})"
 
     assert (before[0], closed[0], other[0]) == (True, True, True)
     assert (same[0], same[1], same[3], same[-1]) == (False, "Layer 1, head 2", "Layer 1, head 2", True)

@@ -190,6 +190,8 @@ addEventListener("load", async () => {
   seen.asked = {};
   for (const words of ["softmax", "SOFTMAX short", "naive", "(-1", "no such", "secretly"]) {
     seen.asked[words] = await ask(words);
+    const { left, right } = document.getElementById("found").getBoundingClientRect();
+    if (left < 0 || right > innerWidth) seen.asked[words].push([left, right]);
   }
   await ask("");
   seen.closed = document.getElementById("found").hidden;
