@@ -4,7 +4,7 @@
 # > What will you be able to build, and how do you find out where you went wrong?
 #
 # BERT is a network that reads text. These lessons take you from one dot product to a whole BERT that runs on your own
-# code, then through its family, and to the question of how much of what is said about these models is true. You need
+# code, then through its family. At the end you check how much of what is said about these models is true. You need
 # Python and a little PyTorch: tensors, shapes, `nn.Module`, `backward()`.
 
 # %% tags=["folded"]
@@ -19,12 +19,14 @@ from minibert.lessons.lesson import lessons
 
 # %%
 times = {lesson.number: f"{lesson.minutes} min" for lesson in lessons()}
+hours = sum(lesson.minutes for lesson in lessons()) / 60
 plots.course_map(COURSE, "The path through the lessons", notes=times)
 
 # %% [markdown]
-# The first row builds the machine, the second puts text in and lets it learn. The last two rows are the family: what
-# its members change, and what that costs. The times are estimates and include the exercises. Take the lessons in this
-# order; each can also be run by itself.
+# The first row builds the model, the second feeds it text and trains it. The last two rows are about the family: what
+# its members change, and what that costs. The times are estimates. They include the exercises, but not the challenges
+# and the hunts; together they are about {{round(hours)}} hours. Take the lessons in this order; each can also be run by
+# itself.
 #
 # ## How a lesson works
 #
@@ -38,8 +40,8 @@ plots.course_map(COURSE, "The path through the lessons", notes=times)
 print(minibert.__doc__.partition("letters:\n\n")[2])
 
 # %% [markdown]
-# The lessons import the library and never paste it. Its code, in [minibert/](../minibert/attention.py), loads published
-# checkpoints and gives the same numbers. A first look:
+# The lessons import the library and do not copy its code. It is in [minibert/](../minibert/attention.py), loads the
+# weights that others have published (*checkpoints*) and gives the same numbers as the original code. A first look:
 
 # %%
 bert = minibert.from_pretrained("minilm-l6")
@@ -53,16 +55,16 @@ print("parameters:  ", f"{minibert.count_parameters(bert):,}")
 
 # %% [markdown]
 # This model is the *real BERT* of these lessons: real weights, trained by others, in BERT's architecture. It has a
-# history. MiniLM was *distilled*, that is, trained to imitate a larger model (Wang et al. 2020, section 3). This one
-# kept every second of its twelve layers and was then trained further to compare sentences (the model cards of
-# `MiniLM-L6-H384-uncased` and `all-MiniLM-L6-v2`). So what you see in it is true of this model, and need not be true of
-# BERT-base.
+# history. MiniLM was *distilled*, that is, trained to imitate a larger model: a UniLM v2 of BERT-base's size (the
+# method: Wang et al. 2020, section 3). This one kept every second of its twelve layers and was then trained further to
+# compare sentences (the model cards of `MiniLM-L12-H384-uncased`, `MiniLM-L6-H384-uncased` and `all-MiniLM-L6-v2`). So
+# what you see in it is true of this model, and need not be true of BERT-base.
 #
 # ## How an exercise works
 #
-# An exercise asks you to write a function that stands in the library. `minibert.check` tries it on inputs of its own
-# and says what is wrong. Here is a first attempt at a table that says which words a model may see when it writes from
-# left to right (lesson 03 explains it), with two mistakes that many people make:
+# An exercise asks you to write a function that also exists in the library. `minibert.check` tries it on inputs of its
+# own and says what is wrong. Here is a first attempt at a table that says which words a model may see when it writes
+# from left to right (lesson 03 explains it), with two mistakes that many people make:
 
 
 # %%
@@ -74,10 +76,10 @@ result = minibert.check("causal-mask", first_attempt)
 result
 
 # %% [markdown]
-# The checker keeps a right solution in which it can switch on mistakes that people really make. It tries them, one and
-# then two at a time, until it gets the same wrong numbers as you. Where none fits, it says where your answer first
-# differs, and along which axis. The stages show how far you came. If you want a push and not the answer, ask for a
-# hint; each call says a little more:
+# The checker has a correct solution, in which it can switch on common mistakes. It tries them, first one at a time and
+# then two, until it gets the same wrong numbers as you. If none fits, it says where your answer first differs, and
+# along which axis. The stages show how far you came. If you want help but not the answer, ask for a hint; each call
+# says a little more:
 
 # %%
 print("1:", result.hint())
@@ -85,13 +87,14 @@ print("2:", result.hint())
 
 # %% [markdown]
 # Where it can, a check ends with the *swap*: your function runs inside the real BERT, on real sentences, and every
-# vector after every layer must be the same. An exercise that you have not begun is *not attempted*, and nothing stops.
+# vector after every layer must be the same. An exercise that you have not begun is reported as *not attempted*, and the
+# notebook runs on.
 #
 # There are four levels:
 #
 # - **Warm-up**: what you need is right above it.
 # - **Core**: the lesson explains it, and you write it. The answer comes below, folded.
-# - **Challenge**: it takes an idea of your own.
+# - **Challenge**: you need an idea of your own.
 # - **Hunt**: you get a part with a planted mistake as a closed box. Call it, plot it, and name the mistake.
 #
 # Each answer that passes is added to **your own file, `my_bert.py`**, as you wrote it. `minibert mine` puts your parts
@@ -100,13 +103,13 @@ print("2:", result.hint())
 #
 # ## Try it: the first exercise
 #
-# GELU is a small curve that BERT bends its numbers with (lesson 04 shows what for). All you need is its formula,
+# GELU is a curved function that BERT applies to its numbers (lesson 04 shows why). All you need is its formula:
 #
 # $$\text{GELU}(x) = x \cdot \Phi(x), \qquad
 # \Phi(x) = \tfrac{1}{2}\left(1 + \text{erf}\left(x / \sqrt{2}\right)\right)$$
 #
-# and the *error function* erf is there already: `torch.erf`. Write it wrong first, on purpose (leave out the root of
-# two, say), and see what the check makes of it.
+# The *error function* erf already exists: `torch.erf`. First write GELU wrong on purpose (for example, leave out the
+# root of two), and see what the check says.
 
 # %% exercise="gelu"
 
@@ -126,7 +129,7 @@ minibert.progress()
 # - **A check that is given a call, not a function.** `minibert.check("gelu", gelu(x))` hands over a tensor. Write the
 #   name alone.
 # - **An old definition.** You changed a cell and did not run it: the check still sees the function as it was.
-# - **A cell that hangs.** Stop it with the square button. If names are in a muddle, restart the kernel and run all.
+# - **A cell that hangs.** Stop it with the square button. If variables are mixed up, restart the kernel and run all.
 # - **Copying the library.** It passes, and you have learned little. Handing in the library's own function is noticed.
 #
 # ## In short

@@ -7,9 +7,9 @@
 # At the end of this lesson you will have written the one formula that every model of this family is built on. It needs
 # a dot product, a softmax and a weighted mean, and nothing else.
 #
-# First, where it leads. A real BERT reads two sentences that differ in one letter. The picture shows one of its
-# *heads*, which is a part of the network that compares tokens. A *token* is a word, a piece of a word or a
-# punctuation mark. Each bar says how much of its attention the pronoun gives to a token.
+# First, see where it leads. A real BERT reads two sentences that differ in one letter. The picture shows one of its
+# *heads*, which is a part of the network that compares tokens. A *token* is a word, a piece of a word or a punctuation
+# mark. Each bar says how much of its attention the pronoun gives to a token.
 
 # %% tags=["folded"]
 import itertools
@@ -39,7 +39,7 @@ for pronoun in ("she", "he"):
     looks[f"{pronoun} looks at …"] = all_weights(sentence)[layer, head, tokens.index(pronoun)]
 
 labels = ["she / he" if token == "he" else token for token in tokens]
-plots.distributions(looks, labels, "A real BERT: one letter changes the place it looks at", "attention weight")
+plots.distributions(looks, labels, "One letter changes where a real BERT looks", "attention weight")
 
 # %% [markdown]
 # *she* gives {{float(looks["she looks at …"][2]) | .2f}} of its attention to *mother*, *he* gives
@@ -98,8 +98,8 @@ print(f"two nouns of one gender, this head: {same_gender[0]:.2f} and {same_gende
 
 # %% [markdown]
 # This head holds up: the right noun is ahead in {{right[layer, head].item() | .0%}} of the sentences. Another head
-# looks even better in one sentence about a film, and is little better than a coin in the two hundred. So do not trust
-# one picture: count.
+# looks even better in one sentence about a film, but in the two hundred it is little better than a coin toss. So do not
+# trust one picture: count.
 #
 # The last line says what the head does *not* do. With two women or two men in the sentence, the pronoun gives weight to
 # both, and a little more to the one that comes first. The head matches gender. It does not know who waved or who left.
@@ -108,12 +108,12 @@ print(f"two nouns of one gender, this head: {same_gender[0]:.2f} and {same_gende
 #
 # ## One dot product
 #
-# A network knows a token as a *vector*, a list of numbers. The dot product of two vectors says how much they point the
-# same way:
+# A network knows a token as a *vector*, a list of numbers. The dot product of two vectors grows with how much they
+# point the same way, and with their lengths:
 #
 # $$q \cdot k = \sum_{i=1}^{K} q_i k_i$$
 #
-# Large and positive: the same direction. Near zero: at right angles. Negative: opposite directions.
+# Positive: roughly the same direction. Zero: at right angles. Negative: roughly opposite directions.
 
 # %%
 vectors = {"q": (1.0, 2.0), "k₁": (1.4, 1.2), "k₂": (2.0, -0.8), "k₃": (-0.4, -1.2)}
@@ -162,8 +162,8 @@ for size in (4, 64, 512):
     print(f"K = {size:>3}: deviation {deviation:4.1f}, √K = {math.sqrt(size):4.1f}")
 
 # %% [markdown]
-# Dividing by $\sqrt{K}$ brings the deviation back to one, whatever $K$ is. Why that matters: scores become weights by a
-# **softmax**, and a softmax of numbers that are far apart gives nearly everything to the largest one.
+# Dividing by $\sqrt{K}$ brings the deviation back to one, whatever $K$ is. This matters because a **softmax** turns
+# scores into weights, and a softmax of numbers that are far apart gives nearly everything to the largest one.
 #
 # $$\text{softmax}(x)_j = \frac{e^{x_j}}{\sum_t e^{x_t}}$$
 #
@@ -188,8 +188,8 @@ print("their sum:            ", f"{weights.sum():.4f}")
 # %% [markdown]
 # ## The mixture
 #
-# Each token has a third vector, its **value** $v$: what it hands over when it is looked at. What a query brings home is
-# the mean of the values, weighted by its weights:
+# Each token has a third vector, its **value** $v$: what it hands over when it is looked at. The output for a query,
+# what it *brings home*, is the mean of the values, each multiplied by its weight:
 
 # %%
 brought = weights @ v  # (S,) @ (S, K) -> (K,)
@@ -210,7 +210,7 @@ print("brought home:", tuple(brought.shape), " the same by hand:", torch.allclos
 # | $k$, $v$ | (T, K), (T, K′) | one key, one value |
 # | $q\,k^\top / \sqrt{K}$ | (S, T) | the scores of one query |
 # | softmax | (S, T) | its weights, which sum to one |
-# | $\ldots v$ | (S, K′) | what it brings home |
+# | $\ldots v$ | (S, K′) | its output |
 #
 # $S$ counts the queries and $T$ the keys. Here a text looks at itself, so they are equal; they need not be. The
 # softmax belongs to the query, so it runs along a row, over the keys.
@@ -221,10 +221,9 @@ print("brought home:", tuple(brought.shape), " the same by hand:", torch.allclos
 # ## Not everything may be looked at
 #
 # Some keys must be hidden from a query: padding, for example. A **mask** says which. In this library it is a table of
-# booleans, `True` where the query may look. Before the softmax, the scores of hidden keys become the lowest number
-# there is, `torch.finfo(scores.dtype).min`, so that they get no weight. If *all* keys of a query are hidden, it
-# should bring home zeros. Masks have a [lesson of their own](03_masks_and_padding.ipynb), which shows what can go
-# wrong.
+# booleans, `True` where the query may look. Before the softmax, the scores of hidden keys are set to the lowest number
+# of their type, `torch.finfo(scores.dtype).min`, so that they get no weight. If *all* keys of a query are hidden, its
+# output should be zeros. Masks have a [lesson of their own](03_masks_and_padding.ipynb), which shows what can go wrong.
 #
 # ## Exercise
 #
@@ -237,14 +236,14 @@ print("brought home:", tuple(brought.shape), " the same by hand:", torch.allclos
 # %% [markdown]
 # **A hunt.** In this box there is an attention, perhaps with one of the known mistakes in it. You cannot see its code.
 # Call it with `box(*box.example())`, look at what comes out, and name what is wrong: `box.suspects` lists the
-# candidates, `box.name("...")` answers, `box.hint()` helps. Another seed is another box.
+# candidates, `box.name("...")` answers, `box.hint()` helps. Another seed gives another box.
 
 # %%
 box = minibert.hunt("attention", seed=1)
 box
 
 # %% [markdown]
-# Below, after your own attempt: the steps for the whole table, and the picture of the whole head. Look along a row.
+# Below, after your own attempt: the steps for the whole table, and the picture of the whole head. Read it row by row.
 
 # %% tags=["folded"]
 table = q @ k.transpose(-2, -1)  # (S, K) @ (K, T) -> (S, T)
@@ -261,8 +260,8 @@ plots.attention(table, tokens, [(she, tokens.index("mother"))], "The whole head,
 #
 # ## What could go wrong
 #
-# These are real mistakes, and none of them stops the program. Two of them next to the right thing, with the queries and
-# keys of four of our tokens:
+# These are real mistakes, and none of them stops the program. Here are two of them next to the right version, with the
+# queries and keys of four of our tokens:
 
 # %%
 some, some_q, some_k = tokens[1:5], q[1:5], k[1:5]
@@ -277,7 +276,7 @@ for name, wrong in panels.items():
 plots.grids(panels, some, some, 2, "The same queries and keys: right, and wrong in two ways", arrows=False)
 
 # %% [markdown]
-# - **Softmax over the wrong axis.** Now the columns sum to one, and the rows do not. The shape is right all the same.
+# - **Softmax over the wrong axis.** Now the columns sum to one, and the rows do not. The shape is still right.
 # - **`reshape` in place of `transpose`.** It keeps the numbers in their order and cuts them into new rows, so a key
 #   gets pieces of several tokens. The rows sum to one, the shape fits, and every number is wrong.
 # - **The mask multiplied with the scores.** A score of zero is not hidden: $e^0 = 1$.
@@ -285,10 +284,11 @@ plots.grids(panels, some, some, 2, "The same queries and keys: right, and wrong 
 #
 # ## In short
 #
-# - A dot product says how much a query and a key point the same way.
-# - Divide by $\sqrt{K}$, so that the softmax does not give everything to one key when vectors are wide.
+# - The dot product of a query and a key grows with how much they point the same way, and with their lengths.
+# - Divide by $\sqrt{K}$, so that the softmax does not give everything to one key when vectors are wide and dot products
+#   therefore large.
 # - A softmax over the keys turns scores into shares; the output is the mean of the values in these shares.
-# - In a BERT encoder, attention is the only place where tokens meet. All else works on each token by itself.
+# - In a BERT encoder, attention is the only place where tokens meet. Everything else works on each token by itself.
 # - A picture of one head in one sentence is a question. Count over many sentences before you believe it.
 #
 # **To read.** Vaswani et al. 2017, *Attention Is All You Need*, section 3.2.1. Then

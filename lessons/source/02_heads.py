@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 import minibert
 from minibert import plots
-from minibert.attention import MultiHeadAttention, attention
+from minibert.attention import MultiHeadAttention, attention as library_attention
 from minibert.training.data import load_reviews
 
 bert = minibert.from_pretrained("minilm-l6")
@@ -34,12 +34,13 @@ plots.distributions(panels, tokens, "Where “she” looks, in four heads of a r
 # %% [markdown]
 # One head looks at the word before, one at the word after, one at the noun of the pronoun's gender, and one at `[CLS]`,
 # the mark in front. The model has {{weights.shape[0]}} layers of {{weights.shape[1]}} heads. These four were picked
-# because they are easy to read; the others are less tidy, as we shall count below.
+# because they are easy to read; the others are less tidy, as the counts below show.
 #
 # ## Why not one?
 #
-# A head brings home *one* mixture. If *she* needs both *mother* and *left*, one head has to share its weight between
-# the two, and a mean forgets who gave what. Exchange the two values, and see whether anyone notices:
+# The output of a head is *one* mixture. If *she* needs both *mother* and *left*, one head has to share its weight
+# between the two, and a mean does not show which token gave what. Exchange the two values, and see whether the result
+# changes:
 
 # %%
 torch.manual_seed(0)
@@ -53,7 +54,7 @@ two_heads, exchanged = torch.cat([one[:2], other[2:]]), torch.cat([other[:2], on
 print("two heads, side by side: the same?", torch.allclose(two_heads, exchanged))
 
 # %% [markdown]
-# Two heads keep apart what they found. The price: each has only half of the features to look with. This is the idea of
+# Two heads keep their results apart. The price is that each has only half of the features. This is the idea of
 # **multi-head attention**: $H$ attentions side by side, each on its own $K = D / H$ features.
 #
 # ## Where queries, keys and values come from
@@ -62,8 +63,8 @@ print("two heads, side by side: the same?", torch.allclose(two_heads, exchanged)
 #
 # $$q = x\,W_Q + b_Q \qquad k = x\,W_K + b_K \qquad v = x\,W_V + b_V$$
 #
-# The layers are learned; there the model keeps what a head looks for. We take them out of the second block of the
-# model, with what really goes into it, for two sentences of equal length:
+# The layers are learned: their weights decide what a head looks for. We take them from the second block of the model,
+# with the real input of that block, for two sentences of equal length:
 
 # %%
 batch = tok([sentence, "My mother met my father, but he left early."])
@@ -97,8 +98,8 @@ small = torch.arange(18.0).reshape(1, 3, 6)  # (B, S, D): three tokens of six fe
 plots.head_split(small[0], num_heads=2, tokens=["my", "mother", "met"])
 
 # %% [markdown]
-# One step gives the same *shape* and is wrong. `view` cuts the numbers in the order in which they lie in memory, and
-# there a token's features lie side by side:
+# One step gives the same *shape* and is wrong. `view` cuts the numbers in the order in which they are stored, and in
+# memory a token's features are next to each other:
 
 # %%
 right = rearrange(small, "b s (h k) -> b h s k", h=2)
@@ -108,16 +109,16 @@ print("same shape:  ", right.shape == wrong.shape, "\nsame numbers:", torch.equa
 plots.head_split(small[0], num_heads=2, tokens=["my", "mother", "met"], wrong=True)
 
 # %% [markdown]
-# Now the first "token" of a head is one half of *my*, and its second is the other half. Nothing stops, and every number
-# after it is wrong.
+# Now in head 0 the first "token" is one half of *my* and the second is its other half; head 1 begins in the middle of
+# *mother*. There is no error message, and every number after it is wrong.
 
 # %% exercise="split-heads"
 
 # %% [markdown]
 # ## Together again
 #
-# All heads of all texts attend in one call, since the formula does not care how many axes stand in front. Then the cut
-# is undone, and one more linear layer mixes what the heads found (Vaswani et al. 2017, section 3.2.2):
+# All heads of all texts attend in one call, because the formula works with any number of axes in front. Then the cut is
+# undone, and one more linear layer mixes what the heads found (Vaswani et al. 2017, section 3.2.2):
 #
 # $$\text{MultiHead}(Q, K, V) = \text{Concat}(\text{head}_1, \ldots, \text{head}_H)\,W^O$$
 #
@@ -134,7 +135,7 @@ plots.head_split(small[0], num_heads=2, tokens=["my", "mother", "met"], wrong=Tr
 # layer. That is the same: the small matrices, side by side, *are* the large one.
 #
 # Write both steps. For the second, copy in your `split_heads`, `merge_heads` and `attention`, or use the library's
-# `attention`, which the first cell has imported (it returns the mixture and the weights).
+# attention, which the first cell has imported as `library_attention` (it returns the mixture and the weights).
 
 # %% exercise="merge-heads"
 
@@ -146,7 +147,7 @@ plots.head_split(small[0], num_heads=2, tokens=["my", "mother", "met"], wrong=Tr
 # %% tags=["folded"]
 with torch.no_grad():
     k_heads, v_heads = (rearrange(part, "b s (h k) -> b h s k", h=H) for part in (k, v))
-    mixed_heads, head_weights = attention(q_heads, k_heads, v_heads)
+    mixed_heads, head_weights = library_attention(q_heads, k_heads, v_heads)
     mixed = rearrange(mixed_heads, "b h s k -> b s (h k)")
     output = many.output(mixed)
     library_output, _ = many(x)
@@ -163,8 +164,8 @@ print("one head's own layer gives its queries:", torch.allclose(own_query, q_hea
 # ## How many heads?
 #
 # Since $K = D / H$, more heads are *narrower* heads: four layers of $D^2$ weights and $D$ biases, $4\,(D^2 + D)$
-# numbers, whatever $H$ is. Here they are counted for the first Transformer, next to the quality of its translations
-# (BLEU, higher is better; Vaswani et al. 2017, Table 3, "base" and rows A):
+# numbers, whatever $H$ is. Here they are counted at the width of the first Transformer (whose formula has no biases),
+# next to the quality of its translations (BLEU, higher is better; Vaswani et al. 2017, Table 3, "base" and rows A):
 
 # %%
 BLEU = {1: 24.9, 4: 25.5, 8: 25.8, 16: 25.8, 32: 25.4}
@@ -175,8 +176,8 @@ for heads, bleu in BLEU.items():
     print(f"H = {heads:>2}  K = {D // heads:>3}  parameters {count:,}  BLEU {bleu}")
 
 # %% [markdown]
-# One head is worst, and too many narrow ones are no gain, but the differences are small. After training, many heads can
-# even be taken out with little loss (Michel et al. 2019, section 3).
+# One head is worst, and too many narrow heads bring no gain, but the differences are small. After training, many heads
+# can even be taken out with little loss (Michel et al. 2019, section 3).
 #
 # ## What the heads look at
 #
@@ -187,8 +188,9 @@ for heads, bleu in BLEU.items():
 minibert.explore(sentence)
 
 # %% [markdown]
-# Take some heads at random, and most will have no name. So measure over real sentences. Here are four simple rules. In
-# how many of the {{weights[:, :, 0, 0].numel()}} heads does one rule catch more than half of a word's attention?
+# If you pick heads at random, most of them follow no simple rule. So measure over real sentences. Here are four simple
+# rules. In how many of the {{weights[:, :, 0, 0].numel()}} heads does one rule catch more than half of a word's
+# attention?
 
 # %%
 reviews = [review.text for review in load_reviews("rotten-tomatoes").test[:64]]
@@ -208,13 +210,13 @@ for rule, share in caught.items():
     print(f"{rule:<15} {share.mean():>19.0%} {(share > 0.5).sum():>17} {share.max():>11.0%}")
 
 # %% [markdown]
-# There is one true "word before" head and one "word after" head: the two that you saw. In
-# {{int((caught["[CLS] or [SEP]"] > 0.5).sum())}} heads most of the attention rests on the two marks. For the other
-# {{int((torch.stack(list(caught.values())) <= 0.5).all(0).sum())}} none of these rules says what they do.
+# There is one clear "word before" head and one "word after" head: the two that you saw. In
+# {{int((caught["[CLS] or [SEP]"] > 0.5).sum())}} heads most of the attention goes to the two marks. For the other
+# {{int((torch.stack(list(caught.values())) <= 0.5).all(0).sum())}} none of these rules describes what they do.
 #
 # Why would a word look at a mark? Clark et al. 2019, section 3.2, saw the same in BERT-base, mostly with `[SEP]`, and
-# took it for a way to do nothing: a softmax *has* to put its weight somewhere. If so, there should be little to fetch
-# there. What a head brings home is weight times value, so look at how long the values are, in the third layer:
+# explained it as a way to do nothing: a softmax *has* to put its weight somewhere. If so, a head should fetch little
+# from a mark. What it fetches is weight times value, so look at how long the values are in the third layer:
 
 # %%
 layer = 2
@@ -229,11 +231,11 @@ print(f"mean length of a value: of [CLS] {length[:, 0].mean():.2f}, of words {le
 print(f"share of [CLS]: in the weights {by_weight:.0%}, in what is fetched {by_length:.0%}")
 
 # %% [markdown]
-# A large share of the weight, and little of what is fetched (Kobayashi et al. 2020, section 4, found this in BERT). A
-# picture of the weights alone would have told you that this layer is about `[CLS]`.
+# `[CLS]` gets a large share of the weight, but little is fetched from it (Kobayashi et al. 2020, section 4, found this
+# in BERT). A picture of the weights alone would have told you that this layer is about `[CLS]`.
 #
 # So be careful: **a weight is not an explanation.** It says what a head mixed, not why, nor what the next layers did
-# with it. After the first layer, what stands at a word's place is already a mixture of the whole text. Jain & Wallace
+# with it. After the first layer, the vector at a word's position is already a mixture of the whole text. Jain & Wallace
 # 2019, section 4.2, found very different weights that lead to the same answer; Wiegreffe & Pinter 2019 replied that it
 # depends on what you call an explanation, and how you test for it.
 #
@@ -241,10 +243,10 @@ print(f"share of [CLS]: in the weights {by_weight:.0%}, in what is fetched {by_l
 #
 # - **Heads cut by a bare `view`**, or merged without transposing back. The shapes fit, and tokens get pieces of others.
 # - **Scaling by $\sqrt{D}$.** The dot product of a head runs over $K$ features, so it is $\sqrt{K}$.
-# - **No output layer.** The heads then stay side by side, and nothing that one found meets what another found.
-# - **$(K, H)$ in place of $(H, K)$.** A head then gets every $H$-th feature. A model trained from the start would not
-#   mind; weights that others have trained do.
-# - **Texts in the wrong axis.** PyTorch's own `nn.MultiheadAttention` expects (S, B, D) unless you say
+# - **No output layer.** The results of the heads then stay side by side and are never mixed.
+# - **$(K, H)$ in place of $(H, K)$.** A head then gets every $H$-th feature. A model that is trained like this from the
+#   start would still work. Weights that others have trained would not.
+# - **Texts on the wrong axis.** PyTorch's own `nn.MultiheadAttention` expects (S, B, D) unless you say
 #   `batch_first=True`. Without it, attention runs across the texts of the batch.
 #
 # ## In short

@@ -5,7 +5,7 @@
 # > alone?
 #
 # A batch is a rectangle, (B, S). Texts are not: the shorter ones are filled up with the token `[PAD]`. Here are sixteen
-# real reviews in one batch. The hatched part is no text at all.
+# real reviews in one batch. The hatched part is padding.
 
 # %% tags=["folded"]
 import math
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 import minibert
 from minibert import plots
-from minibert.attention import Layout, attention, padding_mask
+from minibert.attention import Layout, attention, causal_mask as library_causal_mask, padding_mask
 from minibert.training.data import load_reviews
 
 bert = minibert.from_pretrained("minilm-l6")
@@ -41,10 +41,10 @@ for ids, real in zip(batch["input_ids"], batch["attention_mask"], strict=True):
 # %% [markdown]
 # ## What padding does if nobody hides it
 #
-# Padding has an embedding like any other token. If nobody stops them, the words look at it. There is a test that every
-# model with padding should pass: the same text alone and in a batch has to give **the same vectors**. Here is the first
-# text, in the batch with its mask and without. To compare vectors we take their **cosine**: the dot product after
-# each has been scaled to length one. It is one for the same direction and zero for a right angle.
+# Padding has a vector like any other token. Without a mask, the words look at it. There is a test that every model with
+# padding should pass: the same text alone and in a batch has to give **the same vectors**. Here is the first text, in
+# the batch with its mask and without. To compare vectors we take their **cosine**: the dot product after each has been
+# scaled to length one. It is one for the same direction and zero for a right angle.
 
 # %%
 with torch.no_grad():
@@ -62,8 +62,8 @@ both = {
 plots.distributions(both, names, "How near each vector is to the one without padding", "cosine")
 
 # %% [markdown]
-# Without the mask nothing fails. The vectors look like vectors. They are wrong, and wrong in another way in each batch
-# that the text happens to be in.
+# Without the mask nothing fails. The vectors look normal. But they are wrong, and they are wrong in a different way in
+# each batch.
 #
 # ## A mask is a table of booleans
 #
@@ -72,7 +72,7 @@ plots.distributions(both, names, "How near each vector is to the one without pad
 #
 # - A **padding mask** hides keys that are padding. It is the same for all queries and all heads, so it has axes of size
 #   one there. PyTorch stretches those axes by itself, which is called *broadcasting*.
-# - A **causal mask** hides the future. A model that writes text word by word needs it, for it must not see the word
+# - A **causal mask** hides the future. A model that writes text word by word needs it, because it must not see the word
 #   that it is about to write (Vaswani et al. 2017, section 3.2.3). BERT reads a whole text at once and has none.
 
 # %%
@@ -84,16 +84,16 @@ print("mask          ", tuple(mask.shape), "   (B, 1, 1, T)")
 print("scores        ", (B, H, S, S), " (B, H, S, T)")
 print("together      ", tuple(together), " (B, H, S, T)")
 
-causal = torch.ones(7, 7, dtype=torch.bool).tril()  # row s: True up to column s
+causal = library_causal_mask(7)[0, 0]  # (S, S), row s: True up to column s
 padding = padding_mask(torch.tensor([[1] * 5 + [0] * 2]))[0, 0].expand(7, 7)
 panels = {"padding": padding, "causal": causal, "both: padding & causal": padding & causal}
 plots.masks(panels, [*names, "[PAD]", "[PAD]"])
 
 # %% [markdown]
-# A padding mask closes *columns*: nobody looks at padding. The rows stay open: a padded place still asks, and what it
-# brings home is never read.
+# A padding mask closes *columns*: no token looks at padding. The rows stay open: a padded position still has a query,
+# but its output is never used.
 #
-# The causal mask is one line, so it is a warm-up. Write it from the description, not from the cell above.
+# The causal mask is one line, so it is a warm-up. Write it from the description and the picture.
 
 # %% exercise="causal-mask"
 
@@ -104,15 +104,15 @@ plots.masks(panels, [*names, "[PAD]", "[PAD]"])
 # the shares of a row still sum to one over the keys that are left. How low? Not $-\infty$, for a reason that you will
 # see below, but the lowest *finite* number of the type, `torch.finfo(scores.dtype).min`.
 #
-# One case is left: a text of nothing but padding, as in a batch that was filled up to a fixed size. All its scores are
+# One case is left: a text that is only padding, as in a batch that was filled up to a fixed size. All its scores are
 # equally low, and the softmax would share evenly among the hidden keys. So hidden weights are set to zero once more,
 # after the softmax.
 
 # %% exercise="padding-mask"
 
 # %% [markdown]
-# Below, after your own attempt: a query that may look at nothing, with three ways to hide a score, and what becomes of
-# the popular low number minus one billion in narrow types.
+# Below, after your own attempt: a query that may look at nothing, with three ways to hide a score, and what the often
+# used number minus one billion becomes in narrow types.
 
 # %% tags=["folded"]
 scores = torch.tensor([0.3, 1.2, -0.5])
@@ -137,9 +137,9 @@ for dtype in (torch.float32, torch.bfloat16, torch.float16):
 #
 # ## Padding need not cost much
 #
-# Attention is the only place where tokens meet. The linear layers, and all that the next lesson puts around them, treat
-# each token by itself. So only attention needs the rectangle; all else can run on the real tokens alone. In the library
-# a `Layout` knows where they are. It *packs* them into one long row of $N$ tokens, and *unpacks* them into the
+# Attention is the only place where tokens meet. The linear layers, and the other parts that the next lesson adds, treat
+# each token by itself. So only attention needs the rectangle; everything else can run on the real tokens alone. In the
+# library a `Layout` knows where they are. It *packs* them into one long row of $N$ tokens, and *unpacks* them into the
 # rectangle for attention:
 
 # %%
@@ -174,14 +174,15 @@ print(f"multiplications: {plain:.3g} and {packed_cost:.3g}, saved {1 - packed_co
 print(f"attention's share of the plain way: {meeting / (linear + meeting):.0%}")
 
 # %% [markdown]
-# Nearly as much is saved as there was padding, because the part that needs the rectangle is small in short texts. In
-# seconds it is somewhat less, and depends on your machine: packing moves memory. `minibert bench padding` measures it.
+# The saving is nearly as large as the share of padding, because the part that needs the rectangle is small in short
+# texts. In seconds the saving is somewhat smaller and depends on your machine, because packing takes time too.
+# `minibert bench padding` measures it.
 #
 # ## What could go wrong
 #
-# One mistake hides well. Somebody hands the `attention_mask` to the scores as it is, (B, T), without the axes for heads
-# and queries. Axes are matched from the last one backwards, so **B meets S**. Mostly that is an error. With as many
-# texts as tokens, it is not:
+# One mistake is hard to see: the `attention_mask` is applied to the scores unchanged, (B, T), without the axes for
+# heads and queries. Axes are matched from the last one backwards, so **B meets S**. Usually that gives an error. With
+# as many texts as tokens, it does not:
 
 # %%
 torch.manual_seed(0)
@@ -200,10 +201,11 @@ plots.masks(panels, ["one", "two", "[PAD]", "[PAD]", "[PAD]"], title=title)
 # In the wrong one, row $s$ of this text got the mask of *text* $s$: a real word does not see its neighbour, and padding
 # looks at padding. All rows sum to one, and every shape is right.
 #
-# - **No mask at all.** The vectors of a text then depend on its company. Test: alone and in a batch, the same.
-# - **The mask along the queries**, `[:, None, :, None]`. It empties the rows of the padding, which nobody reads, and
-#   lets everybody look at the padding.
-# - **The polarity.** PyTorch's own `key_padding_mask` is `True` for *hide*. Here a mask says where one *may* look.
+# - **No mask at all.** The vectors of a text then depend on the other texts of its batch. Test: alone and in a batch,
+#   the same.
+# - **The mask along the queries**, `[:, None, :, None]`. It hides everything from the padding, whose output is never
+#   used, and lets all tokens look at the padding.
+# - **The polarity.** PyTorch's own `key_padding_mask` is `True` for *hide*. Here a mask says where a query *may* look.
 # - **Weights set to zero after the softmax** only. The padding is gone, but what is left sums to less than one.
 # - **A causal mask by habit.** BERT has none. With one, the first word knows nothing of the rest.
 #
@@ -212,7 +214,7 @@ plots.masks(panels, ["one", "two", "[PAD]", "[PAD]", "[PAD]"], title=title)
 # - Short texts are padded; the padding mask hides the padded *keys* from every query, `(B, 1, 1, T)`.
 # - The causal mask hides the future: row $s$ is `True` up to column $s$. Masks are joined with `&`.
 # - Hide scores before the softmax with the lowest finite number; set hidden weights to zero after it. Never NaN.
-# - Only attention needs the rectangle. All else runs on the real tokens, and padding costs little.
+# - Only attention needs the rectangle. Everything else runs on the real tokens, and padding costs little.
 #
 # **To read.** Vaswani et al. 2017, section 3.2.3. Then `padding_mask`, `causal_mask` and `Layout` in
 # [minibert/attention.py](../minibert/attention.py).

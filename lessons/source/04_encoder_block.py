@@ -3,8 +3,8 @@
 #
 # > A head only mixes. What turns mixing into a layer that can be stacked twelve times?
 #
-# You can now let tokens look at each other, with many heads at once. A BERT does it in layer after layer. But attention
-# on attention on attention is not a BERT: it would not even work. What stands between fits into one picture:
+# You can now let tokens look at each other, with many heads at once. A BERT does this in layer after layer. But
+# attention layers stacked directly on each other would not work. This picture shows what is needed between them:
 
 # %% tags=["folded"]
 import inspect
@@ -26,15 +26,15 @@ from minibert.training.data import load_reviews
 plots.encoder_block()
 
 # %% [markdown]
-# Read the left side from the bottom. Attention, which you know. Around it an arrow, the **residual**: what came in is
-# added to what comes out. Then a **norm**. Then a **feed-forward** part, again with an arrow around it, and a norm.
-# What comes out has the shape of what came in, so another block can stand on top.
+# Read the left side from the bottom. First comes attention, which you know. The arrow around it is the **residual**:
+# the input is added to the output. Then comes a **norm**, then a **feed-forward** part, again with an arrow around it,
+# and another norm. The output has the same shape as the input, so another block can follow.
 #
 # ## What is wrong with mixing alone?
 #
 # A head returns weighted means, and the mean of means is a mean of everything. Here are the bare attentions of four
-# blocks with random weights, one after the other. After each we measure the cosine between two tokens of a text, its
-# mean over all pairs; one means that all tokens point the same way.
+# blocks with random weights, one after the other. After each we measure the mean cosine over all pairs of tokens of a
+# text; one means that all tokens point the same way.
 
 # %% tags=["folded"]
 B, S, D, H, inner = 8, 16, 64, 4, 256  # inner: the width of the layer between, F in the library
@@ -68,14 +68,14 @@ with torch.no_grad():
         print(f"after attention {number}:  {cosine_between_tokens(x):5.2f}")
 
 # %% [markdown]
-# After two rounds all tokens of a text point the same way, as far as two digits can tell. (Dong et al. 2021, section 2,
-# prove that this is where pure attention leads.) The lesson comes back to this number twice.
+# After two rounds the cosine is one, to two digits: all tokens of a text point the same way. (Dong et al. 2021, section
+# 2, prove that this is where pure attention leads.) The lesson comes back to this number twice.
 #
 # ## Feed-forward: each token by itself
 #
 # A head moves information between places. The feed-forward part works on it, one token at a time. It widens the vector
-# from $D$ to $F$ features (in BERT four times as many), bends them, and narrows them again (Vaswani et al. 2017,
-# section 3.3):
+# from $D$ to $F$ features (in BERT four times as many), applies a curved function, and narrows the vector again
+# (Vaswani et al. 2017, section 3.3):
 #
 # $$\text{FFN}(x) = \text{GELU}(x\,W_1 + b_1)\,W_2 + b_2$$
 #
@@ -85,8 +85,8 @@ with torch.no_grad():
 # | GELU (there ReLU) | `feed.activation(...)` | (B, S, F) |
 # | $\ldots W_2 + b_2$ | `feed.contract(...)` | (B, S, F) → (B, S, D) |
 #
-# The bend in the middle is the *activation*. Without it, two linear layers are one linear layer, and the wide middle
-# would be for nothing. BERT's is **GELU**, which you wrote in lesson 00 (Hendrycks & Gimpel 2016, section 2):
+# The function in the middle is the *activation*. Without it, the two linear layers would be equivalent to one, and the
+# wide middle would be useless. BERT's is **GELU**, which you wrote in lesson 00 (Hendrycks & Gimpel 2016, section 2):
 
 # %%
 torch.manual_seed(0)
@@ -102,11 +102,11 @@ print("tokens in another order, same vectors in that order:", same)
 
 points = torch.linspace(-4, 3, 701, dtype=torch.float64)
 curves = {"ReLU": (points, F.relu(points)), "GELU": (points, gelu(points))}
-plots.lines(curves, "x", "what comes out", "GELU lets a little of what is below zero through")
+plots.lines(curves, "x", "output", "GELU lets a little of the negative numbers through")
 
 # %% [markdown]
-# The feed-forward part does not know where a token stands, nor who its neighbours are. And yet most of a block's
-# parameters are there. Counted for BERT-base:
+# The feed-forward part does not know a token's position or its neighbours. Yet it has most of a block's parameters.
+# Counted for BERT-base:
 
 # %%
 with torch.device("meta"):  # shapes without numbers: enough to count
@@ -124,25 +124,25 @@ print(f"{'the block':<13} {total:>9,}")
 # %% [markdown]
 # ## Layer norm
 #
-# After each addition the block brings every token's vector back to the same scale (Ba et al. 2016, section 3). Take one
-# token, its $D$ features: subtract their mean, divide by their standard deviation. Then a learned scale and shift for
-# each feature:
+# After each addition the block brings every token's vector back to the same scale (Ba et al. 2016, section 3). Take the
+# $D$ features of one token, subtract their mean, and divide by their standard deviation. Then apply a learned scale and
+# shift to each feature:
 #
 # $$\text{LN}(x) = \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} \cdot \gamma + \beta, \qquad
 # \mu = \frac{1}{D}\sum_i x_i, \quad \sigma^2 = \frac{1}{D}\sum_i (x_i - \mu)^2$$
 #
 # It runs over the features of *one* token. No other token of the text, and no other text of the batch, changes it.
-# Three details matter when weights that others have trained are to work:
+# Three details matter if you load weights that others have trained:
 #
 # - the variance divides by $D$, and not by $D - 1$ as `torch.var` does unless told otherwise;
-# - $\epsilon$ is *inside* the root; it keeps a token with equal features from a division by zero;
+# - $\epsilon$ is *inside* the root; it prevents a division by zero if all features of a token are equal;
 # - in BERT $\epsilon$ is $10^{-12}$, and PyTorch's default is $10^{-5}$.
 
 # %% exercise="layer-norm"
 
 # %% [markdown]
-# Below, after your own attempt: by hand, for three tokens of six features on very different scales. Afterwards each
-# row has mean zero and variance one.
+# Below, after your own attempt: layer norm by hand, for three tokens of six features on very different scales.
+# Afterwards each row has mean zero and variance one.
 
 # %% tags=["folded"]
 torch.manual_seed(0)
@@ -162,9 +162,22 @@ plots.grids({"before": x, "after": normed}, names, [], title="Each row gets mean
 # %% [markdown]
 # ## The residual
 #
-# In code, an arrow around a box is a plus sign, `x + f(x)`. The part $f$ then need not say what the token is; it says
-# what to *change*. And the gradient has a way back that goes through no layer at all. What do norm and residual each
-# contribute? Here are twelve random blocks without both, with one of them, and with both:
+# In code, an arrow around a box is a plus sign, `x + f(x)`. The part $f$ then only has to compute a *change* to the
+# token's vector. And there is a path back for the gradient that passes through no layer.
+#
+# ## Exercise: the whole block
+#
+# You have all the parts. Put them together as in the picture, from the bottom up, with attention inside: copy in the
+# `multi_head_attention` that you wrote in lesson 02. You should see *passed*, and in the swap the same vectors after
+# every layer of the real BERT. If the check names a mistake in the second half of the block, look at which tensor you
+# add back.
+
+# %% exercise="encoder-block"
+
+# %% [markdown]
+# ## What norm and residual contribute
+#
+# Here are twelve random blocks with neither, with one of them, and with both:
 
 
 # %% tags=["folded"]
@@ -201,27 +214,27 @@ panels = {
     "cosine between two tokens": alike,
     "log₁₀ of the gradient's length": {name: g.log10() for name, g in gradients.items()},
 }
-plots.flow(panels, "block", "Twelve random blocks: what norm and residual are each good for")
+plots.flow(panels, "block", "Twelve random blocks: what norm and residual each contribute")
 
 # %% [markdown]
-# - **Neither.** The vectors shrink with each block, and so does the gradient on its way down. At the first block there
-#   is nothing left of it to learn from.
+# - **Neither.** The vectors shrink with each block, and so does the gradient on its way down. At the first block almost
+#   nothing of it is left.
 # - **The norm alone** keeps the scale, and so the gradient's size. But the tokens are all the same: it cannot bring
 #   back what the mixing has lost.
-# - **The residual alone** keeps the tokens apart, for each is still added to itself, and the gradient arrives. But the
-#   vectors grow (here by a factor of {{lengths["residual"][-1] / float(start.norm(dim=-1).mean()) | .1f}}; more with
-#   more blocks or larger weights).
-# - **Both**: apart, of one length, and with a gradient that arrives.
+# - **The residual alone** keeps the tokens apart, because each token's own vector is still added, and the gradient
+#   arrives. But the vectors grow (here by a factor of
+#   {{lengths["residual"][-1] / float(start.norm(dim=-1).mean()) | .1f}}; more with more blocks or larger weights).
+# - **Both** keep the tokens apart and the lengths equal, and the gradient arrives.
 #
-# These are random weights. A model has to get through this beginning; what training makes of it is another matter.
+# These are random weights. Every training starts from such weights, but trained weights can behave differently.
 #
 # ## Where the norm stands
 #
 # $$\text{post-norm: } x \leftarrow \text{LN}(x + f(x)) \qquad \text{pre-norm: } x \leftarrow x + f(\text{LN}(x))$$
 #
 # BERT, like the first Transformer (Vaswani et al. 2017, section 3.1), is **post-norm**. Most large models since are
-# **pre-norm**: the way through the additions is never interrupted, and one more norm stands at the very end. The two
-# differ most in the gradient of the *last* block before the first step of training:
+# **pre-norm**: no norm interrupts the path through the additions, and there is one more norm at the very end. They
+# differ clearly in the gradient of the *last* block before the first step of training:
 
 
 # %% tags=["folded"]
@@ -249,19 +262,19 @@ for depth in (6, 24, 96):
     print(f"{depth:>6} {found[0]:>11.3f} {found[1]:>10.3f}")
 
 # %% [markdown]
-# In pre-norm it falls as the stack gets deeper, in post-norm it does not. Xiong et al. 2020, section 3, work this out:
-# near the output, post-norm's gradients are large at the start, and full steps there upset a fresh model. So post-norm
-# needs **warm-up**, a learning rate that starts near zero and grows over the first steps, as BERT has it in its
-# [pre-training](07_pretraining.ipynb). Their pre-norm models also trained without (section 4). Large pre-norm models
-# are warmed up all the same, LLaMA for example (Touvron et al. 2023, sections 2.2 and 2.3): pre-norm makes warm-up less
-# critical, not obsolete. We have measured gradients here and trained nothing.
+# In pre-norm this gradient falls as the stack gets deeper; in post-norm it does not. Xiong et al. 2020, section 3, work
+# this out: near the output, post-norm's gradients are large at the start, and full steps there make the training of a
+# fresh model unstable. So post-norm needs **warm-up**, a learning rate that starts near zero and grows over the first
+# steps, as in BERT's [pre-training](07_pretraining.ipynb). Their pre-norm models could also be trained without warm-up
+# (section 4). Large pre-norm models are still trained with warm-up, for example LLaMA (Touvron et al. 2023, sections
+# 2.2 and 2.3): pre-norm makes warm-up less critical, not obsolete. We have measured gradients here and trained nothing.
 #
 # ## Dropout
 #
 # One thing is not in the picture. In training, **dropout** sets each number to zero with a small probability $p$ and
-# divides the others by $1 - p$, so that the mean stays. No feature can then rely on a single other one. In BERT's block
-# it acts in three places: on the attention weights, and on what attention and feed-forward return, before it is added.
-# When the model is *used*, it must be off. `model.eval()` does that, `model.train()` turns it on:
+# divides the others by $1 - p$, so that the mean stays the same. Then no feature can rely on a single other one. In
+# BERT's block it acts in three places: on the attention weights, and on what attention and feed-forward return, before
+# it is added. When the model is *used*, it must be off. `model.eval()` does that, `model.train()` turns it on:
 
 # %%
 torch.manual_seed(0)
@@ -278,13 +291,7 @@ with torch.no_grad():
         print("train mode:" if mode else "eval mode: ", "twice the same?", same)
 
 # %% [markdown]
-# ## Exercises
-#
-# Now the whole block, with attention inside: copy in the `multi_head_attention` that you wrote in lesson 02. You should
-# see *passed*, and in the swap the same vectors after every layer of the real BERT. If the check names a mistake in the
-# second half of the block, look at which tensor you add back. The other exercise asks where dropout acts.
-
-# %% exercise="encoder-block"
+# Where exactly dropout acts is a challenge: leave it for later if you like.
 
 # %% exercise="dropout"
 
@@ -323,8 +330,8 @@ print("as the model's next state:", torch.allclose(y, real.hidden_states[1], ato
 # %% [markdown]
 # ## The stack
 #
-# An `Encoder` is a list of blocks and a loop. How does a token's vector change on its way up? Here is the mean cosine
-# between what the same token is in one state and in another, over thirty-two real sentences:
+# An `Encoder` is a list of blocks and a loop. How does a token's vector change from block to block? Here is the mean
+# cosine between the vectors of the same token in two states, over thirty-two real sentences:
 
 # %%
 batch = tok([review.text for review in load_reviews("rotten-tomatoes").test[:32]])
@@ -335,20 +342,22 @@ unit = F.normalize(torch.stack([state[real_tokens] for state in hidden]), dim=-1
 cosines = torch.einsum("and,bnd->ab", unit, unit) / unit.shape[1]  # (L + 1, L + 1), the mean over all tokens
 last = [cosine_between_tokens(text[real]) for text, real in zip(hidden[-1], real_tokens, strict=True)]
 print(f"two tokens of one text after the last block: {sum(last) / len(last):.2f}")
+steps = cosines.diagonal(1).tolist()  # each state with the next
 
 labels = ["embeddings", *(f"block {number}" for number in range(1, len(hidden)))]
 plots.similarity(cosines, labels, "The same token in different states of a real BERT")
 
 # %% [markdown]
-# Next to the diagonal the cosines are high: one block changes a vector a little, as an addition should. And the tokens
-# of a text are far from being all the same after {{len(hidden) - 1}} blocks, while two bare attentions with random
-# weights had made them so.
+# Next to the diagonal the cosines are high: the lower blocks change a vector a little, as an addition should (from
+# {{min(steps[:-1]) | .2f}} to {{max(steps) | .2f}}); the last one changes it most ({{steps[-1] | .2f}}). And after
+# {{len(hidden) - 1}} blocks the tokens of a text are still far from equal. Two bare attentions with random weights had
+# made them almost equal.
 #
 # ## What could go wrong
 #
-# A wrong block has the right shape. Some would even learn, if they were trained from the start. What none can do is use
-# weights that were trained in a right one. The same block with some common mistakes, and the largest difference in its
-# output:
+# A wrong block has the right shape. Some wrong blocks would even learn if they were trained from the start. But none
+# can use weights that were trained in a right block. Here is the same block with some common mistakes, and the largest
+# difference in its output:
 
 # %%
 feed, norm_1, norm_2 = block.feed_forward, block.attention_norm, block.norm
@@ -374,17 +383,18 @@ for name, output in wrong.items():
     print(f"{name:<30} {(output - y).abs().max():.4f}")
 
 # %% [markdown]
-# The last two are so small that no look at the output finds them. A comparison with known numbers does. (Some models
-# were trained *with* the approximation by tanh: checkpoints call it `gelu_new`.)
+# The last two are so small that you cannot see them in the output. A comparison with known numbers finds them. (Some
+# models were trained *with* the approximation by tanh: checkpoints call it `gelu_new`.)
 #
-# - **`model.eval()` forgotten.** If one text gives other vectors each time, look here first.
-# - **The mean over the wrong axis.** Over the tokens, or over the batch: then a text's vectors depend on its company.
-# - **An activation after the second layer**, too. What is added back must be free to be negative.
+# - **`model.eval()` forgotten.** If one text gives different vectors each time, look here first.
+# - **The mean over the wrong axis.** If it is taken over the batch, a text's vectors depend on the other texts; if over
+#   the tokens, a token's on the other tokens.
+# - **A second activation, after the second layer.** What is added back must also be able to be negative.
 #
 # ## In short
 #
-# - Attention moves information between tokens, feed-forward works on each token by itself, and holds about two thirds
-#   of a block's parameters.
+# - Attention moves information between tokens, feed-forward works on each token by itself and has about two thirds of a
+#   block's parameters.
 # - Mixing alone makes all tokens alike. The residual keeps them apart and lets the gradient through; the norm keeps the
 #   scale.
 # - BERT is post-norm: `x = norm(x + f(x))`, twice. It needs warm-up.

@@ -4,11 +4,11 @@
 # > A model knows thirty thousand pieces, and people write any word they like. How does text get in?
 #
 # A network computes with numbers, and people write letters. Between the two there is a **vocabulary**: a list of pieces
-# of text, each with a number. The list is fixed before the model is trained, and it never grows. Nevertheless BERT
-# reads words that are not on it.
+# of text, each with a number. The list is fixed before the model is trained, and it never grows. Nevertheless BERT can
+# read words that are not on it.
 #
-# What cuts text into pieces is called a **tokenizer**. This lesson is about the three kinds that the BERT family uses.
-# Here they cut the same sentence.
+# A program that cuts text into pieces is called a **tokenizer**. This lesson is about the three kinds that the BERT
+# family uses. Here they cut the same sentence.
 
 # %% tags=["folded"]
 from collections import Counter
@@ -55,8 +55,8 @@ plots.cuts(cuts, "One sentence, cut in three ways")
 # - **Unigram** (ALBERT, XLNet) writes `▁` for a blank. This list was learned a moment ago from a thousand reviews, so
 #   it knows how reviewers write; the other two are the published lists.
 #
-# A piece in the list is called a *piece*, and in a text a *token*. By the end of this lesson you can cut a word in all
-# three ways yourself.
+# An entry of the list is a *piece*; where it stands in a text it is a *token*. By the end of this lesson you can cut a
+# word in all three ways yourself.
 #
 # ## Why not whole words, or letters?
 #
@@ -99,7 +99,7 @@ for unit, found in lengths.items():
 #
 # Before anything is cut, the text is **normalised**. For an uncased BERT: characters that cannot be seen are dropped,
 # all white space becomes a blank, accents are removed, capitals become lower case, and every punctuation mark and every
-# Chinese character becomes a word by itself:
+# Chinese character becomes a word of its own:
 
 # %%
 print(words_of("Amélie's  PARIS:\t$5 不错"))
@@ -124,8 +124,28 @@ print("on the list?", {piece: piece in tok.vocabulary for piece in asked})
 # longest piece that fits is `##for`, then `##get`, then `##table`. Pieces with and without `##` are different entries:
 # `table` is furniture, and `##table` the end of a word.
 #
-# The last line shows the weak point. 😀 is on no list, so the **whole word** becomes one `[UNK]`, and the praise is
-# lost too.
+# The last line shows the weak point. 😀 is on no list, so the **whole word** becomes one `[UNK]`, and *great* is lost
+# too.
+
+# %% exercise="wordpiece"
+
+# %% [markdown]
+# To compare with when your `wordpiece` has passed: the search by hand, with everything that it tries.
+
+# %% tags=["folded"]
+word, start, by_hand = "unwatchable", 0, []
+while start < len(word):
+    mark = "##" if start else ""
+    tried = [mark + word[start:end] for end in range(len(word), start, -1)]  # the longest first
+    piece = next(one for one in tried if one in tok.vocabulary)
+    print(*[f"{one}?" for one in tried[: tried.index(piece)]], f"{piece}!")
+    by_hand.append(piece)
+    start += len(piece) - len(mark)
+
+assert by_hand == pieces_of(word)
+
+# %% [markdown]
+# A good place to stop for tonight. Two more ways to cut follow.
 #
 # ## BPE: join the pair that was learned first
 #
@@ -146,22 +166,25 @@ print("no pair that is left is on the list:", ("un", "aff") not in rank, ("aff",
 # %% [markdown]
 # Ranks stand for frequency: *l* and *e* were joined early because they occur together very often.
 #
-# **Byte-level** means that the spelling is not done in characters but in bytes (Radford et al. 2019, section 2.2;
-# RoBERTa took it over: Liu et al. 2019, section 4.4). Every text in any script is a row of bytes, and there are only
-# $2^8$ of them. All of them are on the list, so nothing is ever unknown. To make the list readable, each byte is
-# written as a visible character. The two bytes of *é* look like `Ã©`, and the blank looks like `Ġ`.
+# **Byte-level** means that a word is spelled in bytes, not in characters (Radford et al. 2019, section 2.2; RoBERTa
+# took it over: Liu et al. 2019, section 4.4). Every text in any script is a sequence of bytes, and there are only $2^8$
+# of them. All of them are on the list, so nothing is ever unknown. To make the list readable, each byte is written as a
+# visible character. The two bytes of *é* look like `Ã©`, and the blank looks like `Ġ`.
 
 # %%
 for text in ["é", "😀", "film", " film"]:
     print(f"{text!r:<8} {len(text.encode())} bytes   {pieces_of(text, bpe)}")
 
 # %% [markdown]
-# Note the last two lines: with and without the blank it is another piece, with another vector.
-#
+# Note the last two lines: *film* with and without the blank are two different pieces, with different vectors.
+
+# %% exercise="bpe-merge"
+
+# %% [markdown]
 # ## Unigram: the most probable way
 #
 # Unigram (Kudo 2018, section 3) has a probability for each piece. The probability of a way to cut a text is the product
-# of those of its pieces; in logarithms, the sum of their scores. Of all ways, take the best:
+# of the probabilities of its pieces. In logarithms it is the sum of their scores. Of all ways, take the best:
 #
 # $$x^* = \operatorname*{arg\,max}_{x\,\in\,\text{ways to cut}} \; \sum_{i} \log p(x_i)$$
 #
@@ -185,9 +208,9 @@ total = sum(score[piece] for piece in longest_first)
 print(f"{total:7.2f}   {' '.join(longest_first)}   (the longest piece first)")
 
 # %% [markdown]
-# The greedy search begins with *land* and needs three scraps for the rest. The best way gives up a longer beginning for
-# a better whole. The **Viterbi** algorithm finds the best way without trying all: from left to right, it keeps only the
-# best way to each place. That is the challenge below.
+# The greedy search begins with *land* and needs three short pieces for the rest. The best way begins with a shorter
+# piece and has the higher sum. The **Viterbi** algorithm finds the best way without trying all: from left to right, it
+# keeps only the best way to each place. That is the challenge at the end.
 #
 # ## Compared
 #
@@ -208,8 +231,8 @@ for kind, tokenizer in kinds.items():
 # different texts. But the last column is a property of the method. WordPiece and this Unigram normalise, so capitals,
 # accents and line breaks are lost. Byte-level BPE keeps every byte.
 #
-# How long should a list be? We learn one from reviews, and read it from the start: since each step adds one piece at
-# the end, the beginning of a long list is a short list.
+# How long should a list be? We learn one from reviews. Each step of learning adds one piece at the end, so the first
+# part of a long list is also a shorter list, which we can test.
 
 # %%
 learned = WordPiece.train([review.text for review in reviews.train[:1000]], vocab_size=8000)
@@ -257,12 +280,15 @@ batch = tok(["A quiet film.", "Two hours I will never get back."])
 print("\na batch:", {name: tuple(table.shape) for name, table in batch.items()}, "all (B, S)")
 
 # %% [markdown]
-# If a pair is too long for `max_length`, the longer of the two texts is truncated first, so a short question survives
-# beside a long answer. `attention_mask` is `0` where there is only padding (lesson 03).
-#
+# If a pair is too long for `max_length`, the longer of the two texts is truncated first, so a short question stays
+# whole next to a long answer. `attention_mask` is `0` where there is only padding (lesson 03).
+
+# %% exercise="encode-pair"
+
+# %% [markdown]
 # ## What could go wrong
 #
-# **Another model's tokenizer.** Nothing stops, as long as the ids are small enough. Here the list that we have just
+# **Another model's tokenizer.** There is no error, as long as the ids are small enough. Here the list that we have just
 # learned feeds the real model:
 
 # %%
@@ -280,48 +306,28 @@ print(f"cosine of the two mean vectors: {F.cosine_similarity(right, wrong).item(
 # list with the model's `vocab_size`, and decode a line with the tokenizer that the model was trained with.
 #
 # - **Case.** An uncased list has no capitals: without lower-casing, every word that has one becomes `[UNK]`.
-# - **The first word of a byte-level BPE.** It has no blank before it, so it is another piece than the same word inside
-#   a text. Some models expect `add_prefix_space`.
+# - **The first word of a byte-level BPE.** It has no blank before it, so it is a different piece from the same word
+#   inside a text. Some models expect `add_prefix_space`.
 # - **The attention mask forgotten.** The tokenizer made it: pass it on with the ids.
 # - **Special tokens twice**, because both the tokenizer and your own code add them.
 #
-# ## Exercises
+# ## A challenge
 #
-# One for each method, and what is put around the pieces. `viterbi` is a challenge: it can wait for another day.
-
-# %% exercise="wordpiece"
-
-# %% exercise="bpe-merge"
-
-# %% exercise="encode-pair"
+# The last exercise is the search for the most probable way. You can leave it for later.
 
 # %% exercise="viterbi"
 
 # %% [markdown]
-# To compare with when your `wordpiece` has passed: the search by hand, with everything that it tries.
-
-# %% tags=["folded"]
-word, start, by_hand = "unwatchable", 0, []
-while start < len(word):
-    mark = "##" if start else ""
-    tried = [mark + word[start:end] for end in range(len(word), start, -1)]  # the longest first
-    piece = next(one for one in tried if one in tok.vocabulary)
-    print(*[f"{one}?" for one in tried[: tried.index(piece)]], f"{piece}!")
-    by_hand.append(piece)
-    start += len(piece) - len(mark)
-
-assert by_hand == pieces_of(word)
-
-# %% [markdown]
 # ## In short
 #
-# - There is always a word that is not on a list of words, and letters make texts too long. Pieces keep frequent words
-#   whole and cut rare ones.
+# - Every list of words lacks some words, and letters make texts too long. Pieces keep frequent words whole and cut rare
+#   ones.
 # - WordPiece: normalise, then the longest piece from the left, with `##` inside words. One character that fits no piece
 #   makes the whole word `[UNK]`.
 # - Byte-level BPE: spell in bytes, then join the pair with the lowest rank, again and again. Nothing is unknown.
 # - Unigram: of all ways to cut, the one with the highest sum of log-probabilities, found by Viterbi.
-# - `[CLS]` A `[SEP]` B `[SEP]`; token types say which text, the attention mask says what is real.
+# - `[CLS]` A `[SEP]` B `[SEP]`; token types say which text a token belongs to, the attention mask says which tokens are
+#   real.
 #
 # **To read.** Wu et al. 2016, *Google's Neural Machine Translation System*, section 4.1 (WordPiece); Sennrich et al.
 # 2016, *Neural Machine Translation of Rare Words with Subword Units* (BPE); Radford et al. 2019, section 2.2 (bytes);

@@ -3,9 +3,9 @@
 #
 # > BERT-base is a hundred and ten million numbers. Where are they, what do they do with a word, and which do the work?
 #
-# You have all the parts by now: pieces and their ids, attention, heads, the encoder block. BERT is these parts, one
-# above the other. Here are two BERTs, from the bottom, where the ids go in, to the top. A part is as high as it has
-# parameters, and both models have the same scale.
+# You have all the parts by now: pieces and their ids, attention, heads, the encoder block. BERT is a stack of these
+# parts. Here are two BERTs; the ids go in at the bottom. The height of a part shows its number of parameters, on the
+# same scale for both models.
 
 # %% tags=["folded"]
 import copy
@@ -47,9 +47,10 @@ plots.to_scale({"MiniLM-L6": parts(small), "BERT-base": parts(base)}, "Two BERTs
 # {{CLAIMS["bert-base-uncased"].text}}. At the end of this lesson you can compute that number from the sizes of the
 # model.
 #
-# You will run the left one. Know what it is: **MiniLM-L6** has BERT's architecture and vocabulary, but it was not
-# pre-trained as BERT was. It is every second layer of a model that was distilled from BERT (Wang et al. 2020; lesson 09
-# is about distillation), and it was then trained so that texts of similar meaning get similar vectors.
+# You will run the left one. This **MiniLM-L6** has BERT's architecture and vocabulary, but it was not pre-trained as
+# BERT was. It consists of every second layer of a model that Microsoft distilled from a UniLM v2 of BERT-base's size
+# (its model card; the method: Wang et al. 2020; lesson 09 is about distillation), and it was then trained so that texts
+# of similar meaning get similar vectors.
 #
 # ## A model in seven numbers
 #
@@ -75,8 +76,8 @@ print(f"   {'token types':<26} {types:>6}   type_vocab_size")
 #
 # ## Going in: three vectors, added
 #
-# A token becomes a vector in three parts (Devlin et al. 2019, figure 2): which piece it is, where it stands, and which
-# text it belongs to. Each part is a row of a learned table. In the released code a layer norm follows.
+# A token's vector is the sum of three vectors (Devlin et al. 2019, figure 2): one for the piece, one for its position,
+# and one for the text that it belongs to. Each is a row of a learned table. In the released code a layer norm follows.
 #
 # $$x = \text{LayerNorm}\left(E^{\text{word}}_{\text{id}} + E^{\text{position}}_{s} + E^{\text{type}}_{t}\right)$$
 #
@@ -160,19 +161,20 @@ plots.lines(
 )
 
 # %% [markdown]
-# At the bottom all four are nearly equal; only the position differs. Block by block, the vectors take in what stands
-# around them, and the two meanings come apart: at the top the cosine is {{float(curves["same meaning"][-1]) | .2f}} for
-# the same meaning and {{float(curves["another meaning"][-1]) | .2f}} for another one. Such vectors are called
-# **contextual**.
+# At the bottom all four are nearly equal; only the position differs. On the way up the vectors take in what stands
+# around them, and the two meanings come apart, though not at every block: at the top the cosine is
+# {{float(curves["same meaning"][-1]) | .2f}} for the same meaning and {{float(curves["another meaning"][-1]) | .2f}}
+# for another one. Such vectors are called **contextual**.
 #
-# Four sentences prove nothing, and the sentence itself plays a part: those about music also share *orchestra*. Try
-# *plot* (of a film, of land) in sentences of your own. It is less clear.
+# Four sentences prove nothing, and the other words matter: the sentences about music also share *orchestra*. Try *plot*
+# (of a film, of land) in sentences of your own. There the difference is less clear.
 #
-# **Where this came from.** word2vec (Mikolov et al. 2013) gave each word one vector, learned from its neighbours, and
-# the same in every sentence. ELMo (Peters et al. 2018, section 3) computed vectors in context with two LSTMs, one that
-# reads from the left and one from the right; a task then used these vectors as its input. GPT (Radford et al. 2018,
-# section 3) took a Transformer that reads from the left only, and fine-tuned the whole model on each task. BERT is
-# fine-tuned like GPT, but every layer looks to both sides (Devlin et al. 2019, figure 3 compares the three).
+# **Where this came from.** word2vec (Mikolov et al. 2013) gave each word one vector, learned from its neighbours and
+# the same in every sentence. ELMo (Peters et al. 2018, section 3) computed vectors in context with two recurrent
+# networks (LSTMs), which read word by word, one from the left and one from the right; a task then used these vectors as
+# its input. GPT (Radford et al. 2018, section 3) took a Transformer that reads from the left only, and fine-tuned the
+# whole model on each task. BERT is fine-tuned like GPT, but every layer looks to both sides (Devlin et al. 2019, figure
+# 3 compares the three).
 #
 # ## Coming out: the same table again
 #
@@ -194,10 +196,10 @@ print(f"with a table of its own it would be {V * D:,} more, {V * D / total:.0%} 
 # %% [markdown]
 # ## Count it
 #
-# Three rules are enough. A table has its rows times $D$ numbers. A linear layer from $a$ to $b$ features has
-# $a \cdot b$ weights and $b$ biases. A layer norm has a scale and a shift for each feature, $2 D$. In a block there are
-# four linear layers $D \to D$ in the attention, two in the feed-forward, $D \to F$ and $F \to D$, and two norms. The
-# heads cost nothing extra: they share the $D$ features.
+# Three rules are enough. A table has $D$ numbers for each row. A linear layer from $a$ to $b$ features has $a \cdot b$
+# weights and $b$ biases. A layer norm has a scale and a shift for each feature, $2 D$. In a block there are four linear
+# layers $D \to D$ in the attention, two in the feed-forward, $D \to F$ and $F \to D$, and two norms. The heads cost
+# nothing extra: they share the $D$ features.
 #
 # Take paper and pencil. Your numbers should be these:
 
@@ -216,13 +218,14 @@ for name, size in sizes.items():
 print(f"{'together':<26} {sum(sizes.values()):>11,}")
 
 # %% [markdown]
-# The feed-forward layers, the plainest part, are half of the model.
+# The feed-forward layers, the simplest part, have about half of all parameters.
 #
 # ## Which numbers do the work?
 #
-# Where the parameters are and where the computing is done are two questions. Count **operations**: multiplications and
-# additions (papers say FLOPs). A linear layer takes two for each weight and token. A table takes none: a row is looked
-# up. And attention has a part without parameters, where each token meets $S$ others, in the scores and in the mixture:
+# Where the parameters are and where the work is done are two different questions. Count **operations**: multiplications
+# and additions (papers say FLOPs). A linear layer takes two for each weight and token. A table takes none: a row is
+# looked up. And attention has a part without parameters, where each token meets $S$ others, in the scores and in the
+# mixture:
 #
 # | for each token and block | parameters | operations |
 # |---|---|---|
@@ -257,17 +260,18 @@ title = "Where the parameters are, and where the work is done"
 plots.distributions(panels, list(work), title, "share in %", digits=0)
 
 # %% [markdown]
-# The table of words is a fifth of the parameters and none of the work. The famous table of attention, $S \times S$, is
-# a small part of the work even at BERT's full length. It would equal all linear layers together at $S = 6 D$, which is
-# {{6 * D | ,}} tokens.
+# The table of words has a fifth of the parameters and does none of the work. The scores and the mixture of attention,
+# with their $S \times S$ weights, are a small part of the work even at BERT's full length. They would equal all linear
+# layers together at $S = 6 D$, which is {{6 * D | ,}} tokens.
 #
-# So a model can have few parameters and still be slow. In the lessons on DistilBERT and ALBERT, ask of each saving:
-# which of the two does it save?
+# So a model can have few parameters and still be slow. In the lessons on DistilBERT and ALBERT, ask which of the two
+# each change saves.
 #
 # ## What could go wrong
 #
-# **Positions along the batch.** `torch.arange` over the wrong axis, B for S, and broadcasting makes it fit. Then each
-# text has one position only, its place in the batch. The same sentence three times, and its vector of *film*:
+# **Positions along the batch.** `torch.arange` runs over the wrong axis, B instead of S, and broadcasting makes it fit.
+# Then all tokens of a text have the same position, the text's place in the batch. Here is the same sentence three
+# times, and its vector of *film*:
 
 # %%
 ids = tok(["A quiet film."] * 3)["input_ids"]  # (3, S)
@@ -283,12 +287,14 @@ with torch.no_grad():
 # - **Tied weights counted twice.** A sum over the tensors of a file counts the table of words two times.
 # - **The norm of the embeddings forgotten:** $2 D$ too few, {{2 * D | ,}} here. If your count differs by a small
 #   multiple of $D$, look for a norm or a bias.
-# - **`eval()` forgotten.** `build` returns a model in training mode: dropout is on, and each call gives another answer.
+# - **`eval()` forgotten.** `build` returns a model in training mode: dropout is on, and each call gives a different
+#   answer.
 # - **`pooled` from the wrong place.** `h[0]` is the first text, not the first token.
 #
 # ## Exercises
 #
-# The way in and the way out. (To count a BERT from its sizes is an exercise of lesson 10, beside ALBERT.)
+# There are two: the embeddings, and the masked-LM head. (Counting a BERT from its sizes is an exercise of lesson 10,
+# together with ALBERT.)
 
 # %% exercise="embeddings"
 
@@ -313,7 +319,7 @@ print("x", tuple(x.shape), "  pooled", tuple(pooled.shape))
 #
 # - BERT: three tables added and normalised, $L$ equal blocks, a pooler on `[CLS]`. Seven numbers say how large it is.
 # - A word's vector comes from one row of a table; the blocks make it depend on the sentence.
-# - Words have $V D$ parameters, a block about $12 D^2$, two thirds of it in the feed-forward.
+# - The table of words has $V D$ parameters. A block has about $12 D^2$, two thirds of them in the feed-forward.
 # - The masked-LM head uses the table of words a second time. Count it once.
 # - Parameters are not work: the table of words is a fifth of BERT-base and computes nothing.
 #

@@ -3,9 +3,9 @@
 #
 # > Where does BERT's knowledge come from, if nobody labels anything?
 #
-# Take a text that somebody wrote. Hide a few of its words, and ask for them. You know the right answers, because you
-# hid them yourself: no labels are needed, only text. In this lesson you build this task step by step, and at the end a
-# small BERT learns it from random weights.
+# Take any text. Hide a few of its words, and ask for them. You know the right answers, because you hid them yourself:
+# no labels are needed, only text. In this lesson you build this task step by step, and at the end a small BERT learns
+# it from random weights.
 #
 # Here is the end of a real film review, and what BERT sees of it. Cover the upper row with your hand, and guess what is
 # under the blue boxes.
@@ -65,13 +65,13 @@ for prompt in ("the acting was [MASK] and the plot made no sense.", "The capital
     print(minibert.fill(prompt, "minilm-l6-mlm"), "\n")
 
 # %% [markdown]
-# It has opinions about films, and is very unsure about France: it was trained as a masked language model on film
+# It has opinions about films and is very unsure about France, because it was trained as a masked language model on film
 # reviews only. What such a model knows comes from its texts.
 #
 # ## Which tokens
 #
-# BERT chooses fifteen in a hundred tokens, never special tokens or padding. Each hidden word is a question, but also a
-# gap in the text that the other questions need. Fifteen is a choice, not a law: Wettig et al. 2023 (abstract) found
+# BERT chooses fifteen in a hundred tokens, never special tokens or padding. Each hidden word is a question, but it is
+# also missing from the context of the other questions. Fifteen is only a choice: Wettig et al. 2023 (abstract) found
 # forty better for a model of BERT-large's size.
 #
 # ## Eighty, ten, ten
@@ -95,14 +95,15 @@ expected = dict(zip(fates, (80, 10, 10), strict=True))
 plots.shares(measured, expected, f"What became of {int(asked.sum()):,} chosen tokens")
 
 # %% [markdown]
-# Why? `[MASK]` occurs in no real text. If only `[MASK]` were asked about, the model could learn: no
-# `[MASK]`, nothing to do, and its vectors of visible words could be worthless. These are the vectors that we want later
+# Why? `[MASK]` occurs in no real text. If only `[MASK]` were asked about, the model could learn to do nothing where
+# there is no `[MASK]`, and its vectors of visible words could be useless. But these are the vectors that we want later
 # (Devlin et al. 2019, section 3.1 and appendix A.1).
 #
 # Not all models do it like this. ELECTRA (Clark et al. 2020, section 2) lets a small masked language model fill the
 # gaps, and its main model says of *every* token whether it was replaced.
 #
-# The rule is easy to get wrong. Here, ten in a hundred are exchanged, then ten in a hundred kept, and the rest hidden:
+# The rule is easy to get wrong. Here, a first draw exchanges ten in a hundred, a second draw keeps ten in a hundred,
+# and the rest are hidden:
 
 # %%
 fate = torch.rand(2, int(asked.sum()), generator=torch.Generator().manual_seed(0))
@@ -112,11 +113,11 @@ hidden = ~exchanged & ~kept
 print("two draws:", *(f"{100 * share.float().mean():.1f}%" for share in (hidden, exchanged, kept)))
 
 # %% [markdown]
-# The second draw takes its tenth of what the first has left. Nothing crashes; only counting finds it.
+# The second draw takes a tenth of what the first has left. There is no error; only counting shows the mistake.
 #
 # ## The loss: only what was asked
 #
-# The labels hold the right id at each chosen position, hidden or not, and `-100` elsewhere. With $M$ chosen positions,
+# The labels have the right id at each chosen position, hidden or not, and `-100` elsewhere. With $M$ chosen positions,
 # the loss is the mean **cross-entropy**:
 #
 # $$\mathcal{L} = -\frac{1}{M} \sum_{s\,\in\,\text{chosen}} \log p_s(w_s)$$
@@ -127,8 +128,8 @@ print("two draws:", *(f"{100 * share.float().mean():.1f}%" for share in (hidden,
 # | $w_s$ | `labels` | (B, S), `-100` where nothing is asked |
 # | $M$ | `(labels != -100).sum()` | one number |
 #
-# The unit is the **nat**. Compare a loss with that of two players that do not read: one gives each of the $V$ pieces
-# the same probability, the other its share in the texts.
+# The unit is the **nat**. Compare a loss with two simple baselines that do not read the sentence. One gives each of the
+# $V$ pieces the same probability, the other gives each piece its frequency in the texts.
 #
 # $$\mathcal{L}_{\text{uniform}} = \ln V \qquad \mathcal{L}_{\text{frequencies}} = -\sum_w p(w) \ln p(w)$$
 #
@@ -176,14 +177,15 @@ with torch.no_grad():
 print("logits where asked", tuple(asked_only.shape), "(M, V); everywhere", tuple(everywhere.shape), "(B, S, V)")
 
 # %% [markdown]
-# The last line: most logits would be thrown away, so the library's heads pick the chosen positions first.
+# The last line shows why the library's heads select the chosen positions first: otherwise most logits would be computed
+# and not used.
 #
 # ## Other ways to choose
 #
 # If only one of a word's three pieces is hidden, the other two often give it away. **Whole words**: all pieces of a
 # word or none (BERT's later release). **N-grams**: runs of one to three whole words (Lan et al. 2020, section 4.1).
-# **Rarity**: a word's chance goes with $\text{count}^{-0.7}$, so fewer questions are about *the* (DistilBERT's released
-# code). In brackets: chosen.
+# **Rarity**: a word's chance is proportional to $\text{count}^{-0.7}$, so fewer questions are about *the* (DistilBERT's
+# released code). The chosen pieces are in brackets.
 
 # %%
 ids = own("The acting is great, the story is simple and touching.")["input_ids"]
@@ -194,9 +196,9 @@ for masking in MASKINGS:
     print(f"{masking:<12}", " ".join(shown[1:-1]))
 
 # %% [markdown]
-# A training reads each text many times. BERT masked all texts beforehand, ten times each (**static** masking; so Liu et
-# al. 2019, section 4.1). RoBERTa masks a text anew each time it is read (**dynamic**), so in the long run every
-# position is asked about:
+# In training, each text is read many times. BERT's texts were masked beforehand, ten times each (**static** masking,
+# according to Liu et al. 2019, section 4.1). RoBERTa draws a new mask each time a text is read (**dynamic** masking),
+# so in the long run every position is asked about:
 
 # %%
 print("share of the positions that were asked about, after 1, 10 and 40 passes")
@@ -205,27 +207,28 @@ for way, masks in ways.items():
     print(f"{way:<18}", *(f"{1 - 0.85**n:>6.1%}" for n in masks))
 
 # %% [markdown]
-# RoBERTa's paper found the two much alike: {{claims.LEDGER["R1"].paper_value}} ({{claims.LEDGER["R1"].source}}).
+# RoBERTa's paper found little difference between the two: {{claims.LEDGER["R1"].paper_value}}
+# ({{claims.LEDGER["R1"].source}}).
 #
 # ## Two sentences: does the second follow?
 #
-# BERT had a second task. Many uses are about pairs of texts. So it was given two passages, and asked whether the second
-# came next where the first was found: **next sentence prediction**, NSP (Devlin et al. 2019, section 3.1). This too
-# needs no labels. ALBERT asks a harder question: are two consecutive passages in order, or swapped? **Sentence order
-# prediction**, SOP (Lan et al. 2020, section 3.1).
+# BERT had a second task. Many applications are about pairs of texts. So BERT was given two passages and asked whether
+# the second follows the first in the original text: **next sentence prediction**, NSP (Devlin et al. 2019, section
+# 3.1). This too needs no labels. ALBERT asks a harder question: are two consecutive passages in order, or swapped?
+# **Sentence order prediction**, SOP (Lan et al. 2020, section 3.1).
 
 # %%
 documents = [[tok.ids(sentence) for sentence in split_sentences(text)] for text in texts[:400]]
 room = 40 - tok.num_special(pair=True)
 nsp, sop = (make(documents, room, random.Random(0)) for make in (nsp_pairs, sop_pairs))
-for name, found in {"NSP": (nsp[81], nsp[68]), "SOP": (sop[0], sop[1])}.items():
+for name, found in {"NSP": (nsp[81], nsp[68]), "SOP": (sop[83], sop[57])}.items():
     for first, second, label in found:
         print(f"{name}, label {label}:  {tok.decode(first)}\n               {tok.decode(second)}\n")
 
 # %% [markdown]
-# The label is **`0` where the second is the next** (the released code has it so), and for SOP where the order is right.
-# The pair is laid out as in lesson 05, the answer comes from the pooler, words are masked as before, and the loss is
-# the sum of both. This is the head `"pretraining"`:
+# The label is **`0` where the second is the next** (as in the released code), and for SOP where the order is right. The
+# pair is laid out as in lesson 05, the head for the pairs reads the pooled vector, words are masked as before, and the
+# loss is the sum of both. This is the head `"pretraining"`:
 
 # %%
 rows_of_pairs = [pair(p.first, p.second, tok, p.label) for p in nsp[:8]]
@@ -245,8 +248,8 @@ print(f"loss {out.loss:.2f}; ln V + ln 2 = {math.log(2 * tok.vocab_size):.2f}")
 #
 # ## Train it
 #
-# You will write a training loop in the next lesson; here the library's runs. Its learning rate rises first and then
-# falls, because a fresh post-norm encoder takes large steps badly (lesson 04).
+# You will write a training loop in the next lesson; here we use the library's. Its learning rate rises first and then
+# falls, because large steps at the start harm a fresh post-norm encoder (lesson 04).
 #
 # One block, {{config.hidden_size}} features: about as small as a BERT can be and still learn something in half a
 # minute. On held-out rows, we look at the loss of the three fates separately.
@@ -305,17 +308,18 @@ plots.lines(
 # %% [markdown] tags=["trained"]
 # There are three phases, and the mean of the three curves would hide them.
 #
-# 1. **Frequencies.** All three fall towards the level of somebody who counts words.
+# 1. **Frequencies.** All three fall towards the loss of the word frequencies.
 # 2. **Copying.** *kept* falls and *exchanged* rises. The model has found that a visible word that is asked about is
-#    right half of the time. It looks at no neighbour: *hidden* does not move.
-# 3. **The sentence.** Only then *hidden* falls: attention has found the neighbours. At the end it is
-#    {{checked[-1]["hidden"] | .2f}} nats, against {{frequencies | .2f}} of the frequencies.
+#    right half of the time. It does not use the neighbours, so *hidden* does not fall.
+# 3. **The sentence.** Only then does *hidden* fall, because attention now uses the neighbours. At the end it is
+#    {{checked[-1]["hidden"] | .2f}} nats, against {{frequencies | .2f}} for the frequencies.
 #
-# A copier has $0.8\,\mathcal{L}_f + 0.1 \ln 2 + 0.1\,(\mathcal{L}_f + \ln 2)$, with $\mathcal{L}_f$ for the
-# frequencies: {{0.9 * frequencies + 0.2 * math.log(2) | .2f}} nats here, without a look at the sentence. So a loss just
-# below the frequencies shows nothing: a short training may have stopped in the second phase.
+# A model that only copies has the loss $0.8\,\mathcal{L}_f + 0.1 \ln 2 + 0.1\,(\mathcal{L}_f + \ln 2)$, where
+# $\mathcal{L}_f$ is the loss of the frequencies. Here that is {{0.9 * frequencies + 0.2 * math.log(2) | .2f}} nats,
+# without reading the sentence. So a loss just below the frequencies proves nothing: a short training may have stopped
+# in the second phase.
 #
-# What does it guess? For two sentences, the five pieces that it finds likeliest at the end:
+# What does it guess? Here are the five likeliest pieces at the end, for two sentences:
 
 # %% tags=["trained"]
 PAPER_STEPS, PAPER_BATCH = 1_000_000, 256  # Devlin et al. 2019, appendix A.2: for the text below
@@ -337,7 +341,7 @@ plots.distributions(
 # ## What could go wrong
 #
 # **One `ignore_index` for both losses.** With `ignore_index=0` for the words, `[PAD]` does not count. But for the
-# pairs, zero is a class, *is next*. Four pairs, half of them true, and three models:
+# pairs, zero is a class, *is next*. Here are four pairs, two of them consecutive, and three models:
 
 # %%
 truth = torch.tensor([0, 1, 0, 1])
@@ -347,7 +351,8 @@ for name, said in {"always next": [0] * 4, "always random": [1] * 4, "right": tr
     print(f"{name:<14} loss {right:.2f}   with ignore_index=0 {wrong:.2f}")
 
 # %% [markdown]
-# *always random* is as good as the truth. The loss goes to zero, and the head has learned one constant.
+# *always random* gets the same loss as the right answers. In training, the loss would go to zero, and the head would
+# only learn a constant.
 #
 # - **The input changed in place.** A masker that writes into its input masks the *data*: the next time, the gaps are
 #   still there, and `[MASK]` becomes a label. Return a copy.
@@ -404,7 +409,7 @@ print(f"F.cross_entropy        {F.cross_entropy(flat, flat_labels):.3f}   (it ig
 # %% [markdown]
 # ## In short
 #
-# - A text is its own answer sheet: hide some words and ask for them.
+# - A text contains its own answers: hide some words and ask for them.
 # - BERT asks about fifteen in a hundred, never special tokens or padding; 80/10/10 of these are hidden, exchanged,
 #   kept, by one draw.
 # - The loss is the mean over the asked positions; labels elsewhere are `-100`. A fresh model is near $\ln V$.

@@ -3,10 +3,10 @@
 #
 # > BERT was trained to guess words. How does it become a model that answers your question, with few labelled texts?
 #
-# Pre-training is long and needs no labels. What we want in the end is short and needs a few: is this review good or
-# bad? Where does a sentence end? Which words answer a question? The idea of BERT's paper is that one pre-trained model
-# serves all of these. Put a small new **head** on it, and train everything a little further: **fine-tuning** (Devlin et
-# al. 2019, section 3.2 and figure 4).
+# Pre-training is long and needs no labels. The tasks that we want to solve in the end need only a short training and a
+# few labels: is this review good or bad? Where does a sentence end? Which words answer a question? The idea of BERT's
+# paper is that one pre-trained model serves all of these. Put a small new **head** on it, and train everything a little
+# further: **fine-tuning** (Devlin et al. 2019, section 3.2 and figure 4).
 #
 # Three kinds of heads are enough for most tasks.
 
@@ -52,7 +52,7 @@ plots.answers(tasks, "One BERT, three heads")
 # | a span | every token, (B, S, D) | $(2, D)$ | $(B, S, 2)$: scores as start and as end |
 #
 # $C$ is the number of classes. Against the millions of the encoder, each head is tiny. This is why few labels are
-# enough: most of what is needed is there already.
+# enough: most of what is needed has already been learned.
 #
 # ## The data
 #
@@ -70,13 +70,13 @@ for review in train_set[:3]:
     print(review.label, review.text)
 
 # %% [markdown]
-# Half of them are positive, so somebody who knows nothing is right half of the time, with a loss of $\ln 2$. Always
-# compute this number first.
+# Half of them are positive, so guessing is right half of the time, with a loss of $\ln 2$. Always compute this number
+# first.
 #
 # ## A training loop by hand
 #
-# Each step: take a batch, compute the loss, go back through the model, and move every weight a little against its
-# gradient. The learning rate rises for a tenth of the steps and then falls to zero. Each sentence is read once.
+# Each step: take a batch, compute the loss and the gradients, and move every weight a little against its gradient. The
+# learning rate rises for a tenth of the steps and then falls to zero. Each sentence is read once.
 
 # %% tags=["trained"]
 model = classifier_for("minilm-l6", tok, seed=0)  # the encoder's real weights, and a fresh classifier
@@ -110,9 +110,9 @@ plots.lines(
 )
 
 # %% [markdown]
-# For a while nothing happens: the new head must first find a direction. Then the loss falls. (BERT's paper uses lower
-# rates, $2$ to $5 \cdot 10^{-5}$, and two to four passes: Devlin et al. 2019, appendix A.3. We have only sixty steps,
-# so we take larger ones.)
+# It begins at $\ln 2$, the loss of a model that knows nothing, and falls. Dropout is on here, so this is not yet how
+# good the model is. (BERT's paper uses lower rates, $2$ to $5 \cdot 10^{-5}$, and two to four passes: Devlin et al.
+# 2019, appendix A.3. We have only sixty steps, so we take a higher one.)
 #
 # Two lines matter more than they look. `zero_grad` is needed because `backward` *adds* to the gradients. And
 # `clip_grad_norm_` shortens a gradient that is too long, so that one strange batch does not ruin the model.
@@ -141,7 +141,7 @@ print(f"{accuracy:.1%} of {len(right)} sentences, standard error {100 * error:.1
 #
 # ## What it gets wrong
 #
-# One number hides everything of interest. Read the mistakes, first those that the model was surest of:
+# One number hides all the details. Read the mistakes, first those that the model was surest of:
 
 # %% tags=["trained"]
 surest = [i for i in (p - 0.5).abs().argsort(descending=True).tolist() if not right[i]][:4]
@@ -171,22 +171,24 @@ found = positive([f"The film is {probe}." for probe in probes])
 panels = {"The film is …": (100 * found).tolist()}
 plots.distributions(panels, probes, "How positive is it?", "positive, in %", digits=0)
 
-# %% [markdown]
-# Look at the pairs. Does *not* turn the judgement round? Does the order around *but* matter? Where *not good* is judged
-# like *good*, the model has learned which words are good, but not what *not* does to them. It has read only
-# {{len(train_set) | ,}} labelled sentences, each of them once.
+# %% [markdown] tags=["trained"]
+# Sentences with *not* go wrong more often, and the probes say more. *not* makes *good* bad, but it lifts *bad* only
+# from {{100 * found[2] | .0f}} to {{100 * found[3] | .0f}}: the model has not learned that *not* turns a word round.
+# What follows *but* weighs more than what comes before it, as it should. All this from {{len(train_set) | ,}} labelled
+# sentences, each of them read once.
 #
 # ## The library's loop
 #
-# [`minibert.training.loop.train`](../minibert/training/loop.py) does the same steps. It adds: no weight decay for
-# biases and norms, several micro-batches for a step, validation, saving and continuing a run that was stopped, several
-# processes. You say what is learned, an *objective*, and how, the `Settings`. `minibert finetune` is the command.
+# [`minibert.training.loop.train`](../minibert/training/loop.py) does the same steps. It also offers: no weight decay
+# for biases and norms, several micro-batches for a step, validation, saving and continuing a run that was stopped,
+# several processes. You give it an *objective*, which says what is learned, and the `Settings`, which say how.
+# `minibert finetune` is the command.
 #
 # ## A label for each word
 #
 # Take a text, make it lower case, remove the punctuation, and let the model put both back. No labels are needed: the
-# text itself says what is right (Tilk & Alumäe 2016 for the marks). For each word there is one of
-# {{len(LABELS)}} labels, a mark that follows and a case:
+# text itself says what is right (Tilk & Alumäe 2016 for the marks). Each word has one of {{len(LABELS)}} labels: the
+# mark that follows it, and its case:
 
 # %%
 for word in labelled_words("Well, I saw it in New York. Is it good?"):
@@ -238,8 +240,8 @@ plots.marked({"written by hand": marks}, kinds, "Capitals and punctuation, resto
 
 # %% [markdown]
 # Capital letters come first: *I*, names, the word after a full stop. A mark is harder, because it depends on what comes
-# next. For a score, count each mark and each case for itself. **F1** weighs what was found against what was invented,
-# $2 \cdot \text{hits} / (\text{said} + \text{true})$:
+# next. For a score, count each mark and each case separately. **F1** falls with each one that is missed and with each
+# one that is invented: $2 \cdot \text{hits} / (\text{said} + \text{true})$.
 
 # %% tags=["trained"]
 truths = [row.truth for row in word_test]
@@ -255,13 +257,14 @@ plots.distributions(panels, list(names.values()), title, "F1, in %", digits=0)
 
 # %% [markdown]
 # What is rare is learned last. A mean over all words would not show it: most words are lower case without a mark, and
-# are right for free.
+# are easy to get right.
 #
 # ## A span
 #
 # In question answering, the answer is a stretch of the passage: the head scores each token as the start and as the end,
-# and the best pair wins, with the end not before the start (Devlin et al. 2019, section 4.2). Questions without labels:
-# a word or phrase occurs twice in a passage. Hide one occurrence, and ask for the other (Ram et al. 2021, section 3).
+# and the best pair wins, with the end not before the start (Devlin et al. 2019, section 4.2). Questions can be made
+# without labels: find a word or phrase that occurs twice in a passage. Hide one occurrence, and ask for the other (Ram
+# et al. 2021, section 3).
 
 
 # %% tags=["trained"]
@@ -280,30 +283,31 @@ scores = {"guessing": Places().by_guessing(span_test), "before": exact(finder)}
 tuned(finder, Places().objective(span_rows, tok), steps=50, rate=2e-4)
 scores["after"] = exact(finder)
 
-shown = [2, 5]
+shown = [140, 5]
 texts_shown = {}
 for number, (start, end) in zip(shown, find_spans(finder, [span_test[i] for i in shown], tok), strict=True):
     row = span_test[number]
     marks = []
     for at, i in list(enumerate(row.ids))[1:-1]:  # without [CLS] and [SEP]
         answer, given = row.start <= at <= row.end, start <= at <= end
-        kind = "asked" if i == tok.mask_id else "right" if answer else "wrong" if given else ""
+        said = "right" if given else "missed"
+        kind = "asked" if i == tok.mask_id else said if answer else "wrong" if given else ""
         marks.append(plots.Mark(tok.tokens[i], kind))
     found = (start, end) == (row.start, row.end)
     texts_shown[f"passage {number}: {'found' if found else 'not found'}"] = marks
-kinds = {"asked": "the question", "right": "the answer", "wrong": "said, and wrong"}
+kinds = {"right": "answer, found", "missed": "answer, missed", "wrong": "said, and wrong", "asked": "the question"}
 plots.marked(texts_shown, kinds, "Which words does the gap stand for?")
 
 # %% [markdown] tags=["trained"]
-# Exactly right: {{scores["guessing"] | .1%}} by guessing, {{scores["before"] | .0%}} before the training, and
-# {{scores["after"] | .0%}} after fifty steps, on {{len(span_test)}} held-out passages. It is sometimes right before
-# it was trained on this at all: the head compares each token with the gap, and a masked language model's vector of a
-# gap is already like that of the missing word. To start from what a model can do saves labels.
+# Answers that are exactly right: {{scores["guessing"] | .1%}} by guessing, {{scores["before"] | .0%}} before the
+# training, and {{scores["after"] | .0%}} after fifty steps, on {{len(span_test)}} held-out passages. Even before the
+# training it is sometimes right: the head compares each token with the gap, and a masked language model's vector of a
+# gap is already similar to that of the missing word. Starting from what a model can already do saves labels.
 #
 # ## The same in the ecosystem's standard library
 #
-# Outside this course you will mostly use Hugging Face's `transformers`. Nothing here needs it, so this is only to read.
-# You know every line by now:
+# Outside this course you will mostly use Hugging Face's `transformers`. Nothing here needs it; the code below is only
+# for reading. You know every line by now:
 #
 # ```python
 # from transformers import (AutoModelForSequenceClassification, AutoTokenizer,
@@ -316,7 +320,8 @@ plots.marked(texts_shown, kinds, "Which words does the gap stand for?")
 # rows = [{**tokenizer(text, truncation=True, max_length=64), "labels": label}
 #         for text, label in zip(texts, labels)]
 # args = TrainingArguments("out", num_train_epochs=3, per_device_train_batch_size=32,
-#                          learning_rate=3e-5, warmup_steps=0.1, weight_decay=0.01)
+#                          learning_rate=3e-5, weight_decay=0.01,
+#                          warmup_steps=0.1)  # transformers 5; before that: warmup_ratio=0.1
 # Trainer(model=model, args=args, train_dataset=rows,
 #         data_collator=DataCollatorWithPadding(tokenizer)).train()
 # ```
@@ -332,14 +337,14 @@ plots.marked(texts_shown, kinds, "Which words does the gap stand for?")
 #
 # ## What could go wrong
 #
-# - **`eval()` forgotten** before testing: dropout is on, and each call gives another answer.
+# - **`eval()` forgotten** before testing: dropout is on, and each call gives a different answer.
 # - **`zero_grad` forgotten:** each step repeats all earlier ones.
 # - **Too high a rate:** the loss stays at $\ln 2$, and the pre-trained weights are lost. Too low: nothing is learned in
 #   a few steps. Look at the first hundred steps.
 # - **A label for every piece.** Then long words count several times. And without `-100`, padding is learned as well.
 # - **The test split used to choose.** If you pick the best of ten settings on it, its number is too good. That is what
 #   the validation split is for.
-# - **The same text on both sides.** These data have duplicates; `load_reviews` removes them before it splits.
+# - **The same text in two splits.** These data have duplicates; `load_reviews` removes them before it splits.
 #
 # ## Exercises
 #
@@ -350,10 +355,10 @@ plots.marked(texts_shown, kinds, "Which words does the gap stand for?")
 # %% [markdown]
 # Two more, without a check.
 #
-# **Only the head.** In the loop by hand, freeze the encoder: write
-# `model.backbone.requires_grad_(False)` below the first line, and run it and the two cells after it again. What you
-# should see: a loss that stays close to $\ln 2$, and an accuracy only a little above one half. If nothing changed, the
-# line stands after the loop. Now you know that the head alone does not do it.
+# **Only the head.** In the loop by hand, freeze the encoder: write `model.backbone.requires_grad_(False)` below the
+# first line, and run it and the two cells after it again. You should see a loss that stays close to $\ln 2$, and an
+# accuracy only a little above one half. If nothing changed, the line is after the loop. So training the head alone is
+# not enough.
 #
 # **A text of your own.** Write it in lower case without marks. Capitals of names that film reviewers like should
 # come back; which other words does it take for names?

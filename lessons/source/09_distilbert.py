@@ -3,13 +3,14 @@
 #
 # > Half of BERT's layers are left out. How does the other half learn to do their work?
 #
-# DistilBERT (Sanh et al. 2019) has half of BERT's blocks. It is cut out of a trained BERT, and then taught by it. To
-# learn from another model's answers is called **distillation** (Hinton, Vinyals & Dean 2015). In this lesson you write
-# the three losses, cut a student out of its teacher, and watch it being taught.
+# DistilBERT (Sanh et al. 2019) has half of BERT's blocks. It is cut out of a trained BERT, and then taught by it.
+# Learning from another model's answers is called **distillation** (Hinton, Vinyals & Dean 2015). In this lesson you
+# write the three losses, cut a student out of its teacher, and watch it being taught.
 #
 # The teacher is MiniLM-L6 with a masked-word head, trained further on film reviews. It is itself a student: Microsoft's
-# MiniLM of twelve layers was distilled from a BERT (Wang et al. 2020), every second of its layers was kept, and these
-# six were tuned on pairs of sentences. So ours will be a student's student.
+# MiniLM of twelve layers was distilled from a UniLM v2 of BERT-base's size (its model card; the method: Wang et al.
+# 2020), every second of its layers was kept, and these six were tuned on pairs of sentences. So ours will be a
+# student's student.
 
 # %% tags=["folded", "trained"]
 import inspect
@@ -94,7 +95,7 @@ plots.distributions({"the label": label, "the teacher": z_t.softmax(-1)[columns]
 
 # %% [markdown]
 # The label says: *time*, and all other words are equally wrong. The teacher says: *money* or *time*, perhaps
-# *attention*, hardly *husband*. No label holds this knowledge. Hinton, Vinyals & Dean call such answers **soft
+# *attention*, hardly *husband*. No label contains this knowledge. Hinton, Vinyals & Dean call such answers **soft
 # targets**.
 #
 # ## Temperature
@@ -105,7 +106,7 @@ plots.distributions({"the label": label, "the teacher": z_t.softmax(-1)[columns]
 # $$p_i(T) = \frac{e^{z_i / T}}{\sum_j e^{z_j / T}}$$
 #
 # The bars compare each word with the likeliest one. Above them is the **entropy** $-\sum_i p_i \ln p_i$ of the whole
-# answer. Its exponential is easier to read: an answer among so many equally likely words would be as uncertain.
+# answer. Its exponential is easier to read: it is the number of equally likely words that would be just as uncertain.
 
 # %% tags=["trained"]
 panels = {}
@@ -129,7 +130,7 @@ plots.distributions(panels, SHOWN, title, unit)
 #
 # $$\mathrm{KL}(p \,\|\, q) = \sum_i p_i \, (\ln p_i - \ln q_i)$$
 #
-# It is zero where both agree, and never less. And it has a direction. Here a teacher thinks that two words are
+# It is zero if both agree and never negative, and its two directions differ. Here a teacher thinks that two words are
 # equally good. One student bets on one of them, the other spreads over everything.
 
 # %%
@@ -146,12 +147,13 @@ plots.distributions(panels, words, "Which student is nearer to its teacher?")
 
 # %% [markdown]
 # KL(teacher ‖ student) weighs with the teacher's probabilities, so a student must not exclude a word that the teacher
-# finds possible. The one who bets is punished for the second word. That is the direction we want. In PyTorch it is easy
-# to get wrong: `F.kl_div(input, target)` is KL(target ‖ input), so the *student* comes first, as logarithms.
+# finds possible. The student that bets gets a high loss for the second word. That is the direction we want. In PyTorch
+# it is easy to get wrong: `F.kl_div(input, target)` is KL(target ‖ input), so the *student* comes first, as logarithms.
 #
 # One more thing. The gradient of this loss with respect to a student's logit is $\frac{1}{T}(q_i(T) - p_i(T))$, and the
-# flatter both answers are, the smaller the bracket: together about $1/T^2$. Without a correction, a higher temperature
-# would also make the soft targets count less. So the loss is multiplied by $T^2$ (Hinton et al. 2015, section 2).
+# bracket is smaller if both answers are flatter. Together they are about $1/T^2$. Without a correction, a higher
+# temperature would also make the soft targets count less. So the loss is multiplied by $T^2$ (Hinton et al. 2015,
+# section 2).
 #
 # Now write it: $T^2 \cdot \mathrm{KL}$, the mean over the tokens that count. The logits are (B, S, V), and a token
 # counts if the mask (B, S) has a one for it. Replace `raise NotImplementedError()`, run the cell, then the check.
@@ -182,7 +184,8 @@ for T in (1, 2, 4, 8):
 #
 # $$L_{\cos} = 1 - \frac{h_s \cdot h_t}{|h_s| \, |h_t|}$$
 #
-# It is zero for the same direction, two for the opposite one, and blind to length: a vector half as long costs nothing.
+# It is zero for the same direction and two for the opposite one. Length does not count: a vector half as long has the
+# same loss.
 
 # %% exercise="cosine-loss"
 
@@ -197,33 +200,28 @@ for T in (1, 2, 4, 8):
 # | masked words | the masked ones | `cross_entropy` |
 # | cosine | all real ones | `cosine_hidden_loss` |
 #
-# The paper does not give the weights and the temperature. Its released code does. (The exercise is a challenge. If time
-# is short, leave it for later: nothing below needs it.)
+# The paper does not give the weights and the temperature. Its released code does. (To put the three together is a
+# challenge at the end of the lesson.)
 
 # %%
 defaults = inspect.signature(minibert.triple_loss).parameters
 print("weights (soft targets, masked words, cosine):", defaults["weights"].default)
 print("temperature:", defaults["temperature"].default)
 
-# %% exercise="triple-loss"
-
 # %% [markdown]
 # ## A student cut out of its teacher
 #
-# The student starts from blocks of its teacher. The paper says "one layer out of two" (section 3). Strictly, that is
-# the left map. The released code takes {{", ".join(map(str, RELEASED_LAYERS))}}, on the right.
+# The student starts from blocks of its teacher. The paper says "one layer out of two" (section 3). Taken literally,
+# that is the left map. The released code takes {{", ".join(map(str, RELEASED_LAYERS))}}, which is the map on the right.
 
 # %%
 choices = {"every second": alternate_layers(12), "released code": RELEASED_LAYERS}
 plots.layer_map(choices, depth=12, title="Which of twelve layers are copied")
 
 # %% [markdown]
-# The blocks fit because the width is the same: only the depth is halved. Token types and pooler are left out, too.
-# Do it with names and tensors (a challenge as well):
-
-# %% exercise="student-from-teacher"
-
-# %% [markdown]
+# The blocks fit because the width is the same: only the depth is halved. Token types and pooler are left out, too. (To
+# do it with names and tensors is the second challenge at the end.)
+#
 # ## What is left out, counted
 #
 # How much smaller does this make a BERT-base?
@@ -249,16 +247,16 @@ notes = ["", f"{smaller / total:.0%} of BERT-base"]
 plots.parameters_by_part(counts, notes, "The blocks are halved, the words stay")
 
 # %% [markdown]
-# "Forty percent smaller" is {{1 - smaller / total | .1%}}: right, rounded. Half of the depth is not half of the size,
-# because the table of words stays. Token types and pooler together are only
+# "Forty percent smaller" is {{1 - smaller / total | .1%}} before rounding, so this claim is right. Half of the depth is
+# not half of the size, because the table of words stays. Token types and pooler together are only
 # {{(saved["token types"] + saved["pooler"]) / total | .2%}}.
 #
 # ## The vector that was in every token
 #
 # And yet the token types can hurt. In a single text every token has type zero, so the *same* vector is added to all of
-# them. It tells nothing, but the teacher's first block has never read anything without it. One can keep it and still
-# have no token types: add it to every row of the position table (`fold_types=True`). Neither the paper nor its code
-# does that; they train long enough to make up for it. Before any training, on held-out reviews:
+# them. It carries no information, but the teacher's first block has never had an input without it. You can keep the
+# vector without token types, if you add it to every row of the position table (`fold_types=True`). Neither the paper
+# nor its code does that; they train long enough to make up for it. Before any training, on held-out reviews:
 
 # %% tags=["trained"]
 cut = {
@@ -273,12 +271,13 @@ for name, found in before.items():
 print(f"{'(word frequencies alone)':<27} {by_frequency:10.2f} nats")
 
 # %% [markdown]
-# With the vector, half of the blocks still read: the loss is far below that of word frequencies. Without it, it is not.
+# With the vector, the student still uses the sentence: its loss is far below that of word frequencies. Without the
+# vector it is not.
 #
 # ## Taught before your eyes
 #
 # Now the student of three layers learns from its teacher of six. Both see the same masked text; the teacher is in
-# evaluation mode and gets no gradient. Every twelve steps the student is examined on held-out reviews, without dropout.
+# evaluation mode and gets no gradient. Every twelve steps the student is tested on held-out reviews, without dropout.
 # (As in the library's experiments, the soft targets are compared at the masked words only, which is much cheaper.)
 
 # %% tags=["trained"]
@@ -320,10 +319,10 @@ for name, words in {"right": "best word is the true one", "agrees": "best word i
     print(f"{words:<30}", *(f"{found[name]:8.0%}" for found in (curve[0], final, teachers)))
 
 # %% [markdown]
-# All three losses have fallen, on text that was in no step, and the student agrees with its teacher more often. It has
-# come a part of the way in {{STEPS}} steps; the paper trained for about ninety hours on eight GPUs (section 3). If you
-# change the loop and the losses stay where they were, look first whether the logits and the labels belong to the same
-# tokens, and whether the masked text is the same for both.
+# All three losses have fallen, on text that was not used in training, and the student agrees with its teacher more
+# often. It has come a part of the way in {{STEPS}} steps; the paper trained for about ninety hours on eight GPUs
+# (section 3). If you change the loop and the losses stay where they were, first check whether the logits and the labels
+# belong to the same tokens, and whether the masked text is the same for both.
 #
 # Does it guess like its teacher now?
 
@@ -339,8 +338,8 @@ for text in (TEXT, *others):
 # %% [markdown]
 # ## What is each loss worth?
 #
-# The paper leaves out one thing at a time, an **ablation**, and gives the points of GLUE that this costs (Sanh et al.
-# 2019, Table 4):
+# The paper leaves out one thing at a time, an **ablation**, and gives the points of GLUE, an average over nine tests of
+# language understanding, that this costs (Sanh et al. 2019, Table 4):
 
 # %%
 for name, (_, points) in LEFT_OUT.items():
@@ -348,8 +347,8 @@ for name, (_, points) in LEFT_OUT.items():
 
 # %% [markdown]
 # The start from the teacher's weights is worth most, the masked words least. The ledger of this project has the same
-# question for our teacher, with students of three layers. It says what was found, or, as long as nothing is recorded,
-# what it would take. (`minibert claims D6` shows the newest.)
+# question for our teacher, with students of three layers. It says what was found or, if nothing has been recorded, what
+# is needed to find out. (`minibert claims D6` shows the newest result.)
 
 # %%
 print(claims.to_text(claims.results(["D6"])))
@@ -371,12 +370,13 @@ losses = half.learn([review.text for review in reviews.train[:64]], teacher=my, 
 print("the weighted sum of the three losses, step by step:", *(f"{loss:.1f}" for loss in losses))
 
 # %% [markdown]
-# (Your cut drops the token types without folding them in, as the paper does: so it begins far from its teacher.)
+# (Your cut drops the token types without folding them in, as the paper does, so the student begins far from its
+# teacher.)
 #
 # ## What could go wrong
 #
-# Distillation fails silently: each of these runs and gives a number that looks like a loss. The soft-target loss of the
-# taught student, right and wrong:
+# Distillation fails silently: a wrong version runs and gives a number that looks like a loss. Here is the soft-target
+# loss of the taught student, right and wrong:
 
 # %% tags=["trained"]
 batch, asked, taught = examined[0]
@@ -400,24 +400,36 @@ for name, value in tried.items():
 
 # %% [markdown]
 # Swapped arguments hardly change the number, once the student is near; they change the gradient. `reduction="mean"`
-# also divides by the number of words, so that the soft targets vanish: use `batchmean` of (N, V). And a teacher with
-# dropout gives another answer each time it is asked.
+# also divides by the number of words, so that the soft targets hardly count: use `batchmean` of (N, V). And a teacher
+# with dropout gives a different answer each time it is asked.
 #
 # - **Shared, not copied.** `student.block = teacher.block` gives one module two owners: each step of the student
 #   changes the teacher. Copy the tensors.
-# - **A gradient into the teacher.** Without `no_grad` or `detach` the teacher moves towards its student: the cheapest
-#   way to a small loss.
+# - **A gradient into the teacher.** Without `no_grad` or `detach` the teacher moves towards its student, because that
+#   also makes the loss small.
 # - **Names sorted as text.** `blocks.10` comes before `blocks.2`. Make the number an `int` first.
-# - **Two maskings.** If each of the two is masked by chance, the student is asked about one word and told the answer to
-#   another.
+# - **Two maskings.** If the text is masked separately for each of the two models, the student is asked about one word
+#   and told the answer to another.
 #
+# ## Two challenges
+#
+# All three losses together, with weights and a temperature:
+
+# %% exercise="triple-loss"
+
+# %% [markdown]
+# And the cut: a student's names and tensors, from those of its teacher.
+
+# %% exercise="student-from-teacher"
+
+# %% [markdown]
 # ## In short
 #
 # - A teacher's probabilities say what else would fit; a label says one word. The temperature raises the small ones.
 # - DistilBERT's loss has three terms: $T^2 \cdot \mathrm{KL}(\text{teacher} \,\|\, \text{student})$, masked words, and
 #   the cosine of the last hidden states.
 # - DistilBERT has half the blocks, no token types, no pooler: {{1 - smaller / total | .1%}} fewer parameters.
-# - The student starts from its teacher's layers, which already read; that is worth most.
+# - The student starts from its teacher's layers. That is worth more than any of the losses.
 #
 # **To read.** Hinton, Vinyals & Dean 2015, section 2; Sanh et al. 2019, *DistilBERT*, sections 2 to 4. Then
 # [minibert/training/distillation.py](../minibert/training/distillation.py), from the top.

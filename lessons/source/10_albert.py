@@ -3,8 +3,8 @@
 #
 # > What if all twelve layers were the same layer?
 #
-# DistilBERT leaves half of the layers out. ALBERT (Lan et al. 2020) goes another way. It keeps every layer and stores
-# only one of them, which it runs twelve times. And it keeps every word, in a table that is much narrower.
+# DistilBERT leaves half of the layers out. ALBERT (Lan et al. 2020) does something different. It keeps every layer but
+# stores only one of them, which it runs twelve times. And it keeps every word, but in a table that is much narrower.
 #
 # Here are the two, from the bottom to the top. A dashed box costs nothing to store: it is the box below, run again.
 
@@ -48,8 +48,8 @@ plots.stacks(columns, "Twelve blocks, or one block twelve times")
 # ## A wide table out of two thin ones
 #
 # BERT's word table has a row for each of its $V$ pieces, as wide as the blocks. But a row knows the word alone, without
-# its neighbours; the blocks need their width for the word *in its context* (section 3.1). So let the table be narrow,
-# $E$ wide, and widen each vector with one learned matrix, a **factorised** embedding:
+# its neighbours; the blocks need their width for the word *in its context* (section 3.1). So make the table narrow, $E$
+# wide, and widen each vector with one learned matrix. This is a **factorised** embedding:
 #
 # $$V \times H \quad \rightarrow \quad V \times E \;+\; E \times H$$
 #
@@ -62,10 +62,10 @@ for e in (64, E, 256, D):
     print(f"{f'E = {e}':<10} {V * e + e * D:>11,}   {(V * e + e * D) / (V * D):.0%} of it")
 
 # %% [markdown]
-# The saving comes from the product with $V$. (At E = D nothing is saved, and the matrix is added.)
+# The saving comes from the product with $V$. (With E = D nothing is saved, and the matrix comes on top.)
 #
-# Where does the width change? The sum of word, position and type, and the layer norm, are those of BERT, only E wide.
-# The widening comes last:
+# Where does the width change? The sum of word, position and type, and the layer norm, are as in BERT, but E wide. The
+# widening comes last:
 #
 # ids (B, S) → sum (B, S, E) → layer norm (B, S, E) → linear (B, S, D)
 #
@@ -94,7 +94,7 @@ for name, x in steps.items():
 # %% [markdown]
 # It is not only a saving. Rows that all pass through an $E \times D$ matrix are mixed from the same $E$ directions: the
 # **rank** of the product is $E$ at most. A table that was trained without this limit makes use of its width. How much
-# of MiniLM-L6's would be left at a lower rank, as a share of the sum of its squares?
+# of MiniLM-L6's table would be left at a lower rank, as a share of the sum of its squares?
 
 # %%
 reader = minibert.from_pretrained("minilm-l6-mlm", head="masked-lm").eval()
@@ -110,7 +110,7 @@ for e in (64, 128, 256):
 #
 # ## One block, run again and again
 #
-# The second saving: the blocks **share** their parameters. One object stands at all twelve places.
+# The second saving: the blocks **share** their parameters. One and the same object is used at all twelve places.
 
 # %% exercise="shared-blocks"
 
@@ -139,9 +139,9 @@ print("length of the shared gradient:   ", of_shared.norm())
 print("it is their sum:", torch.allclose(of_shared, of_copies.sum(0), atol=1e-6))
 
 # %% [markdown]
-# The one block has to find weights that serve at all places, near the words and near the answer. Can a model that was
-# trained *without* sharing be made to share? Take the teacher of lesson 09, let one of its blocks run in several
-# places, and measure its loss on masked words of held-out reviews:
+# The one block has to learn weights that work at all places, from the first to the last. Can a model that was trained
+# *without* sharing be made to share? Take the teacher of lesson 09, let one of its blocks run in several places, and
+# measure its loss on masked words of held-out reviews:
 
 # %%
 S, reviews = 32, load_reviews("imdb")
@@ -162,12 +162,12 @@ for name, order in orders.items():
     losses[name] = held_out_losses(reader, held_out)["masked_lm"]
 reader.backbone.encoder.order = orders["as trained"]
 losses["word frequencies alone"] = loss_by_frequency(MaskedWords(rows_of(reviews.train[:2000]), tok), held_out)
-title, unit = "Sharing cannot be put in afterwards", "held-out loss, nats (lower is better)"
+title, unit = "Sharing put in afterwards, without training again", "held-out loss, nats (lower is better)"
 plots.distributions({"": list(losses.values())}, list(losses), title, unit)
 
 # %% [markdown]
-# Three blocks, each run twice, still read. With one block for all six, the model is no better than somebody who only
-# knows how often each word occurs. Sharing, too, has to be there from the first step of training.
+# Three blocks, each run twice, still use the sentence. With one block for all six, the model is no better than the word
+# frequencies. Full sharing has to be learned; it cannot just be switched on.
 #
 # ## Count it
 #
@@ -224,7 +224,7 @@ plots.parameters_by_part(parts, notes, "One block to store leaves room for a wid
 # %% [markdown]
 # (Base is compared with BERT-base, the others with BERT-large.) "{{claims.LEDGER["A1"].statement}}" Counted here:
 # {{claims.results(["A1"])[0].ours}}. The largest, `albert-xxlarge-v2`, has a block four times as wide as BERT-large's,
-# and little is left of the saving. It is this one that leads the paper's tables.
+# and little is left of the saving. It is this one that leads the paper's tables (Table 2).
 #
 # ## What it does not save
 #
@@ -243,13 +243,12 @@ times = in_use["ratio"][in_use["tokens"].index(128)]
 print(f"timed and recorded: ALBERT-base is {times:.2f} times as fast as BERT-base")
 
 # %% [markdown]
-# The weights take {{of_albert / of_bert | .0%}} of the memory: good for a download, or for many models on one machine.
-# The work is the same, and so, within a tenth, is the time (`minibert claims A2-inference M2`, on two machines). In
-# *training* there is something to gain: devices that train together exchange all gradients after
-# each step, and ALBERT has few. The paper reports {{trained.TRAINING_SPEED["albert-large-v2"]}} times the speed, large
-# against large, and {{trained.TRAINING_SPEED["albert-base-v2"] / trained.TRAINING_SPEED["bert-base-uncased"] | .2f}}
-# for base against base; its wide models train more slowly than BERT-large (Table 2). `minibert claims A2` has what was
-# measured here.
+# The weights take {{of_albert / of_bert | .0%}} of the memory, which helps with downloads and with many models on one
+# machine. The work is the same, and the time is too, within a tenth (`minibert claims A2-inference M2`, on two
+# machines). In *training*, time can be saved: devices that train together exchange all gradients after each step, and
+# ALBERT has few. The paper reports {{trained.TRAINING_SPEED["albert-large-v2"]}} times the speed, large against large,
+# and {{trained.TRAINING_SPEED["albert-base-v2"] / trained.TRAINING_SPEED["bert-base-uncased"] | .2f}} for base against
+# base; its wide models train more slowly than BERT-large (Table 2). `minibert claims A2` shows what was measured here.
 #
 # ## What it costs
 #
@@ -259,14 +258,19 @@ print(f"timed and recorded: ALBERT-base is {times:.2f} times as fast as BERT-bas
 # %%
 WIDTHS = (64, 128, 256, 768)  # Lan et al. 2020, Table 3
 NOTHING_SHARED, ALL_SHARED = (81.3, 81.7, 81.8, 82.3), (79.0, 80.1, 79.6, 79.8)
-curves = {"nothing shared": (WIDTHS, NOTHING_SHARED), "all shared": (WIDTHS, ALL_SHARED)}
-plots.lines(curves, "E, the width of the table", "average score (higher is better)", "Lan et al. 2020, Table 3")
+doublings = [math.log2(width) for width in WIDTHS]
+curves = {"nothing shared": (doublings, NOTHING_SHARED), "all shared": (doublings, ALL_SHARED)}
+unit = "E, the width of the table (logarithmic)"
+picture = plots.lines(curves, unit, "average score (higher is better)", "Lan et al. 2020, Table 3")
+picture.axes[0].set_xticks(doublings, WIDTHS)
+picture
 
 # %% [markdown]
-# Often only the lower curve is quoted: E = {{WIDTHS[1]}} is best, so a narrow table costs nothing. The upper one says
+# Often only the lower curve is quoted: E = {{WIDTHS[1]}} is best, so a narrow table costs nothing. The upper curve says
 # something else. Without sharing, quality *grows* with E, by {{NOTHING_SHARED[-1] - NOTHING_SHARED[0] | .1f}} points
 # from the narrowest to the widest. And sharing costs {{NOTHING_SHARED[1] - ALL_SHARED[1] | .1f}} points at E =
-# {{WIDTHS[1]}}, {{NOTHING_SHARED[-1] - ALL_SHARED[-1] | .1f}} at E = {{WIDTHS[-1]}}. Which part of it?
+# {{WIDTHS[1]}}, {{NOTHING_SHARED[-1] - ALL_SHARED[-1] | .1f}} at E = {{WIDTHS[-1]}}. Which part of the sharing costs
+# this?
 
 # %%
 SHARED = {"nothing": 81.6, "attention": 81.7, "feed-forward": 80.2, "all": 80.1}  # Table 4, E = 128
@@ -274,13 +278,15 @@ for what, score in SHARED.items():
     print(f"{what:<13} shared: {score}")
 
 # %% [markdown]
-# Sharing attention costs nothing that can be seen. Sharing the feed-forward part costs nearly all of it.
+# At E = {{128}} sharing attention costs nothing that can be seen, and the feed-forward part nearly all. At E = {{768}}
+# attention costs {{82.3 - 81.6 | .1f}} points too ({{82.3}} to {{81.6}}), and the feed-forward part {{2.8}} (Table 4).
 #
-# So of equal names ALBERT is below BERT (Table 2): by
+# So ALBERT is below the BERT of the same name (Table 2): by
 # {{trained.SCORE["bert-base-uncased"] - trained.SCORE["albert-base-v2"] | .1f}} points at base and
 # {{trained.SCORE["bert-large-uncased"] - trained.SCORE["albert-large-v2"] | .1f}} at large. It wins where the saved
-# parameters are spent again, on width: xxlarge has {{trained.SCORE["albert-xxlarge-v2"]}}, BERT-large
-# {{trained.SCORE["bert-large-uncased"]}}. What our own small models say, or what it would take:
+# parameters are spent on more width: xxlarge has {{trained.SCORE["albert-xxlarge-v2"]}}, BERT-large
+# {{trained.SCORE["bert-large-uncased"]}}. Here is what our own small models say or, if nothing has been recorded, what
+# is needed to find out:
 
 # %%
 print(claims.to_text(claims.results(["A3"])))
@@ -290,13 +296,13 @@ print(claims.to_text(claims.results(["A3"])))
 #
 # ALBERT also replaces BERT's next-sentence task (NSP) by **sentence order prediction** (SOP): two segments that do
 # follow each other, swapped half of the time. NSP can be answered from the topic; SOP cannot. A model trained on NSP is
-# right on SOP in {{0.52 | .0%}} of the cases, hardly better than a coin, and SOP gives {{80.1 - 79.2 | .1f}} points
-# more than NSP in the average of five tasks (Table 5). `minibert claims A8` has what was found here.
+# right on SOP in {{0.52 | .0%}} of the cases, hardly better than a coin toss, and SOP gives {{80.1 - 79.2 | .1f}}
+# points more than NSP in the average of five tasks (Table 5). `minibert claims A8` shows what was found here.
 #
 # ## What could go wrong
 #
-# The first mistake starts out perfect: copies with equal values in the place of one block. Take the four copies from
-# above, and one step:
+# The first mistake cannot be seen at the start: copies with equal values in the place of one block. Take the four
+# copies from above, and train for one step:
 
 # %%
 first, second = (block.feed_forward.expand.weight for block in copies[:2])
@@ -307,24 +313,26 @@ x = torch.linspace(-5, 5, 1001)
 print(f"gelu and gelu_new differ by up to {(gelu(x) - gelu_tanh(x)).abs().max():.0e}")
 
 # %% [markdown]
-# - **Equal, not shared.** A `deepcopy` shares nothing: the copies part at the first step. Sharing means one object.
+# - **Equal, not shared.** A `deepcopy` shares nothing: the copies differ after the first step. Sharing means one
+#   object.
 # - **Counted once for each run.** Add up over objects, not over places; the same for a tied word table.
 # - **The norm at the wrong width.** The layer norm of the embeddings comes before the widening and is E wide.
-# - **No widening where E equals D.** It is still there: a learned layer, not only a change of width.
+# - **No widening where E equals D.** The widening is still needed: it is a learned layer, not only a change of width.
 # - **The other GELU.** The second version of ALBERT uses `gelu_new`, a formula with tanh. The difference is tiny, but
-#   with the wrong one a checkpoint does not give its numbers back.
+#   with the wrong one a checkpoint does not give the same numbers.
 # - **"Dropout removed".** In the second version its probability is zero; the layer is still there.
 #
 # ## In short
 #
 # - A table $V \times E$ and a matrix $E \times D$ in place of $V \times D$: far fewer parameters, and a rank of $E$.
-# - One block, run $L$ times; its gradient is the sum over its uses. Both savings have to be there from the first step.
+# - One block, run $L$ times; its gradient is the sum over its uses. Full sharing has to be learned; it cannot just be
+#   switched on.
 # - This saves memory and, in training, communication. It saves no operation, so it is not faster in use.
-# - It costs quality at equal names. Without sharing, quality grows with E; and it is the shared feed-forward part that
-#   costs most.
+# - It costs quality: ALBERT is below the BERT of the same name. Without sharing, quality grows with E. Sharing the
+#   feed-forward part costs most.
 #
 # **To read.** Lan et al. 2020, *ALBERT*, section 3.1 and Tables 2 to 5. Then
-# [minibert/models/albert.py](../minibert/models/albert.py) beside
+# [minibert/models/albert.py](../minibert/models/albert.py), compared with
 # [minibert/models/bert.py](../minibert/models/bert.py).
 #
 # **Next:** [RoBERTa](11_roberta.ipynb).

@@ -5,8 +5,8 @@
 #
 # RoBERTa is a BERT. Its blocks are BERT's blocks, and you could load its weights into the encoder that you built in
 # [lesson 04](04_encoder_block.ipynb). What its authors changed is the recipe: more text, larger batches, longer
-# training, no sentence pairs, fresh masks. They report what each step of it brings. Here are the errors that are left
-# on MNLI (does one sentence follow from another?), of models as large as BERT-large:
+# training, no sentence pairs, fresh masks. They report what each change brings. Here are the remaining errors on MNLI
+# (does one sentence follow from another?) of models as large as BERT-large:
 
 # %% tags=["folded"]
 import random
@@ -34,7 +34,7 @@ MNLI = {
     "five times as many steps": 90.2,
 }
 errors = {name: 100 - right for name, right in MNLI.items()}
-plots.bars(errors, "errors in 100 questions; fewer is better", "Each bar adds one thing to the one above it")
+plots.bars(errors, "errors in 100 questions; fewer is better", "A new recipe, then more text, then more steps")
 
 # %% [markdown]
 # A quarter of BERT's errors is gone, and no layer was added. The largest step is the first one, with nearly the same
@@ -57,13 +57,13 @@ print(f"{'all':<12} {bert_size:>12,} {size:>13,}")
 # %% [markdown]
 # (The norm of the embeddings is in the sum only.) The blocks have the same parameters. The difference,
 # {{(size - bert_size) / 1e6 | .1f}} million, is almost all in the word table. Three small things differ around the
-# blocks, and each of them has broken somebody's program: the vocabulary, the token types and the positions.
+# blocks, and each of them is easy to get wrong: the vocabulary, the token types and the positions.
 #
 # ## Bytes, not words
 #
-# RoBERTa reads **byte-level BPE** (section 4.4; [lesson 05](05_words_into_pieces.ipynb) builds it). Any text is a row
-# of bytes, so nothing is ever unknown. A blank belongs to the word after it, and is shown as `Ġ`. The merges can be
-# fetched, for they were published with an older model (Radford et al. 2019, section 2.2):
+# RoBERTa reads **byte-level BPE** (section 4.4; [lesson 05](05_words_into_pieces.ipynb) builds it). Any text is a
+# sequence of bytes, so nothing is ever unknown. A blank belongs to the word after it, and is shown as `Ġ`. The merges
+# can be fetched, because they were published with an older model (Radford et al. 2019, section 2.2):
 
 # %%
 tok = minibert.load_tokenizer("gpt2-bpe")
@@ -74,18 +74,19 @@ special = ("<s>", "<pad>", "</s>", "<unk>")
 print("ids of", special, "are", [tok.tokens.index(token) for token in special])
 
 # %% [markdown]
-# The smile became one piece of bytes. `<s>` and `</s>` do the work of `[CLS]` and `[SEP]`, and between two texts there
-# are two `</s>`. The token types are all the same: the model has no table for a second one. (So `token_type_ids` with
-# a one in them are an error here.) Keep in mind that **padding has the id one**: in BERT it is zero.
+# The smiley became one piece of several bytes. `<s>` and `</s>` do the work of `[CLS]` and `[SEP]`, and between two
+# texts there are two `</s>`. The token types are all the same: the model has no table for a second one. (So
+# `token_type_ids` with a one in them are an error here.) Keep in mind that **padding has the id one**: in BERT it is
+# zero.
 #
 # Is this better than word pieces? Not by the scores: the authors found it slightly worse on some tasks, and chose it
 # because one encoding for every text is worth more (section 4.4).
 #
 # ## Positions that start late
 #
-# Now the thing that most people get wrong. A BERT gives the places of a text the positions $0, 1, 2, \ldots$ RoBERTa
+# Now the detail that most people get wrong. A BERT gives the places of a text the positions $0, 1, 2, \ldots$ RoBERTa
 # numbers the *tokens*, leaves the padding out, and starts at `padding_idx + 1`. The row number `padding_idx` of the
-# position table is for the padding. Three texts; the third one is padded in front:
+# position table is for the padding. Here are three texts; the third one is padded in front:
 
 # %%
 batch = tok(["A quiet film that stays.", "Two hours.", "Never again."])
@@ -101,16 +102,16 @@ title = "The row of the position table that each token gets"
 plots.grid(tiny.position_ids(ids), ["text 0", "text 1", "text 2"], places, title, digits=0)
 
 # %% [markdown]
-# Read the last row: three tokens of padding get the row one, and the text begins at two, as the others do. So a
-# RoBERTa does not mind where the padding is. A BERT does, and tokenizers for it pad at the end.
+# Read the last row: three tokens of padding get the row one, and the text begins at two, as the others do. So the place
+# of the padding makes no difference to a RoBERTa. For a BERT it matters, so its tokenizers pad at the end.
 #
-# Why so? The authors' program, fairseq, kept one table row for padding wherever it had a table, and numbered what is
-# real from there on. The published weights were trained that way, so it has to stay. It explains an odd number in the
-# config: the table has {{roberta.config.max_position_embeddings}} rows for texts of
-# {{roberta.config.max_length}} tokens. One row is for padding, and the rows before it are never used.
+# Why? In the authors' software, fairseq, each table has one row for padding, and the real entries are numbered from
+# there on. The published weights were trained that way, so the rule has to stay. It explains an odd number in the
+# config: the table has {{roberta.config.max_position_embeddings}} rows for texts of {{roberta.config.max_length}}
+# tokens. One row is for padding, and the rows before it are never used.
 #
 # Two details. The numbers come from the *ids*, and not from the attention mask. And a text must not be longer than the
-# rows that are left, though the config's number suggests it:
+# rows that are left, although the number in the config suggests that it may:
 
 # %%
 try:
@@ -121,9 +122,9 @@ except minibert.MinibertError as error:
 # %% [markdown]
 # ## No pairs: full sentences
 #
-# BERT learns from pairs of segments, and guesses if the second follows the first (NSP). RoBERTa drops the task, and
-# with it the pairs. It fills each input with whole sentences, one after another, until no further one fits
-# (*full-sentences*, section 4.2). How much text does an input then hold? Measured on film reviews:
+# BERT learns from pairs of segments, and predicts whether the second follows the first (NSP). RoBERTa drops the task,
+# and with it the pairs. It fills each input with whole sentences, one after another, until no further one fits
+# (*full-sentences*, section 4.2). How much text does an input then contain? Measured on film reviews:
 
 # %%
 room = 128
@@ -138,7 +139,11 @@ inputs = {
     "full sentences": [len(one) for one in full_sentences(documents, room, minilm_tok.sep_id)],
 }
 filled = {name: sum(lengths) / len(lengths) for name, lengths in inputs.items()}
-plots.bars(filled, f"tokens an input holds, of {room}; more is better", "What an input holds", digits=0)
+plots.bars(filled, f"tokens in an input, of {room}; more is better", "How full the inputs are", digits=0)
+
+# %% [markdown]
+# And what does it bring? SQuAD 2: find the answer in a passage, or say that there is none (F1). SST-2: is a sentence
+# positive? RACE: school reading tests.
 
 # %%
 # Liu et al. 2019, Table 2: F1, accuracy, accuracy, accuracy; each the median of five runs.
@@ -154,15 +159,15 @@ plots.grid(list(TABLE_2.values()), list(TABLE_2), tasks, "Table 2 of the paper",
 # %% [markdown]
 # Short inputs do harm: two single sentences are the worst row. Without NSP and with full inputs three of four scores
 # are a little better, and sentiment (SST) is a little worse. The paper says no more than that: removing NSP "matches or
-# slightly improves". (Inputs that stop at the end of a document are the best row. RoBERTa still uses
-# the other way, because its batches are then all of one size.) What our own small models say is in the ledger:
-# `minibert claims R2`.
+# slightly improves" (section 4.2). (Inputs that stop at the end of a document are the best row. RoBERTa still uses the
+# other way, because its batches are then all of one size.) What our own small models say is in the ledger: `minibert
+# claims R2`.
 #
 # ## Dynamic masking
 #
 # BERT's texts were masked once, in advance, in ten copies. In forty passes over the data each mask was seen four times
-# (section 4.1). RoBERTa masks a text afresh each time it is read. You have done both in
-# [lesson 07](07_pretraining.ipynb). What does it bring?
+# (section 4.1). RoBERTa draws a new mask each time a text is read. You have done both in [lesson
+# 07](07_pretraining.ipynb). How much does it help?
 
 # %%
 # Liu et al. 2019, Table 1: F1, accuracy, accuracy.
@@ -170,8 +175,9 @@ TABLE_1 = {"static": (78.3, 84.3, 92.5), "dynamic": (78.7, 84.0, 92.9)}
 plots.grid(list(TABLE_1.values()), list(TABLE_1), tasks[:3], "Table 1 of the paper", digits=1, colour=False)
 
 # %% [markdown]
-# Two are better, one is worse, all by less than half a point. The paper calls it "comparable or slightly better", and
-# nobody should quote more. It matters more when a text is read very often; see `minibert claims R1`.
+# Two are better, one is worse, all by less than half a point. The paper calls it "comparable or slightly better"
+# (section 4.1), and you should not claim more. It matters more when a text is read very often; see `minibert claims
+# R1`.
 #
 # ## Larger batches
 #
@@ -209,12 +215,12 @@ for name, model in {"fresh": fresh, "trained": trained}.items():
     signal = (products.sum() - own) / (count * (count - 1))  # what two different micro-batches have in common
     noise = own / count - signal  # and what is in one of them alone
     half[name] = 4 * (noise / signal).item()
-    at = half[name] / 1e3
-    print(f"{name:<8} {tuple(gradients.shape)}, as much noise as signal at {at:.2f} thousand sentences")
+    about = f"{round(half[name], -1):,.0f} sentences"
+    print(f"{name:<8} {tuple(gradients.shape)}, as much noise as signal at about {about}")
 
 # %% [markdown]
 # When $n$ micro-batches are added up, what they have in common becomes $n$ times as long, and the noise only $\sqrt n$
-# times. So from the two numbers follows the cosine between the gradients of two batches of any size:
+# times. So these two numbers give the cosine between the gradients of two batches of any size:
 
 # %%
 agreement = {}
@@ -223,15 +229,17 @@ for sentences in (16, 256, 2_000, 8_000):
         agreement[f"{name}, {sentences:,} sentences"] = sentences / (sentences + size_of_half)
 unit = "cosine between two batches; 1: they agree"
 marked = [name for name in agreement if name.startswith("trained")]
-plots.bars(agreement, unit, "Larger batches agree on where to go", digits=2, marked=marked)
+plots.bars(agreement, unit, "Larger batches agree on the direction", digits=2, marked=marked)
 
 # %% [markdown]
-# A fresh model needs few sentences to know where to go. A trained one needs many, because what is left to learn is
+# A fresh model needs few sentences to find a direction. A trained one needs many, because what is left to learn is
 # rare. Then a larger batch allows a larger learning rate. But at some size two batches agree, and a still larger one
 # only costs computing. (One matrix, short sentences: the sizes are not those of the paper. McCandlish et al. 2018 have
-# the theory.) And adding up is all it takes: with memory for four sentences you can train with thousands.
+# the theory.) And because gradients can be added up, a machine with memory for four sentences can train with batches of
+# thousands.
 #
-# In the paper the number of sequences stays the same, and only the size of the steps changes (Table 3):
+# In the paper the number of sequences stays the same, and only the size of the steps changes (Table 3).
+# Perplexity is e to the power of the loss.
 
 # %%
 # Liu et al. 2019, Table 3: batch, steps, learning rate, perplexity of held-out words (lower is better), MNLI.
@@ -251,26 +259,25 @@ for sequences, steps, rate, perplexity, accuracy in TABLE_3:
 #
 # ## What to make of it
 #
-# Every single comparison above is small. Together with ten times the text and five times the steps they are the
-# picture at the top. The lesson of this paper is about comparisons: a new model that was trained longer, on more text,
-# may be better for that reason alone. Whenever you read that one model beats another, look first for what else was
-# different.
+# Each difference above is small. Together with ten times the text and five times the steps, they give the picture at
+# the top. This paper teaches something about comparisons: a new model that was trained longer, on more text, may be
+# better for that reason alone. Whenever you read that one model beats another, look first for what else was different.
 #
 # ## What could go wrong
 #
-# - **Positions from zero.** Each token gets the vector of another place. Nothing fails, the numbers are off, and with
-#   published weights so are the answers. Only a comparison with known numbers finds it.
+# - **Positions from zero.** Each token gets the vector of another place. There is no error, but the numbers are wrong,
+#   and with published weights the answers are wrong too. Only a comparison with known numbers finds it.
 # - **Positions counted by place**, with an offset of two. Right for texts padded at the end, wrong for all others.
 # - **Positions from the attention mask.** Equal in most cases; but a mask that hides a real token would shift all the
 #   others.
 # - **Padding taken to be zero.** Zero is `<s>`: the first token disappears.
 # - **A mean of means.** Micro-batches have different numbers of masked words. Add up the sums and divide once;
-#   otherwise the words of a micro-batch with few of them count for more.
+#   otherwise a masked word counts for more in a micro-batch with few masked words.
 # - **Dynamic masking with one seed for each text.** That is static masking.
 #
 # ## Exercise
 #
-# Number the tokens yourself. The picture shows what must come out; how to get there is not above.
+# Number the tokens yourself. The picture shows the result; the code for it is not above.
 
 # %% exercise="roberta-positions"
 

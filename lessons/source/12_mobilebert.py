@@ -3,7 +3,7 @@
 #
 # > How can a BERT run on a telephone without losing half of its layers?
 #
-# DistilBERT leaves out every second layer, ALBERT stores one for all. MobileBERT keeps twenty-four, twice as many as
+# DistilBERT leaves out every second layer, ALBERT stores one for all. MobileBERT has twenty-four, twice as many as
 # BERT-base, and makes each of them thin. Here is what one block does to the vector of a token. Read each column
 # downwards; the widths are to scale.
 
@@ -40,16 +40,18 @@ models["MobileBERT, 24 blocks"] = [*one_mobile, ("goes out", D)]
 plots.widths(models, "A token's way through one block")
 
 # %% [markdown]
-# The block of MobileBERT (below) is narrow where the work is done. Four feed-forward parts stand in a row. And there
-# is a model in the middle that is *wider* inside: the teacher. This lesson takes the block apart, counts it, and then
-# teaches a thin model from a wide one, layer by layer. No weights of a MobileBERT can be fetched here. What is random
-# and what is trained is said each time.
+# The block of MobileBERT (below) is narrow where the work is done. There are four feed-forward parts in a row. The
+# model in the middle is *wider* inside: it is the teacher. This lesson takes the block apart, counts it, and then
+# teaches a thin model from a wide one, layer by layer. No weights of a MobileBERT can be fetched here. The text always
+# says which weights are random and which are trained.
 #
 # ## The bottleneck
 #
 # Between the blocks a token has $D$ = {{D}} features. One linear layer narrows them to {{body}}, the **body**; there
 # the attention and the feed-forward parts work; another linear layer widens the result again, and what came in is
-# added (Sun et al. 2020, section 3.1, figure 1c). Follow one text through a small model with random weights:
+# added (Sun et al. 2020, section 3.1, figure 1c). Follow one text through a model a quarter as wide,
+# {{minibert.PRESETS["tiny-mobilebert"].hidden_size}} outside and
+# {{minibert.PRESETS["tiny-mobilebert"].intra_bottleneck_size}} in the body, with random weights:
 
 # %%
 tiny = minibert.build("tiny-mobilebert", seed=0).eval()
@@ -77,12 +79,12 @@ print("as the library's block:", same)
 
 # %% [markdown]
 # Look at the line with `block.attention`. Queries and keys come from a bottleneck of their own, the *values* from all
-# of $x$. What a head passes on is so taken from the wide vector, and only *where* it looks is decided in the narrow
-# one. (This is the released model's setting.)
+# of $x$. So what a head passes on comes from the wide vector. Only *where* it looks is decided from the narrow one.
+# (This is the released model's setting.)
 #
 # ## Why four feed-forward parts?
 #
-# In a BERT, attention has half as many parameters as the feed-forward part. In a bottleneck the balance tips: values
+# In a BERT, attention has half as many parameters as the feed-forward part. In a bottleneck the balance changes: values
 # come from the wide vector, and the feed-forward part is small. MobileBERT's answer is to stack several (section 3.2).
 # Counted in one block:
 
@@ -93,7 +95,7 @@ base_parts = (one_of_bert.attention, one_of_bert.feed_forward)
 in_attention, in_feed_forward = (minibert.count_parameters(part) for part in base_parts)
 ratios = {"BERT-base": in_attention / in_feed_forward}
 ratios |= {f"MobileBERT, {n} feed-forward": attention / (n * step) for n in (1, 2, 3, 4)}
-plots.bars(ratios, "attention's parameters for each of feed-forward's", "The balance in a block", digits=2)
+plots.bars(ratios, "parameters of attention, for each one of feed-forward", "The balance in a block", digits=2)
 
 # %% [markdown]
 # With one feed-forward part, the two would be almost equal. (In the released weights queries and keys read the narrow
@@ -103,7 +105,7 @@ plots.bars(ratios, "attention's parameters for each of feed-forward's", "The bal
 #
 # On the telephone of the paper, layer norm took more time than its few operations suggest: it needs the mean and the
 # variance of all features before it can return the first number. So MobileBERT keeps the learned scale and shift, and
-# leaves the normalising out (section 3.3):
+# leaves out the normalisation (section 3.3):
 #
 # $$\text{NoNorm}(h) = \gamma \circ h + \beta$$
 #
@@ -121,8 +123,8 @@ for name, values in results.items():
 
 # %% [markdown]
 # Layer norm gives the same for $100\,h$ as for $h$. NoNorm does not. So nothing keeps the numbers small. Here are
-# twenty-four blocks of MobileBERT's size, with random weights that are larger than fresh ones, and how long the
-# vectors are on their way:
+# twenty-four blocks of MobileBERT's size, with random weights that are larger than fresh ones, and the length of the
+# vectors on their way:
 
 # %%
 length = {}
@@ -141,17 +143,17 @@ marked = [name for name in length if name.startswith("no norm")]
 plots.bars(length, "log₁₀ of a token's mean length", "Nothing keeps the numbers small", marked=marked)
 
 # %% [markdown]
-# The scale is logarithmic: two more is a hundred times as long. Sixteen-bit numbers end at
+# The scale is logarithmic: a difference of two means a hundred times as long. Sixteen-bit numbers end at
 # {{torch.finfo(torch.float16).max | ,.0f}}, so be careful with half precision. And do not train such a model from
-# nothing: MobileBERT gets its scales from a teacher, as you will see.
+# random weights: MobileBERT gets its scales from a teacher, as you will see.
 #
-# There is also ReLU in place of GELU, for the same reason: a comparison is faster than an error function.
+# MobileBERT also uses ReLU in place of GELU, for the same reason: a comparison is faster than an error function.
 #
 # ## The trigram embedding
 #
 # The word table is narrow too: $E$ = {{mobile.config.embedding_size}}, a quarter of $D$. To make up for it, each token
-# reads three embeddings, its neighbours' and its own, and a linear layer makes $D$ features of them (section 3.4).
-# Here four tokens with $E = 2$, whose two features are the token's number, and what they become:
+# reads three embeddings, its neighbours' and its own, and a linear layer makes $D$ features of them (section 3.4). Here
+# are four tokens with $E = 2$, whose two features are the token's number, and what they become:
 
 # %%
 numbers = torch.tensor([[[1.0, 1.0], [2.0, 2.0], [3.0, 3.0], [4.0, 4.0]]])  # (B, S, E)
@@ -160,7 +162,7 @@ tokens = [f"token {n}" for n in (1, 2, 3, 4)]
 plots.grid(with_neighbours(numbers)[0], tokens, columns, "(S, E) becomes (S, 3 E)", digits=0)
 
 # %% [markdown]
-# Zeros stand where there is no neighbour. So here attention is not the only place where tokens meet, which has a
+# There are zeros where there is no neighbour. So here attention is not the only place where tokens meet, which has a
 # strange effect. In a padded batch the last real token has a neighbour, the padding:
 
 # %%
@@ -180,17 +182,19 @@ print("largest difference in each token:", [f"{value:.3f}" for value in differen
 #
 # ## A teacher of the same shape
 #
-# A thin and deep model is hard to train from nothing (section 1). So the authors trained a teacher that is *made* to
-# be imitated. IB-BERT has the same twenty-four layers, the same {{D}} features between them and as many heads. Only
-# inside is it wide (an *inverted* bottleneck): {{minibert.count_parameters(teacher_kind) / 1e6 | .0f}} million
-# parameters, for the student's {{minibert.count_parameters(mobile) / 1e6 | .1f}}. Because the outsides match, every
-# layer of the student can be compared with the same layer of the teacher (section 3.5, equations 1 and 2):
+# A thin and deep model is hard to train from random weights (section 1). So the authors trained a teacher that is
+# *designed* to be imitated. IB-BERT has the same twenty-four layers, the same {{D}} features between them and the same
+# number of heads. It is wide only inside (an *inverted* bottleneck):
+# {{minibert.count_parameters(teacher_kind) / 1e6 | .0f}} million parameters, against the student's
+# {{minibert.count_parameters(mobile) / 1e6 | .1f}}. Because the outsides match, every layer of the student can be
+# compared with the same layer of the teacher (section 3.5, equations 1 and 2):
 #
 # $$\mathcal{L}_{FMT}^{\ell} = \frac{1}{TN} \sum_{t,n} \big(H^{tr}_{t,\ell,n} - H^{st}_{t,\ell,n}\big)^2 \qquad
 # \mathcal{L}_{AT}^{\ell} = \frac{1}{TA} \sum_{t,a} D_{KL}\big(a^{tr}_{t,\ell,a} \,\|\, a^{st}_{t,\ell,a}\big)$$
 #
-# $T$ tokens, $N$ features, $A$ heads, $\ell$ the layer; $tr$ is the teacher and $st$ the student. The first compares
-# what comes out of a layer, the second where its heads look. Three small vectors, to see what the first one sees:
+# $T$ tokens, $N$ features, $A$ heads (the paper's letters: our S, D and H; this $T$ is no temperature), $\ell$ the
+# layer; $tr$ is the teacher and $st$ the student. The first compares what comes out of a layer, the second where its
+# heads look. Here are three small vectors, to show what the first loss measures:
 
 # %%
 target = torch.tensor([[1.0, -1.0, 2.0, -2.0]])
@@ -200,17 +204,17 @@ for name, vector in {"equal": target, "shifted by one": target + 1, "twice as lo
     print(f"{name:<15} square {square:.2f}: pattern {pattern:.2f}, mean {mean:.2f}, variance {variance:.2f}")
 
 # %% [markdown]
-# The paper takes the difference apart: how the normalised patterns differ, the mean and the variance, each with a
-# weight of its own (section 3.5; the weights are in the released code). Shifting a vector or lengthening it leaves its
-# pattern alone.
+# The paper splits the first loss into three: the differences of the normalised patterns, of the means and of the
+# variances, each with a weight of its own (section 3.5; the weights are in the released code). Shifting or lengthening
+# a vector does not change its pattern.
 #
 # ## Teach a real one
 #
-# Now with real weights. The teacher is MiniLM-L6, a trained BERT. The student has its outside: {{6}} layers,
+# Now with real weights. The teacher is MiniLM-L6, a trained BERT. The student has the same outside: {{6}} layers,
 # {{384}} features, {{12}} heads, and a body of a quarter of the width. It gets the teacher's embeddings. Its blocks are
-# random. They are taught one after the other from the lowest, each with the two losses, while all else is frozen:
-# **progressive transfer** (section 3.6). (It keeps layer norm and GELU, as a MobileBERT does that is not for a
-# telephone; and its teacher is an ordinary BERT, which is the same outside.)
+# random. They are taught one after the other from the lowest, each with the two losses, while everything else is
+# frozen: **progressive transfer** (section 3.6). (It keeps layer norm and GELU, like a MobileBERT that need not run on
+# a telephone. Its teacher is an ordinary BERT, which has the same outside.)
 
 # %% tags=["trained"]
 teacher = minibert.from_pretrained("minilm-l6").eval()
@@ -263,9 +267,9 @@ print(f"the teacher's vectors of two different sentences: {others:.2f}")
 
 # %% [markdown]
 # Every layer gets nearer to its teacher, the lowest one most. Errors add up on the way: a higher layer gets inputs that
-# are a little wrong. The student's vectors now point much more to where the teacher's do, and are far from the same:
-# these were some seconds of training. (The paper lets the lower layers learn on with a small rate, and trains for
-# {{TRANSFER_STEPS | ,}} steps, section 4.2; then it distils the masked words.)
+# are a little wrong. The directions of the student's vectors are now much closer to the teacher's, but still far from
+# equal: this was only some seconds of training. (The paper also continues to train the lower layers with a small rate,
+# and trains for {{TRANSFER_STEPS | ,}} steps, section 4.2; then it distils the masked words.)
 #
 # ## The claims
 #
@@ -284,15 +288,16 @@ faster = {
     "telephone, Table 4": 342 / 62,
     "telephone, with layer norm and GELU": 342 / 192,
 }
-plots.bars(faster, "times as fast as BERT-base, or as few; more is better", "The same model on two machines")
+plots.bars(faster, "times as fast, or times fewer operations (BERT-base: 1)", "The same model on two machines")
 
 # %% [markdown]
-# A model is not fast or slow by itself. On the telephone NoNorm and ReLU make most of the difference, on the
-# processor almost none. And the processor is slower than the count of operations promises: twenty-four layers of many
-# small steps keep it waiting.
+# How fast a model is depends on the machine. On the telephone NoNorm and ReLU make most of the difference, on the
+# processor almost none. And on the processor the model is slower than the count of operations suggests, because each of
+# the many small steps in twenty-four layers takes some extra time.
 #
-# **As good as BERT-base?** In the paper {{78.3 - 77.7 | .1f}} points of GLUE less (Table 4), and better on SQuAD
-# (Table 5). To see if it was measured here: `minibert claims M3`.
+# **As good as BERT-base?** In the paper {{78.3 - 77.7 | .1f}} points of GLUE less (tests of language understanding,
+# lesson 09; Table 4), and better on SQuAD (find the answer in a passage, lesson 11; Table 5). `minibert claims M3`
+# shows whether it was measured here.
 #
 # ## What could go wrong
 #
@@ -301,12 +306,12 @@ plots.bars(faster, "times as fast as BERT-base, or as few; more is better", "The
 # - **The three thirds in another order**, or zeros at the wrong end. The shape is right.
 # - **A loss over padding.** Only real tokens count, in both losses.
 # - **A gradient into the teacher.** It must not change.
-# - **KL the wrong way round**: it is the teacher's distribution that weights the terms.
+# - **KL the wrong way round**: the teacher's distribution weights the terms.
 # - **Width taken for speed.** Measure on the machine that it will run on.
 #
 # ## Exercises
 #
-# A warm-up, and then two whose code is not above.
+# A warm-up, and then two exercises whose code is not above.
 
 # %% exercise="no-norm"
 
@@ -330,10 +335,10 @@ print("as the library's:", torch.equal(by_hand, with_neighbours(numbers)))
 # - Narrow inside, {{D}} features outside: the outside is what layers, and models, have in common.
 # - Several feed-forward parts restore the balance with attention; three embeddings make up for a narrow table.
 # - NoNorm scales and shifts, and normalises nothing.
-# - A teacher of the same outside can teach every layer: states and attention, from the lowest layer up.
+# - A teacher with the same outside can teach every layer: states and attention, from the lowest layer up.
 #
 # **To read.** Sun et al. 2020, *MobileBERT: a Compact Task-Agnostic BERT for Resource-Limited Devices*, section 3.
 # Then [minibert/models/mobilebert.py](../minibert/models/mobilebert.py) and
 # [minibert/training/transfer.py](../minibert/training/transfer.py).
 #
-# **Next:** [XLNet](13_xlnet.ipynb), which leaves the block nearly alone and changes what is predicted.
+# **Next:** [XLNet](13_xlnet.ipynb), which hardly changes the block, but changes what is predicted.

@@ -3,9 +3,9 @@
 #
 # > Two words of a sentence are missing. How can a model guess them *together*?
 #
-# Somebody shows you "▢ ▢ is a city", and you know only two cities: *New York* and *Los Angeles*. You would say one or
-# the other, and never *New Angeles*. Now ask a BERT. A tiny one was trained on these two sentences just now, with
-# masked words, in the first cell. Here is the probability that it gives to each pair of words:
+# You read "▢ ▢ is a city", and you know only two cities: *New York* and *Los Angeles*. You would say one or the other,
+# and never *New Angeles*. Now ask a BERT. A tiny one was trained on these two sentences just now, with masked words, in
+# the first cell. Here is the probability that it gives to each pair of words:
 
 # %% tags=["folded", "trained"]
 import itertools
@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import minibert
 from minibert import plots
+from minibert.exercises.catalogue import exercises
 from minibert.models.bert import BertConfig
 from minibert.models.relative import shift
 from minibert.models.xlnet import XLNetConfig
@@ -62,8 +63,9 @@ plots.grid(of_bert, FIRST, SECOND, "What a BERT thinks of ▢ ▢ is a city", hi
 # %% [markdown]
 # It has learned well that the first word is *new* or *los*, and the second *york* or *angeles*. But it guesses each
 # masked word as if the others did not matter, and the probability of a pair is a product. A quarter for each pair is
-# the best that such a model can do (Yang et al. 2019, section 2.6, have this example). There is a second fault: no
-# real text contains `[MASK]`, so a BERT is trained on what it will never read (section 2.1).
+# the best that such a model can do (Yang et al. 2019, section 2.6, discuss the words *New York* in this
+# sentence). There is a second fault: no real text contains `[MASK]`, so a BERT is trained on what it will never read
+# (section 2.1).
 #
 # ## One word after another
 #
@@ -71,9 +73,9 @@ plots.grid(of_bert, FIRST, SECOND, "What a BERT thinks of ▢ ▢ is a city", hi
 #
 # $$p(x) = \prod_{t=1}^{T} p(x_t \mid x_{<t})$$
 #
-# But it looks to the left only. XLNet keeps the product and changes the order. Any order of the words will do, for the
-# chain rule holds in each. Call it $z$, a **factorisation order**: $z_t$ is the place whose turn is the $t$-th, and
-# $z_{<t}$ are the places before it. Train on a random one each time (section 2.2, equation 3):
+# But it looks to the left only. XLNet keeps the product and changes the order. Any order of the words will do, because
+# the chain rule is true for each. Call it $z$, a **factorisation order**: $z_t$ is the place whose turn is the $t$-th,
+# and $z_{<t}$ are the places before it. Train on a random one each time (section 2.2, equation 3):
 #
 # $$\max_\theta \; \mathbb{E}_{z \sim Z_T} \Big[\, \sum_{t=1}^{T} \log p_\theta(x_{z_t} \mid x_{z_{<t}}) \Big]$$
 #
@@ -108,19 +110,19 @@ print(factors((4, 3, 0, 2, 1)))
 
 # %%
 turns = torch.tensor([[2, 4, 3, 1, 0]])  # the turn of each word: *city* comes first, *york* last
-may_look = ~order_mask(turns)[0].bool()  # perm_mask has a 1 where a word may *not* look
-panels = {"query stream": may_look, "content stream": may_look | torch.eye(5).bool()}
+of_query, of_content = exercises()["permutation-mask"].library(turns)  # a 1 where a word may *not* look
+panels = {"query stream": ~of_query[0].bool(), "content stream": ~of_content[0].bool()}
 plots.masks(panels, sentence, title="The turns: city, a, new, is, york")
 
 # %% [markdown]
-# Read the row of *york* on the left: it sees all the others, for its turn is the last. *city* sees nothing. The right
-# panel adds the diagonal. Why are there two?
+# Read the row of *york* on the left: it sees all the others, because its turn is the last. *city* sees nothing. The
+# right panel adds the diagonal. Why are there two?
 #
 # ## Two streams
 #
-# To predict *york*, the model must know *that* place one is asked for, but not *what* stands there. And to help with
-# later words, the vector of place one must contain its word. One vector cannot do both. So each place has two
-# (section 2.3, equation 4):
+# To predict *york*, the model must know *that* place one is asked for, but not *which word* is there. And to help with
+# later words, the vector of place one must contain its word. One vector cannot do both. So each place has two (section
+# 2.3, the two update equations after equation 4):
 #
 # | | the paper | knows its place | knows its word | sees |
 # |---|---|---|---|---|
@@ -131,7 +133,8 @@ plots.masks(panels, sentence, title="The turns: city, a, new, is, york")
 # h_{z_t} \leftarrow \text{Attention}(Q = h_{z_t},\; KV = h_{z_{\le t}})$$
 #
 # Both use the same weights, and both look at $h$. At the start $h$ is the word's embedding, and $g$ is one learned
-# vector, the same at all places. A word is predicted from its $g$. Does that leak? Change the word *york*, and see
+# vector, the same at all places. It learns its place from the distances to the words it looks at (below). A word is
+# predicted from its $g$. Does that leak? The turns are still *city*, *a*, *new*, *is*, *york*. Change *new*, and see
 # which vectors change. The weights are random here; a leak would show with any weights:
 
 # %%
@@ -139,7 +142,7 @@ large = {**sizes, "initializer_range": 0.3}  # large random weights, so that eve
 untrained = minibert.build(XLNetConfig(**large), seed=1).eval()
 every = targets(CITIES[:1], torch.ones(1, 5).bool())["target_mapping"]  # (B, P, S): all five are asked for
 ids, other = CITIES[:1], CITIES[:1].clone()
-other[0, 1] = ID["angeles"]
+other[0, 0] = ID["los"]
 with torch.no_grad():
     outputs = [untrained(x, perm_mask=order_mask(turns), target_mapping=every) for x in (ids, other)]
 changes = {
@@ -147,16 +150,17 @@ changes = {
     for name, state in (("query stream, g", "query_state"), ("content stream, h", "last_hidden_state"))
 }
 print("query", tuple(outputs[0].query_state.shape), " content", tuple(outputs[0].last_hidden_state.shape))
-title = "Which vectors change with the word york"
+title = "Which vectors change with the word new"
 plots.grid(torch.stack(list(changes.values())), list(changes), sentence, title, digits=1)
 
 # %% [markdown]
-# Only $h$ of *york* itself changes. Its $g$ does not, so the word cannot be read off; and nobody whose turn came
-# earlier has seen it. If you find a number above zero anywhere else, you have a leak, and a training loss that looks
-# far too good.
+# Of *new* itself only $h$ changes. Its $g$ does not, so the word cannot be read off. The turns of *is* and *york* come
+# later: they may see *new*, and both their streams change. The turns of *a* and *city* came earlier, and nothing of
+# theirs changes. If you find a number above zero anywhere else, you have a leak, and a training loss that looks far too
+# good.
 #
-# And *that* a place is asked for does matter. Here are two targets that see the same words: without a place in it,
-# $g$ would have to give the same answer for both.
+# But $g$ must know its place. Here are two targets that see the same words: if $g$ did not know its place, it would
+# give the same answer for both.
 
 # %%
 same_view = torch.ones(1, 5, 5, dtype=torch.int8)
@@ -188,14 +192,14 @@ for (i, first), (j, second) in itertools.product(enumerate(FIRST), enumerate(SEC
     with torch.no_grad():
         p = xlnet(guess, perm_mask=order_mask(turns), **asked).logits.softmax(dim=-1)[0]  # (P, V)
     of_xlnet[i, j] = p[0, ID[first]] * p[1, ID[second]]
-title = "Two words, guessed apart and together"
+title = "Two words, guessed separately and together"
 plots.grids({"BERT": of_bert, "XLNet": of_xlnet}, FIRST, SECOND, 2, title, high=0.6, arrows=False)
 
 # %% [markdown]
-# *New York* or *Los Angeles*, and hardly anything else. Two sentences are no benchmark. They show one thing, which
-# masked words cannot do at all, however long they train.
+# *New York* or *Los Angeles*, and hardly anything else. Two sentences are no benchmark. But they show one thing that a
+# model cannot learn from masked words, however long it is trained.
 #
-# In real training not all words are predicted. The first of an order have next to nothing to be predicted from, and
+# In real training not all words are predicted. The first words of an order would be predicted from almost nothing, and
 # learning would be slow. So only the last ones are, about one in $K$ ("partial prediction", section 2.3, equation 5;
 # $K = 6$ in section 3.1).
 #
@@ -209,8 +213,8 @@ plots.grids({"BERT": of_bert, "XLNet": of_xlnet}, FIRST, SECOND, 2, title, high=
 # \underbrace{q_i^\top W_R R_{i-j}}_{\text{word, distance}} +
 # \underbrace{u^\top k_j}_{\text{any, word}} + \underbrace{v^\top W_R R_{i-j}}_{\text{any, distance}}$$
 #
-# $u$ and $v$ are learned, and are the same for all queries. A text that is moved as a whole keeps its distances, and
-# so its vectors. A BERT's vectors change:
+# $u$ and $v$ are learned, and are the same for all queries. If a whole text is moved, its distances do not change, and
+# neither do its vectors. A BERT's vectors change:
 
 # %% tags=["trained"]
 padded = torch.cat([torch.zeros(1, 3, dtype=torch.long), ids], dim=1)  # three tokens of padding in front
@@ -224,8 +228,8 @@ with torch.no_grad():
 # %% [markdown]
 # ### The shift
 #
-# To compute $W_R R_{i-j}$ for each pair would be $S \cdot T$ vectors. But there are only $T + S$ different distances.
-# So one product gives every query's score with every distance, and then each number has to go where it belongs. Here
+# Computing $W_R R_{i-j}$ for each pair would give $S \cdot T$ vectors. But there are only $T + S$ different distances.
+# So one product gives every query's score with every distance, and then each number has to be moved to its key. Here
 # the numbers in the cells *are* the distances, so that you can see where they go:
 
 # %%
@@ -247,7 +251,7 @@ plots.grid(by_key, rows, [f"key {j}" for j in range(T)], "After: a column for ea
 #
 # With distances a model can look at tokens of an *earlier* segment: they are just further away. XLNet keeps what each
 # block has read (`mems`), and the next segment looks at that too, without a gradient (section 2.4). If no token looks
-# ahead, two segments in a row give what the whole text gives:
+# ahead, two segments in a row give the same vectors as the whole text:
 
 # %%
 one_way = minibert.build(XLNetConfig(**large, attn_type="uni"), seed=1).eval()
@@ -264,8 +268,8 @@ print(f"second half, with memory:    off by {(second.last_hidden_state - whole[:
 print(f"second half, without memory: off by {(alone.last_hidden_state - whole[:, half:]).abs().max():.3f}")
 
 # %% [markdown]
-# What does it cost? Memory makes keys longer, not queries. Counted, for a segment of
-# {{half}} tokens after memories of different length:
+# What does it cost? A memory adds keys, but no queries. Counted, for a segment of {{half}} tokens after memories of
+# different length:
 
 # %%
 operations = {}
@@ -295,7 +299,7 @@ plots.bars(errors, "errors in 100 questions; fewer is better", "XLNet and its pa
 # %% [markdown]
 # Permuted words are better than masked words: by {{of_words | .2f}} points, with the same architecture. The memory is
 # worth {{of_memory | .2f}}. And remember [RoBERTa](11_roberta.ipynb), which soon passed the large XLNet's scores with
-# masked words and longer training (Liu et al. 2019, Table 4). What our own small models say: `minibert claims X1`.
+# masked words and longer training (Liu et al. 2019, Table 4). For our own small models, see `minibert claims X1`.
 #
 # ## What could go wrong
 #
@@ -303,9 +307,10 @@ plots.bars(errors, "errors in 100 questions; fewer is better", "XLNet and its pa
 # - **The mask the other way round.** `perm_mask` has a one where a token may *not* look; most attention masks have a
 #   one where it may.
 # - **A target that sees itself.** The loss falls to zero, and nothing is learned. This library refuses it.
-# - **The query stream's keys from the query stream.** It looks at $h$. In $g$ there are no words to be found.
+# - **The query stream's keys from the query stream.** The query stream looks at $h$. There are no words in $g$.
 # - **The shift in the other direction**, or by one too few. Shapes are right, distances are not.
-# - **A row without anything to see.** A softmax over nothing is not a number; the first of each order needs care.
+# - **A row without anything to see.** A softmax over nothing is not a number; the first token of each order has such a
+#   row.
 # - **A gradient through the memory.** Detach it, or training walks back through all earlier segments.
 #
 # ## Exercises
@@ -340,10 +345,13 @@ print("the first T columns are the answer:", torch.equal(shorter_rows[:, :T], by
 # %% [markdown]
 # ## In short
 #
-# - Masked words are guessed independently. One after another they are guessed together.
-# - A random factorisation order shows each word both sides. It is a mask; the text is not moved.
+# - Masked words are guessed independently of each other. Words that are predicted one after another are guessed
+#   together.
+# - With random factorisation orders, each word is predicted from both sides. The order is a mask; the text is not
+#   moved.
 # - Two streams: $g$ knows the place, $h$ also the word. Both look at $h$.
-# - Distances in place of positions; the shift puts them in place; and so a memory can be looked at.
+# - Scores depend on distances in place of positions, so the model can look at a memory. The shift moves each score to
+#   its key.
 #
 # **To read.** Yang et al. 2019, *XLNet: Generalized Autoregressive Pretraining for Language Understanding*, section 2;
 # Dai et al. 2019, *Transformer-XL*, section 3. Then [minibert/models/xlnet.py](../minibert/models/xlnet.py),

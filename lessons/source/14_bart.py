@@ -53,14 +53,15 @@ plots.encoder_decoder(read, written)
 # %% [markdown]
 # BART is trained to repair texts (Lewis et al. 2020, section 2). You will train one in this lesson, from random
 # weights, in less than a minute. It is tiny, and its language is tiny too: two sentences like these, in
-# {{len(language)}} versions. It will really write it. (Weights of a published BART cannot be fetched here.)
+# {{len(language)}} versions. In the end it writes in this language. (Weights of a published BART cannot be fetched
+# here.)
 #
 # ## How a text is damaged
 #
 # The paper tries five ways to damage a text (section 2.2, figure 2) and keeps two (section 5.1). The sentences come in
 # a random order. And spans of words are removed, about a third of all words, and each span becomes **one** mask,
 # however long it was: *text infilling*. Lengths are drawn from a Poisson distribution with a mean of three. Some are
-# zero: then nothing is missing, and a mask stands there all the same. By hand, with two spans:
+# zero: then nothing is missing, but a mask is inserted anyway. By hand, with two spans:
 #
 # | | |
 # |---|---|
@@ -79,18 +80,18 @@ for seed in range(4):
     print(" ".join(tok.tokens[i].strip("Ġ") for i in damaged))
 
 # %% [markdown]
-# So the model has to find out what is missing, *how many* words it is, and in which order the sentences stood. A BERT
-# cannot even try: it has exactly one answer for each place it reads.
+# So the model has to find out what is missing, *how many* words are missing, and what the order of the sentences was. A
+# BERT cannot do this, because it gives exactly one answer for each token that it reads.
 #
 # ## What the decoder reads
 #
-# The decoder is a stack of blocks, as BERT's encoder, with two differences. Its self-attention is **causal**: a token
-# looks at itself and at those before it (you have the mask from [lesson 03](03_masks_and_padding.ipynb)). And between
-# self-attention and feed-forward stands a second attention, the **cross-attention** (section 2.1): the queries come
+# The decoder is a stack of blocks, like BERT's encoder, with two differences. Its self-attention is **causal**: a token
+# looks at itself and at those before it (you have the mask from [lesson 03](03_masks_and_padding.ipynb)). And there is
+# a second attention between self-attention and feed-forward, the **cross-attention** (section 2.1): the queries come
 # from the decoder, keys and values from what the encoder has read.
 #
 # In training the whole text is known, so all places are computed at once. The decoder reads the text *one step late*,
-# and at each place has to say the next token:
+# and has to predict the next token at each place:
 
 # %%
 labels = torch.tensor([tok.encode("my aunt found a cake.").ids])  # (B, T)
@@ -143,8 +144,8 @@ plots.bars(hundreds, "loss in nats a token, mean; lower is better", "It learns t
 # %% [markdown]
 # ## It writes
 #
-# Now damaged texts that it has not seen in training. `generate` starts from `</s>`, lets the model choose the likeliest
-# token, reads it, and goes on until the model writes `</s>`. This is **greedy** search.
+# Now it gets damaged texts that it has not seen in training. `generate` starts from `</s>`, lets the model choose the
+# likeliest token, reads it, and goes on until the model writes `</s>`. This is **greedy** search.
 
 
 # %% tags=["trained"]
@@ -168,9 +169,9 @@ for damaged in (
     print(f"reads   {damaged}\nwrites  {write(damaged)}\n")
 
 # %% [markdown]
-# Sentences stand in their order, *she* goes with *sister*, a cake is eaten and a letter is written. A mask became one
-# word here and three there. How often is what it writes a text of the language at all, and how often the very text that
-# was damaged? (It cannot always know that.)
+# The sentences are in the right order, *she* goes with *sister*, a cake is eaten and a letter is written. A mask became
+# one word here and three there. How often does it write a text of the language, and how often exactly the text that was
+# damaged? (It cannot always know that.)
 
 # %% tags=["trained"]
 test = Infilling([[tok.ids(s) for s in document(*language[text])] for text in held_out], tok, max_length=24)
@@ -197,8 +198,9 @@ plots.looks(looked[0].mean(dim=0), names[1][1:], names[0], "What the decoder loo
 
 # %% [markdown]
 # (A row is labelled with the token that is *written* from it.) A token that is copied looks at itself: see *aunt* and
-# *cake*. Now the verb, which was under the mask: *ate* looks at *cake*, for that decides what one does. Words that are
-# the same in every text look nowhere in particular; the decoder knows them by heart. Nobody has told it where to look.
+# *cake*. Now look at the verb, which was masked: *ate* looks at *cake*, because the object decides the verb. And *she*
+# looks at itself and at *aunt*. Words that are the same in every text look at nothing in particular; the decoder has
+# learned them by heart. Nobody has told it where to look.
 #
 # ## Greedy is not best
 #
@@ -225,9 +227,9 @@ for where in ("at home", "in the garden"):
     print(f"{where:<14} first word {p[0]:.2f}, the rest {p[1:].prod():.2f}, together {p.prod():.2f}")
 
 # %% [markdown]
-# *in* is the better first word, for many places begin with it. But then its probability is divided among them, and the
-# best whole ending begins with *at*. **Beam search** keeps the best few texts, the *beams*. In each step every beam is
-# continued with every word, and of all of these the best few remain. A text's score is the sum of its words'
+# *in* is the better first word, because many places begin with it. But then its probability is divided among them, and
+# the best whole ending begins with *at*. **Beam search** keeps the best few texts, the *beams*. In each step every beam
+# is continued with every word, and of all of these the best few remain. A text's score is the sum of its words'
 # log-probabilities, divided by its length to a power (the length penalty), because longer sums are lower.
 
 # %% tags=["trained"]
@@ -235,8 +237,8 @@ for name, text in {"greedy": write(damaged), "4 beams": write(damaged, num_beams
     print(f"{name:<8} probability {probabilities(text).prod():.2f}   {text}")
 
 # %% [markdown]
-# The beams found the likelier text. That need not be the better one: for summaries it is, in the paper five beams are
-# used (section 5.3); for stories the likeliest text is often the dullest.
+# The beams found the likelier text. It need not be the better one. For summaries beams are useful, and the paper uses
+# five of them (section 5.3). For stories the likeliest text is often dull.
 #
 # ## What the cache saves
 #
@@ -298,13 +300,13 @@ plots.bars(operations, unit, "The hundredth token, computed in three ways", digi
 #
 # ## What could go wrong
 #
-# - **The decoder reads the labels, not one step late.** It sees the answer. The loss falls to zero, and it writes
-#   nonsense.
+# - **The decoder reads the labels without the shift by one step.** It sees the answer. The loss falls to zero, and it
+#   writes nonsense.
 # - **No causal mask**: the same.
-# - **Padding of the text is looked at** in the cross-attention. The mask has the *text's* padding, and goes over the
-#   keys.
-# - **Cross-attention the wrong way round**: queries from the decoder, keys and values from the encoder.
-# - **One mask for each missing word.** Then the number is given away, and it is a BERT's task.
+# - **Padding of the text is looked at** in the cross-attention. The mask is that of the *text's* padding, and it
+#   applies to the keys.
+# - **Cross-attention the wrong way round.** Queries come from the decoder, keys and values from the encoder.
+# - **One mask for each missing word.** Then the model is told the number, and the task is the same as BERT's.
 # - **A beam that begins as copies of itself.** All beams would stay equal; only one may count in the first step.
 # - **A cache that is not sorted with its beams.** When beams change places, their keys must too.
 # - **Dropout left on.** It writes something else each time.
@@ -313,7 +315,7 @@ plots.bars(operations, unit, "The hundredth token, computed in three ways", digi
 #
 # ## Exercises
 #
-# The noise; the two attentions of a decoder block; and, as a challenge, one step of beam search.
+# First the noise. Then two challenges: the two attentions of a decoder block, and one step of beam search.
 
 # %% exercise="infilling"
 
@@ -322,7 +324,7 @@ plots.bars(operations, unit, "The hundredth token, computed in three ways", digi
 # %% exercise="beam-step"
 
 # %% [markdown]
-# **One beam step by hand**, for later. Two beams, three words and the end. All continuations stand in one row, so that
+# **One beam step by hand**, for later. Two beams, three words and the end. All continuations are in one row, so that
 # the best of them can belong to any beam:
 
 # %% fold="By hand" tags=["folded"]
@@ -338,9 +340,9 @@ for rank, (total, index) in enumerate(zip(best.values.tolist(), best.indices.tol
 # %% [markdown]
 # ## Your BART
 #
-# The trained weights stay, and the parts that you have written and that have passed now do the work: your attention,
-# your encoder block, your causal mask, your decoder. What is missing is the library's. What it writes must be the
-# same, word for word:
+# The trained weights stay, and your parts that have passed now do the work: your attention, your encoder block, your
+# causal mask, your decoder. Missing parts come from the library. The text that it writes must be the same, word for
+# word:
 
 # %% tags=["trained"]
 damaged = "then she ▢ in the garden. first my sister found a small cake."
@@ -354,8 +356,9 @@ print("as the library's:", write(damaged) == the_librarys)
 #
 # - An encoder reads in both directions, a decoder writes in one; the cross-attention connects them.
 # - Infilling replaces a span of any length by one mask: the model must also find out how much is missing.
-# - In training everything at once, one step late; in use token after token.
-# - Beams find likelier texts than greed. The cache saves most of the computing, and changes nothing.
+# - In training, all tokens are predicted at once, from the text one step late. In use, the decoder writes one token
+#   after another.
+# - Beam search finds likelier texts than greedy search. The cache saves most of the computing and changes no result.
 #
 # **To read.** Lewis et al. 2020, *BART: Denoising Sequence-to-Sequence Pre-training for Natural Language Generation,
 # Translation, and Comprehension*, sections 2 and 5. Then [minibert/models/bart.py](../minibert/models/bart.py),

@@ -1,11 +1,11 @@
 # %% [markdown]
 # # The claims, checked
 #
-# > Sixty percent faster, ninety-seven percent as good, eighteen times smaller: which of it is true?
+# > Sixty percent faster, ninety-seven percent as good, eighteen times smaller: which of these claims are true?
 #
-# Whoever looks for a smaller BERT soon reads these numbers. They are copied from introduction to introduction, and with
-# each copy something is lost: the machine, the task, the size, the spread. In this lesson you look into five of them,
-# and then you judge one that nobody has judged for you.
+# If you look for a smaller BERT, you soon read these numbers. They are copied from introduction to introduction, and
+# with each copy something is lost: the machine, the task, the size, the spread. In this lesson you look into five of
+# them, and then you judge one that nobody has judged for you.
 #
 # Here are the three promises in one picture. Size and speed were counted and timed by this project. The scores are
 # *published*: what each model's own paper reports, as a share of what the same table has for BERT-base. (The two papers
@@ -55,20 +55,20 @@ plots.family(rows, panels, "Two ways to be smaller than BERT-base, and what each
 #
 # ## A ledger
 #
-# This project keeps a **ledger**. Each row is a claim: what is said, who says it, what came out here, and a verdict.
+# This project keeps a **ledger**. Each row is a claim: what is said, who says it, what was found here, and a verdict.
 
 # %%
 print(claims.to_text([LEDGER["D1"]]))
 
 # %% [markdown]
-# Sizes are *counted*. Code is *tried*. Speeds are *timed*, on a machine that is named. What only training can tell is
-# *trained*, in small. A rule turns the figures into one of four verdicts: {{", ".join(claims.VERDICTS)}}. All rows are
-# in the [README](../README.md#the-claims-checked), and `minibert claims` prints them with their reasons. Read the ones
-# that you would have believed.
+# Sizes are *counted*. Code is *tried*. Speeds are *timed*, on a machine that is named. Questions that only training can
+# answer are *trained*, with small models. A rule turns the figures into one of four verdicts:
+# {{", ".join(claims.VERDICTS)}}. All rows are in the [README](../README.md#the-claims-checked), and `minibert claims`
+# prints them with their reasons. Read the ones that you would have believed.
 #
 # ## Case one: "{{claims.LEDGER["A1"].statement}}"
 #
-# There are several of both. Before you run the cell: for which pair is it true?
+# There are several ALBERTs and several BERTs. Before you run the cell: for which pair is it true?
 
 # %%
 alberts = [name for name in sizes if name.startswith("albert")]
@@ -78,8 +78,8 @@ for albert in alberts:
     print(f"{albert:<28}", *(f"{ratio:8.1f}   " if ratio > 1 else f"{'(more)':>8}   " for ratio in ratios))
 
 # %% [markdown]
-# By choosing the pair one can claim nearly anything. Only a pair of the same name is fair, and it is true of the large
-# pair alone. The ALBERT with the best scores is the largest, which saves least. Verdict:
+# By choosing the pair you can claim nearly anything. Only a pair of the same name is fair, and the claim is true of the
+# large pair alone. The ALBERT with the best scores is the largest, which saves least. Verdict:
 # *{{LEDGER["A1"].verdict}}*. **Ask: which size, against which?**
 #
 # ## Case two: "{{claims.LEDGER["D2"].statement}}"
@@ -109,9 +109,9 @@ plots.speed({heading: group}, {heading: times}, "One claim, two machines")
 
 # %% [markdown]
 # "{{times - 1 | .0%}} faster" and "{{saved | .0%}} less time" are the same measurement; "times as fast" is hard to
-# misread. Half of the blocks are half of the arithmetic, so two is about the most that can be gained. What the paper's
-# clock took in besides the model, its table does not say. Verdict: *{{LEDGER["D2"].verdict}}*. **Ask: a ratio or a
-# difference, and of what?**
+# misread. Half of the blocks are half of the arithmetic, so two is about the most that can be gained. The paper's table
+# does not say what was timed besides the model. Verdict: *{{LEDGER["D2"].verdict}}*. **Ask: a ratio or a difference,
+# and of what?**
 #
 # ## Case three: "{{claims.LEDGER["M2"].statement}}"
 #
@@ -123,20 +123,20 @@ small_ones = {"DistilBERT": DISTILBERT, "ALBERT-base": ALBERT, "MobileBERT": MOB
 operations = LEDGER["M2"].figures["operations"]
 fewer = [operations[BERT] / operations[name] for name in small_ones.values()]
 faster = [speeds[name] for name in small_ones.values()]
-title = "Fewer operations are not always that much less time"
+title = "Fewer operations do not always save as much time"
 plots.distributions(
     {"times fewer operations": fewer, "times as fast": faster}, list(small_ones), title, "BERT-base is 1"
 )
 
 # %% [markdown]
 # MobileBERT does its work in {{minibert.PRESETS[MOBILEBERT].num_hidden_layers}} layers of many small steps, and each
-# step takes some time, whatever its size. So it depends on the machine. In the paper's own table, on the same phone, it
-# falls to {{PHONE[0] / PHONE[2] | .1f}} times with BERT's layer norm and GELU, which were slow there. Verdict:
-# *{{LEDGER["M2"].verdict}}*. **Ask: on which machine, for which input?**
+# step takes some time, whatever its size. So the speed depends on the machine. In the paper's own table, on the same
+# phone, it falls to {{PHONE[0] / PHONE[2] | .1f}} times with BERT's layer norm and GELU, which were slow there.
+# Verdict: *{{LEDGER["M2"].verdict}}*. **Ask: on which machine, for which input?**
 #
 # ## Case four: code that is copied along
 #
-# Often shown as the way to turn DistilBERT into a classifier:
+# This code is often shown as the way to turn DistilBERT into a classifier:
 #
 # ```python
 # _, output = model(input, attention_mask=mask)
@@ -168,15 +168,16 @@ for name, value in returned.items():
 print("the first position:      ", tuple(found.last_hidden_state[:, 0].shape), "(B, D)")
 
 # %% [markdown]
-# The line wants a second value, the pooled vector, and DistilBERT has no pooler. The third is the nastiest: to unpack a
-# dictionary is to unpack its *keys*, so `output` is a piece of text, without a complaint. With a BERT or an ALBERT the
-# line works, so whoever tried it there believes in it. Take `last_hidden_state[:, 0]`. And the sigmoid is right for
+# The line expects a second value, the pooled vector, and DistilBERT has no pooler. The third case is the worst:
+# unpacking a dictionary gives its *keys*, so `output` is a string, and there is no error. With a BERT or an ALBERT the
+# line works, so people who tried it there trust it. Take `last_hidden_state[:, 0]`. And the sigmoid is right for
 # yes-or-no questions; to choose one of many classes, use a softmax. Verdict: *{{LEDGER["D8"].verdict}}*. **Ask: was it
 # run, on this model?**
 #
 # ## Case five: "{{claims.LEDGER["D3"].statement}}"
 #
-# The number is the quotient of two averages over the nine tasks of GLUE (Sanh et al. 2019, Table 1). Take it apart:
+# The number is the quotient of two averages over the nine tasks of GLUE (Sanh et al. 2019, Table 1). Here are its
+# parts:
 
 # %%
 TASKS = ("CoLA", "MNLI", "MRPC", "QNLI", "QQP", "RTE", "SST-2", "STS-B", "WNLI")  # in the paper's order
@@ -195,9 +196,10 @@ print(f"BERT's average: printed 79.5, of the nine scores {fmean(teacher):.1f}")
 
 # %% [markdown]
 # On one task, WNLI, the student is *better* than its teacher ({{student[-1]}} against {{teacher[-1]}}), and that lifts
-# the average. Both are near a coin's, and BERT's own paper leaves this task out (Devlin et al. 2019, Table 1). Without
-# it, {{without | .1%}} are kept. CoLA and RTE lose far more. (And the nine scores as printed do not have the average
-# that is printed.) What this project has trained for the question, or what it would take:
+# the average. Both are near chance, and BERT's own paper leaves this task out (Devlin et al. 2019, Table 1). Without
+# it, {{without | .1%}} are kept. CoLA and RTE lose far more. (And the average of the nine printed scores is not the
+# printed average.) Here is what this project has trained for the question or, if nothing has been recorded, what is
+# needed to find out:
 
 # %%
 print(claims.to_text([LEDGER["D3"]]))
@@ -207,9 +209,8 @@ print(claims.to_text([LEDGER["D3"]]))
 #
 # ## A fresh claim, for you to judge
 #
-# This one is not in the ledger. The model card of DistilRoBERTa says: {{CARD[0]}}M parameters, compared
-# to {{CARD[1]}}M for RoBERTa-base, and on average twice as fast. It is a RoBERTa-base of six layers in place of twelve.
-# First count:
+# This one is not in the ledger. The model card of DistilRoBERTa says: {{CARD[0]}}M parameters, compared to {{CARD[1]}}M
+# for RoBERTa-base, and on average twice as fast. It is a RoBERTa-base with six layers in place of twelve. First count:
 
 # %%
 small = dataclasses.replace(minibert.PRESETS["roberta-base"], num_hidden_layers=6)
@@ -240,12 +241,12 @@ slow, fast = seconds["whole"], seconds["half"]  # one number a round
 row = {"here": "", "verdict": "", "why": ""}
 
 # %% [markdown] tags=["folded"] fold="One way to judge it"
-# Counted: {{whole | ,}} and {{half | ,}} parameters, {{1 - half / whole | .1%}} fewer. The numbers of the card hold.
-# (DistilBERT saves {{1 - sizes[DISTILBERT] / sizes[BERT] | .1%}}. RoBERTa's larger vocabulary stays whole, and weighs
-# more.)
+# Counted: {{whole | ,}} and {{half | ,}} parameters, {{1 - half / whole | .1%}} fewer. The numbers of the card are
+# right. (DistilBERT saves {{1 - sizes[DISTILBERT] / sizes[BERT] | .1%}}. RoBERTa's vocabulary is larger, and all of it
+# is kept.)
 #
-# Timed: half of the blocks are half of the arithmetic, so two is about the most. "On average" over what, and on which
-# machine? The card does not say. Verdict: *holds with a condition*.
+# Timed: half of the blocks are half of the arithmetic, so two is about the most that can be gained. "On average" over
+# what, and on which machine? The card does not say. Verdict: *holds with a condition*.
 
 # %% [markdown]
 # If your ratio is well below two, something else takes time: other programs, a very short text, too few rounds. If it
@@ -267,9 +268,10 @@ print(f"BERT's best, DistilBERT's worst: {min(slow) / max(fast):.2f}")
 print(f"BERT's worst, DistilBERT's best: {max(slow) / min(fast):.2f}")
 
 # %% [markdown]
-# From the same rounds one can report anything between the last two, and nothing is made up. The median hardly minds.
+# From the same rounds you could report anything between the last two numbers without inventing anything. The
+# disturbances hardly change the median.
 #
-# - **A percentage without its whole.** Sixty percent more texts, or sixty percent less time?
+# - **A percentage without its base.** Sixty percent more texts, or sixty percent less time?
 # - **Fewer parameters, therefore faster.** Count the runs of a block, not the blocks.
 # - **No difference found, therefore none.** Ask whether the experiment could have seen one.
 # - **A number that has grown old.** The source was right about a machine of its year.
@@ -279,8 +281,8 @@ print(f"BERT's worst, DistilBERT's best: {max(slow) / min(fast):.2f}")
 # - What can be counted can be settled to the last digit. Ask which pair was counted.
 # - Five questions: which size? A ratio or a difference? Which machine? Was it run? What is in the average?
 # - "Not measured" is an honest verdict. "No difference" needs an experiment that could have shown one.
-# - Measure it yourself: `minibert claims D2 --measure` takes a minute or two, `minibert claims --rerun D6 --quick` some
-#   more. If your figures lead to another verdict, you have found a condition.
+# - Measure it yourself: `minibert claims D2 --measure` takes a minute or two, `minibert claims --rerun D6 --quick`
+#   takes longer. If your figures lead to another verdict, you have found a condition.
 #
 # **To read.** Sanh et al. 2019, Tables 1 and 3; Lan et al. 2020, Tables 1 to 4; Sun et al. 2020, Table 4. Then
 # [minibert/claims/ledger.py](../minibert/claims/ledger.py).

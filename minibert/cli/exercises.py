@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from minibert.cli.export_options import export_options
 from minibert.cli.options import Commands, add_command, integer, positive, seed
+from minibert.words import listed
 
 if TYPE_CHECKING:
     from minibert.exercises.declare import Exercise
@@ -18,7 +19,7 @@ def add_commands(commands: Commands) -> None:
     add_check(commands)
     add_command(commands, "progress", "the map of exercises, done and to do", run_progress)
     add_grade(commands)
-    export_options(add_command(commands, "export", "write the exercises as notebooks or an autograder", run_export))
+    export_options(add_command(commands, "export", "write notebooks, an autograder or an exam", run_export))
 
 
 def add_check(commands: Commands) -> None:
@@ -63,9 +64,19 @@ def run_grade(args: Namespace) -> None:
 
 
 def run_export(args: Namespace) -> None:
+    from minibert.errors import MinibertError
     from minibert.exercises.catalogue import exercises
     from minibert.exercises.check import exercise_named
 
+    if args.kind == "exam":
+        if args.exercises:
+            raise MinibertError("an exam is drawn from all exercises: use --until instead of --exercises.")
+        from minibert.classroom import exam
+
+        out = Path(args.out or "minibert-exam")
+        return print(*exam.write_exams(out, args.seed, args.versions or 1, args.until or exam.LAST), sep="\n")
+    if foreign := [f"--{name}" for name in ("seed", "versions", "until") if getattr(args, name) is not None]:
+        raise MinibertError(f"{listed(foreign)} is for `minibert export exam` only: leave it out.")
     chosen = [exercise_named(name) for name in args.exercises] if args.exercises else list(exercises().values())
     out = Path(args.out or f"minibert-{args.kind}")
     print(*exported(args.kind, chosen, out), sep="\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from argparse import Namespace
 from pathlib import Path
 
@@ -54,22 +55,44 @@ def run_lessons(args: Namespace) -> None:
 
 def add_explore(commands: Commands) -> None:
     parser = add_command(commands, "explore", "a page that shows what each head looks at in a sentence", run_explore)
-    parser.add_argument("text", metavar="TEXT", help="a sentence, in quotes")
+    parser.add_argument("text", metavar="TEXT", nargs="?", help="a sentence, in quotes")
+    parser.add_argument("--serve", action="store_true", help="serve the page on this computer, to type sentences into")
+    parser.add_argument("--port", metavar="N", type=int, help="of --serve (default: one that is free)")
     parser.add_argument("--pair", metavar="TEXT", help="a second sentence, read together with the first")
     parser.add_argument("--model", metavar="SOURCE", default="minilm-l6", help="an asset or a checkpoint folder")
     parser.add_argument("--before", metavar="TEXT", help="what was read before, for a model with a memory (XLNet)")
     parser.add_argument("--written", metavar="TEXT", help="what the decoder writes (BART); default: the text itself")
-    parser.add_argument("--out", metavar="FILE", default="attention.html", help="default: attention.html")
+    parser.add_argument("--out", metavar="FILE", help="default: attention.html")
     parser.add_argument("--layer", metavar="N", type=int, help="the layer shown first, counted from 1")
     parser.add_argument("--head", metavar="N", type=int, help="the head shown first, counted from 1")
     parser.add_argument("--seed", metavar="N", type=seed, default=0, help="draws the order of the words (XLNet)")
 
 
 def run_explore(args: Namespace) -> None:
+    if args.serve:
+        return run_server(args)
+    if args.port is not None:
+        raise MinibertError("--port is the port of --serve, which was not given: add --serve or drop --port.")
+    if args.text is None:
+        raise MinibertError("the following arguments are required: TEXT; or type sentences into the page of --serve.")
     from minibert.lessons.explorer import explore
 
     found = explore(
         args.text, args.pair, args.model, layer=args.layer, head=args.head,
         before=args.before, written=args.written, seed=args.seed,
     )  # fmt: skip
-    print(found.save(args.out))
+    print(found.save(args.out or "attention.html"))
+
+
+def run_server(args: Namespace) -> None:
+    for name in ("before", "written", "out", "layer", "head"):
+        if getattr(args, name) is not None:
+            raise MinibertError(f"--serve and --{name} do not go together: drop one of them.")
+    from minibert.lessons.explorer_server import server
+
+    with server(args.model, args.text, args.pair, args.port or 0) as running, contextlib.suppress(KeyboardInterrupt):
+        print(
+            f"{running.address}\nOpen this address in a browser on this computer. Ctrl-C ends the server.", flush=True
+        )
+        running.serve_forever()
+    print("\nThe server has ended.")

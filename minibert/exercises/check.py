@@ -154,7 +154,8 @@ class _Course:
         texts = [*self.what(), *self.beyond()]
         where = f"{difference.text[0].upper()}{difference.text[1:]}."
         if texts and difference.kind != "problem":
-            where = f"Seen here: {difference.text}."
+            test, _, seen = difference.text.partition(": ")
+            where = f"Seen in the test “{test}”: {seen}."
         if not texts or difference.kind != "problem" or self.mistakes:
             texts.append(where)
         text, more = fitted(texts)

@@ -47,7 +47,9 @@ from minibert.exercises.check import exercise_named
 from minibert.exercises.notebooks import FOLDED, exercise_cells, finished_notebook, folded, folded_text
 from minibert.files import read_text, write_file
 from minibert.lessons import COURSE, solutions
-from minibert.lessons.lesson import Lesson, lessons, stored_notebook
+from minibert.lessons.example_check import drawn_check
+from minibert.lessons.lesson import Lesson, folder, lessons, stored_notebook
+from minibert.lessons.teaching import update_teaching
 
 LONGEST = 300  # seconds that a cell may take before a lesson counts as stuck; on two cores none needs a minute
 TRAINED = "trained"  # the tag of cells whose numbers differ from machine to machine
@@ -317,7 +319,9 @@ def readme_block() -> str:
 def update_readme(path: Path) -> None:
     """Write the path through the lessons between the README's markers, and its picture into figures/."""
     plots.save(plots.course_map(COURSE, title="The path through the lessons"), path.parent / "figures" / "lessons.png")
+    plots.save(drawn_check(), path.parent / "figures" / "check.png")
     before = read_text(path)
     after = fill_markers(before, {"lessons": readme_block()})
     if after != before:
         write_file(path, after)
+    update_teaching(folder() / "TEACHING.md")

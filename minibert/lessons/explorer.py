@@ -124,14 +124,53 @@ def explore(
         if tokenizer is None:
             tokenizer = load_tokenizer(source)
         name = Path(source).name
+    first = READABLE.get(source, (1, 1)) if layer is None and head is None else (1, 1)
+    start = (first[0] if layer is None else layer, first[1] if head is None else head)
+    return _explored(text, pair, model, tokenizer, name, start, before=before, written=written, seed=seed)
+
+
+class Served:
+    """A model that is loaded once, to show many texts. source: as for from_pretrained.
+
+    Raises MinibertError for what from_pretrained and load_tokenizer refuse.
+    """
+
+    def __init__(self, source: str | Path) -> None:
+        model, fresh = load_with_words(source)
+        self.name = Path(source).name
+        self.model = _backbone(model) if fresh else model  # a head without weights guesses nothing
+        self.tokenizer = load_tokenizer(source)
+
+    def page(self, text: str, pair: str | None, form: str) -> str:
+        """The page for a text or a pair, with a form; see ``explore`` for what is refused."""
+        return _explored(text, pair, self.model, self.tokenizer, self.name, (1, 1), form).document
+
+    def place_of(self, word: str, text: str) -> int:
+        """Which token of a text contains a word, counted from 1; the first, if none does."""
+        tokens = self.tokenizer.encode(text).tokens
+        return next((at for at, token in enumerate(tokens, start=1) if word in token), 1)
+
+
+def _explored(
+    text: str,
+    pair: str | None,
+    model: nn.Module,
+    tokenizer: Tokenizer | None,
+    name: str,
+    start: tuple[int, int],
+    form: str = "",
+    *,
+    before: str | None = None,
+    written: str | None = None,
+    seed: int = 0,
+) -> Explorer:
     encoding = _encode(tokenizer, text, pair)
+    assert tokenizer is not None  # or _encode has refused
     backbone = _backbone(model)
     words = Words(encoding.tokens, encoding.sequence_ids, **_guessed(model, tokenizer, encoding))
     views = _views(backbone, tokenizer, encoding, words, before, written, seed)
-    first = READABLE.get(source, (1, 1)) if layer is None and head is None else (1, 1)
-    start = (first[0] if layer is None else layer, first[1] if head is None else head)
     title = f"What the heads of {name} look at"
-    document = page_of(views, title, start)
+    document = page_of(views, title, start, form)
     shown = [sum(len(words.tokens) for words in view.words) for view in views]
     layers = [len(view.weights) for view in views]
     # Enough at a width of 780 pixels.

@@ -114,11 +114,12 @@ class View:
         }
 
 
-def page_of(views: Sequence[View], title: str, start: tuple[int, int] = (1, 1)) -> str:
+def page_of(views: Sequence[View], title: str, start: tuple[int, int] = (1, 1), form: str = "") -> str:
     """The explorer as one HTML page; the same input gives the same page.
 
-    start: the layer and the head to begin with, counted from 1. Raises MinibertError for a view whose weights do not
-    fit its tokens, or if the first view has no such layer or head.
+    start: the layer and the head to begin with, counted from 1; a link to a state, as the page writes it, comes before
+    it. form: HTML below the title, for a page that is served. Raises MinibertError for a view whose weights do not fit
+    its tokens, or if the first view has no such layer or head.
     """
     every = [view.data() for view in views]
     for place, chosen in zip(("layer", "head"), start, strict=True):
@@ -131,6 +132,7 @@ def page_of(views: Sequence[View], title: str, start: tuple[int, int] = (1, 1)) 
     parts = {
         "title": html.escape(title).encode("ascii", "xmlcharrefreplace").decode(),
         "data": json.dumps(data).replace("<", "\\u003c"),
+        "form": form.encode("ascii", "xmlcharrefreplace").decode(),
     }
     template = read_text(TEMPLATE)
     # In one pass: a title may contain {{data}}.

@@ -19,6 +19,7 @@ from minibert.errors import MinibertError
 from minibert.exercises.check import exercise_named
 from minibert.files import read_text
 
+TO_TRY = {"08": 20}  # number of a lesson -> minutes for its trainings and for its tasks that no check marks
 WORDS_A_MINUTE = 120  # how fast one reads a lesson, looks at its pictures and runs its cells; half of plain reading
 
 
@@ -75,10 +76,11 @@ class Lesson:
 
     @property
     def minutes(self) -> int:
-        """About how long it takes with its exercises, in steps of five minutes."""
+        """About how long it takes with its exercises, but without challenges and hunts, in steps of five minutes."""
         words = sum(len(cell.source.split()) for cell in self.cells if cell.cell_type == "markdown")
-        exercises = sum(exercise_named(name).minutes for name in self.exercises)
-        return max(5, 5 * round((words / WORDS_A_MINUTE + exercises) / 5))
+        every = [exercise_named(name) for name in self.exercises]
+        exercises = sum(exercise.minutes for exercise in every if exercise.level != "challenge")
+        return max(5, 5 * round((words / WORDS_A_MINUTE + exercises + TO_TRY.get(self.number, 0)) / 5))
 
 
 def folder() -> Path:

@@ -1,13 +1,18 @@
 """The lessons as pages: static HTML that opens from disk, without a network.
 
-nbconvert writes the cells; formulas become MathML, which browsers draw without a script.
+nbconvert writes the cells; formulas become MathML, which browsers draw without a script. Each page holds its style, its
+pictures and the contents; only the search needs another file, search.js beside the index. Without scripts the pages can
+be read as well: then there is no search, and their colours are those that the browser is set to.
 """
 
 from __future__ import annotations
 
 import html
+import json
 import os
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +25,10 @@ from pygments.formatters import HtmlFormatter
 from minibert.files import read_text, write_file
 from minibert.lessons import solutions
 from minibert.lessons.lesson import Lesson, stored_notebook
+from minibert.lessons.sections import Section, addressed, sections_of
 
 PAGE = Path(__file__).with_name("site.html")  # the frame of every page, and its style
+CODE_STYLES = {"code_by_day": "default", "code_by_night": "github-dark"}
 # Code cells with the tag "folded" are closed until the reader opens them.
 CELLS = """\
 {%- extends 'index.html.j2' -%}
@@ -41,47 +48,126 @@ INTRODUCTION = (
 )
 
 
+@dataclass(frozen=True)
+class Page:
+    """A page of the site: a lesson, or a lesson's solutions. name: its file, as seen from the site's folder."""
+
+    lesson: Lesson
+    name: str
+    title: str
+    body: str
+
+    @property
+    def sections(self) -> list[Section]:
+        return sections_of(self.body)
+
+
 def render(lessons: list[Lesson], out: Path) -> Path:
-    """Write index.html and a page for each lesson and for its solutions into `out`; returns the index.
+    """Write index.html, a page for each lesson and for its solutions, and search.js into `out`; returns the index.
 
     Raises MinibertError when a notebook cannot be read or a file cannot be written.
     """
-    frame = read_text(PAGE).replace("{{code style}}", HtmlFormatter().get_style_defs(".highlight"))
-    for at, lesson in enumerate(lessons):
+    frame = framed()
+    pages = [lesson_page(lesson, out) for lesson in lessons]
+    for at, one in enumerate(pages):
         links = [("index.html", "All lessons")]
-        links += [(f"{lessons[at - 1].name}.html", f"← {lessons[at - 1].title}")] if at else []
-        links += [(f"{lessons[at + 1].name}.html", f"{lessons[at + 1].title} →")] if at + 1 < len(lessons) else []
-        if solutions.offered(lesson):
-            write_solutions(frame, lesson, out)
-            links.append((f"solutions/{lesson.name}.html", "Solutions"))
-        body = body_of(stored_notebook(lesson), lesson.notebook.parent, out)
-        write_file(out / f"{lesson.name}.html", page(frame, lesson.title, links, body))
+        links += [(pages[at - 1].name, f"← {pages[at - 1].title}")] if at else []
+        links += [(pages[at + 1].name, f"{pages[at + 1].title} →")] if at + 1 < len(pages) else []
+        if solutions.offered(one.lesson):
+            write_solutions(frame, one.lesson, out, lessons)
+            links.append((f"solutions/{one.name}", "Solutions"))
+        write_file(out / one.name, page(frame, one.title, links, one.body, contents(lessons, one)))
+    write_file(out / "search.js", search_index(pages))
     index = out / "index.html"
-    write_file(index, page(frame, "minibert: the lessons", [], contents(lessons)))
+    write_file(index, page(frame, "minibert: the lessons", [], overview(lessons)))
     return index
 
 
-def write_solutions(frame: str, lesson: Lesson, out: Path) -> None:
-    """Write the page with the solutions of a lesson's exercises, folded, into the folder solutions of `out`."""
+def framed() -> str:
+    """The frame of every page, with the colours of code, by day and by night."""
+    frame = read_text(PAGE)
+    for name, style in CODE_STYLES.items():
+        rules = HtmlFormatter(style=style).get_style_defs(".highlight")
+        frame = frame.replace(f"{{{{{name}}}}}", rules)
+    return frame
+
+
+def lesson_page(lesson: Lesson, out: Path) -> Page:
+    body = body_of(stored_notebook(lesson), lesson.notebook.parent, out)
+    return Page(lesson, f"{lesson.name}.html", lesson.title, addressed(body))
+
+
+def write_solutions(frame: str, lesson: Lesson, out: Path, lessons: Sequence[Lesson] = ()) -> None:
+    """Write the page with the solutions of a lesson's exercises, folded, into the folder solutions of `out`.
+
+    lessons: those in the page's contents.
+    """
     links = [("../index.html", "All lessons"), (f"../{lesson.name}.html", f"← {lesson.title}")]
     body = body_of(solutions.solutions_of(lesson), solutions.file_of(lesson).parent, out / "solutions")
-    write_file(out / "solutions" / f"{lesson.name}.html", page(frame, f"Solutions: {lesson.title}", links, body))
+    name, title = f"solutions/{lesson.name}.html", f"Solutions: {lesson.title}"
+    this = Page(lesson, name, title, addressed(body))
+    write_file(out / name, page(frame, title, links, this.body, contents(lessons, this, "../"), "../"))
 
 
-def page(frame: str, title: str, links: list[tuple[str, str]], body: str) -> str:
+def page(frame: str, title: str, links: list[tuple[str, str]], body: str, listed: str = "", up: str = "") -> str:
+    """A whole page. links: at its top and at its end. listed: its contents. up: the way to the site's folder."""
     nav = "\n".join(f'<a href="{target}">{html.escape(words)}</a>' for target, words in links)
-    parts = {"title": html.escape(title), "nav": nav, "body": body}
+    parts = {"title": html.escape(title), "nav": nav, "body": body, "contents": listed, "up": up}
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], frame)  # in one pass: a lesson may contain {{nav}}
 
 
-def contents(lessons: list[Lesson]) -> str:
-    """The index: one entry for each lesson, with its question."""
+def overview(lessons: Sequence[Lesson]) -> str:
+    """The index: one entry for each lesson, with its question, its time and its exercises."""
     entries = "\n".join(
         f'<li><span class="number">{lesson.number}</span> <a href="{lesson.name}.html">{inline(lesson.title)}</a>'
-        f"<br>{inline(lesson.question)}</li>"
+        f'<br>{inline(lesson.question)}<br><small class="effort">{effort(lesson)}</small></li>'
         for lesson in lessons
     )
     return f'<h1>minibert: the lessons</h1>\n<p>{INTRODUCTION}</p>\n<ol class="lessons">\n{entries}\n</ol>'
+
+
+def effort(lesson: Lesson) -> str:
+    """How long a lesson takes, how many exercises it has, and the way to their solutions."""
+    told = f"about {lesson.minutes} minutes"
+    count = len(lesson.exercises)
+    if not count:
+        return told
+    told += f", {count} exercise{'s' if count > 1 else ''}"
+    return told + (f' · <a href="solutions/{lesson.name}.html">solutions</a>' if solutions.offered(lesson) else "")
+
+
+def contents(lessons: Sequence[Lesson], this: Page, up: str = "") -> str:
+    """All lessons; below the one that is open, the sections of this page. up: the way to the site's folder."""
+    entries = []
+    for lesson in lessons:
+        link = (
+            f'<a href="{up}{lesson.name}.html"%s><span class="number">{lesson.number}</span> {inline(lesson.title)}</a>'
+        )
+        if lesson.name != this.lesson.name:
+            entries.append(f"<li>{link % ''}</li>")
+            continue
+        here = this.name == f"{lesson.name}.html"
+        inside = "\n".join(
+            f'<li class="level-{one.level}"><a href="#{one.place}">{html.escape(one.title)}</a></li>'
+            for one in this.sections
+            if one.level > 1
+        )
+        mark = ' aria-current="page"' if here else ""
+        entries.append(f"<li>{link % mark}\n<ol>\n{inside}\n</ol></li>")
+    return f"<ol>\n{chr(10).join(entries)}\n</ol>" if entries else ""
+
+
+def search_index(pages: Sequence[Page]) -> str:
+    """The script that gives the search what it looks in: of each section its page, place, titles and text.
+
+    A page loads it when a reader begins to search. (A page that is opened from disk may load a script, but no data.)
+    """
+    entries = [
+        [one.name, section.place, one.title, section.title if section.level > 1 else "", section.text]
+        for one in pages
+        for section in one.sections
+    ]
+    return f"minibertIndex({json.dumps(entries)});\n"
 
 
 def inline(text: str) -> str:

@@ -1,5 +1,6 @@
 """Figures: plain data in, a matplotlib Figure out. Nothing here knows a model or a claim."""
 
+from minibert.plots.cards import checked
 from minibert.plots.charts import (
     SizeAndSpeed,
     ablation,
@@ -61,6 +62,7 @@ __all__ = [
     "answers",
     "attention",
     "bars",
+    "checked",
     "course_map",
     "cuts",
     "distributions",

@@ -314,6 +314,7 @@ def shares(
             axes.annotate(f"expected {mark:g}", (1, 0), (8, 0), xycoords=said, textcoords="offset points", va="bottom",
                           color=VERMILION)  # fmt: skip
     _scale_bars(axes, furthest, 0.55)
+    axes.set_xticks([tick for tick in axes.get_xticks() if 0 <= tick <= 1.1 * max(furthest)])
     _name_bars([axes], list(measured))
     axes.set_xlabel(unit)
     figure.suptitle(wrapped_text(title, 13, NARROW - 0.2), x=0.01, ha="left", fontsize=13)

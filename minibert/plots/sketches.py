@@ -134,7 +134,7 @@ class Mark(NamedTuple):
     """A word of a text that is marked. shown: as it is written. widest: the widest form that could stand here."""
 
     shown: str
-    kind: str = ""  # "right", "wrong", "asked", or "" for a word that is not marked
+    kind: str = ""  # "right", "missed", "wrong", "asked", or "" for a word that is not marked
     widest: str = ""
 
 
@@ -145,13 +145,14 @@ def marked(
     """Running texts, in which some words are marked.
 
     texts: heading -> its words. The place of a word depends on its widest form, not on what is shown. kinds: what
-    "right", "wrong" and "asked" mean here, for the legend.
+    "right", "missed", "wrong" and "asked" mean here, for the legend.
     Raises MinibertError when there is no text, or a word's kind has no meaning.
     """
     if not texts or not all(len(words) for words in texts.values()):
         raise MinibertError("a figure of marked texts needs words: give each text at least one.")
     looks = {
         "right": {"colour": pale(GREEN, 0.5)},
+        "missed": {"colour": "white", "edge": GREEN, "linewidth": 1.6},
         "wrong": {"colour": pale(VERMILION, 0.6)},
         "asked": {"colour": BLUE, "ink": "white"},
     }
@@ -168,7 +169,8 @@ def marked(
                 word = words[at]
                 sheet.corners.append((x + widths[at], y))
                 if word.kind:
-                    sheet.box(x, y, widths[at], 0.25, word.shown, size=11, corner=0.04, linewidth=0, **looks[word.kind])
+                    look = {"size": 11, "corner": 0.04, "linewidth": 0, **looks[word.kind]}
+                    sheet.box(x, y, widths[at], 0.25, word.shown, **look)
                 else:
                     sheet.text(x + widths[at] / 2, y + 0.125, word.shown, 11)
             y += 0.25

@@ -226,8 +226,8 @@ EXERCISE = Exercise(
     probes=probes,
     mistakes=(
         Mistake("only-k-looked-at", "looked_at", "K", "you look at the best K continuations, and should look at 2 K",
-                "each one that ends leaves a beam less; of 2 K at least K go on, because each beam can end in one way "
-                "only",
+                "each one that ends leaves one beam fewer; of 2 K at least K go on, because each beam can end in only "
+                "one way",
                 "How many beams are left after the step when one of the best K ends?"),
         Mistake("k-and-one-looked-at", "looked_at", "K + 1", "you look at the best K + 1 continuations",
                 "all K beams may end; of 2 K at least K always go on"),

@@ -231,8 +231,8 @@ EXERCISE = Exercise(
         "- `merges`: a list of pairs of strings. A pair's place in the list is its rank: the first was learned first\n"
         "- returns the list of pieces. Of all pairs of neighbours that are in the list, the one with the lowest rank "
         "is joined into one symbol (if it occurs several times: from left to right), then the same again with the new "
-        "symbols, until no two neighbours are a pair of the list. Symbols that no pair has stay as they are. `symbols` "
-        "itself is not changed"
+        "symbols, until no two neighbours are a pair of the list. Symbols that are in no pair stay as they are. "
+        "`symbols` itself is not changed"
     ),
     source="Sennrich et al. 2016, section 3.2; Radford et al. 2019, section 2.2, and the released encoder.py",
     reference=reference,
@@ -264,10 +264,10 @@ EXERCISE = Exercise(
                 "that is WordPiece; in BPE the order in which pairs were learned decides where a word is cut"),
         Mistake("one-sweep", "passes", "one sweep",
                 "you go through the word once and join each symbol with the piece before it if the list has the pair",
-                "the rank has no say; look at all neighbours, join the pair with the lowest rank, and begin again"),
+                "you ignore the rank; look at all neighbours, join the pair with the lowest rank, and begin again"),
         Mistake("one-scan", "passes", "one scan",
                 "you go through the word once and join two symbols where the list has them",
-                "the rank has no say, and a new piece is never joined again; look at all neighbours, join the pair "
+                "you ignore the rank, and a new piece is never joined again; look at all neighbours, join the pair "
                 "with the lowest rank, and begin again"),
         Mistake("one-merge", "passes", "one merge", "you stop after the first merge",
                 "the new piece may be part of a pair too; repeat until no two neighbours are in the list"),
@@ -275,14 +275,14 @@ EXERCISE = Exercise(
                 "each pair of the list is joined at most once",
                 "a pair may occur several times in a word, and all of them are joined"),
         Mistake("from-the-right", "place", "the last", "of several places for a pair you take the last",
-                "three equal letters are cut in another way; begin at the left"),
+                "three equal letters are then cut differently; begin at the left"),
         Mistake("second-stays", "place", "the second stays", "the second symbol of a joined pair stays in the word",
-                "its letters are there twice; after a merge, go on behind the pair"),
+                "its letters are there twice; after a merge, continue after the pair"),
         Mistake("by-replacing-text", "passes", "by replacing text",
                 "you replace text, so that a pair is also found in the ends of longer symbols",
                 "\"ca b\" contains \"a b\", but its symbols are ca and b; compare whole symbols"),
-        Mistake("either-order", "pairs", "in either order", "you take a pair also the other way round",
-                "the list has (l, e), which is le; el is another piece"),
+        Mistake("either-order", "pairs", "in either order", "you also join a pair the other way round",
+                "the list has (l, e), which is le; el is a different piece"),
         Mistake("by-their-text", "pairs", "by their text", "you join neighbours whose text together is that of a pair",
                 "ab + c and a + bc are two pairs, each with a rank of its own or none; look the pair up, not its text"),
         Mistake("joined-by-a-blank", "joint", " ", "a blank is left between the two symbols that are joined",
@@ -291,12 +291,12 @@ EXERCISE = Exercise(
                 "n symbols have n − 1 pairs of neighbours; a range ends one too early"),
         Mistake("first-pair-not-seen", "looked_at", "not the first", "the first two symbols are never looked at",
                 "n symbols have n − 1 pairs of neighbours; a range begins one too late"),
-        Mistake("rare-symbols-unknown", "rare", "unknown", "a symbol that no pair has becomes <unk>",
+        Mistake("rare-symbols-unknown", "rare", "unknown", "a symbol that is in no pair becomes <unk>",
                 "every byte is a piece of its own, so nothing is ever unknown; leave it as it is"),
-        Mistake("rare-symbols-dropped", "rare", "dropped", "a symbol that no pair has is dropped",
-                "the model reads another word; every byte is a piece of its own, so leave it as it is"),
+        Mistake("rare-symbols-dropped", "rare", "dropped", "a symbol that is in no pair is dropped",
+                "the model reads a different word; every byte is a piece of its own, so leave it as it is"),
         Mistake("blank-dropped", "shown", "without Ġ", "the Ġ is dropped",
-                "it is the blank before the word, and \"Ġthe\" is another piece than \"the\""),
+                "it is the blank before the word, and \"Ġthe\" is a different piece from \"the\""),
         Mistake("blank-shown-as-blank", "shown", "a blank for Ġ", "you write a blank for Ġ",
                 "the vocabulary has it as Ġ"),
         Mistake("marked-as-in-wordpiece", "shown", "##", "you put ## before all pieces but the first",

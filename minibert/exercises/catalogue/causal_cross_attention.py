@@ -287,7 +287,7 @@ EXERCISE = Exercise(
         "for `key`, `value` and `output`, are the self-attention's; `cross_attention. ...` are the second attention's; "
         "`attention_norm.weight`, `attention_norm.bias`, `cross_attention_norm. ...`, (D,), are the norms'. A weight "
         "is (out, in), as in `torch.nn.Linear`. eps is 1e-5\n"
-        "- `num_heads`: H, a divisor of D; both attentions have as many, and divide by √K, K = D / H\n"
+        "- `num_heads`: H, a divisor of D; both attentions have H heads and divide by √K, K = D / H\n"
         "- returns (B, T, D), after the second norm"
     ),
     source="Vaswani et al. 2017, section 3.1 and 3.2.3; Lewis et al. 2020 (BART), section 2.1",

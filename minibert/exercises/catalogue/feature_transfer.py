@@ -291,10 +291,11 @@ EXERCISE = Exercise(
         "student_hidden, teacher_hidden, student_attention, teacher_attention, mask, weights=(100.0, 5000.0, 5.0, 1.0)"
     ),
     task=(
-        "MobileBERT learns layer by layer: the student's hidden states shall be the teacher's (feature map transfer), "
-        "and each of its heads shall look where the teacher's looks (attention transfer). The hidden states are "
-        "compared in three parts: their pattern, their mean and their variance. Return one number: w₁ · pattern + w₂ · "
-        "mean + w₃ · variance + w₄ · attention, each the mean over the real tokens; 0 if there are none.\n\n"
+        "MobileBERT learns layer by layer: the student's hidden states should equal the teacher's (feature map "
+        "transfer), and each of its heads should look where the teacher's looks (attention transfer). The hidden "
+        "states are compared in three parts: their pattern, their mean and their variance. Return one number: w₁ · "
+        "pattern + w₂ · mean + w₃ · variance + w₄ · attention, each the mean over the real tokens; 0 if there are "
+        "none.\n\n"
         "- pattern: normalise each token's features (a layer norm without weight and bias, eps 1e-12) on both sides, "
         "then the mean squared difference over the features\n"
         "- mean: the squared difference of the means of a token's features\n"
@@ -317,9 +318,9 @@ EXERCISE = Exercise(
     minutes=30,
     mistakes=(
         Mistake("padding-counted", "tokens", "all", "padded tokens are counted",
-                "they say nothing; average over the real tokens"),
+                "they carry no information; average over the real tokens"),
         Mistake("padding-in-the-mean", "tokens", "zeroed",
-                "padded tokens are set to 0 and still divided by",
+                "padded tokens are set to 0, but still counted in the mean",
                 "the loss shrinks with the padding; divide by the number of real tokens"),
         Mistake("tokens-summed", "tokens", "summed", "the tokens are summed and not averaged",
                 "the loss grows with the batch; divide by the number of real tokens"),
@@ -328,9 +329,9 @@ EXERCISE = Exercise(
         Mistake("texts-first", "tokens", "texts first", "you average over each text first, then over the texts",
                 "a token of a short text would count more; average over all real tokens at once"),
         Mistake("padded-queries-counted", "queries", "all", "the attention of padded queries is counted",
-                "they say nothing; average over the real ones"),
+                "they carry no information; average over the real ones"),
         Mistake("padded-queries-in-the-mean", "queries", "zeroed",
-                "the attention of padded queries is set to 0 and still divided by",
+                "the attention of padded queries is set to 0, but still counted in the mean",
                 "divide by the number of real queries"),
         Mistake("queries-summed", "queries", "summed", "the queries are summed and not averaged",
                 "the loss grows with the batch; divide by the number of real queries"),

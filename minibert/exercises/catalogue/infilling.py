@@ -177,9 +177,9 @@ EXERCISE = Exercise(
         "then nothing is missing, and a mask is inserted. (In training the spans are drawn at random; here they are "
         "given.)\n\n"
         "- `ids`: a list of token ids, which belongs to the caller: do not change it\n"
-        "- `spans`: a list of pairs (start, length), in the order of the text. `start` is a place in `ids`, from 0 on. "
-        "Spans do not overlap; they may touch, and then each still gets its own mask. A span of length 0 puts its mask "
-        "before the token at `start`, or at the end of the text if `start` is `len(ids)`\n"
+        "- `spans`: a list of pairs (start, length), in the order of the text. `start` is a place in `ids`, counted "
+        "from 0. Spans do not overlap; they may touch, and then each still gets its own mask. A span of length 0 puts "
+        "its mask before the token at `start`, or at the end of the text if `start` is `len(ids)`\n"
         "- `mask_id`: the id of the mask\n"
         "- returns a list of ids"
     ),
@@ -236,11 +236,12 @@ EXERCISE = Exercise(
                 "each span has its own mask"),
         Mistake("touching-merged-unless-empty", "touching", "merged unless empty",
                 "spans that touch get one mask together, if there are tokens in both", "each span has its own mask",
-                "What does your code know of a token that is missing: that it is, or also in which span?"),
+                "Does your code know only that a token is missing, or also in which span it was?"),
         Mistake("no-mask-after-a-mask", "touching", "none after a mask",
                 "a span that comes directly after a mask gets none",
                 "each span has its own mask, whatever is before it"),
-        Mistake("masks-merged", "touching", "all merged", "masks next to each other become one, wherever they are from",
+        Mistake("masks-merged", "touching", "all merged",
+                "masks next to each other become one, wherever they come from",
                 "each span has its own mask, and masks of the text stay"),
         Mistake("rest-forgotten", "rest", "lost", "everything after the last span is lost",
                 "add the rest of the text after the loop"),

@@ -95,8 +95,8 @@ EXERCISE = Exercise(
     function="no_norm",
     signature="x, weight, bias",
     task=(
-        "MobileBERT leaves out what takes time in a layer norm, the mean and the variance. What stays is the learned "
-        "scale and shift of each feature.\n\n"
+        "MobileBERT leaves out the slow parts of a layer norm, the mean and the variance. It keeps the learned scale "
+        "and shift of each feature.\n\n"
         "- `x`: (..., D), any number of axes before the features\n- `weight`, `bias`: (D,), scale and shift\n"
         "- returns (..., D). Nothing is normalised"
     ),
@@ -109,11 +109,11 @@ EXERCISE = Exercise(
     minutes=5,
     mistakes=(
         Mistake("layer-norm", "before", "layer norm", "you apply a whole layer norm",
-                "the mean and the variance are what NoNorm leaves out; only scale and shift stay"),
+                "NoNorm leaves out the mean and the variance; only scale and shift stay"),
         Mistake("layer-norm-1e-5", "before", "layer norm, 1e-5", "you apply torch's whole layer norm",
-                "the mean and the variance are what NoNorm leaves out; only scale and shift stay"),
+                "NoNorm leaves out the mean and the variance; only scale and shift stay"),
         Mistake("divided-by-std", "before", "n - 1", "you subtract the mean and divide by the standard deviation",
-                "mean and deviation are what NoNorm leaves out; only scale and shift stay"),
+                "NoNorm leaves out mean and deviation; only scale and shift stay"),
         Mistake("centred", "before", "centred", "the mean is subtracted", "NoNorm needs no mean; only scale and shift "
                 "stay"),
         Mistake("root-mean-square", "before", "root mean square", "you divide by the root mean square",

@@ -150,7 +150,7 @@ EXERCISE = Exercise(
         "the first of them `perm_mask`). Integers, booleans and floating-point numbers are all accepted\n"
         "- in the query stream, which predicts token i, it may not see itself; in the content stream it may"
     ),
-    source="Yang et al. 2019 (XLNet), section 2.3, equations 1 and 2, and figure 1",
+    source="Yang et al. 2019 (XLNet), section 2.3, the two equations of the streams, and figure 1",
     reference=reference,
     solution=solution,
     library=by_library,

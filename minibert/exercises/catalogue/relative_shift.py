@@ -123,8 +123,8 @@ EXERCISE = Exercise(
     function="relative_shift",
     signature="scores",
     task=(
-        "XLNet scores distances, not positions. One product gives each query's score with every distance there can "
-        "be. Rearrange these scores, so that each stands at the key that is so far away.\n\n"
+        "XLNet scores distances, not positions. One product gives each query's score with every possible distance. "
+        "Rearrange these scores, so that each stands in the column of the key that is so far away.\n\n"
         "- `scores`: (B, H, S, T + S). There are S queries and T keys. The queries are the last S of the T keys; the "
         "T - S keys before them are a memory of earlier text (none if T = S). Column c of a row is the query's score "
         "with the distance T - c: the distances fall from T in the first column to 1 - S in the last\n"

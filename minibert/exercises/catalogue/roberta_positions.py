@@ -129,8 +129,8 @@ EXERCISE = Exercise(
     function="roberta_positions",
     signature="input_ids, padding_idx=1",
     task=(
-        "RoBERTa does not number the places of a text, but its real tokens. The row of the position table with the "
-        "number of the padding id belongs to padding; the first real token gets the one after it.\n\n"
+        "RoBERTa numbers the real tokens of a text, and not its places. Row `padding_idx` of the "
+        "position table belongs to padding; the first real token gets the row after it.\n\n"
         "- `input_ids`: (B, S), integers; there may be padding at the end, in front or in between\n"
         "- `padding_idx`: the id of padding\n"
         "- returns integers, (B, S): padding_idx + 1, padding_idx + 2, ... for the real tokens of each text, and "

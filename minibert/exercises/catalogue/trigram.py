@@ -130,11 +130,11 @@ EXERCISE = Exercise(
     function="trigram",
     signature="x",
     task=(
-        "MobileBERT's embeddings are narrow, and so each token reads three of them: that of the next token, its own, "
+        "MobileBERT's embeddings are narrow, so each token reads three of them: that of the next token, its own, "
         "and that of the one before, side by side. (A linear layer to D comes after this; both together are a "
         "convolution over three tokens.)\n\n"
         "- `x`: (B, S, E), the word embeddings\n"
-        "- returns (B, S, 3E): of each token first the next one's E features, then its own, then the previous one's, "
+        "- returns (B, S, 3E): for each token first the next one's E features, then its own, then the previous one's, "
         "as in the released weights. Beyond the ends of the text there are zeros"
     ),
     source="Sun et al. 2020, section 3.4; the order: the released code",
@@ -196,9 +196,9 @@ EXERCISE = Exercise(
         Mistake("interleaved", "joined", "interleaved", "the features of the three tokens alternate",
                 "all E features of the next token come first, then all of the token's own, then the previous ones"),
         Mistake("summed", "joined", "sum", "the three are added",
-                "a sum does not say any more which of them was the token itself; put them side by side"),
+                "a sum no longer shows which of them was the token itself; put them side by side"),
         Mistake("averaged", "joined", "mean", "the mean of the three is taken",
-                "it does not say any more which of them was the token itself; put them side by side"),
+                "it no longer shows which of them was the token itself; put them side by side"),
     ),
     hints=Hints(
         "For the text a b c, write down what each token gets: b a 0 for the first. And for the last?",

@@ -195,9 +195,9 @@ EXERCISE = Exercise(
     function="viterbi",
     signature="word, scores, unknown=-20.0",
     task=(
-        "Cut a word into pieces so that the product of their probabilities is as large as possible: the sum of their "
-        "log-probabilities. So ALBERT and XLNet read. n characters can be cut in 2^(n−1) ways; do not try them all, "
-        "but keep the best way to each place.\n\n"
+        "Cut a word into pieces so that the product of their probabilities is as large as possible (and so the sum of "
+        "their log-probabilities). ALBERT and XLNet read in this way. n characters can be cut in 2^(n−1) ways; do not "
+        "try them all, but keep the best way to each place.\n\n"
         "- `word`: the text to cut; if it begins with `▁`, that is a character like any other\n"
         "- `scores`: a dict, piece → its log-probability\n"
         "- `unknown`: the score of a single character that is no piece; it can always be a piece of its own\n"
@@ -205,7 +205,7 @@ EXERCISE = Exercise(
         "characters too). Of two ways to a place with equal scores, the one with the longer last piece is kept. The "
         "empty word gives the empty list"
     ),
-    source="Kudo 2018 (Subword Regularization), section 3.1, and the released SentencePiece",
+    source="Kudo 2018 (Subword Regularization), section 3.2, and the released SentencePiece",
     reference=reference,
     solution=solution,
     library=by_library,
@@ -221,7 +221,8 @@ EXERCISE = Exercise(
                 "the word falls apart into characters; compare the sums of whole ways"),
         Mistake("most-probable-piece", "search", "most probable piece",
                 "at each place you take the most probable piece that fits there",
-                "short pieces are frequent, and many of them are an improbable word; compare the sums of whole ways"),
+                "short pieces are frequent, but a word made of many of them is improbable; compare the sums of whole "
+                "ways"),
         Mistake("lowest-score", "better", "lower", "you look for the lowest sum",
                 "log-probabilities are negative, and the best way is the one nearest to 0: the highest sum"),
         Mistake("scores-multiplied", "sums", "multiplied", "you multiply the log-probabilities",
@@ -234,7 +235,7 @@ EXERCISE = Exercise(
                 "that makes ways of many small pieces look good; compare the sums"),
         Mistake("ties-shorter", "ties", "shorter last piece",
                 "of two equal ways you keep the one with the shorter last piece",
-                "the ids are then other ones than those of the model's tokenizer; let a later way replace an equal one "
+                "the ids then differ from those of the model's tokenizer; let a later way replace an equal one "
                 "only if its last piece is longer (> and not >=)"),
         Mistake("unknown-free", "rare_score", "nothing", "an unknown character costs nothing",
                 "any way with unknown characters would win; add `unknown` for each"),
@@ -244,7 +245,7 @@ EXERCISE = Exercise(
                 "a character that is a piece may also be counted as unknown",
                 "it has a score of its own, even if that is lower"),
         Mistake("unknown-of-any-length", "rare", "of any length",
-                "whatever is no piece gets the score `unknown`, also if it is longer than one character",
+                "any text that is no piece gets the score `unknown`, even if it is longer than one character",
                 "a whole unknown word would then cost as much as a letter; only single characters may be unknown"),
         Mistake("no-way-where-unknown", "rare", "no way",
                 "a word with a character that is no piece cannot be cut, and is returned whole",
@@ -258,13 +259,13 @@ EXERCISE = Exercise(
                 "that is WordPiece; here only the character is unknown"),
         Mistake("unknowns-joined", "rare", "joined", "unknown characters side by side are joined",
                 "here each is a piece of its own, and costs `unknown`"),
-        Mistake("begins-at-zero", "start_at", "zero", "the best score of every place is 0 at the beginning",
+        Mistake("begins-at-zero", "start_at", "zero", "the best score of every place begins with 0",
                 "all sums are below 0, so none is ever better; begin with -inf everywhere but at place 0"),
         Mistake("never-the-whole-word", "ends", "not the whole word", "the whole word is never tried as one piece",
                 "a range ends one too early; a word of n characters has pieces of up to n"),
         Mistake("mark-added", "mark", "added", "you put ▁ before the word", "it is there already where it is needed"),
         Mistake("mark-stripped", "mark", "stripped", "you remove the ▁ before cutting",
-                "it is a character like any other, and \"▁the\" is another piece than \"the\""),
+                "it is a character like any other, and \"▁the\" is a different piece from \"the\""),
         Mistake("mark-not-shown", "shown", "without ▁", "you remove the ▁ from the pieces",
                 "it belongs to the piece, as the vocabulary has it"),
         Mistake("lower-cased", "mark", "lower", "you lower-case the word",
