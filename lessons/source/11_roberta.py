@@ -142,8 +142,8 @@ filled = {name: sum(lengths) / len(lengths) for name, lengths in inputs.items()}
 plots.bars(filled, f"tokens in an input, of {room}; more is better", "How full the inputs are", digits=0)
 
 # %% [markdown]
-# And what does it bring? SQuAD 2: find the answer in a passage, or say that there is none (F1). SST-2: is a sentence
-# positive? RACE: school reading tests.
+# And what does it bring? SQuAD, second version: find the answer in a passage, or say that there is none (F1). SST: is a
+# sentence positive? RACE: school reading tests.
 
 # %%
 # Liu et al. 2019, Table 2: F1, accuracy, accuracy, accuracy; each the median of five runs.

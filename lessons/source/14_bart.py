@@ -9,6 +9,7 @@
 # %% tags=["folded"]
 import dataclasses
 import itertools
+import math
 import random
 
 import torch
@@ -21,13 +22,11 @@ from minibert.generation import shift_right
 from minibert.training.infilling import Infilling, infill as library_infill, permute_sentences, words_of
 from minibert.training.vocabularies import learned
 
-# A small language: word -> how often it occurs, in parts. The verb follows from the thing.
-WHO = {"sister": 3, "mother": 2, "aunt": 1, "brother": 3, "father": 2, "uncle": 1}
-HOW = {"new": 4, "small": 3, "good": 2, "long": 1}
-WHAT = {"cake": 3, "book": 3, "film": 2, "song": 2, "coat": 1, "letter": 1}
-WHERE = {"at home": 3, "in the garden": 3, "in the kitchen": 2, "in the car": 2, "in the office": 2}
-VERB = dict(zip(WHAT, ("ate", "read", "watched", "sang", "wore", "wrote"), strict=True))
-SHE = ("sister", "mother", "aunt")
+# A small language. Verb and pronoun follow from the thing and the person; the places are not equally frequent.
+SHE, HE = ("sister", "mother", "aunt"), ("brother", "father", "uncle")
+HOW = ("new", "small", "good", "long")
+VERB = {"cake": "ate", "book": "read", "film": "watched", "song": "sang", "coat": "wore", "letter": "wrote"}
+WHERE = {"at home": 4, "in the garden": 7, "in the kitchen": 4, "in the car": 4, "in the office": 4}
 
 
 def document(who, how, what, where):
@@ -37,11 +36,11 @@ def document(who, how, what, where):
 
 
 at_home = WHERE["at home"] / sum(WHERE.values())
-language = {" ".join(document(*chosen)): chosen for chosen in itertools.product(WHO, HOW, WHAT, WHERE)}
+language = {" ".join(document(*chosen)): chosen for chosen in itertools.product(SHE + HE, HOW, VERB, WHERE)}
 order = sorted(language)
 random.Random(0).shuffle(order)
 held_out, rest = order[:96], order[96:]
-often = [WHO[a] * HOW[b] * WHAT[c] * WHERE[d] for a, b, c, d in (language[text] for text in rest)]
+often = [WHERE[language[text][-1]] for text in rest]
 sample = [language[text] for text in random.Random(1).choices(rest, often, k=3000)]
 tok = learned("byte-bpe", order, 500)  # a vocabulary in which each word is one piece
 documents = [[tok.ids(sentence) for sentence in document(*chosen)] for chosen in sample]
@@ -111,7 +110,8 @@ start_config = minibert.PRESETS["tiny-bart"].for_vocabulary(
     len(tok.tokens), pad=tok.pad_id, cls=tok.cls_id, sep=tok.sep_id
 )
 no_dropout = dict.fromkeys(("hidden_dropout_prob", "attention_probs_dropout_prob", "activation_dropout"), 0.0)
-config = dataclasses.replace(start_config, max_position_embeddings=32, **no_dropout)
+std = 0.02 * math.sqrt(768 / start_config.hidden_size)  # as strong as BERT's fresh weights at this width
+config = dataclasses.replace(start_config, max_position_embeddings=32, initializer_range=std, **no_dropout)
 model = minibert.build(config, head="seq2seq-lm", seed=0)
 
 task = Infilling(documents, tok, max_length=24)  # damages a text anew each time it is read
@@ -120,9 +120,9 @@ for name, tensor in batch.items():
     print(f"{name:<23} {tuple(tensor.shape)}")
 
 # %% tags=["trained"]
-steps = 500
-optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
-schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps, pct_start=0.15)
+steps = 300
+optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3)
+schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, total_steps=steps, pct_start=0.15)
 generator = torch.Generator().manual_seed(0)
 losses = []
 for number in range(steps):
@@ -151,9 +151,9 @@ plots.bars(hundreds, "loss in nats a token, mean; lower is better", "It learns t
 # %% tags=["trained"]
 def ids_of(text):
     """A text with ▢ for masks, as ids: (1, S)."""
-    parts = [tok.ids(part) if part.strip() else [] for part in text.split("▢")]
-    inside = [i for part in parts for i in (*part, tok.mask_id)][:-1]
-    return torch.tensor([tok.assemble(inside).ids])
+    words = text.replace(".", " .").split()
+    pieces = ["<mask>" if word == "▢" else "." if word == "." else f"Ġ{word}" for word in words]
+    return torch.tensor([tok.assemble([tok.tokens.index(piece) for piece in pieces]).ids])
 
 
 def write(text, **how):
@@ -209,7 +209,7 @@ plots.looks(looked[0].mean(dim=0), names[1][1:], names[0], "What the decoder loo
 # model how the second sentence may end, word by word:
 
 # %% tags=["trained"]
-damaged = "first my aunt found a new cake. then she ▢."
+damaged = "first my aunt found a new cake. then ▢."
 begun = "first my aunt found a new cake. then she ate it"
 reads, known = ids_of(damaged), len(tok.ids(begun)) + 1
 
@@ -310,6 +310,8 @@ plots.bars(operations, unit, "The hundredth token, computed in three ways", digi
 # - **A beam that begins as copies of itself.** All beams would stay equal; only one may count in the first step.
 # - **A cache that is not sorted with its beams.** When beams change places, their keys must too.
 # - **Dropout left on.** It writes something else each time.
+# - **Fresh weights that are too small.** Set `initializer_range` back to its default and train again: this model then
+#   learns the language, and never learns to copy what it has read.
 #
 # ## Exercises
 #
