@@ -109,8 +109,8 @@ print("same shape:  ", right.shape == wrong.shape, "\nsame numbers:", torch.equa
 plots.head_split(small[0], num_heads=2, tokens=["my", "mother", "met"], wrong=True)
 
 # %% [markdown]
-# Now in head 0 the first "token" is one half of *my* and the second is its other half; head 1 begins in the middle of
-# *mother*. There is no error message, and every number after it is wrong.
+# Now in the first head the first "token" is one half of *my* and the second is its other half; the second head begins
+# in the middle of *mother*. There is no error message, and every number after it is wrong.
 
 # %% exercise="split-heads"
 

@@ -49,13 +49,10 @@ def sentence_order_reference(
 
 
 def sentence_order_pairs(documents: Sequence[Sequence[str]], rng: random.Random) -> list[Triple]:
+    neighbours = [both for document in documents for both in pairwise(document)]
     pairs = []
-    for document in documents:
-        for first, second in pairwise(document):
-            if rng.random() < 0.5:
-                pairs.append((first, second, 0))
-            else:
-                pairs.append((second, first, 1))
+    for first, second in neighbours:
+        pairs.append((first, second, 0) if rng.random() < 0.5 else (second, first, 1))
     return pairs
 
 
