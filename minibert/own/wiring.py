@@ -440,6 +440,7 @@ ELSEWHERE = {
     "viterbi": "in ALBERT's and XLNet's tokenizer",
     "feature-transfer": "when it teaches MobileBERT",
     "two-streams": "in no model here: XLNet's has distances as well",
+    "infilling": "in BART, when it learns",
     "distillation": "when it teaches",
     "roberta": "in RoBERTa",
     "mobilebert": "in MobileBERT",
