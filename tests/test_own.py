@@ -403,6 +403,11 @@ def test_the_command_begins_without_any_part(small, capsys):
     assert "None of its parts is yours yet." in " ".join(capsys.readouterr().out.split())
 
 
+def test_the_largest_difference_counts_and_what_is_no_number_is_infinitely_far():
+    assert report.difference(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([1.0, 2.5, 3.0])) == 0.5
+    assert report.difference(torch.tensor([1.0, math.nan]), torch.tensor([1.0, 1.0])) == math.inf
+
+
 def test_the_code_is_written_out_and_nothing_is_overwritten(capsys, folder, monkeypatch):
     monkeypatch.chdir(folder)
     (folder / "here").mkdir()

@@ -94,20 +94,13 @@ class Working:
         owner, name, work = wire.place
         own = owner[name] if isinstance(owner, dict) else getattr(owner, name)
 
-        def library(*args: Any, **kwargs: Any) -> Any:
-            try:
-                return own(*args, **kwargs)
-            except Exception as error:
-                error.__dict__["of_the_library"] = True  # so that it is not taken for the learner's
-                raise
-
         @wraps(own)
         def stand_in(*args: Any, **kwargs: Any) -> Any:
             too_large = wire.grain is not None and wire.grain < self.parts.grain
             if self.running or too_large or self.part.name in self.parts.failed:
                 return own(*args, **kwargs)
             try:
-                return self.done(work, library, wire.shape, args, kwargs)
+                return self.done(work, own, wire.shape, args, kwargs)
             except PartError as error:
                 if not self.parts.fallback:
                     raise
@@ -119,16 +112,16 @@ class Working:
             mock.patch.object(owner, name, stand_in))  # fmt: skip
 
     def done(
-        self, work: Callable[..., Any], library: Callable[..., Any], shape: Shape | None, args: Any, kwargs: Any
+        self, work: Callable[..., Any], own: Callable[..., Any], shape: Shape | None, args: Any, kwargs: Any
     ) -> Any:
         """What the part's work gives, if it fits. Raises PartError if not."""
         calls = self.calls
         try:
-            found = work(self, library, *args, **kwargs)
+            found = work(self, own, *args, **kwargs)
         except MinibertError:
             raise
         except Exception as error:
-            if self.calls == calls or getattr(error, "of_the_library", False):
+            if self.calls == calls:  # the library's own error, before the learner's function was called
                 raise
             said = f"returned {_what(self.last)}, which does not fit here ({type(error).__name__}: {_one_line(error)})"
             raise self.failed(said) from error
