@@ -50,7 +50,7 @@ SHORT_LENGTH, SHORT_ROWS, SHORT_SHARE = 10, 50, 1.1
 SHORT_TEXTS = 2200  # reviews that are not among TEXTS
 
 # How much is read, and what the models are then fine-tuned and tested on.
-FULL = Size(texts=2000, epochs=2, steps=1500, max_length=32, batch_size=32)
+FULL = Size(texts=2000, epochs=2, steps=2000, max_length=32, batch_size=32)
 QUICK = Size(texts=320, epochs=1, steps=20, test_texts=300, max_length=32, batch_size=32)
 
 # ------------------------------------------------------------------------------------------- what is read
