@@ -11,6 +11,7 @@
 # family uses. Here they cut the same sentence.
 
 # %% tags=["folded"]
+import math
 from collections import Counter
 from itertools import combinations
 

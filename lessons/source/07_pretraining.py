@@ -16,6 +16,7 @@ import random
 import tempfile
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 
 import torch
 from torch.nn import functional as F

@@ -9,6 +9,7 @@
 
 # %% tags=["folded", "trained"]
 import itertools
+import math
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode

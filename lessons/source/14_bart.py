@@ -13,6 +13,7 @@ import math
 import random
 
 import torch
+from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 import minibert
