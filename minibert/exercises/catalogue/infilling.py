@@ -245,7 +245,7 @@ EXERCISE = Exercise(
                 "each span has its own mask, and masks of the text stay"),
         Mistake("rest-forgotten", "rest", "lost", "everything after the last span is lost",
                 "add the rest of the text after the loop"),
-        Mistake("masks-numbered", "named", "numbered", "each mask has an id of its own: mask_id, mask_id + 1, ...",
+        Mistake("masks-numbered", "named", "numbered", "each mask has an id of its own: mask_id, mask_id + 1 and so on",
                 "T5 does that; BART has one mask"),
         Mistake("mask-always-103", "named", "always 103", "the mask is always 103, whatever `mask_id` says",
                 "that is right for one vocabulary only"),
