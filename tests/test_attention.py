@@ -80,7 +80,7 @@ def test_a_masked_key_gets_no_weight_at_all():
     check(weights[0, 1] == 0.0)
 
 
-@lab("attention", code=attention, lesson="02", breaks="`torch.finfo(scores.dtype).min` replaced by -math.inf")
+@lab("attention", code=attention, lesson="01", breaks="`torch.finfo(scores.dtype).min` replaced by -math.inf")
 def test_a_query_that_may_look_at_nothing_gets_zeros():
     """a query that may look at nothing gets zeros, and never NaN
 
@@ -118,7 +118,7 @@ def test_the_fused_kernel_gives_the_same_as_the_formula():
 @lab(
     "padding-mask",
     code=padding_mask,
-    lesson="02",
+    lesson="03",
     breaks="`attention_mask.bool()` replaced by `~attention_mask.bool()`",
 )
 def test_padding_is_hidden_from_every_query():
@@ -132,14 +132,14 @@ def test_padding_is_hidden_from_every_query():
     assert_close(weights, [[[[0.5, 0.5, 0.0]] * 3]])
 
 
-@lab("padding-mask", code=attention, lesson="02", breaks="`weights.masked_fill(~mask, 0.0)` left out")
+@lab("padding-mask", code=attention, lesson="03", breaks="`weights.masked_fill(~mask, 0.0)` left out")
 def test_a_text_of_nothing_but_padding_has_no_weights():
     """in a text that is nothing but padding, all weights are 0"""
     scores = torch.zeros(1, 1, 2, 2, dtype=torch.float64)
     assert_close(part("padding-mask")(scores, torch.tensor([[0, 0]])), [[[[0.0, 0.0], [0.0, 0.0]]]])
 
 
-@lab("causal-mask", code=causal_mask, lesson="02", breaks="`.tril()` replaced by `.triu()`")
+@lab("causal-mask", code=causal_mask, lesson="03", breaks="`.tril()` replaced by `.triu()`")
 def test_a_causal_mask_hides_the_future():
     """with a causal mask, token s looks at the tokens 0 to s and at none after it
 
@@ -237,7 +237,7 @@ def test_attention_weights_are_dropped_in_training_only():
     check(torch.equal(module(x)[0], module(x)[0]))
 
 
-@lab(None, code=Layout, lesson="02", breaks="`x.flatten(0, 1)[self.index]` without `[self.index]`")
+@lab(None, code=Layout, lesson="03", breaks="`x.flatten(0, 1)[self.index]` without `[self.index]`")
 def test_packing_keeps_the_real_tokens():
     """packing keeps the real tokens of a batch, in their order, and unpacking puts zeros where the padding is
 

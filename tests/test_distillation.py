@@ -48,7 +48,7 @@ TEACHER, STUDENT = numbers([[LN(3), 0.0]]), numbers([[0.0, 0.0]])  # one text, o
 @lab(
     "distillation-loss",
     code=divergence,
-    lesson="08",
+    lesson="09",
     breaks="`full_precision(student_logits)` and the teacher's exchanged",
 )
 def test_kl_goes_from_the_teacher_to_the_student():
@@ -60,7 +60,7 @@ def test_kl_goes_from_the_teacher_to_the_student():
     assert_close(part("distillation-loss")(STUDENT, TEACHER, 1.0), KL)
 
 
-@lab("distillation-loss", code=distillation_loss, lesson="08", breaks="`temperature**2 *` left out")
+@lab("distillation-loss", code=distillation_loss, lesson="09", breaks="`temperature**2 *` left out")
 def test_the_loss_is_multiplied_by_t_squared():
     """both logits are divided by T, and the loss is multiplied by T²
 
@@ -72,7 +72,7 @@ def test_the_loss_is_multiplied_by_t_squared():
 @lab(
     "distillation-loss",
     code=distillation_loss,
-    lesson="08",
+    lesson="09",
     breaks="`mean_of(` replaced by a sum (batchmean over B of (B, S, V))",
 )
 def test_soft_targets_are_a_mean_over_the_tokens():
@@ -87,7 +87,7 @@ def test_soft_targets_are_a_mean_over_the_tokens():
 @lab(
     "distillation-loss",
     code=counted_tokens,
-    lesson="08",
+    lesson="09",
     breaks="`student[mask.bool()], teacher[mask.bool()]` without the mask",
 )
 def test_padding_has_no_part_in_the_soft_targets():
@@ -99,7 +99,7 @@ def test_padding_has_no_part_in_the_soft_targets():
     assert_close(part("distillation-loss")(student, teacher, 1.0, torch.tensor([[1, 0]])), KL)
 
 
-@lab("distillation-loss", code=counted_tokens, lesson="08", breaks="`teacher.detach()` replaced by `teacher`")
+@lab("distillation-loss", code=counted_tokens, lesson="09", breaks="`teacher.detach()` replaced by `teacher`")
 def test_no_gradient_reaches_the_teacher():
     """the teacher is a constant: no gradient flows into it
 
@@ -111,7 +111,7 @@ def test_no_gradient_reaches_the_teacher():
     assert_close(student.grad, [[[-0.25, 0.25]]])
 
 
-@lab("cosine-loss", code=one_minus_cosine, lesson="08", breaks="`1.0 - F.cosine_similarity(` without `1.0 -`")
+@lab("cosine-loss", code=one_minus_cosine, lesson="09", breaks="`1.0 - F.cosine_similarity(` without `1.0 -`")
 def test_the_cosine_loss_is_0_for_one_direction():
     """the cosine loss is 1 - cos: 0 for one direction, 1 for a right angle, 2 for opposite ones, averaged
 
@@ -126,7 +126,7 @@ def test_the_cosine_loss_is_0_for_one_direction():
 @lab(
     "triple-loss",
     code=triple_loss,
-    lesson="08",
+    lesson="09",
     breaks="`soft_weight * distillation + masked_weight * masked_lm + cosine_weight * cosine` with equal weights",
 )
 def test_the_three_losses_are_weighted():
@@ -147,7 +147,7 @@ def numbered_teacher() -> dict[str, Tensor]:
     return {name: torch.full_like(tensor, layers[name]) for name, tensor in weights.items()}
 
 
-@lab("student-from-teacher", code=alternate_layers, lesson="07", breaks="`range(0, depth, 2)` begun at 1")
+@lab("student-from-teacher", code=alternate_layers, lesson="09", breaks="`range(0, depth, 2)` begun at 1")
 def test_a_student_gets_every_second_layer():
     """the student's layers 0 and 1 are the teacher's 0 and 2: every second one, from the first
 
@@ -159,7 +159,7 @@ def test_a_student_gets_every_second_layer():
 
 
 @lab(
-    "student-from-teacher", code=student_from_teacher, lesson="07", breaks="`body.embeddings.load_state_dict(` left out"
+    "student-from-teacher", code=student_from_teacher, lesson="09", breaks="`body.embeddings.load_state_dict(` left out"
 )
 def test_a_student_gets_the_words_and_no_token_types():
     """words, positions and their norm are copied; token types and pooler are left out"""
@@ -173,7 +173,7 @@ def test_a_student_gets_the_words_and_no_token_types():
 @lab(
     "student-from-teacher",
     code=student_from_teacher,
-    lesson="07",
+    lesson="09",
     breaks="`block.load_state_dict(backbone.encoder.blocks[layer].state_dict())` replaced by the teacher's own tensors",
 )
 def test_a_students_layers_are_copies():

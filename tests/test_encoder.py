@@ -63,7 +63,7 @@ def token(*features: float) -> Tensor:
 @lab(
     "encoder-block",
     code=EncoderBlock.forward,
-    lesson="03",
+    lesson="04",
     breaks="`queries + self.attention_output_dropout(attended)` without `queries +`",
 )
 def test_a_block_adds_its_input_back():
@@ -78,7 +78,7 @@ def test_a_block_adds_its_input_back():
 @lab(
     "encoder-block",
     code=EncoderBlock.forward,
-    lesson="03",
+    lesson="04",
     breaks="`self.attention_norm(` moved from the sum to the input (pre-norm)",
 )
 def test_a_block_normalises_after_adding():
@@ -92,7 +92,7 @@ def test_a_block_normalises_after_adding():
 @lab(
     "encoder-block",
     code=EncoderBlock.forward,
-    lesson="03",
+    lesson="04",
     breaks="`x + self.dropout(self.feed_forward(x))`: the first `x` replaced by the block's input",
 )
 def test_the_second_residual_is_what_the_feed_forward_got():
@@ -108,7 +108,7 @@ def test_the_second_residual_is_what_the_feed_forward_got():
 @lab(
     "dropout",
     code=EncoderBlock.forward,
-    lesson="03",
+    lesson="04",
     breaks="`queries + self.attention_output_dropout(attended)` to `self.attention_output_dropout(queries + attended)`",
 )
 def test_dropout_never_touches_the_residual():
@@ -132,7 +132,7 @@ class AddOne(nn.Module):
 @lab(
     None,
     code=Encoder.forward,
-    lesson="03",
+    lesson="04",
     breaks="`hidden_states.append(layout.unpack(x))` after the block and not before it",
 )
 def test_each_block_gets_what_the_one_before_it_gave():
@@ -148,7 +148,7 @@ def test_each_block_gets_what_the_one_before_it_gave():
 @lab(
     None,
     code=Backbone.embed,
-    lesson="02",
+    lesson="03",
     breaks="`layout.pack(self.position_ids(input_ids))` made 0, 1, 2 ... along the packed tokens",
 )
 def test_packed_tokens_keep_their_positions():
@@ -162,7 +162,7 @@ def test_packed_tokens_keep_their_positions():
     assert_close(packed[1], packed[0].detach())
 
 
-@lab(None, code=Layout, lesson="02", breaks="`padding_mask(attention_mask)` made None")
+@lab(None, code=Layout, lesson="03", breaks="`padding_mask(attention_mask)` made None")
 def test_padding_never_leaks():
     """what the padded slots hold makes no difference to the real tokens
 
@@ -177,7 +177,7 @@ def test_padding_never_leaks():
             assert_close(padded[:, :2], alone)
 
 
-@lab(None, code=Encoder.forward, lesson="06", breaks="`Layout.only(wanted)` made the first tokens of each text")
+@lab(None, code=Encoder.forward, lesson="07", breaks="`Layout.only(wanted)` made the first tokens of each text")
 def test_only_the_wanted_tokens_leave_the_last_block():
     """where only some tokens are wanted, the last block computes these alone, with the same result
 

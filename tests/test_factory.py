@@ -21,7 +21,7 @@ from minibert.models import FAMILIES, PRESETS
 @lab(
     "count-parameters",
     code=count_parameters,
-    lesson="05",
+    lesson="10",
     breaks="`model.parameters()` replaced by `model.state_dict().values()`",
 )
 def test_a_tied_tensor_is_counted_once():
@@ -38,7 +38,7 @@ def test_a_tied_tensor_is_counted_once():
 @lab(
     "count-parameters",
     code=count_parameters,
-    lesson="05",
+    lesson="10",
     breaks="`for parameter in model.parameters()` with `if parameter.requires_grad`",
 )
 def test_frozen_parameters_count_and_buffers_do_not():
@@ -57,7 +57,7 @@ SIZES = {"vocab_size": 3, "hidden_size": 2, "intermediate_size": 4, "max_positio
 @lab(
     "parameter-sizes",
     code=build,
-    lesson="05",
+    lesson="10",
     breaks="`FAMILIES[config.model_type].model(config)` with a layer more, or a part left out",
 )
 def test_a_bert_is_counted_part_by_part():
@@ -74,7 +74,7 @@ def test_a_bert_is_counted_part_by_part():
 @lab(
     "parameter-sizes",
     code=build,
-    lesson="09",
+    lesson="10",
     breaks="`FAMILIES[config.model_type].model(config)` with blocks that are not shared",
 )
 def test_an_albert_is_counted_part_by_part():

@@ -59,7 +59,7 @@ def odds(*pairs: tuple[float, float]) -> Tensor:
     return torch.tensor([[LN(a), LN(b)] for a, b in pairs], dtype=torch.float64)
 
 
-@lab("masked-lm-loss", code=cross_entropy, lesson="06", breaks="`ignore_index=IGNORE` replaced by `ignore_index=0`")
+@lab("masked-lm-loss", code=cross_entropy, lesson="07", breaks="`ignore_index=IGNORE` replaced by `ignore_index=0`")
 def test_only_the_label_minus_100_is_ignored():
     """-100 marks a slot without a label; 0 is a word like any other
 
@@ -70,7 +70,7 @@ def test_only_the_label_minus_100_is_ignored():
     check(not part("masked-lm-loss")(odds((3, 1))[None], torch.tensor([[-100]])) > 0)
 
 
-@lab("masked-lm-loss", code=cross_entropy, lesson="06", breaks="`, counted.sum()` left out: divided by all slots")
+@lab("masked-lm-loss", code=cross_entropy, lesson="07", breaks="`, counted.sum()` left out: divided by all slots")
 def test_the_loss_is_the_mean_over_the_masked_words():
     """the masked-LM loss is the mean over the words that were to be predicted, and over nothing else
 
@@ -81,7 +81,7 @@ def test_the_loss_is_the_mean_over_the_masked_words():
     assert_close(part("masked-lm-loss")(logits, labels), (LN(4 / 3) + LN(4)) / 2)
 
 
-@lab("masked-lm-loss", code=mean_of, lesson="06", breaks="`count.clamp(min=1)` replaced by `count`")
+@lab("masked-lm-loss", code=mean_of, lesson="07", breaks="`count.clamp(min=1)` replaced by `count`")
 def test_without_a_label_the_loss_is_0():
     """where there is nothing to predict, the loss is 0 and not NaN"""
     assert_close(part("masked-lm-loss")(odds((3, 1))[None], torch.tensor([[-100]])), 0.0)
@@ -90,7 +90,7 @@ def test_without_a_label_the_loss_is_0():
 @lab(
     "pretraining-loss",
     code=cross_entropy,
-    lesson="06",
+    lesson="07",
     breaks="`ignore_index=IGNORE` replaced by `ignore_index=0`",
 )
 def test_both_labels_of_the_pair_count():
@@ -107,7 +107,7 @@ def test_both_labels_of_the_pair_count():
 @lab(
     "pretraining-loss",
     code=mean_of,
-    lesson="06",
+    lesson="07",
     breaks="`terms.sum() / count.clamp(min=1)` without the division",
 )
 def test_the_two_losses_of_pretraining_are_added():
@@ -129,7 +129,7 @@ def answers_by_bias(head: str, layer: str, bias: list[float], family: str = "ber
     return model
 
 
-@lab(None, code=MaskedLM.score, lesson="06", breaks="`hidden[wanted]` replaced by `hidden`")
+@lab(None, code=MaskedLM.score, lesson="07", breaks="`hidden[wanted]` replaced by `hidden`")
 def test_logits_are_computed_for_the_masked_words_only():
     """with labels, the vocabulary is scored only where there is a word to predict
 
@@ -142,7 +142,7 @@ def test_logits_are_computed_for_the_masked_words_only():
 @lab(
     None,
     code=Pretraining.score,
-    lesson="06",
+    lesson="07",
     breaks="`cross_entropy(output.pair_logits, pair_labels)` given ignore_index=0",
 )
 def test_a_model_learns_from_pairs_with_the_label_0():
@@ -159,7 +159,7 @@ def test_a_model_learns_from_pairs_with_the_label_0():
     assert_close(model.pair.bias.grad, [-0.25, 0.25], 1e-6)
 
 
-@lab(None, code=Pretraining.score, lesson="06", breaks="`output.loss + pair_loss` replaced by their mean")
+@lab(None, code=Pretraining.score, lesson="07", breaks="`output.loss + pair_loss` replaced by their mean")
 def test_a_models_two_losses_are_added():
     """a model's loss of pre-training is the sum of its two losses"""
     model, ids = tiny("bert", "pretraining"), torch.tensor([[2, 7], [2, 8]])
@@ -167,7 +167,7 @@ def test_a_models_two_losses_are_added():
     assert_close(model(ids, **words, **pairs).loss, model(ids, **words).loss + model(ids, **pairs).loss)
 
 
-@lab(None, code=MaskedLM.score, lesson="05", breaks="`self.backbone.word_embeddings.weight` replaced by a copy of it")
+@lab(None, code=MaskedLM.score, lesson="06", breaks="`self.backbone.word_embeddings.weight` replaced by a copy of it")
 def test_the_decoder_is_the_word_embeddings():
     """the masked-LM head's last layer is the table of word embeddings itself, and no copy of it ("tied")
 
@@ -189,7 +189,7 @@ def test_the_decoder_is_the_word_embeddings():
 @lab(
     "masked-lm-head",
     code=MaskedLMHead.forward,
-    lesson="05",
+    lesson="06",
     breaks="`word_embeddings, self.bias` with the table detached",
 )
 def test_the_word_embeddings_learn_through_the_head():
@@ -210,7 +210,7 @@ def test_the_word_embeddings_learn_through_the_head():
 @lab(
     None,
     code=SequenceClassification.score,
-    lesson="07",
+    lesson="09",
     breaks="`self.activation(self.dense(self.dense_dropout(features)))` without the activation",
 )
 def test_distilberts_classifier_has_a_layer_with_relu():
@@ -225,7 +225,7 @@ def test_distilberts_classifier_has_a_layer_with_relu():
     assert_close(model(torch.tensor([[2, 7]])).logits, model.classifier.bias[None].detach())
 
 
-@lab(None, code=QuestionAnswering.score, lesson="05", breaks="`output.logits.transpose(1, 2)` replaced by a reshape")
+@lab(None, code=QuestionAnswering.score, lesson="06", breaks="`output.logits.transpose(1, 2)` replaced by a reshape")
 def test_an_answer_has_a_start_and_an_end():
     """of the two scores of a token, the first says whether the answer starts there, the second whether it ends there
 
@@ -241,7 +241,7 @@ def test_an_answer_has_a_start_and_an_end():
     assert_close(loss, (LN(4 / 3) + LN(4)) / 2)
 
 
-@lab(None, code=QuestionAnswering.score, lesson="05", breaks="`output.logits.masked_fill(padding` left out")
+@lab(None, code=QuestionAnswering.score, lesson="06", breaks="`output.logits.masked_fill(padding` left out")
 def test_padding_cannot_be_the_answer():
     """an answer starts and ends at a real token: padding has no part in the loss
 

@@ -23,6 +23,7 @@ from minibert.attention import MultiHeadAttention, attention
 from minibert.encoder import Backbone
 from minibert.exercises.catalogue import exercises
 from minibert.layers import Pooler
+from minibert.lessons.lesson import lessons
 
 ALL = list(lab.all_labs())
 SHEET = [
@@ -118,6 +119,12 @@ WITHOUT = {
     *("bpe-merge", "viterbi", "roberta-positions", "no-norm", "trigram", "feature-transfer"),
     *("relative-shift", "permutation-mask", "two-streams", "infilling", "causal-cross-attention", "beam-step"),
 }
+
+
+def test_a_lab_test_is_about_the_lesson_with_its_exercise():
+    homes = {name: lesson.number for lesson in lessons() for name in lesson.exercises}
+    for one in ALL:
+        assert one.exercise is None or one.lesson == homes[one.exercise], one.test
 
 
 def test_every_exercise_has_a_lab_test():

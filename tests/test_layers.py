@@ -35,7 +35,7 @@ def numbers(*values: float | list) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
-@lab("layer-norm", code=layer_norm, lesson="03", breaks="`.mean(dim=-1, keepdim=True)` of the squares divided by D - 1")
+@lab("layer-norm", code=layer_norm, lesson="04", breaks="`.mean(dim=-1, keepdim=True)` of the squares divided by D - 1")
 def test_layer_norm_divides_by_d():
     """the variance of a layer norm divides by D, and not by D - 1
 
@@ -48,7 +48,7 @@ def test_layer_norm_divides_by_d():
 @lab(
     "layer-norm",
     code=layer_norm,
-    lesson="03",
+    lesson="04",
     breaks="`torch.sqrt(variance + eps)` with eps outside the root",
 )
 def test_eps_is_inside_the_root():
@@ -59,7 +59,7 @@ def test_eps_is_inside_the_root():
     assert_close(part("layer-norm")(numbers([1.0, 3.0]), ONE, ZERO, 3.0), [[-0.5, 0.5]])
 
 
-@lab("layer-norm", code=layer_norm, lesson="03", breaks="`x.mean(dim=-1, keepdim=True)` over all axes")
+@lab("layer-norm", code=layer_norm, lesson="04", breaks="`x.mean(dim=-1, keepdim=True)` over all axes")
 def test_layer_norm_treats_each_token_by_itself():
     """each token is normalised over its own features, whatever the other tokens are
 
@@ -69,7 +69,7 @@ def test_layer_norm_treats_each_token_by_itself():
     assert_close(part("layer-norm")(x, ONE, ZERO), [[[-1.0, 1.0], [-1.0, 1.0]]])
 
 
-@lab("layer-norm", code=layer_norm, lesson="03", breaks="`* weight + bias` left out")
+@lab("layer-norm", code=layer_norm, lesson="04", breaks="`* weight + bias` left out")
 def test_layer_norm_scales_and_shifts_at_its_end():
     """after normalising, each feature is multiplied by its weight and its bias is added
 
@@ -78,7 +78,7 @@ def test_layer_norm_scales_and_shifts_at_its_end():
     assert_close(part("layer-norm")(numbers([1.0, 3.0]), numbers(2.0, 3.0), numbers(10.0, 20.0)), [[8.0, 23.0]])
 
 
-@lab("gelu", code=FeedForward, lesson="03", breaks='`ACTIVATIONS[activation]`: its "gelu" made the tanh approximation')
+@lab("gelu", code=FeedForward, lesson="00", breaks='`ACTIVATIONS[activation]`: its "gelu" made the tanh approximation')
 def test_gelu_is_the_exact_one():
     """GELU is x · Φ(x) with the exact Φ, and not the tanh approximation
 
@@ -90,7 +90,7 @@ def test_gelu_is_the_exact_one():
 @lab(
     "feed-forward",
     code=FeedForward.forward,
-    lesson="03",
+    lesson="04",
     breaks="`self.activation(` left out",
 )
 def test_the_activation_is_between_the_two_layers():
@@ -119,7 +119,7 @@ TABLES = {
 }
 
 
-@lab("embeddings", code=Embeddings.forward, lesson="05", breaks="`+ self.position(position_ids)` left out")
+@lab("embeddings", code=Embeddings.forward, lesson="06", breaks="`+ self.position(position_ids)` left out")
 def test_an_embedding_is_the_sum_of_word_position_and_type():
     """a token's embedding is the sum of its word's, its position's and its token type's vector, normalised
 
@@ -129,7 +129,7 @@ def test_an_embedding_is_the_sum_of_word_position_and_type():
     assert_close(part("embeddings")(torch.tensor([[0]]), torch.tensor([[0]]), TABLES), [[[1.0, 1.0, -1.0, -1.0]]])
 
 
-@lab("embeddings", code=Backbone.position_ids, lesson="05", breaks="`torch.arange(input_ids.shape[1]` begun at 1")
+@lab("embeddings", code=Backbone.position_ids, lesson="06", breaks="`torch.arange(input_ids.shape[1]` begun at 1")
 def test_positions_count_from_0_along_the_text():
     """positions are 0, 1, 2 ... along the text, the same in every text of a batch
 
@@ -145,7 +145,7 @@ def test_positions_count_from_0_along_the_text():
 @lab(
     "embeddings",
     code=Embeddings.forward,
-    lesson="05",
+    lesson="06",
     breaks="`if token_type_ids is None else token_type_ids` left out",
 )
 def test_the_token_type_says_which_sentence_a_token_is_in():
@@ -167,7 +167,7 @@ CLASSIFIER = {
 }
 
 
-@lab("classification-head", code=Pooler.forward, lesson="05", breaks="`hidden[:, 0]` replaced by `hidden.mean(1)`")
+@lab("classification-head", code=Pooler.forward, lesson="08", breaks="`hidden[:, 0]` replaced by `hidden.mean(1)`")
 def test_a_text_is_judged_by_its_first_token():
     """a text is judged by its first token, [CLS], and not by the mean or the last of its tokens
 
@@ -179,7 +179,7 @@ def test_a_text_is_judged_by_its_first_token():
 @lab(
     "classification-head",
     code=Pooler.forward,
-    lesson="05",
+    lesson="08",
     breaks="`torch.tanh(` left out",
 )
 def test_the_pooler_ends_in_a_tanh():
@@ -193,7 +193,7 @@ def test_the_pooler_ends_in_a_tanh():
 @lab(
     "masked-lm-head",
     code=MaskedLMHead.forward,
-    lesson="05",
+    lesson="06",
     breaks="`self.norm(` left out",
 )
 def test_the_masked_lm_head_compares_a_token_with_each_word():

@@ -61,7 +61,7 @@ class OneWeight(nn.Module):
 
 
 @lab(
-    None, code=one_step, lesson="06", breaks="`counts[name] / max(totals[name], 1)` replaced by 1 / the number of parts"
+    None, code=one_step, lesson="07", breaks="`counts[name] / max(totals[name], 1)` replaced by 1 / the number of parts"
 )
 def test_parts_of_a_batch_make_up_the_whole():
     """a batch in parts (gradient accumulation) gives the loss and the gradient of the whole batch
@@ -80,7 +80,7 @@ def test_parts_of_a_batch_make_up_the_whole():
 @lab(
     None,
     code=rate_at,
-    lesson="06",
+    lesson="07",
     breaks="`settings.learning_rate * (step + 1) / warm` with `step` in place of `step + 1`",
 )
 def test_the_rate_warms_up_and_decays():
@@ -92,7 +92,7 @@ def test_the_rate_warms_up_and_decays():
     assert_close([rate_at(step, settings) for step in range(4)], [0.5, 1.0, 1.0, 0.5])
 
 
-@lab(None, code=make_optimiser, lesson="06", breaks="`if p.dim() <= 1` group given the weight decay too")
+@lab(None, code=make_optimiser, lesson="07", breaks="`if p.dim() <= 1` group given the weight decay too")
 def test_biases_and_norms_do_not_decay():
     """weight decay acts on matrices, and not on biases and norms
 
@@ -103,7 +103,7 @@ def test_biases_and_norms_do_not_decay():
     assert_same({group["weight_decay"]: len(group["params"]) for group in groups}, {0.1: 1, 0.0: 3})
 
 
-@lab(None, code=validated, lesson="03", breaks="`model.eval()` left out")
+@lab(None, code=validated, lesson="04", breaks="`model.eval()` left out")
 def test_there_is_no_dropout_during_validation():
     """a model is validated without dropout, and trains with it again afterwards"""
     model = nn.Dropout(0.5).train()

@@ -41,7 +41,7 @@ from minibert.models.distilbert import DistilBert
 # Each property by itself, with numbers that can be worked out on paper. Read these first.
 
 
-@lab(None, code=Backbone.forward, lesson="05", breaks="`Layout(attention_mask, self.skip_padding)` given a causal mask")
+@lab(None, code=Backbone.forward, lesson="06", breaks="`Layout(attention_mask, self.skip_padding)` given a causal mask")
 def test_bert_reads_in_both_directions():
     """a token's vector depends on the tokens before it and on those after it
 
@@ -55,7 +55,7 @@ def test_bert_reads_in_both_directions():
     check((vectors[2] - other_start[2]).abs().max() > 1e-3)
 
 
-@lab(None, code=DistilBert, lesson="07", breaks="`pooler=None` replaced by a Pooler")
+@lab(None, code=DistilBert, lesson="09", breaks="`pooler=None` replaced by a Pooler")
 def test_distilbert_has_no_token_types_and_no_pooler():
     """DistilBERT has neither token types nor a pooler
 
@@ -68,7 +68,7 @@ def test_distilbert_has_no_token_types_and_no_pooler():
     check(not any("token_type" in name or "pooler" in name for name, _ in model.named_parameters()))
 
 
-@lab(None, code=DistilBert, lesson="07", breaks="`attention_output_dropout=0.0` left out")
+@lab(None, code=DistilBert, lesson="09", breaks="`attention_output_dropout=0.0` left out")
 def test_distilbert_does_not_drop_what_attention_returns():
     """in DistilBERT there is no dropout between attention and the residual, and in BERT there is"""
     assert_same(tiny("distilbert").encoder.blocks[0].attention_output_dropout.p, 0.0)
@@ -86,7 +86,7 @@ NARROW = {
 }
 
 
-@lab("factorised-embedding", code=FactorisedEmbeddings.forward, lesson="09", breaks="`self.projection(` left out")
+@lab("factorised-embedding", code=FactorisedEmbeddings.forward, lesson="10", breaks="`self.projection(` left out")
 def test_albert_projects_the_normalised_sum():
     """ALBERT adds and normalises at the width E, and then widens each token to D in one linear layer
 
@@ -100,7 +100,7 @@ def test_albert_projects_the_normalised_sum():
 @lab(
     "factorised-embedding",
     code=FactorisedEmbeddings,
-    lesson="09",
+    lesson="10",
     breaks="`nn.Linear(config.embedding_size, config.hidden_size)` left out where E = D",
 )
 def test_albert_projects_where_the_widths_are_equal_too():
@@ -121,7 +121,7 @@ class TwoParts(nn.Module):
         self.attention, self.feed_forward = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
 
 
-@lab("shared-blocks", code=Encoder, lesson="09", breaks="`nn.ModuleList(blocks)` of a copy of the block for each step")
+@lab("shared-blocks", code=Encoder, lesson="10", breaks="`nn.ModuleList(blocks)` of a copy of the block for each step")
 def test_every_step_runs_through_one_block():
     """all L steps share every weight of one block
 
@@ -135,7 +135,7 @@ def test_every_step_runs_through_one_block():
     assert_same(list(steps)[-1].attention.weight, [[5.0]])
 
 
-@lab(None, code=Albert, lesson="09", breaks="`for _ in range(groups)` replaced by `for _ in range(steps)`")
+@lab(None, code=Albert, lesson="10", breaks="`for _ in range(groups)` replaced by `for _ in range(steps)`")
 def test_albert_stores_one_block_whatever_its_depth():
     """an ALBERT of four steps stores no more than one of a single step"""
     sizes = [sum(p.numel() for p in tiny("albert", num_hidden_layers=depth).parameters()) for depth in (1, 4)]

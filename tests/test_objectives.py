@@ -52,7 +52,7 @@ WORDS = torch.tensor([[CLS, 10, 11, 12, 13, SEP, PAD, PAD]])
 MAY = torch.tensor([[False, True, True, True, True, False, False, False]])
 
 
-@lab("mask-tokens", code=choose_tokens, lesson="06", breaks="`.masked_fill_(~candidates, 2.0)` left out")
+@lab("mask-tokens", code=choose_tokens, lesson="07", breaks="`.masked_fill_(~candidates, 2.0)` left out")
 def test_what_may_not_be_chosen_is_left_alone():
     """special tokens and padding are never chosen
 
@@ -65,7 +65,7 @@ def test_what_may_not_be_chosen_is_left_alone():
         assert_same(torch.as_tensor(labels)[~MAY], [-100] * 4)
 
 
-@lab(None, code=candidates, lesson="06", breaks="`free & attention_mask.bool()` without the mask")
+@lab(None, code=candidates, lesson="07", breaks="`free & attention_mask.bool()` without the mask")
 def test_special_and_padded_tokens_are_no_candidates():
     """what may be chosen is a real token that is not special
 
@@ -78,7 +78,7 @@ def test_special_and_padded_tokens_are_no_candidates():
 @lab(
     "mask-tokens",
     code=corrupt,
-    lesson="06",
+    lesson="07",
     breaks="`torch.where(chosen & (fate <= 7), mask_id, input_ids)` written into `input_ids`",
 )
 def test_masking_leaves_its_input_alone():
@@ -88,7 +88,7 @@ def test_masking_leaves_its_input_alone():
     check(torch.equal(ids, WORDS))
 
 
-@lab("mask-tokens", code=corrupt, lesson="06", breaks="`torch.where(chosen, input_ids, IGNORE)` with the corrupted ids")
+@lab("mask-tokens", code=corrupt, lesson="07", breaks="`torch.where(chosen, input_ids, IGNORE)` with the corrupted ids")
 def test_labels_hold_the_original_of_each_chosen_token():
     """the labels are the original ids of the chosen tokens, and -100 elsewhere
 
@@ -103,7 +103,7 @@ def test_labels_hold_the_original_of_each_chosen_token():
     check((ids[chosen] == words[chosen]).any())
 
 
-@lab("mask-tokens", code=corrupt, lesson="06", breaks="`fate <= 7` and `fate == 8` drawn one after the other (81/10/9)")
+@lab("mask-tokens", code=corrupt, lesson="07", breaks="`fate <= 7` and `fate == 8` drawn one after the other (81/10/9)")
 def test_one_draw_decides_between_mask_random_and_unchanged():
     """of the chosen tokens 80% become [MASK], 10% a random word and 10% stay, by one draw
 
@@ -120,7 +120,7 @@ def test_one_draw_decides_between_mask_random_and_unchanged():
         check(within(int(those.sum()), int(chosen.sum()), share))
 
 
-@lab("mask-tokens", code=choose_tokens, lesson="06", breaks="`_share(rate, ` replaced by all candidates")
+@lab("mask-tokens", code=choose_tokens, lesson="07", breaks="`_share(rate, ` replaced by all candidates")
 def test_the_rate_is_the_share_of_the_tokens():
     """each token is chosen with the probability that the rate says
 
@@ -131,7 +131,7 @@ def test_the_rate_is_the_share_of_the_tokens():
     check(within(int((labels != -100).sum()), words.numel(), 0.15))
 
 
-@lab("mask-tokens", code=choose_tokens, lesson="06", breaks="`generator=generator` left out")
+@lab("mask-tokens", code=choose_tokens, lesson="07", breaks="`generator=generator` left out")
 def test_the_seed_decides_what_is_masked():
     """the same seed gives the same masks, and another seed others"""
     words = torch.randint(5, V, (1, 200), generator=seeded(1))

@@ -31,7 +31,7 @@ def origin(sentence: str) -> list[int]:
     return [int(number) for number in sentence.split(".")]
 
 
-@lab("sentence-pairs", code=nsp_pairs, lesson="06", breaks="`if label == 1` replaced by `if label == 0`")
+@lab("sentence-pairs", code=nsp_pairs, lesson="07", breaks="`if label == 1` replaced by `if label == 0`")
 def test_nsp_label_0_is_the_next_sentence():
     """next sentence prediction: label 0 means that the second sentence follows the first, 1 that it is from elsewhere
 
@@ -50,7 +50,7 @@ def test_nsp_label_0_is_the_next_sentence():
 @lab(
     "sentence-pairs",
     code=nsp_pairs,
-    lesson="06",
+    lesson="07",
     breaks="`label = rng.randrange(2)` replaced by a coin that is not fair",
 )
 def test_half_of_the_nsp_pairs_are_random():
@@ -66,7 +66,7 @@ def test_half_of_the_nsp_pairs_are_random():
 @lab(
     "sentence-order",
     code=sop_pairs,
-    lesson="09",
+    lesson="07",
     breaks="`if label else segments` replaced by `if not label else segments`",
 )
 def test_sop_label_1_is_swapped():
@@ -78,7 +78,7 @@ def test_sop_label_1_is_swapped():
     check(150 <= sum(label for _, _, label in pairs) <= 250, "half of the pairs are swapped")
 
 
-@lab(None, code=full_sentences, lesson="06", breaks="`between = [separator_id]` left out")
+@lab(None, code=full_sentences, lesson="07", breaks="`between = [separator_id]` left out")
 def test_full_sentences_fill_the_room():
     """full sentences fill an input as far as they fit, with a [SEP] between two documents
 

@@ -29,7 +29,7 @@ A, B, C, D = (TOKENIZER.vocabulary[letter] for letter in "abcd")
 @lab(
     None,
     code=MaskedWords.batch,
-    lesson="06",
+    lesson="07",
     breaks="`mixed(0, text) for text in examples` replaced by the batch's seed",
 )
 def test_a_static_mask_stays_and_a_dynamic_one_does_not():
@@ -56,7 +56,7 @@ class Listening(nn.Module):
         return self.model(**given)
 
 
-@lab(None, code=Distillation.losses, lesson="08", breaks="`self.teacher(**asked)` given the text without masks")
+@lab(None, code=Distillation.losses, lesson="09", breaks="`self.teacher(**asked)` given the text without masks")
 def test_teacher_and_student_see_the_same_masked_text():
     """teacher and student are given the same text, with the same words masked"""
     examples = [single(range(A, A + 26), TOKENIZER, 9)] * 10
@@ -80,7 +80,7 @@ class FirstLetter(nn.Module):
         return SimpleNamespace(logits=torch.stack([score, 4 - score], dim=1))
 
 
-@lab(None, code=predict, lesson="06", breaks="`torch.tensor(order).argsort()` replaced by `torch.tensor(order)`")
+@lab(None, code=predict, lesson="07", breaks="`torch.tensor(order).argsort()` replaced by `torch.tensor(order)`")
 def test_predictions_come_in_the_order_of_the_texts():
     """predictions come in the order of the texts, though texts of like length are put together
 
@@ -90,7 +90,7 @@ def test_predictions_come_in_the_order_of_the_texts():
     assert_close(predict(FirstLetter(), examples, TOKENIZER, batch_size=2)[:, 0], [1.0, 2.0, 3.0])
 
 
-@lab(None, code=accuracy, lesson="08", breaks="`.argmax(dim=-1) == truth` with dim=0")
+@lab(None, code=accuracy, lesson="09", breaks="`.argmax(dim=-1) == truth` with dim=0")
 def test_accuracy_is_the_share_of_right_answers():
     """accuracy is the share of the texts whose highest score is the true class
 

@@ -20,7 +20,7 @@ from minibert.errors import MinibertError
 @lab(
     "times-as-fast",
     code=timing.ratio,
-    lesson="10",
+    lesson="15",
     breaks="`of_a / of_b for of_a, of_b` replaced by the ratio of the sums",
 )
 def test_the_median_of_the_rounds_ratios_counts():
@@ -32,7 +32,7 @@ def test_the_median_of_the_rounds_ratios_counts():
     assert_close(part("times-as-fast")([2.0, 4.0, 9.0], [1.0, 2.0, 1.0]), [2.0, 0.5])
 
 
-@lab("times-as-fast", code=timing.ratio, lesson="10", breaks="`of_a / of_b for of_a, of_b` replaced by `of_b / of_a`")
+@lab("times-as-fast", code=timing.ratio, lesson="15", breaks="`of_a / of_b for of_a, of_b` replaced by `of_b / of_a`")
 def test_what_is_slower_saves_less_than_nothing():
     """what takes twice as long is half as fast, and saves -1 of the time"""
     assert_close(part("times-as-fast")([1.0], [2.0]), [0.5, -1.0])

@@ -46,7 +46,7 @@ def spelled(tok: WordPiece, text: str) -> list[str]:
 # Each property by itself, with numbers that can be worked out on paper. Read these first.
 
 
-@lab("wordpiece", code=WordPiece.match, lesson="04", breaks='`CONTINUATION if start else ""` always empty')
+@lab("wordpiece", code=WordPiece.match, lesson="05", breaks='`CONTINUATION if start else ""` always empty')
 def test_pieces_with_two_hashes_are_inside_words():
     """inside a word only pieces that begin with ## are taken, and at its start only the others
 
@@ -60,7 +60,7 @@ def test_pieces_with_two_hashes_are_inside_words():
 @lab(
     "wordpiece",
     code=WordPiece.match,
-    lesson="04",
+    lesson="05",
     breaks="`range(min(len(word), start + self._longest), start, -1)` counted upwards",
 )
 def test_the_longest_piece_wins():
@@ -73,7 +73,7 @@ def test_the_longest_piece_wins():
 
 
 @lab(
-    "wordpiece", code=WordPiece.match, lesson="04", breaks="`return unknown` replaced by the pieces so far and an [UNK]"
+    "wordpiece", code=WordPiece.match, lesson="05", breaks="`return unknown` replaced by the pieces so far and an [UNK]"
 )
 def test_a_word_that_cannot_be_cut_is_one_unknown():
     """a word of which any part fits no piece becomes one [UNK] as a whole
@@ -85,7 +85,7 @@ def test_a_word_that_cannot_be_cut_is_one_unknown():
     assert_same(part("wordpiece")("unable", ["un", "una", "##able"]), ["[UNK]"])
 
 
-@lab("wordpiece", code=WordPiece.match, lesson="04", breaks="`len(word) > MAX_WORD_LENGTH` replaced by >=")
+@lab("wordpiece", code=WordPiece.match, lesson="05", breaks="`len(word) > MAX_WORD_LENGTH` replaced by >=")
 def test_a_word_of_more_than_100_characters_is_unknown():
     """a word of more than 100 characters is [UNK], and one of 100 is cut"""
     vocabulary = ["a", "##a"]
@@ -94,7 +94,7 @@ def test_a_word_of_more_than_100_characters_is_unknown():
     assert_same([len(tiny(*vocabulary).match("a" * length)) for length in (100, 101)], [100, 1])
 
 
-@lab("encode-pair", code=WordPiece, lesson="04", breaks='`(SECOND, 1), ("[SEP]", 1)` with the type 0')
+@lab("encode-pair", code=WordPiece, lesson="05", breaks='`(SECOND, 1), ("[SEP]", 1)` with the type 0')
 def test_a_pair_is_one_row_with_two_token_types():
     """a pair is [CLS] first [SEP] second [SEP]; the token types are 0 up to the first [SEP], and 1 after it
 
@@ -105,7 +105,7 @@ def test_a_pair_is_one_row_with_two_token_types():
     assert_same(types, [0, 0, 0, 1, 1, 1])
 
 
-@lab("encode-pair", code=_longest_first, lesson="04", breaks="`min(first, second, room // 2)` replaced by `room // 2`")
+@lab("encode-pair", code=_longest_first, lesson="05", breaks="`min(first, second, room // 2)` replaced by `room // 2`")
 def test_the_longer_text_of_a_pair_is_truncated():
     """where a pair is too long, tokens are taken from the end of the longer text
 
@@ -118,7 +118,7 @@ def test_the_longer_text_of_a_pair_is_truncated():
 
 
 @lab(
-    None, code=Tokenizer.batch, lesson="04", breaks="`self._pad([[1] * len(row.ids) for row in rows], 0)` filled with 1"
+    None, code=Tokenizer.batch, lesson="05", breaks="`self._pad([[1] * len(row.ids) for row in rows], 0)` filled with 1"
 )
 def test_the_attention_mask_is_0_at_the_padding():
     """texts of a batch are padded to the longest, and the attention mask is 0 at the padding"""
@@ -127,7 +127,7 @@ def test_the_attention_mask_is_0_at_the_padding():
     assert_same(batch["attention_mask"], [[1, 1, 1, 1], [1, 1, 1, 0]])
 
 
-@lab(None, code=CharacterTable, lesson="04", breaks="`lower(part)` left out")
+@lab(None, code=CharacterTable, lesson="05", breaks="`lower(part)` left out")
 def test_a_text_is_made_plain_before_it_is_cut():
     """the uncased tokenizer lower-cases, removes accents, and separates punctuation"""
     assert_same(spelled(tiny("naive", "!"), "Naïve!"), ["naive", "!"])
