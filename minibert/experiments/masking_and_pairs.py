@@ -37,6 +37,7 @@ from minibert.experiments.pretraining import (
 from minibert.tokenizers import load_tokenizer
 from minibert.tokenizers.base import Tokenizer
 from minibert.training.batching import Example, inputs, padded, pair
+from minibert.training.loop import has_bf16
 from minibert.training.pairs import Document, nsp_pairs, sop_pairs, split_sentences
 from minibert.training.tasks import MaskedWords
 
@@ -151,7 +152,7 @@ def pairing(task: str | None) -> Cell:
         examples = pairs_of(task or NSP, False, size.max_length)
         name = f"{task or 'none'}-{seed}"
         learned = MaskedWords(examples, tokenizer, pairs=task is not None)
-        pretrain(model, learned, size, seed, work / name, learning_rate=PAIR_RATE)
+        pretrain(model, learned, size, seed, work / name, learning_rate=PAIR_RATE, bf16=has_bf16("cpu"))
         found = held_out_loss(model, tokenizer, size)
         for asked in PAIRS if task else ():
             found[f"{asked.lower()}_accuracy"] = pair_accuracy(model, pairs_of(asked, True, size.max_length), tokenizer)

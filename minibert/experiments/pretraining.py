@@ -154,24 +154,39 @@ def pretrain(
     steps: int | None = None,
     learning_rate: float = PRETRAIN_RATE,
     short: MaskedWords | None = None,
+    bf16: bool = False,
 ) -> list[dict[str, Any]]:
     """Train on the task, by default for size.steps steps; returns the log.
 
-    short: a task with short rows to begin with (see the top of this file), for SHORT_SHARE as many steps. All is in
-    float32: at this width bfloat16 is slower, even on a processor that has instructions for it.
+    short: a task with short rows to begin with (see the top of this file), for SHORT_SHARE as many steps. bf16: with
+    forward passes in bfloat16. For models as narrow as `small` that is slower, even on a processor that has
+    instructions for it.
     """
     steps = steps or size.steps
     if short is not None:
         short_steps = max(1, round(SHORT_SHARE * steps))
-        _learn(model, short, short_steps, SHORT_ROWS, seed, folder / "short", learning_rate)
-    return _learn(model, task, steps, size.batch_size, seed, folder, learning_rate)
+        _learn(model, short, short_steps, SHORT_ROWS, seed, folder / "short", learning_rate, bf16)
+    return _learn(model, task, steps, size.batch_size, seed, folder, learning_rate, bf16)
 
 
 def _learn(
-    model: nn.Module, task: MaskedWords, steps: int, rows: int, seed: int, folder: Path, learning_rate: float
+    model: nn.Module,
+    task: MaskedWords,
+    steps: int,
+    rows: int,
+    seed: int,
+    folder: Path,
+    learning_rate: float,
+    bf16: bool = False,
 ) -> list[dict[str, Any]]:
     settings = Settings(
-        steps=steps, batch_size=rows, learning_rate=learning_rate, betas=(0.9, 0.98), seed=seed, save_every=500
+        steps=steps,
+        batch_size=rows,
+        learning_rate=learning_rate,
+        betas=(0.9, 0.98),
+        seed=seed,
+        save_every=500,
+        bf16=bf16,
     )
     return train(model, task, [len(e.ids) for e in task.examples], settings, folder, title=folder.name)
 
