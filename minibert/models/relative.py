@@ -63,6 +63,14 @@ def shift(scores: Tensor) -> Tensor:
     return scores.flatten(-2)[..., queries:].unflatten(-1, (queries, columns - 1))[..., : columns - queries]
 
 
+def and_itself(seen: Tensor, gaps: Tensor) -> Tensor:
+    """What the content stream sees: what a token may see, and itself in any case; its own gap is 0.
+
+    seen: (B or 1, S, T), True where it may. gaps: (S, T). Source: Yang et al. 2019, section 2.3.
+    """
+    return seen | (gaps == 0)
+
+
 # ------------------------------------------------------------------------------------------- the attention
 
 

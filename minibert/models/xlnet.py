@@ -36,6 +36,7 @@ from minibert.models.family import Family
 from minibert.models.relative import (
     RelativeAttention,
     View,
+    and_itself,
     check_mems,
     check_targets,
     distance_vectors,
@@ -308,7 +309,7 @@ class XLNet(Model):
         layout = Layout(attention_mask, self.skip_padding)
         seen, gaps = self.visible(input_ids, layout, perm_mask, mems)
         different = None if token_type_ids is None else other_segment(token_type_ids, gaps.shape[1])
-        mask = None if seen is None else (seen | (gaps == 0))[:, None]
+        mask = None if seen is None else and_itself(seen, gaps)[:, None]
         view = View(layout, mask, None if different is None else different[:, None])
         streams = [(self.embeddings(layout.pack(input_ids)), view)]
         if target_mapping is not None:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from minibert.attention import Layout, causal_mask
 from minibert.exercises.calls import Call
 from minibert.exercises.catalogue import attention, layer_norm, merge_heads, multi_head_attention, split_heads
-from minibert.exercises.catalogue.common_layers import Weights, linear
+from minibert.exercises.catalogue.common_layers import Nothing, Weights, linear
 from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
 from minibert.exercises.probes import in_float32, randn
 from minibert.models.bart import BartConfig, DecoderBlock
@@ -204,13 +204,6 @@ def by_library(x: Tensor, encoded: Tensor, attention_mask: Tensor, weights: Weig
             return block(x, Layout(), causal_mask(x.shape[1]), text, layout)[0]
 
     return functional_call(Whole(), {f"block.{name}": weight for name, weight in weights.items()}, ())
-
-
-class Nothing(nn.Module):
-    """A feed-forward that adds nothing."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.zeros_like(x)
 
 
 def by_kernel(x: Tensor, encoded: Tensor, attention_mask: Tensor, weights: Weights, num_heads: int) -> Tensor:

@@ -1,10 +1,11 @@
-"""What several references share: a linear layer, a layer norm with a knob, and the norm's mistakes."""
+"""What several exercises share: a linear layer, a layer norm with a knob, and the norm's mistakes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from minibert.exercises.catalogue import layer_norm
@@ -15,6 +16,13 @@ Weights = Mapping[str, Tensor]
 
 def linear(x: Tensor, weights: Weights, name: str, bias: bool = True) -> Tensor:
     return F.linear(x, weights[f"{name}.weight"], weights[f"{name}.bias"] if bias else None)
+
+
+class Nothing(nn.Module):
+    """In place of a feed-forward, where the library's block has one and the exercise has not: it adds nothing."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.zeros_like(x)
 
 
 # A value of the knob `norm` -> the knob of the exercise layer_norm that has the same effect.

@@ -11,6 +11,7 @@ from torch import Tensor
 from minibert.exercises.calls import Call
 from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
 from minibert.exercises.moved import with_args
+from minibert.models.relative import and_itself
 from minibert.training.permutation import order_mask
 
 
@@ -95,8 +96,8 @@ def solution(order: Tensor) -> tuple[Tensor, Tensor]:
 def by_library(order: Tensor) -> tuple[Tensor, Tensor]:
     """The library's models let a token's content see itself, whatever perm_mask says."""
     hidden = order_mask(order)
-    itself = torch.eye(order.shape[1], dtype=torch.bool)
-    return hidden, hidden.masked_fill(itself, 0)
+    places = torch.arange(order.shape[1])
+    return hidden, ~and_itself(hidden == 0, places[:, None] - places)
 
 
 def by_loop(order: Tensor) -> list[Tensor]:

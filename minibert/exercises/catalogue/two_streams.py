@@ -11,9 +11,11 @@ from torch.nn import functional as F
 
 from minibert.attention import Layout
 from minibert.exercises.calls import Call
+from minibert.exercises.catalogue.common_layers import Nothing
 from minibert.exercises.declare import Exercise, Hints, Mistake, Probe
 from minibert.exercises.probes import in_float32, randn
-from minibert.models.relative import RelativeAttention, View
+from minibert.models.relative import View, and_itself
+from minibert.models.xlnet import XLNetBlock, XLNetConfig
 from minibert.training.permutation import order_mask
 
 
@@ -125,18 +127,21 @@ def solution(h: Tensor, g: Tensor, perm_mask: Tensor, w_q: Tensor, w_k: Tensor, 
 
 
 class BothStreams(nn.Module):
-    """The library's attention with both streams, one head, and neither distances nor segments."""
+    """The library's block with both streams and one head, without distances, segments, feed-forward and norms."""
 
     def __init__(self, width: int):
         super().__init__()
-        self.attention = RelativeAttention(width, 1, dropout=0.0, std=1.0)
+        config = XLNetConfig(vocab_size=1, hidden_size=width, num_attention_heads=1, hidden_dropout_prob=0.0)
+        self.block = XLNetBlock(config)
+        self.block.feed_forward = Nothing()
+        self.block.attention_norm = self.block.norm = nn.Identity()
 
     def forward(self, h: Tensor, g: Tensor, perm_mask: Tensor) -> tuple[Tensor, Tensor]:
-        may = ~perm_mask.bool()
-        layout, itself = Layout(), torch.eye(h.shape[1], dtype=torch.bool)
-        looked_at = self.attention.looked_at(h, layout, None, h.new_zeros(2 * h.shape[1], h.shape[-1]))
-        views = (View(layout, (may | itself)[:, None], None), View(layout, may[:, None], None))
-        return tuple(self.attention(x, looked_at, view)[0] for x, view in zip((h, g), views, strict=True))
+        may, places = ~perm_mask.bool(), torch.arange(h.shape[1])
+        content = View(Layout(), and_itself(may, places[:, None] - places)[:, None], None)
+        streams = [(h, content), (g, View(Layout(), may[:, None], None))]
+        found = self.block(streams, h.new_zeros(2 * h.shape[1], h.shape[-1]))
+        return found[0][0] - h, found[1][0] - g  # without what the block adds back
 
 
 def by_library(h: Tensor, g: Tensor, perm_mask: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor) -> tuple[Tensor, Tensor]:
@@ -150,7 +155,7 @@ def by_library(h: Tensor, g: Tensor, perm_mask: Tensor, w_q: Tensor, w_k: Tensor
         "output": torch.eye(d, room, dtype=h.dtype)[:, None], "position": zero(d, 1, room),
         **{name: zero(1, room) for name in ("content_bias", "position_bias", "segment_bias")},
     }  # fmt: skip
-    return functional_call(BothStreams(d), {f"attention.{n}": w for n, w in given.items()}, (h, g, perm_mask))
+    return functional_call(BothStreams(d), {f"block.attention.{n}": w for n, w in given.items()}, (h, g, perm_mask))
 
 
 def by_both_at_once(h: Tensor, g: Tensor, perm_mask: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor) -> list[Tensor]:
