@@ -35,7 +35,13 @@ def weights_of(*queries: list[float], mask: Tensor | None = None) -> Tensor:
     return first(part("attention")(q, k, torch.eye(keys, dtype=torch.float64)[None, None], mask))[0, 0]
 
 
-@lab("attention", code=attention, lesson="01", breaks="`scores.softmax(dim=-1)` with dim=-2")
+@lab(
+    "attention",
+    code=attention,
+    lesson="01",
+    breaks="`scores.softmax(dim=-1)` with dim=-2",
+    catches="softmax-over-queries",
+)
 def test_the_softmax_is_over_the_keys():
     """the weights of one query, over all keys, sum to 1
 
@@ -45,7 +51,7 @@ def test_the_softmax_is_over_the_keys():
     assert_close(weights_of([0.7, 0.0, 0.0], [0.0, 0.0, 1.8]).sum(-1), [1.0, 1.0])
 
 
-@lab("attention", code=attention, lesson="01", breaks="`/ math.sqrt(q.shape[-1])` left out")
+@lab("attention", code=attention, lesson="01", breaks="`/ math.sqrt(q.shape[-1])` left out", catches="unscaled")
 def test_the_scores_are_divided_by_the_root_of_k():
     """each score is divided by √K
 
@@ -58,7 +64,7 @@ def test_the_scores_are_divided_by_the_root_of_k():
     assert_close(first(part("attention")(q, k, v)), [[[[3.0, 1.0]]]])
 
 
-@lab("attention", code=attention, lesson="01", breaks="`~mask` replaced by `mask`")
+@lab("attention", code=attention, lesson="01", breaks="`~mask` replaced by `mask`", catches="mask-inverted")
 def test_a_mask_is_true_where_the_query_may_look():
     """a mask is True where the query may look, and False where it may not
 
@@ -68,7 +74,13 @@ def test_a_mask_is_true_where_the_query_may_look():
     check(first_key > second_key)
 
 
-@lab("attention", code=attention, lesson="01", breaks="`torch.finfo(scores.dtype).min` replaced by 0.0")
+@lab(
+    "attention",
+    code=attention,
+    lesson="01",
+    breaks="`torch.finfo(scores.dtype).min` replaced by 0.0",
+    catches="mask-multiplied-before-softmax",
+)
 def test_a_masked_key_gets_no_weight_at_all():
     """a masked key gets a weight of exactly 0, and the others sum to 1 without it
 
@@ -80,7 +92,13 @@ def test_a_masked_key_gets_no_weight_at_all():
     check(weights[0, 1] == 0.0)
 
 
-@lab("attention", code=attention, lesson="01", breaks="`torch.finfo(scores.dtype).min` replaced by -math.inf")
+@lab(
+    "attention",
+    code=attention,
+    lesson="01",
+    breaks="`torch.finfo(scores.dtype).min` replaced by -math.inf",
+    catches="nan-where-all-is-masked",
+)
 def test_a_query_that_may_look_at_nothing_gets_zeros():
     """a query that may look at nothing gets zeros, and never NaN
 
@@ -120,6 +138,7 @@ def test_the_fused_kernel_gives_the_same_as_the_formula():
     code=padding_mask,
     lesson="03",
     breaks="`attention_mask.bool()` replaced by `~attention_mask.bool()`",
+    catches="padding-inverted",
 )
 def test_padding_is_hidden_from_every_query():
     """no query looks at padding
@@ -132,14 +151,22 @@ def test_padding_is_hidden_from_every_query():
     assert_close(weights, [[[[0.5, 0.5, 0.0]] * 3]])
 
 
-@lab("padding-mask", code=attention, lesson="03", breaks="`weights.masked_fill(~mask, 0.0)` left out")
+@lab(
+    "padding-mask",
+    code=attention,
+    lesson="03",
+    breaks="`weights.masked_fill(~mask, 0.0)` left out",
+    catches="padding-nan",
+)
 def test_a_text_of_nothing_but_padding_has_no_weights():
     """in a text that is nothing but padding, all weights are 0"""
     scores = torch.zeros(1, 1, 2, 2, dtype=torch.float64)
     assert_close(part("padding-mask")(scores, torch.tensor([[0, 0]])), [[[[0.0, 0.0], [0.0, 0.0]]]])
 
 
-@lab("causal-mask", code=causal_mask, lesson="03", breaks="`.tril()` replaced by `.triu()`")
+@lab(
+    "causal-mask", code=causal_mask, lesson="03", breaks="`.tril()` replaced by `.triu()`", catches="causal-transposed"
+)
 def test_a_causal_mask_hides_the_future():
     """with a causal mask, token s looks at the tokens 0 to s and at none after it
 
@@ -154,6 +181,7 @@ def test_a_causal_mask_hides_the_future():
     code=MultiHeadAttention.split_heads,
     lesson="02",
     breaks='`"b s (h k) -> b h s k"` replaced by a plain `x.view(b, h, s, k)`',
+    catches="split-by-view-alone",
 )
 def test_heads_are_cut_out_of_the_features_of_each_token():
     """head h takes the features h·K to (h+1)·K of every token (a view alone would mix the tokens)
@@ -170,6 +198,7 @@ def test_heads_are_cut_out_of_the_features_of_each_token():
     code=MultiHeadAttention.merge_heads,
     lesson="02",
     breaks='`"b h s k -> b s (h k)"` replaced by a plain `x.reshape(b, s, h * k)`',
+    catches="merge-not-transposed",
 )
 def test_heads_are_merged_back_into_the_features_of_each_token():
     """merging puts each token's heads side by side again: the reverse of the split
@@ -193,6 +222,7 @@ def four_layers(query: Tensor, key: Tensor, value: Tensor, output: Tensor, bias:
     code=MultiHeadAttention.forward,
     lesson="02",
     breaks="`self.output(layout.pack(self.merge_heads(mixed)))` without `self.output`",
+    catches="heads-output-missing",
 )
 def test_the_output_layer_mixes_the_heads():
     """after the heads are merged they go through the output layer, with its bias
@@ -202,7 +232,8 @@ def test_the_output_layer_mixes_the_heads():
     """
     one, zero = torch.eye(2, dtype=torch.float64), torch.zeros(2, 2, dtype=torch.float64)
     x = torch.tensor([[[1.0, 3.0], [5.0, 7.0]]], dtype=torch.float64)
-    assert_close(part("multi-head-attention")(x, four_layers(zero, zero, one, 2 * one, 1.0), 2), [[[7.0, 11.0]] * 2])
+    found = part("multi-head-attention")(x, four_layers(zero, zero, one, 2 * one, 1.0), 2)
+    assert_close(first(found), [[[7.0, 11.0]] * 2])
 
 
 @lab(
@@ -210,6 +241,7 @@ def test_the_output_layer_mixes_the_heads():
     code=MultiHeadAttention.forward,
     lesson="02",
     breaks="`self.split_heads(layout.unpack(self.query(x)))` split into one head",
+    catches="heads-scaled-by-D",
 )
 def test_a_head_divides_by_the_root_of_its_own_size():
     """each head has scores of its own, divided by √K with K = D / H
@@ -224,7 +256,7 @@ def test_a_head_divides_by_the_root_of_its_own_size():
     only_first = torch.zeros(8, 8, dtype=torch.float64)
     only_first[0, 0] = 1.0
     found = part("multi-head-attention")(x, four_layers(LN(9) * only_first, only_first, 4 * one, one), 2)
-    assert_close(found[0, 0, [0, 7]], [3.0, 2.0])
+    assert_close(first(found)[0, 0, [0, 7]], [3.0, 2.0])
 
 
 @lab(None, code=MultiHeadAttention.forward, lesson="02", breaks="`if self.training else 0.0` left out")

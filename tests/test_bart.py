@@ -25,6 +25,7 @@ from bart_tiny import (
     T,
     tiny_bart,
 )
+from lab import check, first, lab, part
 from safetensors.torch import load_file, save_file
 from tiny import (
     CONFIGS,
@@ -55,6 +56,96 @@ from minibert.heads import WithHead
 from minibert.models import FAMILIES
 from minibert.models.bart import COPIES, Bart, BartConfig, BartOutput, DecoderBlock
 from minibert.models.family import NUMBER
+
+# ------------------------------------------------------------------------------------------ the lab sheet
+# Each property by itself, with numbers that can be worked out on paper. Read these first.
+
+
+def decoder_weights(width: int) -> dict[str, Tensor]:
+    """Of both attentions and their norms, all drawn."""
+    found = {}
+    for number, name in enumerate(("attention", "cross_attention")):
+        for place, layer in enumerate(("query", "key", "value", "output")):
+            found[f"{name}.{layer}.weight"] = randn(width, width, seed=10 * number + place).detach()
+            found[f"{name}.{layer}.bias"] = randn(width, seed=10 * number + place + 4).detach()
+        found[f"{name}_norm.weight"] = 1 + randn(width, seed=10 * number + 8).detach() / 4
+        found[f"{name}_norm.bias"] = randn(width, seed=10 * number + 9).detach()
+    return found
+
+
+def decoded(x: Tensor, encoded: Tensor, attention_mask: Tensor) -> Tensor:
+    return first(part("causal-cross-attention")(x, encoded, attention_mask, decoder_weights(4), 2))
+
+
+WRITES, READS = randn(1, 3, 4, seed=1).detach(), randn(1, 3, 4, seed=2).detach()  # three tokens each
+PADDED = torch.tensor([[1, 1, 0]])  # the last token of the text is padding
+
+
+def changed(x: Tensor, token: int) -> Tensor:
+    return x.index_fill(1, torch.tensor([token]), 5.0)
+
+
+@lab(
+    "causal-cross-attention",
+    code=DecoderBlock.forward,
+    lesson="14",
+    breaks="`layout=layout, mask=mask, kept=own` with mask=None",
+    catches="decoder-not-causal",
+)
+def test_a_written_token_sees_itself_and_those_before_it():
+    """in the decoder a token depends on itself and on those before it, and on nothing that comes after it
+
+    When the second of three tokens is changed, the first one's vector stays, and the others change.
+    """
+    before = decoded(WRITES, READS, PADDED)
+    after = decoded(changed(WRITES, 1), READS, PADDED)
+    assert_close(after[:, 0], before[:, 0].tolist())
+    check(all(not torch.allclose(after[:, token], before[:, token]) for token in (1, 2)))
+
+
+@lab(
+    "causal-cross-attention",
+    code=DecoderBlock.forward,
+    lesson="14",
+    breaks="`key_layout=text_layout` replaced by `key_layout=layout`",
+    catches="cross-padding-seen",
+)
+def test_every_written_token_reads_the_whole_text():
+    """every token of the decoder reads all real tokens of the text, and none of its padding
+
+    When the text's padding is changed, nothing changes; when a real token is, all written tokens change.
+    """
+    before = decoded(WRITES, READS, PADDED)
+    assert_close(decoded(WRITES, changed(READS, 2), PADDED), before.tolist())
+    after = decoded(WRITES, changed(READS, 1), PADDED)
+    check(all(not torch.allclose(after[:, token], before[:, token]) for token in range(3)))
+
+
+@lab(
+    "causal-cross-attention",
+    code=DecoderBlock.forward,
+    lesson="14",
+    breaks="`self.cross_attention_norm(x + self.dropout(attended))` without `x +`",
+    catches="second-residual-from-x",
+)
+def test_after_each_attention_its_input_is_added_and_normalised():
+    """each attention's result is added to what it got, and the sum is normalised: norm(y + b) with y = norm(x + a)
+
+    The weights are all 0, so that an attention gives its output's bias: a = (0, 0) and b = (0, 2). x = (1, 0) becomes
+    (1, -1) in the first norm, whose bias (1, 0) makes it (2, -1). With b that is (2, 1), and (1, -1) in the second
+    norm. Without y, or with x in its place, the second number would be the larger one.
+    """
+    weights = {name: torch.zeros_like(weight) for name, weight in decoder_weights(2).items()}
+    weights["attention_norm.weight"] += 1
+    weights["cross_attention_norm.weight"] += 1
+    weights["attention_norm.bias"][0] = 1
+    weights["cross_attention.output.bias"][1] = 2
+    x, encoded = torch.tensor([[[1.0, 0.0]]]).double(), torch.zeros(1, 1, 2).double()
+    found = first(part("causal-cross-attention")(x, encoded, torch.tensor([[1]]), weights, 1))
+    assert_close(found, [[[1.0, -1.0]]], 1e-3)
+
+
+# ------------------------------------------------------------------------------------------ the other tests
 
 GOLDEN = Path(__file__).parent / "golden"
 DECODER_FIELDS = ("hidden_states", "attentions", "cross_attentions")
@@ -445,7 +536,7 @@ def test_no_norm_follows_the_last_blocks():
 
 def test_gradients_of_a_decoder_block():
     block = randomise(DecoderBlock(CONFIG)).double()
-    for dropout in (part for part in block.modules() if isinstance(part, nn.Dropout)):
+    for dropout in (module for module in block.modules() if isinstance(module, nn.Dropout)):
         dropout.p = 0.0
     mask = torch.tensor([[1, 1, 1, 0, 0, 0, 0], [0, 1, 1, 1, 1, 1, 1]])
 
@@ -502,8 +593,8 @@ def test_one_table_of_words_serves_both_sides_and_the_scores():
     assert not list(model.lm.parameters())
     output = model(**BATCH)
     assert_close(output.logits, output.last_hidden_state @ words.T + model.lm.bias)
-    for part, ids in ((output.encoder_last_hidden_state, READ[REAL]), (output.last_hidden_state, WRITTEN)):
-        (gradient,) = torch.autograd.grad(part.square().sum(), words, retain_graph=True)
+    for states, ids in ((output.encoder_last_hidden_state, READ[REAL]), (output.last_hidden_state, WRITTEN)):
+        (gradient,) = torch.autograd.grad(states.square().sum(), words, retain_graph=True)
         assert gradient[ids.flatten()].any(1).all()
 
 

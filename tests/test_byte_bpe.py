@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lab import assert_same, lab, part
 
 from minibert import load_tokenizer
 from minibert.errors import MinibertError
@@ -28,6 +29,60 @@ BYTES_ALONE, ROBERTA, BART, OFFSETS, CHARACTER_KINDS = (
 )
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 AWKWARD = [case["text"] for case in (*ROBERTA["cases"], *OFFSETS["cases"])]
+
+
+# ------------------------------------------------------------------------------------------ the lab sheet
+# Each property by itself, with numbers that can be worked out on paper. Read these first.
+
+
+@lab(
+    "bpe-merge",
+    code=ByteBPE.merge_pieces,
+    lesson="05",
+    breaks="`min(ranks)` replaced by the first rank from the left",
+    catches="first-pair-from-the-left",
+)
+def test_the_pair_of_lowest_rank_is_joined_first():
+    """of all pairs of neighbours that are in the list, the one that was learned first is joined, wherever it is
+
+    In "c a b", c a comes first in the word, but a b comes first in the list.
+    """
+    assert_same(part("bpe-merge")(list("cab"), [("a", "b"), ("c", "a")]), ["c", "ab"])
+
+
+@lab(
+    "bpe-merge",
+    code=ByteBPE.merge_pieces,
+    lesson="05",
+    breaks="`rank_of((pieces[at - 1], pieces[at]), NEVER)` replaced by NEVER",
+    catches="one-scan",
+)
+def test_what_was_joined_is_joined_again():
+    """a new piece is joined with its neighbours too, until no two of them are in the list
+
+    a b c d → a bc d → abc d → abcd.
+    """
+    merges = [("b", "c"), ("a", "bc"), ("abc", "d")]
+    assert_same(part("bpe-merge")(list("abcd"), merges), ["abcd"])
+
+
+@lab(
+    "bpe-merge",
+    code=ByteBPE.merge_pieces,
+    lesson="05",
+    breaks="`ranks.index(lowest)` replaced by the last place of that rank",
+    catches="from-the-right",
+)
+def test_equal_pairs_are_joined_from_the_left():
+    """where a pair occurs several times, it is joined from left to right
+
+    s s s has the pair twice, and its middle letter can be used only once. Also behind the first join: five letters.
+    """
+    assert_same(part("bpe-merge")(list("sss"), [("s", "s")]), ["ss", "s"])
+    assert_same(part("bpe-merge")(list("sssss"), [("s", "s")]), ["ss", "ss", "s"])
+
+
+# ------------------------------------------------------------------------------------------ the other tests
 
 
 def name(case: Any) -> str:

@@ -8,7 +8,22 @@ from dataclasses import dataclass, fields
 import pytest
 import torch
 from lab import assert_same, check, lab, part
-from tiny import CONFIGS, IDS, MASK, REAL, B, D, S, V, assert_close, expect_refusal, gradcheck, randn, tiny
+from tiny import (
+    CONFIGS,
+    IDS,
+    MASK,
+    REAL,
+    B,
+    D,
+    S,
+    V,
+    assert_close,
+    expect_refusal,
+    gradcheck,
+    numbers,
+    randn,
+    tiny,
+)
 from torch import Tensor, nn
 
 from minibert.encoder import EncoderConfig
@@ -38,10 +53,6 @@ LN = math.log
 KL = 0.75 * LN(0.75 / 0.5) + 0.25 * LN(0.25 / 0.5)  # of 3/4 and 1/4 (the teacher) from 1/2 and 1/2: 0.1308 nats
 
 
-def numbers(*values: float | list) -> Tensor:
-    return torch.tensor(values, dtype=torch.float64)
-
-
 TEACHER, STUDENT = numbers([[LN(3), 0.0]]), numbers([[0.0, 0.0]])  # one text, one token, two words: 3 : 1 and 1 : 1
 
 
@@ -50,6 +61,7 @@ TEACHER, STUDENT = numbers([[LN(3), 0.0]]), numbers([[0.0, 0.0]])  # one text, o
     code=divergence,
     lesson="09",
     breaks="`full_precision(student_logits)` and the teacher's exchanged",
+    catches="kl-swapped",
 )
 def test_kl_goes_from_the_teacher_to_the_student():
     """the loss is KL(teacher ‖ student): the sum of p · ln(p / q), where p is the teacher's
@@ -60,7 +72,13 @@ def test_kl_goes_from_the_teacher_to_the_student():
     assert_close(part("distillation-loss")(STUDENT, TEACHER, 1.0), KL)
 
 
-@lab("distillation-loss", code=distillation_loss, lesson="09", breaks="`temperature**2 *` left out")
+@lab(
+    "distillation-loss",
+    code=distillation_loss,
+    lesson="09",
+    breaks="`temperature**2 *` left out",
+    catches="no-T-squared",
+)
 def test_the_loss_is_multiplied_by_t_squared():
     """both logits are divided by T, and the loss is multiplied by T²
 
@@ -74,6 +92,7 @@ def test_the_loss_is_multiplied_by_t_squared():
     code=distillation_loss,
     lesson="09",
     breaks="`mean_of(` replaced by a sum (batchmean over B of (B, S, V))",
+    catches="mean-over-texts",
 )
 def test_soft_targets_are_a_mean_over_the_tokens():
     """the loss is the mean over the tokens: not over the texts, and not over the words of the vocabulary
@@ -89,6 +108,7 @@ def test_soft_targets_are_a_mean_over_the_tokens():
     code=counted_tokens,
     lesson="09",
     breaks="`student[mask.bool()], teacher[mask.bool()]` without the mask",
+    catches="pads-counted",
 )
 def test_padding_has_no_part_in_the_soft_targets():
     """padding does not count: it is in neither the sum nor the number that the sum is divided by
@@ -99,7 +119,13 @@ def test_padding_has_no_part_in_the_soft_targets():
     assert_close(part("distillation-loss")(student, teacher, 1.0, torch.tensor([[1, 0]])), KL)
 
 
-@lab("distillation-loss", code=counted_tokens, lesson="09", breaks="`teacher.detach()` replaced by `teacher`")
+@lab(
+    "distillation-loss",
+    code=counted_tokens,
+    lesson="09",
+    breaks="`teacher.detach()` replaced by `teacher`",
+    catches="teacher-learns",
+)
 def test_no_gradient_reaches_the_teacher():
     """the teacher is a constant: no gradient flows into it
 
@@ -111,7 +137,13 @@ def test_no_gradient_reaches_the_teacher():
     assert_close(student.grad, [[[-0.25, 0.25]]])
 
 
-@lab("cosine-loss", code=one_minus_cosine, lesson="09", breaks="`1.0 - F.cosine_similarity(` without `1.0 -`")
+@lab(
+    "cosine-loss",
+    code=one_minus_cosine,
+    lesson="09",
+    breaks="`1.0 - F.cosine_similarity(` without `1.0 -`",
+    catches="no-one-minus",
+)
 def test_the_cosine_loss_is_0_for_one_direction():
     """the cosine loss is 1 - cos: 0 for one direction, 1 for a right angle, 2 for opposite ones, averaged
 
@@ -128,6 +160,7 @@ def test_the_cosine_loss_is_0_for_one_direction():
     code=triple_loss,
     lesson="09",
     breaks="`soft_weight * distillation + masked_weight * masked_lm + cosine_weight * cosine` with equal weights",
+    catches="not-weighted",
 )
 def test_the_three_losses_are_weighted():
     """DistilBERT's loss is 5 · soft targets + 2 · masked words + 1 · cosine
@@ -136,8 +169,8 @@ def test_the_three_losses_are_weighted():
     states are at a right angle: 1.
     """
     tensors = (STUDENT, TEACHER, torch.tensor([[1]]), numbers([[1.0, 0.0]]), numbers([[0.0, 1.0]]), torch.tensor([[1]]))
-    assert_close(part("triple-loss")(*tensors, temperature=1.0), 5 * KL + 2 * LN(2) + 1.0)
-    assert_close(part("triple-loss")(*tensors, temperature=1.0, weights=(0.0, 1.0, 0.0)), LN(2))
+    assert_close(part("triple-loss")(*tensors, 1.0), 5 * KL + 2 * LN(2) + 1.0)
+    assert_close(part("triple-loss")(*tensors, 1.0, (0.0, 1.0, 0.0)), LN(2))
 
 
 def numbered_teacher() -> dict[str, Tensor]:
@@ -147,7 +180,13 @@ def numbered_teacher() -> dict[str, Tensor]:
     return {name: torch.full_like(tensor, layers[name]) for name, tensor in weights.items()}
 
 
-@lab("student-from-teacher", code=alternate_layers, lesson="09", breaks="`range(0, depth, 2)` begun at 1")
+@lab(
+    "student-from-teacher",
+    code=alternate_layers,
+    lesson="09",
+    breaks="`range(0, depth, 2)` begun at 1",
+    catches="first-half",
+)
 def test_a_student_gets_every_second_layer():
     """the student's layers 0 and 1 are the teacher's 0 and 2: every second one, from the first
 
@@ -159,7 +198,11 @@ def test_a_student_gets_every_second_layer():
 
 
 @lab(
-    "student-from-teacher", code=student_from_teacher, lesson="09", breaks="`body.embeddings.load_state_dict(` left out"
+    "student-from-teacher",
+    code=student_from_teacher,
+    lesson="09",
+    breaks="`body.embeddings.load_state_dict(` left out",
+    catches="embeddings-forgotten",
 )
 def test_a_student_gets_the_words_and_no_token_types():
     """words, positions and their norm are copied; token types and pooler are left out"""
@@ -175,6 +218,7 @@ def test_a_student_gets_the_words_and_no_token_types():
     code=student_from_teacher,
     lesson="09",
     breaks="`block.load_state_dict(backbone.encoder.blocks[layer].state_dict())` replaced by the teacher's own tensors",
+    catches="aliased",
 )
 def test_a_students_layers_are_copies():
     """the student's layers are copies: training the student does not change the teacher

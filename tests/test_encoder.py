@@ -65,6 +65,7 @@ def token(*features: float) -> Tensor:
     code=EncoderBlock.forward,
     lesson="04",
     breaks="`queries + self.attention_output_dropout(attended)` without `queries +`",
+    catches="first-residual-missing",
 )
 def test_a_block_adds_its_input_back():
     """after attention and after the feed-forward, what went in is added back (the residual)
@@ -80,6 +81,7 @@ def test_a_block_adds_its_input_back():
     code=EncoderBlock.forward,
     lesson="04",
     breaks="`self.attention_norm(` moved from the sum to the input (pre-norm)",
+    catches="pre-norm",
 )
 def test_a_block_normalises_after_adding():
     """the norm comes after the residual is added (post-norm), so that what leaves a block is normalised
@@ -94,6 +96,7 @@ def test_a_block_normalises_after_adding():
     code=EncoderBlock.forward,
     lesson="04",
     breaks="`x + self.dropout(self.feed_forward(x))`: the first `x` replaced by the block's input",
+    catches="second-residual-from-the-input",
 )
 def test_the_second_residual_is_what_the_feed_forward_got():
     """the second residual adds what went into the feed-forward, and not the block's input
@@ -110,6 +113,7 @@ def test_the_second_residual_is_what_the_feed_forward_got():
     code=EncoderBlock.forward,
     lesson="04",
     breaks="`queries + self.attention_output_dropout(attended)` to `self.attention_output_dropout(queries + attended)`",
+    catches="dropout-after-adding",
 )
 def test_dropout_never_touches_the_residual():
     """dropout acts on what attention returns, before the input is added back

@@ -23,6 +23,7 @@ from minibert.models import FAMILIES, PRESETS
     code=count_parameters,
     lesson="10",
     breaks="`model.parameters()` replaced by `model.state_dict().values()`",
+    catches="tied-weights-twice",
 )
 def test_a_tied_tensor_is_counted_once():
     """a tensor that is used in two places counts once
@@ -40,6 +41,7 @@ def test_a_tied_tensor_is_counted_once():
     code=count_parameters,
     lesson="10",
     breaks="`for parameter in model.parameters()` with `if parameter.requires_grad`",
+    catches="frozen-left-out",
 )
 def test_frozen_parameters_count_and_buffers_do_not():
     """what was learned counts, frozen or not; a buffer was not learned and does not count
@@ -51,7 +53,9 @@ def test_frozen_parameters_count_and_buffers_do_not():
     assert_same(part("count-parameters")(model), 9)
 
 
-SIZES = {"vocab_size": 3, "hidden_size": 2, "intermediate_size": 4, "max_positions": 5, "token_types": 2}
+def counted(num_layers: int, pooler: bool = True, *albert: object) -> int:
+    """The exercise's count with V = 3, D = 2, F = 4, 5 positions and 2 token types; albert: the width E, and shared."""
+    return part("parameter-sizes")(3, 2, num_layers, 4, 5, 2, pooler, *albert)
 
 
 @lab(
@@ -59,6 +63,7 @@ SIZES = {"vocab_size": 3, "hidden_size": 2, "intermediate_size": 4, "max_positio
     code=build,
     lesson="10",
     breaks="`FAMILIES[config.model_type].model(config)` with a layer more, or a part left out",
+    catches="positions-forgotten",
 )
 def test_a_bert_is_counted_part_by_part():
     """a BERT is its tables and their norm, then L blocks, then the pooler
@@ -66,9 +71,8 @@ def test_a_bert_is_counted_part_by_part():
     V = 3, D = 2, F = 4, 5 positions and 2 token types. Tables and norm: (3 + 5 + 2) · 2 + 4 = 24. A block: four layers
     of 2 · 2 + 2, then 2 · 4 + 4 and 4 · 2 + 2, and two norms of 4: 24 + 22 + 8 = 54. Pooler: 6.
     """
-    count = part("parameter-sizes")
-    assert_same(count(num_layers=1, **SIZES), 24 + 54 + 6)
-    assert_same(count(num_layers=3, pooler=False, **SIZES), 24 + 3 * 54)
+    assert_same(counted(1), 24 + 54 + 6)
+    assert_same(counted(3, False), 24 + 3 * 54)
 
 
 @lab(
@@ -76,6 +80,7 @@ def test_a_bert_is_counted_part_by_part():
     code=build,
     lesson="10",
     breaks="`FAMILIES[config.model_type].model(config)` with blocks that are not shared",
+    catches="not-factorised",
 )
 def test_an_albert_is_counted_part_by_part():
     """an ALBERT has tables of width E, a projection to D, and one block for all its steps
@@ -83,7 +88,7 @@ def test_an_albert_is_counted_part_by_part():
     As above with E = 1. Tables and norm: (3 + 5 + 2) · 1 + 2 = 12. Projection: 1 · 2 + 2 = 4. One block of 54 for three
     steps, and the pooler: 76.
     """
-    assert_same(part("parameter-sizes")(num_layers=3, embedding_size=1, shared=True, **SIZES), 12 + 4 + 54 + 6)
+    assert_same(counted(3, True, 1, True), 12 + 4 + 54 + 6)
 
 
 # ------------------------------------------------------------------------------------------- the whole of it

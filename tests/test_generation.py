@@ -13,11 +13,74 @@ from pathlib import Path
 import pytest
 import torch
 from bart_tiny import BATCH, CONFIG, READ, WRITTEN, T, tiny_bart
-from tiny import MASK, POSITIONS, REAL, B, D, V, assert_close, expect_refusal
+from lab import lab, part
+from tiny import MASK, POSITIONS, REAL, B, D, V, assert_close, expect_refusal, numbers
 from torch import Tensor
 
 from minibert.checkpoints import from_pretrained
-from minibert.generation import Rules, allowed, beam_search, generate, greedy, repeats
+from minibert.generation import Rules, allowed, beam_search, beam_step, generate, greedy, repeats
+
+# ------------------------------------------------------------------------------------------ the lab sheet
+# Each property by itself, with numbers that can be worked out on paper. Read these first.
+
+
+@lab(
+    "beam-step",
+    code=beam_step,
+    lesson="14",
+    breaks="`totals[:, :, None] + log_probs` without the totals",
+    catches="beams-do-not-compete",
+)
+def test_all_beams_compete():
+    """a continuation's total is its beam's total and its own, and the best K of all beams go on, best first
+
+    Two beams, at -1 and -2. The best are -1 - 1 and -1 - 1.5, both of beam 0; the best of beam 1 is only -2 - 2.
+    """
+    log_probs = numbers([-1.0, -1.5, -4.0, -9.0], [-2.0, -3.0, -4.0, -9.0])
+    continuing, finished = part("beam-step")(numbers(-1.0, -2.0), log_probs, 3, 1)
+    assert_close(continuing, [[-2.0, 0, 0], [-2.5, 0, 1]])
+    assert_close(finished, [])
+
+
+@lab(
+    "beam-step",
+    code=beam_step,
+    lesson="14",
+    breaks="`rank < beams and ` left out",
+    catches="ends-always-finished",
+)
+def test_an_end_among_the_best_k_is_finished():
+    """of the best 2 K continuations those that end are set aside, and K go on; an end below the best K is dropped
+
+    The best four: the end of beam 0 (-0.5), token 0 after beam 0 (-1), token 0 after beam 1 (-1 - 1), and the end of
+    beam 1 (-1 - 1.25), which is not among the best two.
+    """
+    log_probs = numbers([-1.0, -3.0, -5.0, -0.5], [-1.0, -4.0, -4.0, -1.25])
+    continuing, finished = part("beam-step")(numbers(0.0, -1.0), log_probs, 3, 1)
+    assert_close(continuing, [[-1.0, 0, 0], [-2.0, 1, 0]])
+    assert_close(finished, [[-0.5, 0]])
+
+
+@lab(
+    "beam-step",
+    code=beam_step,
+    lesson="14",
+    breaks="`total / length**length_penalty` without the division",
+    catches="penalty-times-length",
+)
+def test_a_finished_text_is_rated_by_its_length():
+    """a finished text's score is its total / length ** length_penalty; what goes on keeps its total
+
+    A total of -8 at 4 tokens: -8 / 4 = -2 by default, and -8 / 4² = -0.5 with a penalty of 2.
+    """
+    totals, log_probs = numbers(-7.0), numbers([-2.0, -1.0, -3.0])
+    for how, score in (((), -2.0), ((2.0,), -0.5)):
+        continuing, finished = part("beam-step")(totals, log_probs, 1, 4, *how)
+        assert_close(continuing, [[-9.0, 0, 0]])
+        assert_close(finished, [[score, 0]])
+
+
+# ------------------------------------------------------------------------------------------ the other tests
 
 GOLDEN = Path(__file__).parent / "golden" / "bart"
 CASES = json.loads((GOLDEN / "generation.json").read_text(encoding="utf-8"))

@@ -13,6 +13,7 @@ from itertools import pairwise
 import pytest
 import torch
 from bart_tiny import CONFIG
+from lab import assert_same, lab, part
 from test_objectives import is_uniform, within
 from tiny import expect_refusal
 from torch import Generator
@@ -21,9 +22,67 @@ from training_tiny import TOKENIZER, texts
 from minibert.factory import build
 from minibert.heads import IGNORE
 from minibert.tokenizers import WordPiece
-from minibert.training.infilling import Infilling, infill, permute_sentences, span_lengths, story, words_of
+from minibert.training.infilling import (
+    Infilling,
+    infill,
+    permute_sentences,
+    replace_spans,
+    span_lengths,
+    story,
+    words_of,
+)
 from minibert.training.loop import Settings, split, train
 from minibert.training.tasks import held_out_losses
+
+# ------------------------------------------------------------------------------------------ the lab sheet
+# Each property by itself, with numbers that can be worked out on paper. Read these first.
+
+
+@lab(
+    "infilling",
+    code=replace_spans,
+    lesson="14",
+    breaks="`mask_id]` put once for each word of the span",
+    catches="one-mask-per-token",
+)
+def test_a_span_is_replaced_by_one_mask():
+    """each span is replaced by one mask, however long it is, so that its length is to be found out too
+
+    Of seven tokens a span of two and a span of three.
+    """
+    assert_same(part("infilling")([21, 22, 23, 24, 25, 26, 27], [(1, 2), (4, 3)], 9), [21, 9, 24, 9])
+
+
+@lab(
+    "infilling",
+    code=replace_spans,
+    lesson="14",
+    breaks="`for start, length in spans` without the spans of length 0",
+    catches="empty-spans-left-out",
+)
+def test_an_empty_span_inserts_a_mask():
+    """a span of length 0 removes nothing, and puts a mask before the token at its start, or at the end of the text"""
+    assert_same(part("infilling")([21, 22], [(1, 0), (2, 0)], 9), [21, 9, 22, 9])
+
+
+@lab(
+    "infilling",
+    code=replace_spans,
+    lesson="14",
+    breaks="`words[place:]` left out",
+    catches="touching-merged",
+)
+def test_what_is_in_no_span_stays():
+    """what is in no span stays, up to the end of the text, and spans that touch have a mask each
+
+    Of six tokens the spans 21 22, 23 and 25.
+    """
+    ids = [21, 22, 23, 24, 25, 26]
+    assert_same(part("infilling")(ids, [(0, 2), (2, 1), (4, 1)], 9), [9, 9, 24, 9, 26])
+    assert_same(ids, [21, 22, 23, 24, 25, 26], "the list of ids is the caller's, and is not changed")
+
+
+# ------------------------------------------------------------------------------------------ the other tests
 
 MASK = TOKENIZER.mask_id
 # A document of two sentences for each of the tiny texts of one letter or more.

@@ -7,8 +7,7 @@ import math
 import pytest
 import torch
 from lab import check, lab, part
-from tiny import B, D, F, S, assert_close, expect_refusal, gradcheck_module, randn, randomise
-from torch import Tensor
+from tiny import B, D, F, S, assert_close, expect_refusal, gradcheck_module, numbers, randn, randomise
 
 from minibert.encoder import Backbone
 from minibert.layers import (
@@ -30,12 +29,13 @@ from minibert.layers import (
 ONE, ZERO = torch.ones(2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
 
 
-def numbers(*values: float | list) -> Tensor:
-    """Numbers worked out by hand, in float64."""
-    return torch.tensor(values, dtype=torch.float64)
-
-
-@lab("layer-norm", code=layer_norm, lesson="04", breaks="`.mean(dim=-1, keepdim=True)` of the squares divided by D - 1")
+@lab(
+    "layer-norm",
+    code=layer_norm,
+    lesson="04",
+    breaks="`.mean(dim=-1, keepdim=True)` of the squares divided by D - 1",
+    catches="n-minus-1",
+)
 def test_layer_norm_divides_by_d():
     """the variance of a layer norm divides by D, and not by D - 1
 
@@ -50,6 +50,7 @@ def test_layer_norm_divides_by_d():
     code=layer_norm,
     lesson="04",
     breaks="`torch.sqrt(variance + eps)` with eps outside the root",
+    catches="eps-outside-the-root",
 )
 def test_eps_is_inside_the_root():
     """eps is added to the variance, inside the root
@@ -59,7 +60,13 @@ def test_eps_is_inside_the_root():
     assert_close(part("layer-norm")(numbers([1.0, 3.0]), ONE, ZERO, 3.0), [[-0.5, 0.5]])
 
 
-@lab("layer-norm", code=layer_norm, lesson="04", breaks="`x.mean(dim=-1, keepdim=True)` over all axes")
+@lab(
+    "layer-norm",
+    code=layer_norm,
+    lesson="04",
+    breaks="`x.mean(dim=-1, keepdim=True)` over all axes",
+    catches="over-tokens-and-features",
+)
 def test_layer_norm_treats_each_token_by_itself():
     """each token is normalised over its own features, whatever the other tokens are
 
@@ -69,7 +76,7 @@ def test_layer_norm_treats_each_token_by_itself():
     assert_close(part("layer-norm")(x, ONE, ZERO), [[[-1.0, 1.0], [-1.0, 1.0]]])
 
 
-@lab("layer-norm", code=layer_norm, lesson="04", breaks="`* weight + bias` left out")
+@lab("layer-norm", code=layer_norm, lesson="04", breaks="`* weight + bias` left out", catches="no-affine")
 def test_layer_norm_scales_and_shifts_at_its_end():
     """after normalising, each feature is multiplied by its weight and its bias is added
 
@@ -78,7 +85,13 @@ def test_layer_norm_scales_and_shifts_at_its_end():
     assert_close(part("layer-norm")(numbers([1.0, 3.0]), numbers(2.0, 3.0), numbers(10.0, 20.0)), [[8.0, 23.0]])
 
 
-@lab("gelu", code=FeedForward, lesson="00", breaks='`ACTIVATIONS[activation]`: its "gelu" made the tanh approximation')
+@lab(
+    "gelu",
+    code=FeedForward,
+    lesson="00",
+    breaks='`ACTIVATIONS[activation]`: its "gelu" made the tanh approximation',
+    catches="gelu-by-tanh",
+)
 def test_gelu_is_the_exact_one():
     """GELU is x · Φ(x) with the exact Φ, and not the tanh approximation
 
@@ -92,6 +105,7 @@ def test_gelu_is_the_exact_one():
     code=FeedForward.forward,
     lesson="04",
     breaks="`self.activation(` left out",
+    catches="activation-missing",
 )
 def test_the_activation_is_between_the_two_layers():
     """in a feed-forward the activation is between the two linear layers
@@ -119,7 +133,13 @@ TABLES = {
 }
 
 
-@lab("embeddings", code=Embeddings.forward, lesson="06", breaks="`+ self.position(position_ids)` left out")
+@lab(
+    "embeddings",
+    code=Embeddings.forward,
+    lesson="06",
+    breaks="`+ self.position(position_ids)` left out",
+    catches="no-positions",
+)
 def test_an_embedding_is_the_sum_of_word_position_and_type():
     """a token's embedding is the sum of its word's, its position's and its token type's vector, normalised
 
@@ -129,7 +149,13 @@ def test_an_embedding_is_the_sum_of_word_position_and_type():
     assert_close(part("embeddings")(torch.tensor([[0]]), torch.tensor([[0]]), TABLES), [[[1.0, 1.0, -1.0, -1.0]]])
 
 
-@lab("embeddings", code=Backbone.position_ids, lesson="06", breaks="`torch.arange(input_ids.shape[1]` begun at 1")
+@lab(
+    "embeddings",
+    code=Backbone.position_ids,
+    lesson="06",
+    breaks="`torch.arange(input_ids.shape[1]` begun at 1",
+    catches="positions-from-1",
+)
 def test_positions_count_from_0_along_the_text():
     """positions are 0, 1, 2 ... along the text, the same in every text of a batch
 
@@ -147,6 +173,7 @@ def test_positions_count_from_0_along_the_text():
     code=Embeddings.forward,
     lesson="06",
     breaks="`if token_type_ids is None else token_type_ids` left out",
+    catches="token-types-all-0",
 )
 def test_the_token_type_says_which_sentence_a_token_is_in():
     """a token of the second sentence gets the vector of token type 1
@@ -167,7 +194,13 @@ CLASSIFIER = {
 }
 
 
-@lab("classification-head", code=Pooler.forward, lesson="08", breaks="`hidden[:, 0]` replaced by `hidden.mean(1)`")
+@lab(
+    "classification-head",
+    code=Pooler.forward,
+    lesson="08",
+    breaks="`hidden[:, 0]` replaced by `hidden.mean(1)`",
+    catches="mean-of-tokens",
+)
 def test_a_text_is_judged_by_its_first_token():
     """a text is judged by its first token, [CLS], and not by the mean or the last of its tokens
 
@@ -176,12 +209,7 @@ def test_a_text_is_judged_by_its_first_token():
     assert_close(part("classification-head")(numbers([[0.0], [5.0], [7.0]]), CLASSIFIER), [[0.0, 0.0]])
 
 
-@lab(
-    "classification-head",
-    code=Pooler.forward,
-    lesson="08",
-    breaks="`torch.tanh(` left out",
-)
+@lab("classification-head", code=Pooler.forward, lesson="08", breaks="`torch.tanh(` left out", catches="tanh-missing")
 def test_the_pooler_ends_in_a_tanh():
     """the pooler is a linear layer and a tanh
 
@@ -190,12 +218,7 @@ def test_the_pooler_ends_in_a_tanh():
     assert_close(part("classification-head")(numbers([[math.log(3) / 2]]), CLASSIFIER), [[1.0, 0.0]], 1e-6)
 
 
-@lab(
-    "masked-lm-head",
-    code=MaskedLMHead.forward,
-    lesson="06",
-    breaks="`self.norm(` left out",
-)
+@lab("masked-lm-head", code=MaskedLMHead.forward, lesson="06", breaks="`self.norm(` left out", catches="norm-forgotten")
 def test_the_masked_lm_head_compares_a_token_with_each_word():
     """the masked-LM head scores a word by its embedding: dense, GELU, layer norm, dot product, and the word's bias
 

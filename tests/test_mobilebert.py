@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from lab import lab, part
 from safetensors.torch import load_file
 from tiny import (
     BATCH,
@@ -33,6 +34,7 @@ from tiny import (
     expect_refusal,
     gradcheck,
     gradcheck_module,
+    numbers,
     randn,
     randomise,
     tiny,
@@ -53,6 +55,64 @@ from minibert.models.mobilebert import (
     SplitOutputHead,
     with_neighbours,
 )
+
+# ------------------------------------------------------------------------------------------ the lab sheet
+# Each property by itself, with numbers that can be worked out on paper. Read these first.
+
+
+@lab("no-norm", code=NoNorm.forward, lesson="12", breaks="`x * self.weight` with x normalised", catches="layer-norm")
+def test_no_norm_normalises_nothing():
+    """no mean and no variance is taken: with a weight of 1 and a bias of 0 large numbers stay large"""
+    x = numbers([1000.0, 3000.0], [0.5, 0.25])
+    assert_close(part("no-norm")(x, numbers(1.0, 1.0), numbers(0.0, 0.0)), x.tolist())
+
+
+@lab(
+    "no-norm",
+    code=NoNorm.forward,
+    lesson="12",
+    breaks="`x * self.weight + self.bias` to `(x + self.bias) * self.weight`",
+    catches="shift-before-scale",
+)
+def test_no_norm_scales_and_then_shifts():
+    """each feature is multiplied by a weight of its own, and then a bias of its own is added
+
+    1 · 3 + 10 and 2 · -1 + 20; 5 · 3 + 10 and 0 · -1 + 20.
+    """
+    found = part("no-norm")(numbers([1.0, 2.0], [5.0, 0.0]), numbers(3.0, -1.0), numbers(10.0, 20.0))
+    assert_close(found, [[13.0, 18.0], [25.0, 20.0]])
+
+
+@lab(
+    "trigram",
+    code=with_neighbours,
+    lesson="12",
+    breaks="`padded[:, 2:], x, padded[:, :-2]` the other way round",
+    catches="previous-first",
+)
+def test_a_token_is_between_its_neighbours():
+    """a token reads three vectors: first the next token's, then its own, then the previous one's
+
+    Of three tokens the middle one.
+    """
+    found = part("trigram")(numbers([[1.0, 10.0], [2.0, 20.0], [3.0, 30.0]]))
+    assert_close(found[:, 1], [[3.0, 30.0, 2.0, 20.0, 1.0, 10.0]])
+
+
+@lab(
+    "trigram",
+    code=with_neighbours,
+    lesson="12",
+    breaks="`F.pad(x, (0, 0, 1, 1))` with the other end of the text in place of zeros",
+    catches="wrapped-around",
+)
+def test_beyond_the_ends_of_a_text_are_zeros():
+    """before the first token and after the last there are zeros: not the other end, and not the next text"""
+    found = part("trigram")(numbers([[1.0], [2.0]], [[3.0], [4.0]]))
+    assert_close(found, [[[2.0, 1.0, 0.0], [0.0, 2.0, 1.0]], [[4.0, 3.0, 0.0], [0.0, 4.0, 3.0]]])
+
+
+# ------------------------------------------------------------------------------------------ the other tests
 
 BODY = CONFIGS["mobilebert"].intra_bottleneck_size
 # What attention reads, by the two switches; without bottlenecks they mean nothing.
@@ -411,8 +471,8 @@ def by_hand(block: MobileBertBlock, config: MobileBertConfig, x: Tensor, mask: T
     q, k, v = heads(apply(own.query, queries)), heads(apply(own.key, queries)), heads(apply(own.value, values))
     mixed, weights = attention(q, k, v, mask[:, None, None, :].bool())
     y = norm(block.attention_norm, residual + apply(own.output, torch.cat(mixed.unbind(1), dim=-1)))
-    for part in (*block.stacked, block.last):
-        y = feed_forward(part, y)
+    for network in (*block.stacked, block.last):
+        y = feed_forward(network, y)
     if config.use_bottleneck:
         y = norm(block.norm, x + apply(block.widen, y))
     return y, weights
@@ -492,13 +552,13 @@ def test_every_form_is_saved_and_comes_back_bit_by_bit(tmp_path, form, head, cha
 
 def test_a_fresh_model_starts_with_norms_that_do_nothing():
     model = build(replace(CONFIGS["mobilebert"], initializer_range=0.1), "masked-lm", seed=0)
-    for part in model.modules():
-        if isinstance(part, NoNorm):
-            assert (part.weight == 1).all()
-            assert not part.bias.any()
-        elif isinstance(part, (nn.Linear, nn.Embedding)):
-            assert 0.05 < part.weight.std() < 0.15
-            assert part.weight.abs().max() <= 0.2
+    for module in model.modules():
+        if isinstance(module, NoNorm):
+            assert (module.weight == 1).all()
+            assert not module.bias.any()
+        elif isinstance(module, (nn.Linear, nn.Embedding)):
+            assert 0.05 < module.weight.std() < 0.15
+            assert module.weight.abs().max() <= 0.2
 
 
 # ------------------------------------------------------------------------------------- pooler and heads

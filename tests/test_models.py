@@ -86,7 +86,13 @@ NARROW = {
 }
 
 
-@lab("factorised-embedding", code=FactorisedEmbeddings.forward, lesson="10", breaks="`self.projection(` left out")
+@lab(
+    "factorised-embedding",
+    code=FactorisedEmbeddings.forward,
+    lesson="10",
+    breaks="`self.projection(` left out",
+    catches="projection-forgotten",
+)
 def test_albert_projects_the_normalised_sum():
     """ALBERT adds and normalises at the width E, and then widens each token to D in one linear layer
 
@@ -102,6 +108,7 @@ def test_albert_projects_the_normalised_sum():
     code=FactorisedEmbeddings,
     lesson="10",
     breaks="`nn.Linear(config.embedding_size, config.hidden_size)` left out where E = D",
+    catches="projection-skipped-where-equal",
 )
 def test_albert_projects_where_the_widths_are_equal_too():
     """the projection is there even where E = D: it is a learned layer, and not only a change of width
@@ -121,7 +128,13 @@ class TwoParts(nn.Module):
         self.attention, self.feed_forward = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
 
 
-@lab("shared-blocks", code=Encoder, lesson="10", breaks="`nn.ModuleList(blocks)` of a copy of the block for each step")
+@lab(
+    "shared-blocks",
+    code=Encoder,
+    lesson="10",
+    breaks="`nn.ModuleList(blocks)` of a copy of the block for each step",
+    catches="equal-but-not-shared",
+)
 def test_every_step_runs_through_one_block():
     """all L steps share every weight of one block
 

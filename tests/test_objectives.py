@@ -52,7 +52,13 @@ WORDS = torch.tensor([[CLS, 10, 11, 12, 13, SEP, PAD, PAD]])
 MAY = torch.tensor([[False, True, True, True, True, False, False, False]])
 
 
-@lab("mask-tokens", code=choose_tokens, lesson="07", breaks="`.masked_fill_(~candidates, 2.0)` left out")
+@lab(
+    "mask-tokens",
+    code=choose_tokens,
+    lesson="07",
+    breaks="`.masked_fill_(~candidates, 2.0)` left out",
+    catches="may-be-chosen-ignored",
+)
 def test_what_may_not_be_chosen_is_left_alone():
     """special tokens and padding are never chosen
 
@@ -80,6 +86,7 @@ def test_special_and_padded_tokens_are_no_candidates():
     code=corrupt,
     lesson="07",
     breaks="`torch.where(chosen & (fate <= 7), mask_id, input_ids)` written into `input_ids`",
+    catches="in-place",
 )
 def test_masking_leaves_its_input_alone():
     """masking does not change the ids that it is given: the masked ones are a copy"""
@@ -88,7 +95,13 @@ def test_masking_leaves_its_input_alone():
     check(torch.equal(ids, WORDS))
 
 
-@lab("mask-tokens", code=corrupt, lesson="07", breaks="`torch.where(chosen, input_ids, IGNORE)` with the corrupted ids")
+@lab(
+    "mask-tokens",
+    code=corrupt,
+    lesson="07",
+    breaks="`torch.where(chosen, input_ids, IGNORE)` with the corrupted ids",
+    catches="labels-masked",
+)
 def test_labels_hold_the_original_of_each_chosen_token():
     """the labels are the original ids of the chosen tokens, and -100 elsewhere
 
@@ -103,7 +116,13 @@ def test_labels_hold_the_original_of_each_chosen_token():
     check((ids[chosen] == words[chosen]).any())
 
 
-@lab("mask-tokens", code=corrupt, lesson="07", breaks="`fate <= 7` and `fate == 8` drawn one after the other (81/10/9)")
+@lab(
+    "mask-tokens",
+    code=corrupt,
+    lesson="07",
+    breaks="`fate <= 7` and `fate == 8` drawn one after the other (81/10/9)",
+    catches="81-10-9",
+)
 def test_one_draw_decides_between_mask_random_and_unchanged():
     """of the chosen tokens 80% become [MASK], 10% a random word and 10% stay, by one draw
 
@@ -120,7 +139,13 @@ def test_one_draw_decides_between_mask_random_and_unchanged():
         check(within(int(those.sum()), int(chosen.sum()), share))
 
 
-@lab("mask-tokens", code=choose_tokens, lesson="07", breaks="`_share(rate, ` replaced by all candidates")
+@lab(
+    "mask-tokens",
+    code=choose_tokens,
+    lesson="07",
+    breaks="`_share(rate, ` replaced by all candidates",
+    catches="rate-is-of-mask",
+)
 def test_the_rate_is_the_share_of_the_tokens():
     """each token is chosen with the probability that the rate says
 
@@ -131,7 +156,9 @@ def test_the_rate_is_the_share_of_the_tokens():
     check(within(int((labels != -100).sum()), words.numel(), 0.15))
 
 
-@lab("mask-tokens", code=choose_tokens, lesson="07", breaks="`generator=generator` left out")
+@lab(
+    "mask-tokens", code=choose_tokens, lesson="07", breaks="`generator=generator` left out", catches="generator-ignored"
+)
 def test_the_seed_decides_what_is_masked():
     """the same seed gives the same masks, and another seed others"""
     words = torch.randint(5, V, (1, 200), generator=seeded(1))

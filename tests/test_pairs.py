@@ -31,7 +31,13 @@ def origin(sentence: str) -> list[int]:
     return [int(number) for number in sentence.split(".")]
 
 
-@lab("sentence-pairs", code=nsp_pairs, lesson="07", breaks="`if label == 1` replaced by `if label == 0`")
+@lab(
+    "sentence-pairs",
+    code=nsp_pairs,
+    lesson="07",
+    breaks="`if label == 1` replaced by `if label == 0`",
+    catches="labels-reversed",
+)
 def test_nsp_label_0_is_the_next_sentence():
     """next sentence prediction: label 0 means that the second sentence follows the first, 1 that it is from elsewhere
 
@@ -52,6 +58,7 @@ def test_nsp_label_0_is_the_next_sentence():
     code=nsp_pairs,
     lesson="07",
     breaks="`label = rng.randrange(2)` replaced by a coin that is not fair",
+    catches="always-random",
 )
 def test_half_of_the_nsp_pairs_are_random():
     """half of the pairs are random
@@ -68,6 +75,7 @@ def test_half_of_the_nsp_pairs_are_random():
     code=sop_pairs,
     lesson="07",
     breaks="`if label else segments` replaced by `if not label else segments`",
+    catches="labels-reversed",
 )
 def test_sop_label_1_is_swapped():
     """sentence order prediction: label 0 means in order, 1 swapped; both sentences are neighbours in one document"""

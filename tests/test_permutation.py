@@ -10,6 +10,7 @@ from collections import Counter
 
 import pytest
 import torch
+from lab import assert_same, lab, part
 from test_objectives import batch, is_uniform, seeded, within
 from tiny import V, assert_close, expect_refusal
 from torch import Tensor
@@ -18,6 +19,7 @@ from training_tiny import TOKENIZER, lengths_of, texts
 
 from minibert.factory import build
 from minibert.heads import IGNORE
+from minibert.models.relative import and_itself
 from minibert.models.xlnet import XLNetConfig
 from minibert.tokenizers import WordPiece
 from minibert.training.batching import Example, inputs, padded
@@ -25,6 +27,58 @@ from minibert.training.loop import Settings, split, train
 from minibert.training.objectives import candidates, choose_tokens
 from minibert.training.permutation import PermutedWords, factorisation_order, order_mask, targets
 from minibert.training.tasks import held_out_losses
+
+# ------------------------------------------------------------------------------------------ the lab sheet
+# Each property by itself, with numbers that can be worked out on paper. Read these first.
+
+ORDER = torch.tensor([[2, 0, 1]])  # token 1 comes first, then token 2, then token 0
+OTHERS = ~torch.eye(3, dtype=torch.bool)
+
+
+@lab(
+    "permutation-mask",
+    code=order_mask,
+    lesson="13",
+    breaks="`order[:, :, None] <= order[:, None, :]` replaced by `>=`",
+    catches="order-read-as-places",
+)
+def test_a_token_sees_those_whose_turn_is_before_its_own():
+    """a token may see those whose turn comes before its own, in both streams: 0 where it may, 1 where it may not
+
+    Token 0 comes last, and sees 1 and 2. Token 1 comes first, and sees neither 0 nor 2. Token 2 sees 1, and not 0.
+    """
+    for hidden in part("permutation-mask")(ORDER):
+        assert_same(hidden[0][OTHERS], [0, 0, 1, 1, 1, 0])
+
+
+@lab(
+    "permutation-mask",
+    code=and_itself,
+    lesson="13",
+    breaks="`| (gaps == 0)` left out",
+    catches="masks-exchanged",
+)
+def test_only_the_content_stream_shows_a_token_itself():
+    """in the query stream, which comes first, no token sees itself; in the content stream each does"""
+    query, content = part("permutation-mask")(ORDER)
+    assert_same(query[0].diagonal(), [1, 1, 1])
+    assert_same(content[0].diagonal(), [0, 0, 0])
+
+
+@lab(
+    "permutation-mask",
+    code=order_mask,
+    lesson="13",
+    breaks="`order[:, None, :]` replaced by `order[:1, None, :]`",
+    catches="one-order-for-all",
+)
+def test_each_text_has_an_order_of_its_own():
+    """each text of a batch has an order of its own: the first from left to right, the second from right to left"""
+    query, _ = part("permutation-mask")(torch.tensor([[0, 1], [1, 0]]))
+    assert_same(query, [[[1, 1], [0, 1]], [[1, 0], [1, 1]]])
+
+
+# ------------------------------------------------------------------------------------------ the other tests
 
 SPECIAL = frozenset(range(5))
 EXAMPLES = texts(60)

@@ -4,14 +4,59 @@ from __future__ import annotations
 
 import pytest
 import torch
+from lab import assert_same, lab, part
 from tiny import BATCH, IDS, MASK, POSITIONS, assert_close, expect_refusal, tiny
 
 from minibert.checkpoints import from_pretrained, load, save_pretrained
 from minibert.factory import build, preset
-from minibert.models.roberta import Roberta, RobertaConfig
+from minibert.models.roberta import Roberta, RobertaConfig, count_positions
 from minibert.training.distillation import student_from_teacher
 
 PAD = 1
+
+# ------------------------------------------------------------------------------------------ the lab sheet
+# Each property by itself, with numbers that can be worked out on paper. Read these first.
+
+
+@lab(
+    "roberta-positions",
+    code=count_positions,
+    lesson="11",
+    breaks="`+ padding_id` left out",
+    catches="always-from-2",
+)
+def test_the_first_token_comes_after_the_paddings_position():
+    """in each text the first real token gets the position padding_idx + 1, the next one padding_idx + 2, and so on"""
+    assert_same(part("roberta-positions")(torch.tensor([[7, 8, 9], [5, 6, 2]]), 1), [[2, 3, 4], [2, 3, 4]])
+    assert_same(part("roberta-positions")(torch.tensor([[15, 17, 16]]), 9), [[10, 11, 12]])
+
+
+@lab(
+    "roberta-positions",
+    code=count_positions,
+    lesson="11",
+    breaks="`real.cumsum(dim=1) * real` without `* real`",
+    catches="padding-counted-on",
+)
+def test_padding_has_one_position_and_is_not_counted():
+    """padding has the position padding_idx, wherever it is, and the tokens after it skip no number"""
+    found = part("roberta-positions")(torch.tensor([[7, 8, 1, 1], [1, 7, 1, 8]]), 1)
+    assert_same(found, [[2, 3, 1, 1], [1, 2, 1, 3]])
+
+
+@lab(
+    "roberta-positions",
+    code=count_positions,
+    lesson="11",
+    breaks="`input_ids != padding_id` replaced by `input_ids > padding_id`",
+    catches="ids-above-padding",
+)
+def test_only_the_padding_id_is_padding():
+    """padding is what has the id padding_idx, and nothing else: the id 0 below it is <s>, a real token"""
+    assert_same(part("roberta-positions")(torch.tensor([[7, 0, 8, 1]]), 1), [[2, 3, 4, 1]])
+
+
+# ------------------------------------------------------------------------------------------ the other tests
 
 
 def test_positions_begin_after_the_padding_id_and_padding_has_one_of_its_own():

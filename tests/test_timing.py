@@ -22,6 +22,7 @@ from minibert.errors import MinibertError
     code=timing.ratio,
     lesson="15",
     breaks="`of_a / of_b for of_a, of_b` replaced by the ratio of the sums",
+    catches="ratio-of-means",
 )
 def test_the_median_of_the_rounds_ratios_counts():
     """how many times as fast is the median, over the rounds, of each round's ratio; that saves 1 - 1/times of the time
@@ -32,7 +33,13 @@ def test_the_median_of_the_rounds_ratios_counts():
     assert_close(part("times-as-fast")([2.0, 4.0, 9.0], [1.0, 2.0, 1.0]), [2.0, 0.5])
 
 
-@lab("times-as-fast", code=timing.ratio, lesson="15", breaks="`of_a / of_b for of_a, of_b` replaced by `of_b / of_a`")
+@lab(
+    "times-as-fast",
+    code=timing.ratio,
+    lesson="15",
+    breaks="`of_a / of_b for of_a, of_b` replaced by `of_b / of_a`",
+    catches="inverted",
+)
 def test_what_is_slower_saves_less_than_nothing():
     """what takes twice as long is half as fast, and saves -1 of the time"""
     assert_close(part("times-as-fast")([1.0], [2.0]), [0.5, -1.0])

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from lab import lab, part
 from tiny import (
     BATCH,
     CONFIGS,
@@ -50,12 +51,87 @@ def float64(number: float) -> Tensor:
     return torch.tensor(number, dtype=torch.float64)
 
 
-# ------------------------------------------------------------------------------------------ feature maps
+# ------------------------------------------------------------------------------------------ the lab sheet
+# Each property by itself, with numbers that can be worked out on paper. Read these first.
 
 # Two tokens. The first: patterns (-1, 1) and (1, -1), means 2 and 1, variances 1 and 1. The second: pattern (-1, 1)
 # on both sides, means 2 and 6, variances 4 and 1.
 STUDENT = torch.tensor([[[1.0, 3.0], [0.0, 4.0]]], dtype=torch.float64)
 TEACHER = torch.tensor([[[2.0, 0.0], [5.0, 7.0]]], dtype=torch.float64)
+# Two heads, two queries. Only the first head differs: where the teacher looks with 3/4 and 1/4, the student with 1/2
+# and 1/2. That is ¾ ln(¾ / ½) + ¼ ln(¼ / ½) = 0.1308 nats; the other way round it would be 0.1438.
+EVEN = torch.full((1, 2, 2, 2), 0.5, dtype=torch.float64)
+LOOKS = torch.tensor([[[[0.75, 0.25]] * 2, [[0.5, 0.5]] * 2]], dtype=torch.float64)
+KL = 0.75 * math.log(0.75 / 0.5) + 0.25 * math.log(0.25 / 0.5)
+BOTH = torch.tensor([[1, 1]])
+
+
+@lab(
+    "feature-transfer",
+    code=feature_map_loss,
+    lesson="12",
+    breaks="`F.layer_norm(x, (width,), eps=1e-12)` left out",
+    catches="not-normalised",
+)
+def test_patterns_are_compared_without_mean_and_size():
+    """for the pattern both hidden states are normalised, and the squared difference is averaged over the features
+
+    The first token's patterns are (-1, 1) and (1, -1): 2² for each feature. The second's are alike: (4 + 0) / 2.
+    """
+    found = part("feature-transfer")(STUDENT, TEACHER, EVEN, EVEN, BOTH, (1.0, 0.0, 0.0, 0.0))
+    assert_close(found, 2.0)
+
+
+@lab(
+    "feature-transfer",
+    code=feature_map_loss,
+    lesson="12",
+    breaks="`(variances[0] - variances[1]).abs()` replaced by the square",
+    catches="variances-squared",
+)
+def test_means_are_compared_by_squares_and_variances_are_not():
+    """means are compared by their squared difference, and variances by their absolute one
+
+    The two have changed places: means 1 and 2, 6 and 2: (1 + 16) / 2. Variances 1 and 1, 1 and 4: (0 + 3) / 2.
+    """
+    assert_close(part("feature-transfer")(TEACHER, STUDENT, EVEN, EVEN, BOTH, (0.0, 1.0, 0.0, 0.0)), 8.5)
+    assert_close(part("feature-transfer")(TEACHER, STUDENT, EVEN, EVEN, BOTH, (0.0, 0.0, 1.0, 0.0)), 1.5)
+
+
+@lab(
+    "feature-transfer",
+    code=attention_transfer_loss,
+    lesson="12",
+    breaks="`student_weights, teacher_weights.detach()` exchanged",
+    catches="kl-swapped",
+)
+def test_each_head_looks_where_the_teachers_looks():
+    """attention is compared by KL(teacher ‖ student) of each query's weights, averaged over the heads"""
+    found = part("feature-transfer")(STUDENT, STUDENT, EVEN, LOOKS, BOTH, (0.0, 0.0, 0.0, 1.0))
+    assert_close(found, KL / 2)
+
+
+@lab(
+    "feature-transfer",
+    code=attention_transfer_loss,
+    lesson="12",
+    breaks="`rows = rows[mask.bool()]` left out",
+    catches="padded-queries-counted",
+)
+def test_padding_teaches_nothing():
+    """padding counts in none of the four terms: not as a token, and not as a query
+
+    The first token alone: a pattern of 4, a mean of 1, no variance; and no difference between the first rows of
+    weights. The second one is padding, with other hidden states and other weights.
+    """
+    student, teacher = EVEN.clone(), EVEN.clone()
+    student[:, :, 0], teacher[:, :, 0] = torch.tensor([1.0, 0.0]), torch.tensor([1.0, 0.0])
+    teacher[:, :, 1] = torch.tensor([0.75, 0.25])
+    found = part("feature-transfer")(STUDENT, TEACHER, student, teacher, torch.tensor([[1, 0]]), (2.0, 3.0, 5.0, 7.0))
+    assert_close(found, 2.0 * 4 + 3.0 * 1)
+
+
+# ------------------------------------------------------------------------------------------ feature maps
 
 
 def test_feature_maps_worked_out_on_paper():

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lab import assert_same, lab, part
 
 from minibert import load_tokenizer
 from minibert.errors import MinibertError
@@ -47,6 +48,54 @@ AWKWARD = [case["text"] for case in golden_cases("albert_cases.json")] + [
     "ΟΔΟΣ ΣΑΣ, \u1112\u1161\u11ab か\u3099 x\u200dy \ufeff \xad \ue000 \ud800 \x00",
     "▁ a▁b ▁▁ x ▁",
 ]
+
+
+# ------------------------------------------------------------------------------------------ the lab sheet
+# Each property by itself, with numbers that can be worked out on paper. Read these first.
+
+
+@lab(
+    "viterbi",
+    code=best_path,
+    lesson="05",
+    breaks="`rounded[0] = here + piece[1]` without `here +`",
+    catches="longest-piece",
+)
+def test_the_way_with_the_highest_sum_is_taken():
+    """the scores of all pieces of a way are added, and the way with the highest sum is taken
+
+    her o in: -7 - 5 - 5 = -17. he ro in: -5 - 6 - 5 = -16, though its first piece is shorter and ro is worse than o.
+    """
+    scores = {**dict.fromkeys("heroin", -9.0), "her": -7.0, "o": -5.0, "he": -5.0, "ro": -6.0, "in": -5.0}
+    assert_same(part("viterbi")("heroin", scores), ["he", "ro", "in"])
+
+
+@lab(
+    "viterbi",
+    code=best_path,
+    lesson="05",
+    breaks="`here + unknown[1]` without `unknown[1]`",
+    catches="unknown-free",
+)
+def test_an_unknown_character_has_its_price():
+    """a character that is no piece can be cut off by itself, and costs the score of an unknown one
+
+    x y: two unknown characters, or one piece of the score -30. At -20 each the piece is better, at -10 the two are.
+    """
+    assert_same(part("viterbi")("xy", {"xy": -30.0}, -20.0), ["xy"])
+    assert_same(part("viterbi")("xy", {"xy": -30.0}, -10.0), ["x", "y"])
+
+
+@lab("viterbi", code=best_path, lesson="05", breaks="`score > best[end]` replaced by >=", catches="ties-shorter")
+def test_of_equal_ways_the_longer_last_piece_is_kept():
+    """of two ways with equal scores the one with the longer last piece is kept
+
+    ab: -2 in one piece, and -1 - 1 in two.
+    """
+    assert_same(part("viterbi")("ab", {"a": -1.0, "b": -1.0, "ab": -2.0}), ["ab"])
+
+
+# ------------------------------------------------------------------------------------------ the other tests
 
 
 def small(
@@ -967,8 +1016,8 @@ def test_expected_counts_are_those_of_all_ways() -> None:
             ways = every_way(word, pieces)
             whole = sum(math.exp(score) for _, score in ways)
             for parts, score in ways:
-                for part in parts:
-                    expected[numbers[part]] += count * math.exp(score) / whole
+                for piece in parts:
+                    expected[numbers[piece]] += count * math.exp(score) / whole
         lattices = Lattices(words, numbers)
         np.testing.assert_allclose(lattices.expected_counts(scores, counts), expected, rtol=1e-10, atol=1e-12)
         kept = np.array([len(text) == 1 or rng.random() < 0.6 for text in pieces])
@@ -1051,8 +1100,8 @@ def learn_slowly(words: dict[str, int], size: int) -> dict[str, float]:
                 ways = every_way(span, scores)
                 total = sum(math.exp(score) for _, score in ways)
                 for parts, score in ways:
-                    for part in parts:
-                        uses[part] += count * math.exp(score) / total
+                    for piece in parts:
+                        uses[piece] += count * math.exp(score) / total
             uses = {text: use for text, use in uses.items() if use >= 0.5 or text in characters}
             sums = torch.tensor([sum(uses.values()), *(max(use, 0.5) for use in uses.values())], dtype=torch.float64)
             whole, *logs = torch.digamma(sums).tolist()

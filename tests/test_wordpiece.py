@@ -46,7 +46,13 @@ def spelled(tok: WordPiece, text: str) -> list[str]:
 # Each property by itself, with numbers that can be worked out on paper. Read these first.
 
 
-@lab("wordpiece", code=WordPiece.match, lesson="05", breaks='`CONTINUATION if start else ""` always empty')
+@lab(
+    "wordpiece",
+    code=WordPiece.match,
+    lesson="05",
+    breaks='`CONTINUATION if start else ""` always empty',
+    catches="no-marks",
+)
 def test_pieces_with_two_hashes_are_inside_words():
     """inside a word only pieces that begin with ## are taken, and at its start only the others
 
@@ -62,6 +68,7 @@ def test_pieces_with_two_hashes_are_inside_words():
     code=WordPiece.match,
     lesson="05",
     breaks="`range(min(len(word), start + self._longest), start, -1)` counted upwards",
+    catches="shortest-first",
 )
 def test_the_longest_piece_wins():
     """at each place the longest piece that fits is taken
@@ -73,7 +80,11 @@ def test_the_longest_piece_wins():
 
 
 @lab(
-    "wordpiece", code=WordPiece.match, lesson="05", breaks="`return unknown` replaced by the pieces so far and an [UNK]"
+    "wordpiece",
+    code=WordPiece.match,
+    lesson="05",
+    breaks="`return unknown` replaced by the pieces so far and an [UNK]",
+    catches="unknown-characters",
 )
 def test_a_word_that_cannot_be_cut_is_one_unknown():
     """a word of which any part fits no piece becomes one [UNK] as a whole
@@ -85,7 +96,13 @@ def test_a_word_that_cannot_be_cut_is_one_unknown():
     assert_same(part("wordpiece")("unable", ["un", "una", "##able"]), ["[UNK]"])
 
 
-@lab("wordpiece", code=WordPiece.match, lesson="05", breaks="`len(word) > MAX_WORD_LENGTH` replaced by >=")
+@lab(
+    "wordpiece",
+    code=WordPiece.match,
+    lesson="05",
+    breaks="`len(word) > MAX_WORD_LENGTH` replaced by >=",
+    catches="longest-off-by-one",
+)
 def test_a_word_of_more_than_100_characters_is_unknown():
     """a word of more than 100 characters is [UNK], and one of 100 is cut"""
     vocabulary = ["a", "##a"]
@@ -94,7 +111,13 @@ def test_a_word_of_more_than_100_characters_is_unknown():
     assert_same([len(tiny(*vocabulary).match("a" * length)) for length in (100, 101)], [100, 1])
 
 
-@lab("encode-pair", code=WordPiece, lesson="05", breaks='`(SECOND, 1), ("[SEP]", 1)` with the type 0')
+@lab(
+    "encode-pair",
+    code=WordPiece,
+    lesson="05",
+    breaks='`(SECOND, 1), ("[SEP]", 1)` with the type 0',
+    catches="types-all-0",
+)
 def test_a_pair_is_one_row_with_two_token_types():
     """a pair is [CLS] first [SEP] second [SEP]; the token types are 0 up to the first [SEP], and 1 after it
 
@@ -105,7 +128,13 @@ def test_a_pair_is_one_row_with_two_token_types():
     assert_same(types, [0, 0, 0, 1, 1, 1])
 
 
-@lab("encode-pair", code=_longest_first, lesson="05", breaks="`min(first, second, room // 2)` replaced by `room // 2`")
+@lab(
+    "encode-pair",
+    code=_longest_first,
+    lesson="05",
+    breaks="`min(first, second, room // 2)` replaced by `room // 2`",
+    catches="halves",
+)
 def test_the_longer_text_of_a_pair_is_truncated():
     """where a pair is too long, tokens are taken from the end of the longer text
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from lab import lab, part
 from safetensors.torch import load_file, save_file
 from tiny import (
     IDS,
@@ -28,19 +29,128 @@ from tiny import (
     expect_refusal,
     gradcheck,
     gradcheck_module,
+    numbers,
     randn,
     randomise,
 )
 from torch import Tensor, nn
 
-from minibert.attention import Layout, causal_mask
+from minibert.attention import Layout, causal_mask, fused_attention
 from minibert.checkpoints import from_pretrained, load, read_config, save_pretrained
 from minibert.factory import build, count_parameters, parameters_by_part, preset
 from minibert.heads import WithHead, cross_entropy
 from minibert.models.bert import BertConfig
 from minibert.models.family import NUMBER
-from minibert.models.relative import RelativeAttention, View, distance_vectors, shift, sinusoids
+from minibert.models.relative import RelativeAttention, View, and_itself, distance_vectors, shift, sinusoids
 from minibert.models.xlnet import FAMILY, XLNetBlock, XLNetConfig, XLNetOutput
+
+# ------------------------------------------------------------------------------------------ the lab sheet
+# Each property by itself, with numbers that can be worked out on paper. Read these first.
+
+
+@lab(
+    "relative-shift",
+    code=shift,
+    lesson="13",
+    breaks="`[..., queries:]` replaced by `[..., :-queries]`",
+    catches="shift-to-the-other-side",
+)
+def test_each_score_moves_to_the_key_at_its_distance():
+    """each score moves to the column of the key that is at its distance: later queries are further from every key
+
+    Each score is its distance here: two queries, the distances 2, 1, 0, -1. Query 0 has 0 to itself and -1 to the key
+    after it, query 1 has 1 to the key before it and 0 to itself.
+    """
+    found = part("relative-shift")(numbers([[[2.0, 1.0, 0.0, -1.0], [2.0, 1.0, 0.0, -1.0]]]))
+    assert_close(found, [[[[0.0, -1.0], [1.0, 0.0]]]])
+
+
+@lab(
+    "relative-shift",
+    code=shift,
+    lesson="13",
+    breaks="`: columns - queries]` replaced by `:queries]`",
+    catches="shift-without-memory-cut-off",
+)
+def test_the_memory_comes_before_the_queries():
+    """with a memory there are more keys than queries, and the queries are the last of them
+
+    Two queries and three keys, the distances 3, 2, 1, 0, -1. Query 0 is key 1: 1, 0, -1. Query 1 is key 2: 2, 1, 0.
+    """
+    row = [3.0, 2.0, 1.0, 0.0, -1.0]
+    assert_close(part("relative-shift")(numbers([[row, row]])), [[[[1.0, 0.0, -1.0], [2.0, 1.0, 0.0]]]])
+
+
+# The first token of the order is 0, then 1, then 2. With a w_q of zeros each token takes the mean of what it sees.
+CONTENT, QUERY = numbers([[4.0, 0.0], [0.0, 4.0], [8.0, 8.0]]), numbers([[9.0, 9.0], [9.0, 9.0], [9.0, 9.0]])
+IN_ORDER = torch.tensor([[[1, 1, 1], [0, 1, 1], [0, 0, 1]]])
+EVENLY, AS_IT_IS = torch.zeros(2, 2, dtype=torch.float64), torch.eye(2, dtype=torch.float64)
+
+
+@lab("two-streams", code=and_itself, lesson="13", breaks="`| (gaps == 0)` left out", catches="content-blind-to-itself")
+def test_content_sees_itself():
+    """in the content stream a token sees itself as well, whatever the mask says
+
+    Token 0 sees itself alone, token 1 the mean of 0 and 1.
+    """
+    h, _ = part("two-streams")(CONTENT, QUERY, IN_ORDER, EVENLY, AS_IT_IS, AS_IT_IS)
+    assert_close(h[:, :2], [[[4.0, 0.0], [2.0, 2.0]]])
+
+
+@lab(
+    "two-streams",
+    code=XLNetBlock.forward,
+    lesson="13",
+    breaks="`self.attention.looked_at(content` called with each stream's own vectors",
+    catches="query-stream-looks-at-itself",
+)
+def test_both_streams_look_at_the_content():
+    """keys and values come from the content stream, in the query stream too
+
+    In it token 1 sees token 0, and token 2 the mean of the tokens 0 and 1. Its own vectors, nines, are nowhere.
+    """
+    _, g = part("two-streams")(CONTENT, QUERY, IN_ORDER, EVENLY, AS_IT_IS, AS_IT_IS)
+    assert_close(g[:, 1:], [[[4.0, 0.0], [2.0, 2.0]]])
+
+
+@lab(
+    "two-streams",
+    code=XLNetBlock.forward,
+    lesson="13",
+    breaks="`self.attention(x, looked_at, view` with `content` in place of x",
+    catches="query-stream-asks-with-h",
+)
+def test_each_stream_asks_with_its_own_vectors():
+    """the content stream asks with h and the query stream with g; both divide the scores by √K
+
+    In the query stream token 2 asks with (2 ln 9, 0), and K = 4: its scores with the tokens 0 and 1, (1, 0) and
+    (0, 1), are ln 9 and 0, its weights 9/10 and 1/10. Its h is zeros: in the content stream it takes the mean of all
+    three. w_v multiplies the values by 10.
+    """
+    h, g = numbers([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]), numbers([[0.0, 0.0], [0.0, 0.0], [2 * math.log(9), 0.0]])
+    wide = nn.functional.pad(AS_IT_IS, (0, 2))
+    h, g = part("two-streams")(h, g, IN_ORDER, wide, wide, 10 * AS_IT_IS)
+    assert_close(g[:, 2], [[9.0, 1.0]])
+    assert_close(h[:, 2], [[10 / 3, 10 / 3]])
+
+
+@lab(
+    "two-streams",
+    code=fused_attention,
+    lesson="13",
+    breaks="`bias.masked_fill(~mask, -math.inf)` with -1e4 added in place of -math.inf",
+    catches="streams-even",
+)
+def test_the_first_of_the_order_sees_nothing():
+    """in the query stream a token does not see itself: the first of the order sees nothing, and gets zeros
+
+    Not NaN, not the mean of all, and not its own word, which it is to predict.
+    """
+    _, g = part("two-streams")(CONTENT, QUERY, IN_ORDER, EVENLY, AS_IT_IS, AS_IT_IS)
+    assert_close(g[:, 0], [[0.0, 0.0]])
+
+
+# ------------------------------------------------------------------------------------------ the other tests
 
 CONFIG = XLNetConfig(
     vocab_size=V,
@@ -276,7 +386,7 @@ def small_case() -> tuple[RelativeAttention, Tensor, Tensor, Tensor, Tensor, Ten
     types = torch.tensor([[0, 0, 1], [0, 2, 1]])
     seen = torch.rand(2, 3, M + 3, generator=torch.Generator().manual_seed(2)) > 0.4
     gaps = M + torch.arange(3)[:, None] - torch.arange(M + 3)
-    return part, x, memory, types, seen | (gaps == 0), gaps
+    return part, x, memory, types, and_itself(seen, gaps), gaps
 
 
 @each_way
@@ -847,10 +957,10 @@ def test_a_text_is_judged_by_its_last_real_token(mask, skip_padding):
 
 
 def test_tokens_and_answers_are_judged_from_the_content_stream():
-    for head, part in (("token-classification", "classifier"), ("question-answering", "span")):
+    for head, name in (("token-classification", "classifier"), ("question-answering", "span")):
         model = xlnet(head)
         output = model(**BATCH, **TWO_STREAMS)
-        layer = getattr(model, part)
+        layer = getattr(model, name)
         expected = output.last_hidden_state @ layer.weight.T + layer.bias
         assert_close(output.logits[REAL], expected[REAL])
         assert output.logits.shape == (B, S, len(layer.bias))

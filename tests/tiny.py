@@ -101,6 +101,11 @@ def randn(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).requires_grad_()
 
 
+def numbers(*values: float | list) -> Tensor:
+    """Numbers worked out by hand, in float64."""
+    return torch.tensor(values, dtype=torch.float64)
+
+
 def assert_close(actual: Any, expected: Any, tolerance: float | None = None, why: str | None = None) -> None:
     """Equal within an absolute tolerance, in one shape and dtype; NaN equals nothing.
 
