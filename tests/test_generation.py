@@ -52,10 +52,10 @@ def test_all_beams_compete():
 def test_an_end_among_the_best_k_is_finished():
     """of the best 2 K continuations those that end are set aside, and K go on; an end below the best K is dropped
 
-    The best four: the end of beam 0 (-0.5), token 0 after beam 0 (-1), token 0 after beam 1 (-1 - 1), and the end of
-    beam 1 (-1 - 1.25), which is not among the best two.
+    The best four: the end of beam 0 (-0.5), token 0 after beam 0 (-1), the end of beam 1 (-1 - 0.75), which is not
+    among the best two, and token 0 after beam 1 (-1 - 1).
     """
-    log_probs = numbers([-1.0, -3.0, -5.0, -0.5], [-1.0, -4.0, -4.0, -1.25])
+    log_probs = numbers([-1.0, -3.0, -5.0, -0.5], [-1.0, -4.0, -4.0, -0.75])
     continuing, finished = part("beam-step")(numbers(0.0, -1.0), log_probs, 3, 1)
     assert_close(continuing, [[-1.0, 0, 0], [-2.0, 1, 0]])
     assert_close(finished, [[-0.5, 0]])

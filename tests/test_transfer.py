@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from lab import lab, part
+from lab import check, lab, part
 from tiny import (
     BATCH,
     CONFIGS,
@@ -129,6 +129,21 @@ def test_padding_teaches_nothing():
     teacher[:, :, 1] = torch.tensor([0.75, 0.25])
     found = part("feature-transfer")(STUDENT, TEACHER, student, teacher, torch.tensor([[1, 0]]), (2.0, 3.0, 5.0, 7.0))
     assert_close(found, 2.0 * 4 + 3.0 * 1)
+
+
+@lab(
+    "feature-transfer",
+    code=attention_transfer_loss,
+    lesson="12",
+    breaks="`teacher_weights.detach()` replaced by `teacher_weights`",
+    catches="teacher-learns",
+)
+def test_the_teacher_learns_nothing():
+    """the teacher is a constant: no gradient reaches its hidden states or its attention"""
+    student, teacher, looks, taught = (x.clone().requires_grad_() for x in (STUDENT, TEACHER, EVEN, LOOKS))
+    part("feature-transfer")(student, teacher, looks, taught, BOTH, (1.0, 1.0, 1.0, 1.0)).backward()
+    check(all(x.grad is None or not x.grad.any() for x in (teacher, taught)))
+    check(student.grad.any() and looks.grad.any(), "the student learns, from its hidden states and from its attention")
 
 
 # ------------------------------------------------------------------------------------------ feature maps
