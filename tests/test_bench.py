@@ -48,12 +48,14 @@ def test_forward_and_masked_lm_figures(small):
         assert all(value > 0 for label, value in figures.items() if label.endswith(", s"))
 
 
+@pytest.mark.slow
 def test_padding_figures(small, minilm_folder, reviews):
     figures = benches.padding(1, 0)
     assert 0.3 < figures["real tokens / slots"] < 0.9
     assert figures["minilm-l6: largest difference"] < 1e-6
 
 
+@pytest.mark.slow
 def test_training_figures(small, minilm_folder, reviews, monkeypatch):
     monkeypatch.setattr(benches, "SENTENCES", 4)
     figures = benches.training(1, 0)

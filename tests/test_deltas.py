@@ -301,6 +301,7 @@ def test_what_killed_processes_left_is_cleared_away_and_no_working_folder_of_ano
     assert at_work.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("locks", [True, False])
 def test_two_processes_at_once_both_end_well(cache, tiny, locks):
     program = textwrap.dedent(

@@ -98,7 +98,11 @@ def test_a_biased_share_or_place_is_refused():
     assert not chance.evenly_spread(uneven, torch.full((4,), 100.0), ERROR)
 
 
-@pytest.mark.parametrize("name", ["mask-tokens", "sentence-pairs", "sentence-order"])
+DRAWN = ("mask-tokens", "sentence-pairs", "sentence-order")  # random answers, compared by statistics: seconds each
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DRAWN)
 def test_a_right_random_answer_passes_with_any_seeds(name):
     """With the hidden seeds of a marking too: each of twelve times."""
     from dataclasses import replace
@@ -299,7 +303,7 @@ def test_the_order_of_name_and_function_is_suggested():
         minibert.check(right, "attention")
 
 
-@pytest.mark.parametrize("name", exercises())
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in DRAWN)) for n in exercises()])
 def test_a_diagnosis_is_short_and_nothing_of_it_is_lost(name):
     exercise = exercises()[name]
     for mistake in exercise.mistakes:

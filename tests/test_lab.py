@@ -214,6 +214,7 @@ def test_all_cores_are_for_the_whole_fast_suite(monkeypatch, arguments, options,
     assert (lab_plugin.pytest_xdist_auto_num_workers(config) == 0) == alone
 
 
+@pytest.mark.slow
 def test_the_sheet_is_printed_last_also_from_several_processes(tmp_path):
     """Of five broken properties the first three, in reading order, whichever process finds them."""
     (tmp_path / "tests").mkdir()

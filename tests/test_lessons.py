@@ -440,6 +440,7 @@ def pages(tmp_path_factory) -> Path:
     return render(LESSONS, tmp_path_factory.mktemp("site")).parent
 
 
+@pytest.mark.slow
 def test_pages_open_from_disk(pages):
     made = {path.relative_to(pages).as_posix() for path in pages.rglob("*.html")}
     solved = {f"solutions/{lesson.name}.html" for lesson in LESSONS if lesson.exercises}
@@ -472,6 +473,7 @@ def test_links_are_led_to_the_pages_and_code_stays_code(tmp_path):
         assert relinked(text, here, out) == expected
 
 
+@pytest.mark.slow
 def test_the_index_leads_to_every_lesson(pages):
     text = (pages / "index.html").read_text(encoding="utf-8")
     assert [text.index(f'href="{lesson.name}.html"') for lesson in LESSONS] == sorted(

@@ -19,12 +19,14 @@ def learned():
     return model
 
 
+@pytest.mark.slow
 def test_it_learns_to_write_new_texts_backwards(learned):
     assert backwards.share_right(backwards.untrained(0), 0) == 0
     assert backwards.share_right(learned, 0) > 0.95
     assert backwards.share_right(learned, 0, length=6) < 0.5  # it learned places, which the tour says
 
 
+@pytest.mark.slow
 def test_what_it_writes_and_where_it_looks(learned):
     written = backwards.write(learned, TEXT)
     assert written.words == TEXT[::-1]

@@ -138,15 +138,16 @@ def _drawn_accuracy(answers: NDArray[np.float64], stream: int = 0) -> NDArray[np
     stream: a number for other draws, for other texts.
     """
     texts = answers.shape[1]
-    return _drawn_texts(texts, stream) @ answers.T / texts
+    sums = _drawn_texts(texts, stream) @ answers.T.astype(np.float32)  # of whole numbers, so they are exact
+    return sums.astype(np.float64) / texts
 
 
-@lru_cache(maxsize=2)
-def _drawn_texts(texts: int, stream: int = 0) -> NDArray[np.float64]:
+@lru_cache(maxsize=8)  # as many as there are tasks, and some: each takes ten megabytes, and longer to make than to use
+def _drawn_texts(texts: int, stream: int = 0) -> NDArray[np.float32]:
     """(DRAWS, texts): how often each text is drawn, when as many texts are drawn as there are."""
     generator = np.random.default_rng((stream, 0) if stream else 0)
     drawn = generator.integers(texts, size=(DRAWS, texts)) + texts * np.arange(DRAWS)[:, None]
-    return np.bincount(drawn.ravel(), minlength=DRAWS * texts).reshape(DRAWS, texts).astype(float)
+    return np.bincount(drawn.ravel(), minlength=DRAWS * texts).reshape(DRAWS, texts).astype(np.float32)
 
 
 # ------------------------------------------------------------------------------------- over seeds, texts and tasks
