@@ -11,6 +11,7 @@ H heads, K head size, N real (not padded) tokens of a batch.
 from __future__ import annotations
 
 import math
+from typing import Any, NamedTuple
 
 import torch
 from einops import rearrange
@@ -139,6 +140,33 @@ class Layout:
 # ------------------------------------------------------------------------------------------ many heads
 
 
+class Inside(NamedTuple):
+    """What makes the weights of an attention, and how much each token can add. No output is computed from it.
+
+    queries: (B, H, S, K). keys: (B, H, T, K). norms: (B, H, T), as from `added_norms`.
+    bias: (B, H, S, T), what is added to the scaled scores, or None. bias_from: in words, where it comes from.
+    """
+
+    queries: Tensor
+    keys: Tensor
+    norms: Tensor
+    bias: Tensor | None = None
+    bias_from: str = ""
+
+
+def added_norms(values: Tensor, output: Tensor) -> Tensor:
+    """How long the vectors are that each head would add for a token that had all of the weight: ‖v W_O‖.
+
+    values: (B, H, T, K). output: (D, H, K), for each head its part of the last linear layer, whose bias belongs to no
+    token and is left out. Returns (B, H, T). A weight times this number is the length of what is really added, so a
+    large weight on a token with a small value adds little.
+
+    Source: Kobayashi, Kuribayashi, Yokoi & Inui 2020, "Attention is Not Only a Weight: Analyzing Transformers with
+    Vector Norms", section 3, ‖α f(x)‖.
+    """
+    return torch.einsum("bhtk,dhk->bhtd", values, output).norm(dim=-1)
+
+
 class MultiHeadAttention(nn.Module):
     """H attentions side by side, each on its own K = D/H features, then one linear layer to mix them.
 
@@ -182,22 +210,35 @@ class MultiHeadAttention(nn.Module):
         Returns the output, shaped like x, and the weights (B, H, S, T), or None when they were not asked for.
         Rows of the weights that belong to padded queries have no meaning.
         """
-        key = x if key is None else key
-        value = key if value is None else value
         layout = Layout() if layout is None else layout
         key_layout = layout if key_layout is None else key_layout
         mask = key_layout.mask if mask is None else mask
         dropout = self.dropout if self.training else 0.0
 
         # The tokens are laid out as (B, S) for attention only, and packed again afterwards.
-        q = self.split_heads(layout.unpack(self.query(x)))
-        k, v = self.keys_and_values(key, value, key_layout) if kept is None else kept
+        q, k, v = self.queries_keys_values(x, key, value, layout, key_layout, kept)
         weights = None
         if return_weights:
             mixed, weights = attention(q, k, v, mask, dropout=dropout)
         else:
             mixed = fused_attention(q, k, v, mask, dropout=dropout)
         return self.output(layout.pack(self.merge_heads(mixed))), weights
+
+    def queries_keys_values(
+        self,
+        x: Tensor,
+        key: Tensor | None,
+        value: Tensor | None,
+        layout: Layout,
+        key_layout: Layout,
+        kept: tuple[Tensor, Tensor] | None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What `attention` is given, (B, H, S, K), (B, H, T, K) and (B, H, T, K). The arguments are forward's."""
+        key = x if key is None else key
+        value = key if value is None else value
+        q = self.split_heads(layout.unpack(self.query(x)))
+        k, v = self.keys_and_values(key, value, key_layout) if kept is None else kept
+        return q, k, v
 
     def keys_and_values(self, key: Tensor, value: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
         """The keys and values of every head, (B, H, T, K) each. They depend on these tokens alone, so that a decoder
@@ -209,6 +250,23 @@ class MultiHeadAttention(nn.Module):
             self.split_heads(layout.unpack(self.key(key))),
             self.split_heads(layout.unpack(self.value(value))),
         )
+
+    def inside(
+        self,
+        x: Tensor,
+        key: Tensor | None = None,
+        value: Tensor | None = None,
+        *,
+        layout: Layout | None = None,
+        key_layout: Layout | None = None,
+        kept: tuple[Tensor, Tensor] | None = None,
+        **_: Any,
+    ) -> Inside:
+        """What happens inside of forward, for those who want to see it; the arguments are forward's."""
+        layout = Layout() if layout is None else layout
+        q, k, v = self.queries_keys_values(x, key, value, layout, layout if key_layout is None else key_layout, kept)
+        heads = rearrange(self.output.weight, "d (h k) -> d h k", h=self.num_heads)
+        return Inside(q, k, added_norms(v, heads))
 
     def split_heads(self, x: Tensor) -> Tensor:
         """(B, S, D) -> (B, H, S, K): head h takes features h·K to (h+1)·K of every token."""

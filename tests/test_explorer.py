@@ -23,6 +23,7 @@ from minibert.cli import tour
 from minibert.cli.main import main
 from minibert.lessons import explorer
 from minibert.lessons.explorer import LEVELS, LONGEST, explore, page
+from minibert.lessons.explorer_page import SCRIPTS
 from minibert.tokenizers import WordPiece
 from minibert.tokenizers.wordpiece import BERT_SPECIAL, CONTINUATION
 
@@ -64,7 +65,7 @@ class Reader(HTMLParser):
 
 def views_in(document: str) -> list[tuple[dict, np.ndarray]]:
     """What the page was given for each view, and its weights, (L, H, Q, T)."""
-    data = json.loads(Reader(document).texts["script"][0])
+    data = json.loads(Reader(document).texts["script"][1])  # the colours come first, then the data
     found = []
     for view in data["views"]:
         shape = (view["layers"], view["heads"], len(view["rows"]), len(view["columns"]))
@@ -128,7 +129,7 @@ def test_any_token_and_any_title_come_through_whole(tmp_path):
     for title in ODD:
         document = page(ODD, uniform(len(ODD)), title)
         seen = Reader(document)
-        assert len(seen.texts["script"]) == 2
+        assert len(seen.texts["script"]) == 3
         assert data_in(document)[0]["tokens"] == ODD
         assert seen.texts["title"][0] == ("\ufffd" if title == HALF else title)
         tags = {tag for tag, _ in seen.tags}
@@ -147,20 +148,22 @@ def test_a_page_needs_no_network_and_has_no_inline_handlers():
 
 
 def test_the_template_knows_no_tokenizer():
-    template = explorer.TEMPLATE.read_text(encoding="utf-8")
+    template = "".join(part.read_text(encoding="utf-8") for part in (explorer.TEMPLATE, *SCRIPTS))
     for mark in (*BERT_SPECIAL.all(), CONTINUATION):
         assert mark not in template
 
 
 def test_its_colours_are_those_of_the_figures():
-    template = explorer.TEMPLATE.read_text(encoding="utf-8")
+    template = "".join(part.read_text(encoding="utf-8") for part in SCRIPTS)
     stops = re.findall("#[0-9A-F]{6}", re.search(r"const STOPS = \[(.*?)\]", template)[1])
     assert stops == [to_hex(plots.WHITE_TO_BLUE(at / 3)).upper() for at in range(4)]
     assert f'const CHOSEN = "{plots.VERMILION}", INK = "{plots.INK}"' in template
 
 
-def test_the_template_is_a_file_of_the_package():
-    assert '"lessons/*.html"' in re.search(r"package-data\]\n(.*)", (ROOT / "pyproject.toml").read_text())[1]
+def test_the_template_and_its_scripts_are_files_of_the_package():
+    included = re.search(r"package-data\]\n(.*)", (ROOT / "pyproject.toml").read_text())[1]
+    for part in (explorer.TEMPLATE, *SCRIPTS):
+        assert f'"lessons/*{part.suffix}"' in included
 
 
 @pytest.mark.parametrize(
@@ -224,7 +227,7 @@ def test_the_real_weights_begin_where_the_tour_looks():
                        "The film was too long for my sister, so she left.")  # fmt: skip
     assert abs(weights - own.numpy()).max() <= 0.005 + 1e-6
     assert f"{weights[tour.LAYER, tour.HEAD, she, sister]:.2f}" == f"{own[tour.LAYER, tour.HEAD, she, sister]:.2f}"
-    assert len(found.html()) < 60_000  # some tens of kB
+    assert len(found.html()) < 300_000  # most of it are queries and keys
     assert "minilm-l6" in found.title
     assert data_in(explore("a film", layer=6).html())[0]["start"] == [6, 1]
     assert data_in(explore("a film", head=12).html())[0]["start"] == [1, 12]

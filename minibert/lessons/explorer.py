@@ -17,19 +17,20 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from minibert.attention import Inside
 from minibert.checkpoints import Loaded, from_pretrained
 from minibert.errors import MinibertError
 from minibert.files import write_file
 from minibert.filling import evaluating, guesses, has_mask, load_with_words, mask_places, with_own_masks
 from minibert.generation import EncoderDecoder, shift_right
 from minibert.heads import WithHead
-from minibert.lessons.explorer_page import LEVELS, TEMPLATE, View, Words, page, page_of
+from minibert.lessons.explorer_page import LEVELS, TEMPLATE, Parts, View, Words, page, page_of
 from minibert.model import Model, Output
 from minibert.tokenizers import Encoding, Tokenizer, load_tokenizer
 from minibert.training.permutation import factorisation_order, order_mask, targets
 from minibert.words import type_of
 
-__all__ = ["LEVELS", "LONGEST", "READABLE", "TEMPLATE", "Explorer", "View", "Words", "explore", "look", "page"]
+__all__ = ["LEVELS", "LONGEST", "READABLE", "TEMPLATE", "Explorer", "Parts", "View", "Words", "explore", "look", "page"]
 
 # Tokens of a text. The page grows with the square of it: with 12 layers of 12 heads, it is then 3 MB for each kind of
 # attention.
@@ -184,7 +185,7 @@ def look(model: nn.Module, tokenizer: Tokenizer, text: str, pair: str | None = N
     Raises MinibertError for what cannot be shown; see ``explore``.
     """
     encoding = _encode(tokenizer, text, pair)
-    return _stacked(_run(_backbone(model), encoding).attentions), encoding.tokens
+    return _stacked(_run(_backbone(model), encoding).output.attentions), encoding.tokens
 
 
 # ------------------------------------------------------------------------------------------ what is shown
@@ -226,17 +227,18 @@ def _views(
         given, own = _to_write(model, encoding if written is None else _encode(tokenizer, written, None), tokenizer)
     else:
         given, own = ({} if past is None else past.inputs), text
-    output = _run(model, encoding, **given)
+    output, insides = _run(model, encoding, **given)
     encoder, cross = (getattr(output, f"{name}_attentions", None) for name in ("encoder", "cross"))
     views = []
     if encoder is not None:
-        views.append(View(_stacked(encoder), [text], name=ENCODER[0], note=ENCODER[1]))
-    views.append(_look_back(output.attentions, own, past))
+        views.append(View(**_seen(encoder, insides), words=[text], name=ENCODER[0], note=ENCODER[1]))
+    views.append(_look_back(_seen(output.attentions, insides), own, past))
     if cross is not None:
         read, size = replace(text, name="read"), len(text.tokens)
         places = range(size + len(own.tokens))
         both = [read, replace(own, name="written")]
-        views.append(View(_stacked(cross), both, places[size:], places[:size], *CROSS))
+        sides = {"rows": places[size:], "columns": places[:size]}
+        views.append(View(**_seen(cross, insides), words=both, **sides, name=CROSS[0], note=CROSS[1]))
         views[-2] = replace(views[-2], name=DECODER[0], note=DECODER[1])
     if {"perm_mask", "target_mapping"} <= set(model.extra_inputs):
         views[-1] = replace(views[-1], name=PLAIN[0], note=PLAIN[1])
@@ -244,15 +246,15 @@ def _views(
     return views
 
 
-def _look_back(weights: Sequence[Tensor], own: Words, past: Past | None, places: Sequence[int] | None = None) -> View:
+def _look_back(seen: dict[str, Any], own: Words, past: Past | None, places: Sequence[int] | None = None) -> View:
     """Tokens that look at those of their own text, and at those that are remembered of an earlier one.
 
-    places: which of the text's tokens look, by default all.
+    seen: as from `_seen`. places: which of the text's tokens look, by default all.
     """
     words = [own] if past is None else [past.words, replace(own, name="read now")]
     behind = 0 if past is None else len(past.words.tokens)
     looking = range(len(own.tokens)) if places is None else places
-    return View(_stacked(weights), words, [behind + place for place in looking])
+    return View(**seen, words=words, rows=[behind + place for place in looking])
 
 
 def _streams(model: Model, encoding: Encoding, text: Words, past: Past | None, seed: int) -> list[View]:
@@ -264,11 +266,11 @@ def _streams(model: Model, encoding: Encoding, text: Words, past: Past | None, s
     words = torch.tensor([[text is not None for text in encoding.sequence_ids]])
     order = factorisation_order(torch.ones_like(ids), words, generator=torch.Generator().manual_seed(seed))
     given = {"perm_mask": order_mask(order), "target_mapping": targets(ids, words)["target_mapping"]}
-    output = _run(model, encoding, **given, **({} if past is None else past.inputs))
+    output, insides = _run(model, encoding, **given, **({} if past is None else past.inputs))
     own = replace(text, order=order[0].tolist())
     places = words[0].nonzero()[:, 0].tolist()  # targets come in the order of the text
-    content = _look_back(output.attentions, own, past)
-    query = _look_back(output.query_attentions, own, past, places)
+    content = _look_back(_seen(output.attentions, insides), own, past)
+    query = _look_back(_seen(output.query_attentions, insides), own, past, places)
     return [
         replace(content, name=CONTENT[0], note=CONTENT[1]),
         replace(query, name=QUERY[0], note=QUERY[1], looking="the place of "),
@@ -286,7 +288,7 @@ def _read_before(model: Model, encoding: Encoding, text: str) -> Past:
     """Let the model read a text and keep what it remembers of it, which may be less than the whole."""
     if "mems" not in model.extra_inputs:
         raise MinibertError(f"{type_of(model)} has no memory of an earlier text: leave it out ({text!r}).")
-    output = _run(model, encoding, return_hidden=True)
+    output = _run(model, encoding, return_hidden=True).output
     kept = getattr(output, "mems", None)
     if kept is None:
         raise MinibertError(f"this {type(model).__name__} is set to keep no memory: leave out the text before.")
@@ -323,15 +325,54 @@ def _encode(tokenizer: Tokenizer | None, text: str, pair: str | None) -> Encodin
     return encoding
 
 
-def _run(model: Model, encoding: Encoding, **given: Any) -> Output:
-    """The model's output for a text, with all weights, in evaluation mode; its parts keep their training modes."""
+class Ran(NamedTuple):
+    """What a model returned for a text, and the inside of each attention that returned weights, with these weights."""
+
+    output: Output
+    insides: list[tuple[Tensor, Inside]]
+
+
+def _run(model: Model, encoding: Encoding, **given: Any) -> Ran:
+    """Run a model on a text, with all weights, in evaluation mode; its parts keep their training modes."""
     device = next(model.parameters()).device
     ids, types = (torch.tensor([row], device=device) for row in (encoding.ids, encoding.type_ids))
     given = {name: value.to(device) if isinstance(value, Tensor) else value for name, value in given.items()}
-    with evaluating(model), torch.inference_mode():
-        return model(ids, token_type_ids=types, return_attention=True, **given)
+    insides: list[tuple[Tensor, Inside]] = []
+
+    def note(part: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+        if result[1] is not None:
+            insides.append((result[1], part.inside(*args, **kwargs)))  # type: ignore[operator]
+
+    watched = [part for part in model.modules() if callable(getattr(part, "inside", None))]
+    handles = [part.register_forward_hook(note, with_kwargs=True) for part in watched]
+    try:
+        with evaluating(model), torch.inference_mode():
+            return Ran(model(ids, token_type_ids=types, return_attention=True, **given), insides)
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
-def _stacked(weights: Sequence[Tensor]) -> Tensor:
-    """The weights of all layers for one text, L of (1, H, Q, T), as (L, H, Q, T)."""
-    return torch.cat(list(weights)).float().cpu()
+def _stacked(layers: Sequence[Tensor]) -> Tensor:
+    """What all layers have for one text, L of (1, ...), as (L, ...)."""
+    return torch.cat(list(layers)).float().cpu()
+
+
+def _seen(weights: Sequence[Tensor], insides: Sequence[tuple[Tensor, Inside]]) -> dict[str, Any]:
+    """The weights of all layers, (L, H, Q, T), and their parts, as a View takes them.
+
+    No parts if some attention of the model cannot say what is inside, or if what it says gives other weights.
+    """
+    stacked = _stacked(weights)
+    found = [inside for one in weights for seen, inside in insides if seen is one]
+    if len(found) != len(weights):
+        return {"weights": stacked}
+    queries, keys, norms = (_stacked(each) for each in zip(*((i.queries, i.keys, i.norms) for i in found), strict=True))
+    bias = None if any(i.bias is None for i in found) else _stacked([i.bias for i in found])  # type: ignore[misc]
+    scores = queries @ keys.transpose(-2, -1) / queries.shape[-1] ** 0.5
+    scores = scores if bias is None else scores + bias
+    hidden = (stacked == 0).all(dim=1, keepdim=True).all(dim=0, keepdim=True)
+    again = scores.masked_fill(hidden, torch.finfo(scores.dtype).min).softmax(dim=-1).masked_fill(hidden, 0)
+    if not torch.allclose(again, stacked, atol=1e-2):  # 1e-2 because of bfloat16
+        return {"weights": stacked}
+    return {"weights": stacked, "parts": Parts(queries, keys, norms, bias, found[0].bias_from)}

@@ -1,4 +1,5 @@
-"""The page of the attention explorer: tokens and weights go into explorer.html, which draws them in any browser.
+"""The page of the attention explorer: tokens and weights go into explorer.html, which draws them in any browser with
+explorer.js and, for a pair of tokens, explorer_pair.js.
 
 Nothing here knows a model. A page has one or more views, each with the weights of one kind of attention. Layers and
 heads are counted from 1 here, as readers count them.
@@ -22,9 +23,12 @@ from minibert.errors import MinibertError
 from minibert.files import read_text
 
 TEMPLATE = Path(__file__).with_name("explorer.html")
+SCRIPTS = [TEMPLATE.with_name(name) for name in ("explorer_pair.js", "explorer.js")]  # the second one begins to draw
 # A weight is stored in one byte, as the nearest of these numbers: from .05 on, where the page shows two digits, in
 # steps of .01; below that, where only the colour shows it, in smaller steps.
 LEVELS = np.concatenate([np.arange(160) / 3200, np.arange(5, 101) / 100])
+# Characters of queries and keys in a page: enough for 80 tokens in BERT base. A page that would need more has none.
+MOST_VECTORS = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,54 @@ class Words:
 
 
 @dataclass(frozen=True)
+class Parts:
+    """What the weights of a view are made of, and how much they add.
+
+    queries: (L, H, Q, K). keys: (L, H, T, K). The score of a pair is their product over √K, plus bias, (L, H, Q, T),
+    if there is one; the softmax of a row of scores is a row of weights. bias_from: in words, where the bias comes from.
+    norms: (L, H, T), how long a vector each token adds at a weight of 1.
+    """
+
+    queries: ArrayLike
+    keys: ArrayLike
+    norms: ArrayLike
+    bias: ArrayLike | None = None
+    bias_from: str = ""
+
+    def data(self, shape: tuple[int, ...]) -> dict[str, Any]:
+        """What the page is given. shape: of the weights. Raises MinibertError for parts of another shape."""
+        layers, heads, rows, columns = shape
+        queries, keys, norms = (np.asarray(one, dtype=float) for one in (self.queries, self.keys, self.norms))
+        bias = None if self.bias is None else np.asarray(self.bias, dtype=float)
+        size = queries.shape[-1]
+        wanted = {
+            "queries": (queries, (layers, heads, rows, size)),
+            "keys": (keys, (layers, heads, columns, size)),
+            "norms": (norms, (layers, heads, columns)),
+            "bias": (bias, shape),
+        }
+        for name, (one, expected) in wanted.items():
+            if one is not None and (one.shape != expected or not np.isfinite(one).all()):
+                raise MinibertError(
+                    f"{name} of shape {one.shape} do not fit weights of shape {shape}: give finite numbers of shape "
+                    f"{expected}."
+                )
+        packed = {name: None if one is None else _packed(one) for name, (one, _) in wanted.items() if name != "norms"}
+        return {"size": size, "from": self.bias_from, "norms": _text(norms.astype("<f4")), "vectors": packed}
+
+
+def _text(numbers: np.ndarray) -> str:
+    return base64.b64encode(numbers.tobytes()).decode()
+
+
+def _packed(vectors: np.ndarray) -> dict[str, str]:
+    """Vectors (..., K): two bytes for each number, and for each vector a scale; its largest number is 32767 scales."""
+    scales = (abs(vectors).max(axis=-1, keepdims=True) / 32767).astype("<f4")
+    numbers = np.rint(vectors / np.where(scales > 0, scales, 1)).clip(-32767, 32767)
+    return {"numbers": _text(numbers.astype("<i2")), "scales": _text(scales)}
+
+
+@dataclass(frozen=True)
 class View:
     """One kind of attention, in all layers and heads.
 
@@ -73,6 +125,7 @@ class View:
     words: the tokens of all texts that the page shows. rows, columns: which of these tokens, counted through all texts,
     look (Q) and are looked at (T); by default all of them. name, note: what the page says about it. looking: the words
     before the name of a token that looks, as in "the place of ‘she’ looks at".
+    parts: what the weights are made of; without it, the page shows the weights alone.
     """
 
     weights: ArrayLike
@@ -82,6 +135,7 @@ class View:
     name: str = ""
     note: str = ""
     looking: str = ""
+    parts: Parts | None = None
 
     def data(self) -> dict[str, Any]:
         """What the page is given. Raises MinibertError for weights that are not attention between these tokens."""
@@ -109,7 +163,8 @@ class View:
             "columns": columns,
             "layers": weights.shape[0],
             "heads": weights.shape[1],
-            "weights": base64.b64encode(nearest.tobytes()).decode(),
+            "weights": _text(nearest),
+            "parts": None if self.parts is None else self.parts.data(weights.shape),
             "hidden": ["".join("01"[cell] for cell in row) for row in hidden.astype(int)] if hidden.any() else None,
         }
 
@@ -126,6 +181,10 @@ def page_of(views: Sequence[View], title: str, start: tuple[int, int] = (1, 1), 
         count = every[0][f"{place}s"]
         if type(chosen) is not int or not 1 <= chosen <= count:
             raise MinibertError(f"there is no {place} {chosen!r}: give a {place} from 1 to {count}.")
+    made = [view["parts"] for view in every if view["parts"]]
+    if len(json.dumps([parts["vectors"] for parts in made])) > MOST_VECTORS:
+        for parts in made:
+            parts["vectors"] = None
     data = {"start": start, "levels": LEVELS.tolist(), "views": every}
     # Only ASCII, so that no character, not even half of a surrogate pair, can harm the file; and no "<", which could
     # end the script element that holds the data.
@@ -133,6 +192,7 @@ def page_of(views: Sequence[View], title: str, start: tuple[int, int] = (1, 1), 
         "title": html.escape(title).encode("ascii", "xmlcharrefreplace").decode(),
         "data": json.dumps(data).replace("<", "\\u003c"),
         "form": form.encode("ascii", "xmlcharrefreplace").decode(),
+        "script": "\n".join(read_text(script) for script in SCRIPTS),
     }
     template = read_text(TEMPLATE)
     # In one pass: a title may contain {{data}}.

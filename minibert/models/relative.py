@@ -19,7 +19,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from minibert.attention import Layout, attention, fused_attention
+from minibert.attention import Inside, Layout, added_norms, attention, fused_attention
 from minibert.errors import MinibertError
 from minibert.tracing import at_hand
 from minibert.words import type_of
@@ -170,13 +170,8 @@ class RelativeAttention(nn.Module):
 
         Returns the output, shaped like x, and the weights (B, H, Q, T), or None when they were not asked for.
         """
-        keys, values, distances = looked_at
-        q = split_heads(x, self.query, view.layout)
-        bias = self.position_scores(q, distances, view.columns)
-        if view.different is not None:
-            bias = bias + self.segment_scores(q, view.different)
-        bias = bias / math.sqrt(q.shape[-1])
-        q = q + self.content_bias[:, None]
+        keys, values, _ = looked_at
+        q, bias = self.queries(x, looked_at, view)
         dropout = self.dropout if self.training else 0.0
         weights = None
         if return_weights:
@@ -185,6 +180,21 @@ class RelativeAttention(nn.Module):
             mixed = fused_attention(q, keys, values, view.mask, bias=bias, dropout=dropout)
         mixed = view.layout.pack(rearrange(mixed, "b h s k -> b s h k"))
         return torch.einsum("...hk,dhk->...d", mixed, self.output), weights
+
+    def queries(self, x: Tensor, looked_at: LookedAt, view: View) -> tuple[Tensor, Tensor]:
+        """The queries with their content bias, (B, H, Q, K), and what distances and segments add to the scaled scores,
+        (B, H, Q, T)."""
+        q = split_heads(x, self.query, view.layout)
+        bias = self.position_scores(q, looked_at.distances, view.columns)
+        if view.different is not None:
+            bias = bias + self.segment_scores(q, view.different)
+        return q + self.content_bias[:, None], bias / math.sqrt(q.shape[-1])
+
+    def inside(self, x: Tensor, looked_at: LookedAt, view: View, return_weights: bool = False) -> Inside:
+        """What happens inside of forward, for those who want to see it; the arguments are forward's."""
+        q, bias = self.queries(x, looked_at, view)
+        norms = added_norms(looked_at.values, self.output)
+        return Inside(q, looked_at.keys, norms, bias, "the distance and the segments")
 
     def position_scores(self, q: Tensor, distances: Tensor, columns: Tensor | None) -> Tensor:
         """q: (B, H, Q, K). distances: (H, T + S, K). Returns (B, H, Q, T), not yet scaled."""
