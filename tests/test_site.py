@@ -8,11 +8,13 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from minibert.lessons.explorer import page as explorer_page
 from minibert.lessons.lesson import Lesson
 from minibert.lessons.sections import addressed, sections_of
 from minibert.lessons.site import render
@@ -215,20 +217,27 @@ addEventListener("load", async () => {
 
 
 def probed(page: Path, tmp_path: Path) -> dict:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("there is no Chromium on this machine")
     before, after = page.read_text(encoding="utf-8").rsplit("</body>", 1)
     probe = page.with_name(f"probe_{page.name}")
     probe.write_text(f"{before}{PROBE}</body>{after}", encoding="utf-8")
+    try:
+        return printed(probe, tmp_path)
+    finally:
+        probe.unlink()
+
+
+def printed(page: Path, tmp_path: Path) -> Any:
+    """What the script of a page has written into its probe."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("there is no Chromium on this machine")
     done = subprocess.run(
         [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync",
          f"--user-data-dir={tmp_path / 'profile'}", "--window-size=600,900", "--virtual-time-budget=6000",
-         "--enable-logging=stderr", "--v=0", "--dump-dom", probe.as_uri()],
+         "--enable-logging=stderr", "--v=0", "--dump-dom", page.as_uri()],
         capture_output=True, encoding="utf-8", timeout=120,
     )  # fmt: skip
-    probe.unlink()
     assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
     return json.loads(html.unescape(re.findall(r'<pre id="probe">(.*?)</pre>', done.stdout, re.DOTALL)[-1]))
 
@@ -266,3 +275,30 @@ def test_in_a_browser_the_search_says_when_its_file_is_missing(pages, tmp_path):
     (tmp_path / "alone").mkdir()
     seen = probed(Path(shutil.copy(pages / "00_heads.html", tmp_path / "alone")), tmp_path)
     assert "needs the file search.js" in seen["asked"]["softmax"][0]
+
+
+@pytest.mark.slow
+def test_in_a_browser_the_explorer_follows_the_colours_of_its_page(pages, tmp_path):
+    explorer = explorer_page(["a", "b"], [[[[0.5, 0.5], [0.5, 0.5]]]], "Heads")
+    frame = f'<iframe srcdoc="{html.escape(explorer)}"></iframe>'
+    probe = """<script>
+      const button = document.getElementById("theme"), frame = document.querySelector("iframe"), seen = [];
+      const wait = () => new Promise((done) => setTimeout(done, 200));
+      const look = () => seen.push(getComputedStyle(frame.contentDocument.body).backgroundColor);
+      button.click();  // before it is loaded
+      addEventListener("load", async () => {
+        for (const step of [() => {}, () => button.click(), () => button.click()]) {
+          step();
+          await wait();
+          look();
+        }
+        document.getElementById("probe").textContent = JSON.stringify(seen);
+      });</script><pre id="probe"></pre>"""
+    page = pages / "with_explorer.html"
+    text = (pages / "index.html").read_text(encoding="utf-8")
+    page.write_text(text.replace('<main id="main">', f'<main id="main">{frame}').replace("</body>", f"{probe}</body>"))
+    try:
+        seen = printed(page, tmp_path)
+    finally:
+        page.unlink()
+    assert seen == ["rgb(20, 23, 27)", "rgb(255, 255, 255)", "rgb(20, 23, 27)"]

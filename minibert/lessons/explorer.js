@@ -461,6 +461,11 @@ find("theme").addEventListener("click", () => {
   recolour();
 });
 theme.system.addEventListener("change", recolour);
+addEventListener("message", ({ source, data: sent }) => { // from the site, when the explorer is in a lesson's page
+  if (source !== parent || !["day", "night"].includes(sent?.minibertTheme)) return;
+  theme.chosen = sent.minibertTheme;
+  recolour();
+});
 for (const [event, printing] of [["beforeprint", true], ["afterprint", false]]) {
   addEventListener(event, () => { theme.printing = printing; recolour(); });
 }

@@ -167,7 +167,7 @@ function drawSteps(from, to) {
     [`Divided by √${size} = ${root}: `, bold(plainNumber(scaled))],
     ...(bias === null ? [] : [[`Plus ${plainNumber(bias)}${view.parts.from && ` for ${view.parts.from}`}: `, bold(plainNumber(score))]]),
     hidden ? ["A mask hides this pair: the softmax leaves the score out, and the weight is ", bold("0")]
-      : [`Softmax over the ${seen} tokens of the row: `, ...fraction, bold(weight.toFixed(3)), ", the weight"],
+      : [`Softmax over the ${seen} tokens of the row: `, ...fraction, bold(plainNumber(weight)), ", the weight"],
     [`Times ${plainNumber(norm)}, the length of what `, ...quoted(to), " adds at a weight of 1: ", bold(plainNumber(weight * norm)),
       ", the length of what is really added"],
   ];

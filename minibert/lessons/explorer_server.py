@@ -36,7 +36,8 @@ BARE = (
     '<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>Attention explorer</title>\n'
     "<style>body { max-width: 60rem; margin: 1rem auto; padding: 0 1rem; font: 1rem/1.5 system-ui, sans-serif; } "
     "input { width: 100%; padding: .35rem; font: inherit; } label { display: block; margin: .3rem 0; } "
-    ".wrong { color: #b3261e; font-weight: 600; }</style>\n<h1>Attention explorer</h1>\n"
+    ":root { color-scheme: light dark; } .wrong { color: #b3261e; font-weight: 600; } "
+    "@media (prefers-color-scheme: dark) { .wrong { color: #ff8a80; } }</style>\n<h1>Attention explorer</h1>\n"
 )
 
 
