@@ -214,17 +214,17 @@ def test_in_a_browser_a_mask_a_bias_and_large_numbers_are_said(tmp_path):
         View(large / large.sum(-1, keepdims=True), [Words("abc")], name="two",
              parts=Parts(QUERIES * 300, KEYS * 300, NORMS * 1e-5)),
     ]  # fmt: skip
-    steps = """() => goTo("#view=1&layer=2&head=2&word=3&pair=3-1"),
+    steps = """() => goTo("#view=1&layer=2&head=2&word=2&pair=2-1"),
       () => goTo("#view=1&layer=2&head=2&word=1&pair=1-3"),
       () => goTo("#view=2&layer=1&head=1&word=1&weighted=1")"""
     plain, hidden, big = states(page_of(views, TITLE), steps, tmp_path)
-    assert plain["heading"] == "Layer 2, head 2: how much the place of ‘c’ looks at ‘a’"
+    assert plain["heading"] == "Layer 2, head 2: how much the place of ‘b’ looks at ‘a’"
     assert plain["steps"][2].startswith("Plus ")
     assert " for the <b>distance</b>: " in plain["steps"][2]
     step = numbers_of(plain["steps"][2])
-    assert step == pytest.approx([abs(bias[1, 1, 2, 0]), abs(scores[1, 1, 2, 0])], abs=1.1e-3, rel=2e-4)
-    assert numbers_of(plain["steps"][3])[-1] == pytest.approx(weights[1, 1, 2, 0], abs=1.1e-3, rel=2e-4)
-    assert plain["steps"][3].startswith("Softmax over the 3 tokens")
+    assert step == pytest.approx([abs(bias[1, 1, 1, 0]), abs(scores[1, 1, 1, 0])], abs=1.1e-3, rel=2e-4)
+    assert numbers_of(plain["steps"][3])[-1] == pytest.approx(weights[1, 1, 1, 0], abs=1.1e-3, rel=2e-4)
+    assert plain["steps"][3].startswith("Softmax over the 2 tokens")
     assert hidden["steps"][3] == "A mask hides this pair: the softmax leaves the score out, and the weight is 0"
     assert hidden["small"][1:] == ["", ""]
     assert "NaN" not in json.dumps(big)

@@ -258,6 +258,9 @@ plots.attention(table, tokens, [(she, tokens.index("mother"))], "The whole head,
 # %% [markdown]
 # In this head, most other words give most of their attention to `[CLS]`. The next lesson measures how common that is.
 #
+# `minibert explore "a sentence"` shows the steps of this lesson for any pair of tokens in any head of the model: choose
+# a cell in its large map.
+#
 # ## What could go wrong
 #
 # These are real mistakes, and none of them stops the program. Here are two of them next to the right version, with the

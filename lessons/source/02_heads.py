@@ -181,8 +181,8 @@ for heads, bleu in BLEU.items():
 #
 # ## What the heads look at
 #
-# Walk through all heads of the model yourself. Point at a word to see where it looks. Layers and heads are counted from
-# one there, and from zero in the code.
+# Walk through all heads of the model yourself. Point at a word to see where it looks, and choose a cell of the large
+# map to see how its weight comes about. Layers and heads are counted from one there, and from zero in the code.
 
 # %%
 minibert.explore(sentence)
@@ -232,7 +232,8 @@ print(f"share of [CLS]: in the weights {by_weight:.0%}, in what is fetched {by_l
 
 # %% [markdown]
 # `[CLS]` gets a large share of the weight, but little is fetched from it (Kobayashi et al. 2020, section 4, found this
-# in BERT). A picture of the weights alone would have told you that this layer is about `[CLS]`.
+# in BERT). A picture of the weights alone would have told you that this layer is about `[CLS]`. The page above shows
+# the same for every head when you switch it to *value-weighted*: there the lengths are taken after the output matrix.
 #
 # So be careful: **a weight is not an explanation.** It says what a head mixed, not why, nor what the next layers did
 # with it. After the first layer, the vector at a word's position is already a mixture of the whole text. Jain & Wallace
