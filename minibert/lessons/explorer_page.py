@@ -1,5 +1,5 @@
 """The page of the attention explorer: tokens and weights go into explorer.html, which draws them in any browser with
-explorer.js and, for a pair of tokens, explorer_pair.js.
+explorer.js, explorer_weights.js and, for a pair of tokens, explorer_pair.js.
 
 Nothing here knows a model. A page has one or more views, each with the weights of one kind of attention. Layers and
 heads are counted from 1 here, as readers count them.
@@ -23,7 +23,7 @@ from minibert.errors import MinibertError
 from minibert.files import read_text
 
 TEMPLATE = Path(__file__).with_name("explorer.html")
-SCRIPTS = [TEMPLATE.with_name(name) for name in ("explorer_pair.js", "explorer.js")]  # the second one begins to draw
+SCRIPTS = [TEMPLATE.with_name(f"explorer{name}.js") for name in ("_pair", "_weights", "")]  # the last one draws
 # A weight is stored in one byte, as the nearest of these numbers: from .05 on, where the page shows two digits, in
 # steps of .01; below that, where only the colour shows it, in smaller steps.
 LEVELS = np.concatenate([np.arange(160) / 3200, np.arange(5, 101) / 100])

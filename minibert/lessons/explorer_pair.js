@@ -1,5 +1,5 @@
 // How the score of one pair of tokens comes about: products of numbers, their sum, the scale, the softmax of the row.
-// explorer.js follows; `view`, `state`, `find`, `make` and the like are its own.
+// `view`, `state`, `find`, `make` and the like are those of explorer.js, which comes last.
 
 // ------------------------------------------------------------------------------------------ numbers
 
