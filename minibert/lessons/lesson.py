@@ -17,10 +17,13 @@ from nbformat import NotebookNode
 
 from minibert.errors import MinibertError
 from minibert.exercises.check import exercise_named
+from minibert.exercises.notebooks import FOLDED
 from minibert.files import read_text
 
 TO_TRY = {"08": 20}  # number of a lesson -> minutes for its trainings and for its tasks that no check marks
-WORDS_A_MINUTE = 120  # how fast one reads a lesson, looks at its pictures and runs its cells; half of plain reading
+WORDS_A_MINUTE = 100  # how fast one reads a lesson and looks at its pictures; less than half of plain reading
+MINUTES_A_CELL = 0.5  # to read a cell of code that is not folded, and to run it
+STOP = "A good place to stop for tonight."  # what a lesson says between two sittings
 
 
 @dataclass(frozen=True)
@@ -77,10 +80,29 @@ class Lesson:
     @property
     def minutes(self) -> int:
         """About how long it takes with its exercises, but without challenges and hunts, in steps of five minutes."""
-        words = sum(len(cell.source.split()) for cell in self.cells if cell.cell_type == "markdown")
-        every = [exercise_named(name) for name in self.exercises]
-        exercises = sum(exercise.minutes for exercise in every if exercise.level != "challenge")
-        return max(5, 5 * round((words / WORDS_A_MINUTE + exercises + TO_TRY.get(self.number, 0)) / 5))
+        return sum(self.sittings)
+
+    @property
+    def in_sittings(self) -> str:
+        """The minutes, of each part if it has several: "45", or "40 + 35"."""
+        return " + ".join(map(str, self.sittings))
+
+    @property
+    def sittings(self) -> list[int]:
+        """The minutes of each of its parts. A long lesson says where to stop for the night."""
+        parts = [float(TO_TRY.get(self.number, 0))]
+        for cell in self.cells:
+            if cell.cell_type == "markdown":
+                before, stops, after = cell.source.partition(STOP)
+                parts[-1] += len(before.split()) / WORDS_A_MINUTE
+                if stops:
+                    parts.append(len(after.split()) / WORDS_A_MINUTE)
+            elif "exercise" in cell.metadata:
+                exercise = exercise_named(cell.metadata["exercise"])
+                parts[-1] += exercise.minutes * (exercise.level != "challenge")
+            elif FOLDED not in cell.metadata.get("tags", ()):
+                parts[-1] += MINUTES_A_CELL
+        return [max(5, 5 * round(minutes / 5)) for minutes in parts]
 
 
 def folder() -> Path:

@@ -128,7 +128,7 @@ def overview(lessons: Sequence[Lesson]) -> str:
 
 def effort(lesson: Lesson) -> str:
     """How long a lesson takes, how many exercises it has, and the way to their solutions."""
-    told = f"about {lesson.minutes} minutes"
+    told = f"about {lesson.in_sittings} minutes"
     count = len(lesson.exercises)
     if not count:
         return told

@@ -57,7 +57,7 @@ def times_table() -> str:
         tasked = ", ".join(f"{name} ({exercises()[name].level}, {exercises()[name].minutes})" for name in one.exercises)
         tasks = sum(exercises()[name].minutes for name in one.exercises if exercises()[name].level != "challenge")
         reading = max(0, one.minutes - tasks)
-        rows.append(f"| {one.number} [{one.title}]({one.notebook.name}) | {reading} | {tasked} | {one.minutes} |")
+        rows.append(f"| {one.number} [{one.title}]({one.notebook.name}) | {reading} | {tasked} | {one.in_sittings} |")
     return "\n".join(rows)
 
 
