@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 
@@ -17,6 +18,11 @@ def listed(items: Iterable[object], last: str = "and") -> str:
 def counted(number: int, noun: str, plural: str | None = None) -> str:
     """A number with its noun: "1 seed", "3,000 seeds". plural: if it is not the noun with an s."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def points(score: float) -> str:
+    """A score as a learner sees it: whole points, rounded down, so that only all of them read as all of them."""
+    return f"{math.floor(score + 1e-9):g}"
 
 
 def type_of(value: object) -> str:

@@ -6,6 +6,7 @@ Then the parts of the checker: its words, the record of progress, the seams, and
 from __future__ import annotations
 
 import ast
+import json
 import math
 import re
 from dataclasses import fields, replace
@@ -154,6 +155,10 @@ def test_probes_have_axes_of_different_sizes_and_the_same_numbers_each_time(name
     assert len(again) == len(probes_of(exercise)) > 0
     for probe, second in zip(probes_of(exercise), again, strict=True):
         assert len(set(probe.axes.values())) == len(probe.axes)
+        course = re.findall(r"^    ([A-Z])  ", minibert.__doc__, re.M)
+        for letter in probe.axes:
+            # N counts the real tokens of a batch in all lessons, and nothing else.
+            assert re.search(rf"\b{re.escape(letter)}", exercise.task) or letter in {*course} - {"N"}, letter
         assert pack(probe.call) == pack(second.call)
 
 
@@ -224,11 +229,109 @@ def test_check_names_the_mistake_and_gives_hints_one_after_another():
     assert result.mistakes == ("unscaled",)
     assert "not divided by √K" in result.diagnosis
     result_module._hints_given.clear()
-    hints = [result.hint() for _ in range(5)]
-    assert len(set(hints)) == 4
-    assert hints[3] == hints[4] == f"{exercises()['attention'].hints.sketch}\n(This is the last hint.)"
+    hints = [result.hint() for _ in range(4)]
+    assert exercises()["attention"].hints.nudge not in hints  # it asks how to begin
+    assert len(set(hints)) == 3
+    assert hints[2] == hints[3] == f"{exercises()['attention'].hints.sketch}\n(This is the last hint.)"
     with pytest.raises(AssertionError, match="not divided by √K"):
         result.require()
+
+
+def test_a_score_is_shown_in_whole_points():
+    result = minibert.check("attention", lambda q, k, v, mask=None: right(q, k, v))  # no mask: some tests pass
+    assert result.score % 1
+    assert f"failed, {math.floor(result.score)} of 10 points" in str(result)
+    assert re.search(rf" attention .*best: {math.floor(result.score)} of 10 points", minibert.progress())
+    assert json.loads(progress.file().read_text())["attention"]["score"] == result.score
+
+
+def transposed_in_a_line(q, k, v, mask=None):
+    return (q @ k.T).softmax(-1) @ v
+
+
+def transposed_before(q, k, v, mask=None):
+    turned = k.T
+    for one in q:
+        return one @ turned
+
+
+def turned_by_t(q, k, v, mask=None):
+    return (q @ k.t()).softmax(-1) @ v
+
+
+def turned_unknown(x, weights, num_heads, mask=None):
+    k = x.reshape(*x.shape[:2], num_heads, -1).transpose(1, 2)
+    return k @ k.T
+
+
+def turned_in_shape(x):
+    return x.T
+
+
+def turned_weight(hidden, weights):
+    dense = weights["pooler.weight"]
+    return hidden @ dense.T @ weights["classifier.weight"].T @ hidden
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "sentence"),
+    [
+        ("attention", transposed_in_a_line, "`.T` reverses all 4 axes of k; to swap the last two, use `k.transpose("),
+        ("attention", transposed_before, "`.T` reverses all 4 axes of k"),
+        ("attention", turned_by_t, "`.t()` reverses all 4 axes of k"),
+        ("multi-head-attention", turned_unknown, "`.T` reverses all axes; if k has more than two, use `k.transpose("),
+        ("merge-heads", turned_in_shape, "`.T` reverses all 4 axes of x"),
+        ("classification-head", turned_weight, ""),  # a weight has two axes
+    ],
+)
+@pytest.mark.filterwarnings("ignore:The use of `x.T`")
+def test_all_axes_reversed_is_said(name, answer, sentence):
+    found = minibert.check(name, answer)
+    assert found.status == "failed"
+    said = " ".join([found.diagnosis, *found.more])
+    assert sentence in said if sentence else "reverses" not in said
+
+
+def test_of_masks_no_factor_is_told():
+    for answer in (lambda length: torch.zeros(length, length, dtype=torch.bool), lambda length: torch.zeros(length)):
+        found = minibert.check("causal-mask", answer)
+        assert not re.search("times what it should|off by the same", " ".join([found.diagnosis, *found.more]))
+
+
+def test_an_axis_without_a_letter_is_a_position():
+    found = minibert.check("gelu", lambda x: x * torch.sigmoid(1.702 * x))
+    assert "but not where position is 16); the first is at position 0" in found.diagnosis
+
+
+def test_progress_shows_one_topic_and_counts_all():
+    shown = minibert.progress("encoder")
+    names = re.findall(r"^  \S (\S+)", shown, re.M)
+    assert names == [exercise.name for exercise in exercises().values() if exercise.topic == "encoder"]
+    assert f" of {len(exercises())} passed." in shown
+    with pytest.raises(MinibertError, match="there is no topic 'encodr'; did you mean encoder"):
+        minibert.progress("encodr")
+
+
+def test_progress_counts_challenges_apart():
+    def left():
+        return {
+            kind: sum(int(number) * {"h": 60, "min": 1}[unit] for number, unit in re.findall(r"(\d+) (h|min)", text))
+            for kind, text in re.findall(r"(exercises|challenges) ((?:\d+ (?:h|min) ?)+)", minibert.progress())
+        }
+
+    everything = exercises().values()
+    challenges = sum(exercise.minutes for exercise in everything if exercise.level == "challenge")
+    whole = {"exercises": sum(exercise.minutes for exercise in everything) - challenges, "challenges": challenges}
+    assert left() == whole
+    progress.remember("gelu", True, 10, 10)
+    progress.remember("viterbi", True, 10, 10)
+    assert left() == {
+        "exercises": whole["exercises"] - exercises()["gelu"].minutes,
+        "challenges": whole["challenges"] - exercises()["viterbi"].minutes,
+    }
+    for exercise in everything:
+        progress.remember(exercise.name, True, 10, 10)
+    assert "Nothing is left to do." in minibert.progress()
 
 
 def test_the_librarys_own_function_is_no_answer():
@@ -376,8 +479,6 @@ def test_progress_remembers_what_was_passed():
     minibert.check("attention", right)
     minibert.check("attention", lambda q, k, v, mask=None: q)  # a later failure takes nothing away
     assert "✓ attention" in minibert.progress()
-    left = sum(one.minutes for one in exercises().values()) - exercises()["attention"].minutes
-    assert f"About {left // 60} h {left % 60} min left." in minibert.progress()
     assert f"1 of {len(NAMES)} passed" in minibert.progress()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import traceback
 import warnings
 from collections import Counter
@@ -142,6 +143,35 @@ def test_suspects_differ_in_words_too(part):
 
 
 @by_part
+def test_what_is_said_of_a_box_is_not_said_of_the_learner(part):
+    for name, says in minibert.hunt(part).suspects.items():
+        assert not re.search(r"\byou", says), name
+    for (mistake,) in list(suspects_of(exercises()[part]).values())[1:]:
+        assert not re.search(r"(^|; )you\b|\byour\b", hunts.effect_of(mistake)), mistake.name
+
+
+@pytest.mark.parametrize(
+    ("to_its_author", "of_a_box"),
+    [
+        ("your softmax runs over the heads", "the softmax runs over the heads"),
+        ("you apply and multiply, but do not add", "it applies and multiplies, but does not add"),
+        (
+            "nothing fits, so you go back and try a shorter piece",
+            "nothing fits, so it goes back and tries a shorter piece",
+        ),
+        ("you never put a mark, and should put one", "it never puts a mark, and should put one"),
+        (
+            "put and take are joined, and you put them in your list",
+            "put and take are joined, and it puts them in the list",
+        ),
+        ("the factor is missing", "the factor is missing"),
+    ],
+)
+def test_the_words_for_a_box(to_its_author, of_a_box):
+    assert hunts.about_the_box(to_its_author) == of_a_box
+
+
+@by_part
 def test_what_does_not_show_in_what_is_returned_is_no_suspect(part):
     exercise = exercises()[part]
     left_out = {one.name for one in exercise.mistakes} - set(suspects_of(exercise))
@@ -247,7 +277,8 @@ def test_a_box_is_called_like_the_function():
         with pytest.raises(TypeError, match=r"layer_norm\(x, weight, bias, eps=1e-12\): "):
             box(*args)
     assert "layer_norm(x, weight, bias, eps=1e-12)" in repr(box)
-    assert "(..., D)" in repr(box)  # the shapes
+    assert "(..., D)" in box.task  # the shapes
+    assert box.task not in repr(box)  # it is above, in the exercise
 
 
 def test_a_box_changes_no_argument(monkeypatch):

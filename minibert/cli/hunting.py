@@ -56,7 +56,7 @@ def run_hunt(args: Namespace) -> None:
         print(box.name(args.name))
     if not asked:
         ways = WAYS.format(here=f"{box.part} --seed {box.seed}", part=box.part, seed=box.seed)
-        print(box, "", "The suspects:", box.suspects, "", ways, sep="\n")
+        print(box, "", "The task:", box.task, "", "The suspects:", box.suspects, "", ways, sep="\n")
 
 
 def parts() -> str:

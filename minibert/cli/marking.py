@@ -21,6 +21,7 @@ from minibert.exercises.sources import statements_in
 from minibert.exercises.submissions import Submission
 from minibert.files import write_file
 from minibert.timing import progress_bar
+from minibert.words import points
 
 SEED = 0  # of the probes when a learner checks a file: the same each time, so that a diagnosis stays the same
 
@@ -52,7 +53,7 @@ def check_file(path: str, exercise: str | None = None, hints: int = 0) -> None:
         passed &= mark.status == "passed"
         remember(mark.exercise, mark.status == "passed", mark.score, mark.max_score)
         print(f"{'✓' if mark.status == 'passed' else '✗'} {mark.exercise}: {mark.status}, "
-              f"{mark.score:g} of {mark.max_score:g} points")  # fmt: skip
+              f"{points(mark.score)} of {points(mark.max_score)} points")  # fmt: skip
         if mark.text:
             print(f"  {mark.text}")
         if mark.status == "failed":

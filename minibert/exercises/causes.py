@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import math
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -335,3 +336,68 @@ def shape_trouble(mine: Any, right: Any, axes: Mapping[str, int]) -> str:
             f"[{', '.join(want)}]."
         )
     return ""
+
+
+# ------------------------------------------------------------------------------------------------ .T and .t()
+
+
+def reversed_axes(exercise: Exercise, source: str | None, line: str, sure: bool) -> str:
+    """A sentence if the answer's text reverses all axes of a tensor that has, or may have, more than two; else empty.
+
+    source: the answer's text, if it is known. line: the line that failed, if one did. sure: only where the tensor is
+    known to have more than two.
+    """
+    trees = [_parsed(line), _parsed(source or "")]
+    bound = _bindings(trees[0]) | _bindings(trees[1])
+    for tree in trees:
+        for node in ast.walk(tree):
+            turned = node.func if isinstance(node, ast.Call) and not node.args else node
+            if not isinstance(turned, ast.Attribute) or turned.attr != ("t" if turned is not node else "T"):
+                continue
+            axes = _axes_of(exercise, turned.value, bound)
+            name = ast.unparse(turned.value)
+            name = name if name.isidentifier() else "x"
+            mark = f"`.{turned.attr}{'()' * (turned is not node)}`"
+            if axes is not None and axes > 2:
+                return (
+                    f"{mark} reverses all {axes} axes of {name}; to swap the last two, use `{name}.transpose(-2, -1)`."
+                )
+            if axes is None and not sure:
+                return f"{mark} reverses all axes; if {name} has more than two, use `{name}.transpose(-2, -1)`."
+    return ""
+
+
+def _parsed(text: str) -> ast.AST:
+    try:
+        return ast.parse(textwrap.dedent(text).strip())
+    except SyntaxError:  # half a statement, such as the first line of a loop
+        return ast.Module([], [])
+
+
+def _bindings(tree: ast.AST) -> dict[str, ast.expr]:
+    """The values of local names that are assigned once."""
+    found: dict[str, list[ast.expr]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                pairs = [(target, node.value)]
+                if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+                    pairs = list(zip(target.elts, node.value.elts, strict=False))
+                for one, value in pairs:
+                    if isinstance(one, ast.Name):
+                        found.setdefault(one.id, []).append(value)
+    return {name: values[0] for name, values in found.items() if len(values) == 1}
+
+
+def _axes_of(exercise: Exercise, node: ast.expr, bound: Mapping[str, ast.expr], depth: int = 0) -> int | None:
+    """How many axes the tensor of an expression has, at most; None if that is not known."""
+    if isinstance(node, ast.Name) and node.id in bound and depth < 8:
+        return _axes_of(exercise, bound[node.id], bound, depth + 1)
+    inside = node.value if isinstance(node, ast.Subscript) else node
+    if not isinstance(inside, ast.Name) or inside.id in bound:
+        return None
+    call = probes_of(exercise)[0].call
+    value = named_arguments(exercise, call.args, call.kwargs).get(inside.id)
+    if isinstance(value, Mapping) and inside is not node:
+        return max((one.dim() for one in leaves(value)), default=None)
+    return value.dim() if isinstance(value, Tensor) and inside is node else None

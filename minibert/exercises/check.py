@@ -32,6 +32,7 @@ from minibert.exercises.causes import (
     is_random,
     letters_trouble,
     part_of,
+    reversed_axes,
     shape_trouble,
     unused,
 )
@@ -158,6 +159,8 @@ class _Course:
             where = f"Seen in the test “{test}”: {seen}."
         if not texts or difference.kind != "problem" or self.mistakes:
             texts.append(where)
+        if turned := self.turned(sure=difference.kind == "value"):
+            texts.insert(1, turned)
         text, more = fitted(texts)
         self.fail(name, text, share)
         return self.result([text, *more])
@@ -218,6 +221,13 @@ class _Course:
         if self.exercise.view is not None and difference is not None:
             self.cause = difference.text
         return []
+
+    def turned(self, sure: bool) -> str:
+        """A sentence about .T or .t() on more than two axes, unless a known mistake explains all."""
+        if self.mistakes and self.explain().whole:
+            return ""
+        problem = self.found[self.wrong[0]].problem
+        return reversed_axes(self.exercise, self.source, problem.text if problem else "", sure)
 
     @property
     def values_wrong(self) -> list[int]:

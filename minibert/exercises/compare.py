@@ -181,7 +181,7 @@ def _where_it_differs(a: Tensor, e: Tensor, wrong: Tensor, axes: Mapping[str, in
     if not e.dim():
         return f"{what} is {_number(a.item())}, expected {_number(e.item())}" + _common_factor(a, e)
     letters = {size: letter for letter, size in axes.items()}
-    names = [letters.get(size, f"axis {axis}") for axis, size in enumerate(e.shape)]
+    names = [letters.get(size, f"axis {axis}" if e.dim() > 1 else "position") for axis, size in enumerate(e.shape)]
     if not wrong.any():
         wrong = a != e
     at = wrong.nonzero()[0].tolist()
@@ -206,6 +206,8 @@ def _common_factor(a: Tensor, e: Tensor) -> str:
     """A sentence about a common factor, or a common difference, that would explain all entries."""
     if not e.abs().max() > 0 or not a.isfinite().all() or not e.isfinite().all():
         return ""
+    if e.dim() and any(bool(((x == 0) | (x == 1)).all()) for x in (a, e)):
+        return ""  # of a mask, "0 times" says nothing
     usable = e.abs() > 1e-6
     ratios = (a[usable] / e[usable]).flatten()
     if len(ratios) and bool((ratios - ratios[0]).abs().max() < 1e-6) and abs(float(ratios[0]) - 1) > 1e-6:

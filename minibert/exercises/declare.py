@@ -46,10 +46,11 @@ class Mistake:
 class Probe:
     """One call with which an answer is tested. name: what is special about it, in a few words ("with padding").
 
-    axes: letter -> size. The sizes are all different, so that the letters can be read from a shape; sizes of 1 are not
-    listed. more: further calls, made only if the outcome of the first leaves doubt whether chance explains it; their
-    outputs are added to that of the first, which must be a list (see `Call.again`). beyond: if the probe asks for more
-    than BERT's own setting does, a sentence that says so, for answers that fail nothing else.
+    axes: letter -> size, for the letters of the task and of `minibert.__doc__`; no other axis has a letter. The sizes
+    are all different, so that the letters can be read from a shape; sizes of 1 are not listed. more: further calls,
+    made only if the outcome of the first leaves doubt whether chance explains it; their outputs are added to that of
+    the first, which must be a list (see `Call.again`). beyond: if the probe asks for more than BERT's own setting does,
+    a sentence that says so, for answers that fail nothing else.
     """
 
     name: str

@@ -1,7 +1,8 @@
 """Hunts: a part of the model in a box, perhaps with a mistake in it, which is found by calling the box.
 
     box = minibert.hunt("layer-norm", seed=3)
-    box  # how it is called, and what it should return
+    box  # how it is called, and the kinds of examples
+    print(box.task)  # what it should return
     box(*box.example())  # call it, plot what it returns, compare it with your own function
     box.suspects  # the mistakes that it may have; some boxes are right
     box.name("over-tokens")
@@ -88,7 +89,35 @@ def _apart(exercise: Exercise, one: tuple[Mistake, ...], other: tuple[Mistake, .
 
 
 def says_of(ideas: tuple[Mistake, ...]) -> str:
-    return ideas[0].says if ideas else "nothing is wrong"
+    return about_the_box(ideas[0].says) if ideas else "nothing is wrong"
+
+
+# Verbs that may follow "and" or "but" with the same subject: "you remove the spans and put no mask in their place".
+JOINED = "add|continue|count|divide|do|go|hide|join|keep|multiply|put|remove|replace|return|stop|subtract|take|try"
+
+
+def about_the_box(text: str) -> str:
+    """What a mistake says to its author, said about a box: "you read the mask" as "it reads the mask"."""
+    text = re.sub(r"\byour\b", "the", text)
+    if not (begin := re.search(r"\byou ", text)):
+        return text
+    before, after = text[: begin.start()], text[begin.start() :]
+    after = re.sub(rf"\b((?:and|but) )({JOINED})\b", lambda found: found[1] + _third_person(found[2]), after)
+    return before + re.sub(
+        r"\byou ((?:also|never|only) )?([\w-]+)", lambda found: f"it {found[1] or ''}{_third_person(found[2])}", after
+    )
+
+
+def effect_of(mistake: Mistake) -> str:
+    """The effect of a mistake, said about a box. A "you" inside a clause gives advice to a reader, and stays."""
+    clauses = re.sub(r"\byour\b", "the", mistake.effect).split("; ")
+    return "; ".join(about_the_box(one) if one.startswith("you ") else one for one in clauses)
+
+
+def _third_person(verb: str) -> str:
+    if re.search("(s|sh|ch|x|o)$", verb):
+        return f"{verb}es"
+    return f"{verb[:-1]}ies" if re.search("[^aeiou]y$", verb) else f"{verb}s"
 
 
 def planted(exercise: Exercise, seed: int) -> str:
@@ -101,7 +130,7 @@ def planted(exercise: Exercise, seed: int) -> str:
 
 
 class Suspects(dict[str, str]):
-    """Name -> the mistake in plain words, as its author would be told. Shown as a list with numbers."""
+    """Name -> the mistake in plain words, said about the box. Shown as a list with numbers."""
 
     def __repr__(self) -> str:
         width = max(map(len, self))
@@ -130,6 +159,7 @@ class Box:
     box(...)            calls it; arguments are never changed
     box.example()       fresh arguments: box(*box.example()); see `example` for special ones
     box.kinds           the kinds of examples
+    box.task            what a right one does
     box.suspects        the mistakes that it may have
     box.name(...)       say which it is: a name, a number, or the words of box.suspects
     box.hint()          a hint; three, each for 2 points
@@ -164,13 +194,17 @@ class Box:
         kinds = "\n".join(f"{number:3}  {name}" for number, name in enumerate(self.kinds))
         return (
             f"A box with {exercise.function}({exercise.signature}), perhaps with one mistake in it.\n"
-            f"Part {self.part}, seed {self.seed}. A right one does this:\n\n{exercise.task}\n\n"
-            "Call it with box(*box.example()), or with arguments of your own. The kinds of examples, for "
-            f"box.example(number):\n{kinds}\n"
+            f"Part {self.part}, seed {self.seed}. What a right one does: print(box.task). The kinds of examples, for "
+            f"box(*box.example(number)):\n{kinds}\n"
             f"Then look at box.suspects, and say which it is with box.name(...). {self._worth}"
         )
 
     # ------------------------------------------------------------------------------------------- looking
+
+    @property
+    def task(self) -> str:
+        """What a right one does, with the shapes: the task of the exercise."""
+        return self._exercise.task
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -226,7 +260,7 @@ class Box:
         truth = planted(exercise, self.seed)
         ideas = suspects_of(exercise)[guess]
         if guess == truth:
-            effect = f"; {ideas[0].effect}" if ideas else ""
+            effect = f"; {effect_of(ideas[0])}" if ideas else ""
             text = f"Yes: {says_of(ideas)}{effect}."
             if state["solved"]:
                 return Verdict(f"{text} You had found it before, for {counted(state['points'], 'point')}.", True)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from minibert.assets import cache_folder
-from minibert.errors import MinibertError
+from minibert.errors import MinibertError, nearest
 from minibert.exercises.catalogue import exercises
 from minibert.files import write_json
-from minibert.words import counted
+from minibert.words import counted, points
 
 
 def file() -> Path:
@@ -74,32 +74,45 @@ class Progress(str):
     __repr__ = str.__str__
 
 
-def progress() -> Progress:
-    """The list of exercises with level and minutes: which are passed, tried, and still to do; and the hunts."""
+def progress(topic: str | None = None) -> Progress:
+    """The list of exercises with level and minutes: which are passed, tried, and still to do; and the hunts.
+
+    topic: list only the exercises of this topic; the counts at the end are of all. Raises MinibertError for an unknown
+    topic, and for a record that cannot be read.
+    """
+    topics = list(dict.fromkeys(exercise.topic for exercise in exercises().values()))
+    if topic is not None and topic not in topics:
+        raise MinibertError(f"there is no topic {topic!r}; {nearest(topic, topics)}")
     known = recorded()
-    lines, topic, left, done = [], "", 0, 0
+    lines, shown, done = [], "", 0
+    left = {"exercises": 0, "challenges": 0}
     for exercise in exercises().values():
-        if exercise.topic != topic:
-            topic = exercise.topic
-            lines.append(f"{topic}")
         found = known.get(exercise.name, {})
         mark = "✓" if found.get("passed") else "…" if found else "·"
-        best, points = float(found.get("score") or 0), sum(exercise.stages.values())
-        score = f"  (best: {best:g} of {points:g} points)" if mark == "…" else ""
+        done += mark == "✓"
+        left["challenges" if exercise.level == "challenge" else "exercises"] += exercise.minutes * (mark != "✓")
+        if topic not in (None, exercise.topic):
+            continue
+        if exercise.topic != shown:
+            shown = exercise.topic
+            lines.append(f"{shown}")
+        best, most = float(found.get("score") or 0), sum(exercise.stages.values())
+        score = f"  (best: {points(best)} of {points(most)} points)" if mark == "…" else ""
         effort = f"{exercise.level:<9} {exercise.minutes:>2} min"
         lines.append(f"  {mark} {exercise.name:<22} {effort}  {exercise.title}{score}")
-        done += mark == "✓"
-        left += 0 if mark == "✓" else exercise.minutes
-    lines.append(f"{done} of {len(exercises())} passed. ✓ passed, … tried, · to do. {in_hours(left)}")
+    lines.append(f"{done} of {len(exercises())} passed. ✓ passed, … tried, · to do.")
+    lines.append(
+        f"Left, about: {', '.join(f'{kind} {in_hours(minutes)}' for kind, minutes in left.items() if minutes)}."
+        if any(left.values())
+        else "Nothing is left to do."
+    )
     return Progress("\n".join([*lines, *hunts_found(known)]))
 
 
 def in_hours(minutes: int) -> str:
-    """How long the exercises that are left take, in a sentence."""
-    if not minutes:
-        return "Nothing is left to do."
+    """Minutes as a person says them: "40 min", "2 h", "5 h 33 min"."""
     hours, rest = divmod(minutes, 60)
-    return f"About {' '.join([f'{hours} h'] * bool(hours) + [f'{rest} min'] * bool(rest or not hours))} left."
+    return " ".join([f"{hours} h"] * bool(hours) + [f"{rest} min"] * bool(rest or not hours))
 
 
 def hunts_found(known: dict[str, dict[str, Any]]) -> list[str]:

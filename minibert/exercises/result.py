@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from minibert.exercises.declare import Exercise
+from minibert.words import points
 
 NOT_REACHED = "not reached"
 LONGEST_TEXT = 300  # characters of a diagnosis; the rest is behind hint()
@@ -99,7 +100,7 @@ class Result:
     def _head(self) -> str:
         if self.status in ("not attempted", "reference"):
             return f"{self.exercise.name}: {self.status}"
-        return f"{self.exercise.name}: {self.status}, {self.score:g} of {self.max_score:g} points"
+        return f"{self.exercise.name}: {self.status}, {points(self.score)} of {points(self.max_score)} points"
 
     def _repr_html_(self) -> str:
         """For a notebook: the stages, the diagnosis in bold, and the hints one behind the other. No scripts."""
@@ -154,10 +155,13 @@ def _folded(hints: Sequence[str], number: int = 0) -> str:
 
 
 def hints_for(exercise: Exercise, mistakes: Sequence[str] = ()) -> list[str]:
-    """The hints in their order. Those of the recognised mistakes come first."""
+    """The hints in their order. Those of the recognised mistakes come first.
+
+    The nudge asks how to begin; to a recognised mistake it would say nothing, so it is left out there.
+    """
     own = [mistake.hint for mistake in exercise.mistakes if mistake.name in mistakes and mistake.hint]
     hints = exercise.hints
-    return [*own, hints.nudge, hints.concept, hints.formula, hints.sketch]
+    return [*own, *([] if mistakes else [hints.nudge]), hints.concept, hints.formula, hints.sketch]
 
 
 def fitted(sentences: Sequence[str]) -> tuple[str, tuple[str, ...]]:

@@ -155,7 +155,7 @@ EXERCISE = Exercise(
         Mistake("shared-blocks-per-layer", "repeated", "each layer", "a shared block counts once for each layer",
                 "ALBERT's blocks would count as much as BERT's; count what is stored, not how often it is used"),
         Mistake("counted-at-every-level", "repeated", "nested",
-                "you go through modules() and, for each of them, count everything below it",
+                "you go through modules(), and count everything below each of them",
                 "a weight counts once for its layer, again for its block and again for the model; use only "
                 "model.parameters() of the whole model"),
         Mistake("leaves-only", "repeated", "leaves", "you count only modules that have no modules inside",

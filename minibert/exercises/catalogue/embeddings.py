@@ -67,7 +67,7 @@ def sinusoids(length: int, width: int) -> Tensor:
 
 
 def probes() -> list[Probe]:
-    axes = {"B": 3, "S": 5, "D": 6, "V": 11, "N": 2, "P": 9}
+    axes = {"B": 3, "S": 5, "D": 6, "V": 11, "P": 9}
     weights = {
         "word.weight": randn(11, 6, seed=1),
         "position.weight": randn(9, 6, seed=2),

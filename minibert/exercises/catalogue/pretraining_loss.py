@@ -51,13 +51,13 @@ def pretraining_loss_reference(
 
 
 def pretraining_loss_probes() -> list[Probe]:
-    axes = {"B": 3, "S": 5, "V": 7, "C": 2}
+    axes = {"B": 3, "S": 5, "V": 7}
     words, pairs = randn(3, 5, 7, seed=4, scale=2.0), randn(3, 2, seed=5)
     return [
         Probe("both kinds of labels", Call((words, LABELS, pairs, torch.tensor([0, 1, 0])), grads=(0, 2)), axes),
         Probe("all pairs of label 0", Call((words, LABELS, pairs, torch.tensor([0, 0, 0]))), axes),
         Probe("all pairs of label 1", Call((words, LABELS, pairs, torch.tensor([1, 1, 1]))), axes),
-        Probe("one text", Call((words[:1], LABELS[:1], pairs[:1], torch.tensor([1]))), {"S": 5, "V": 7, "C": 2}),
+        Probe("one text", Call((words[:1], LABELS[:1], pairs[:1], torch.tensor([1]))), {"S": 5, "V": 7}),
         Probe("in float32", Call((words.float(), LABELS, pairs.float(), torch.tensor([1, 0, 0]))), axes),
         Probe("no word to predict", Call((words, NO_LABELS, pairs, torch.tensor([1, 0, 0]))), axes),
     ]

@@ -276,7 +276,7 @@ EXERCISE = Exercise(
                 "where nothing fits, you stop and return the pieces found so far",
                 "the end of the word is lost without a trace; the whole word should become one unknown piece"),
         Mistake("unknown-characters", "failed", "one character",
-                "a character that fits nothing becomes unknown by itself, and you continue after it",
+                "you make a character that fits nothing unknown by itself, and continue after it",
                 "BERT has no half words; the whole word should become one unknown piece"),
         Mistake("characters-skipped", "failed", "skipped", "you skip a character that fits nothing",
                 "the model reads a different word; the whole word should become one unknown piece"),
