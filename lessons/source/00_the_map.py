@@ -54,31 +54,36 @@ print("vectors out: ", tuple(hidden.shape), "  (B, S, D)")
 print("parameters:  ", f"{minibert.count_parameters(bert):,}")
 
 # %% [markdown]
-# This model is the *real BERT* of these lessons: real weights, trained by others, in BERT's architecture. It has a
-# history. MiniLM was *distilled*, that is, trained to imitate a larger model: a UniLM v2 of BERT-base's size (the
-# method: Wang et al. 2020, section 3). This one kept every second of its twelve layers and was then trained further to
-# compare sentences (the model cards of `MiniLM-L12-H384-uncased`, `MiniLM-L6-H384-uncased` and `all-MiniLM-L6-v2`). So
-# what you see in it is true of this model, and need not be true of BERT-base.
+# This model, MiniLM-L6, is the *real BERT* of these lessons: BERT's architecture with
+# {{bert.config.num_hidden_layers}} layers and {{bert.config.hidden_size}} features, and weights that others have
+# trained. It imitates a larger model (lesson 09) and was then trained to compare sentences, so what you see in it need
+# not be true of BERT-base. Its sources are in lesson 06.
 #
 # ## How an exercise works
 #
 # An exercise asks you to write a function that also exists in the library. `minibert.check` tries it on inputs of its
-# own and says what is wrong. Here is a first attempt at a table that says which words a model may see when it writes
-# from left to right (lesson 03 explains it), with two mistakes that many people make:
+# own and says what is wrong. The first exercise is GELU, a curved function that BERT applies to its numbers (lesson 04
+# shows why):
+#
+# $$\text{GELU}(x) = x \cdot \Phi(x), \qquad
+# \Phi(x) = \tfrac{1}{2}\left(1 + \text{erf}\left(x / \sqrt{2}\right)\right)$$
+#
+# Here is a first attempt. It is a shortcut that some programs use: the curve looks the same, and the numbers are nearly
+# right.
 
 
 # %%
-def first_attempt(length):
-    return torch.ones(length, length).triu()
+def first_attempt(x):
+    return x * torch.sigmoid(1.702 * x)
 
 
-result = minibert.check("causal-mask", first_attempt)
+result = minibert.check("gelu", first_attempt)
 result
 
 # %% [markdown]
 # The checker has a correct solution, in which it can switch on common mistakes. It tries them, first one at a time and
-# then two, until it gets the same wrong numbers as you. If none fits, it says where your answer first differs, and
-# along which axis. The stages show how far you came. If you want help but not the answer, ask for a hint; each call
+# then two or more, until it gets the same wrong numbers as you. If none fits, it says where your answer first differs,
+# and along which axis. The stages show how far you came. If you want help but not the answer, ask for a hint; each call
 # says a little more:
 
 # %%
@@ -97,28 +102,23 @@ print("2:", result.hint())
 # - **Challenge**: you need an idea of your own.
 # - **Hunt**: you get a part with a planted mistake as a closed box. Call it, plot it, and name the mistake.
 #
-# Each answer that passes is added to **your own file, `my_bert.py`**, as you wrote it. `minibert mine` puts your parts
-# together with real weights and says which parts are still the library's. From lesson 07 on your BERT is trained, later
-# it is distilled, and in lesson 14 it writes.
+# Each answer that passes is added to **your own file, `my_bert.py`**, as you wrote it. `minibert.mine()` puts your
+# parts together with real weights and says which parts are still the library's. From lesson 07 on your BERT is trained,
+# later it is distilled, and in lesson 14 it writes.
 #
 # ## Try it: the first exercise
 #
-# GELU is a curved function that BERT applies to its numbers (lesson 04 shows why). All you need is its formula:
-#
-# $$\text{GELU}(x) = x \cdot \Phi(x), \qquad
-# \Phi(x) = \tfrac{1}{2}\left(1 + \text{erf}\left(x / \sqrt{2}\right)\right)$$
-#
-# The *error function* erf already exists: `torch.erf`. First write GELU wrong on purpose (for example, leave out the
-# root of two), and see what the check says.
+# Now write GELU from its formula above. The *error function* erf already exists: `torch.erf`. First write it wrong on
+# purpose (for example, leave out the root of two), and see what the check says.
 
 # %% exercise="gelu"
 
 # %% [markdown]
-# `minibert.progress()` shows all exercises, with what you have passed and tried on this machine. (In the stored output,
-# the table from above counts as tried.)
+# `minibert.progress()` shows all exercises, with what you have passed and tried on this machine. Here is the part about
+# the encoder; the last lines count everything. (In the stored output, the first attempt from above counts as tried.)
 
 # %%
-minibert.progress()
+minibert.progress("encoder")
 
 # %% [markdown]
 # ## What could go wrong

@@ -39,19 +39,20 @@ plots.distributions(panels, tokens, "Where “she” looks, in four heads of a r
 # ## Why not one?
 #
 # The output of a head is *one* mixture. If *she* needs both *mother* and *left*, one head has to share its weight
-# between the two, and a mean does not show which token gave what. Exchange the two values, and see whether the result
-# changes:
+# between the two, say `0.7` and `0.3`. Quite different values can give the same mean: what the first token gains, the
+# second loses, and the mean does not show it.
 
 # %%
 torch.manual_seed(0)
-one, other = torch.randn(2, 4)  # the values of two tokens, four features each
+one, other, change = torch.randn(3, 4)  # the values of two tokens, four features each, and what we add
+one_changed, other_changed = one + 0.3 * change, other - 0.7 * change
 
-one_head, exchanged = 0.5 * one + 0.5 * other, 0.5 * other + 0.5 * one
-print("one head, half and half: the same?", torch.allclose(one_head, exchanged))
+one_head, changed = 0.7 * one + 0.3 * other, 0.7 * one_changed + 0.3 * other_changed
+print("one head, 0.7 and 0.3: the same?  ", torch.allclose(one_head, changed))
 
 # Two heads with two features each: the first looks at one token, the second at the other.
-two_heads, exchanged = torch.cat([one[:2], other[2:]]), torch.cat([other[:2], one[2:]])
-print("two heads, side by side: the same?", torch.allclose(two_heads, exchanged))
+two_heads, changed = torch.cat([one[:2], other[2:]]), torch.cat([one_changed[:2], other_changed[2:]])
+print("two heads, side by side: the same?", torch.allclose(two_heads, changed))
 
 # %% [markdown]
 # Two heads keep their results apart. The price is that each has only half of the features. This is the idea of
@@ -177,7 +178,7 @@ for heads, bleu in BLEU.items():
 
 # %% [markdown]
 # One head is worst, and too many narrow heads bring no gain, but the differences are small. After training, many heads
-# can even be taken out with little loss (Michel et al. 2019, section 3).
+# can even be taken out with little loss (Michel et al. 2019, sections 3 and 4).
 #
 # ## What the heads look at
 #
@@ -192,7 +193,7 @@ minibert.explore(sentence)
 # rules. In how many of the {{weights[:, :, 0, 0].numel()}} heads does one rule catch more than half of a word's
 # attention?
 
-# %%
+# %% tags=["folded"]
 reviews = [review.text for review in load_reviews("rotten-tomatoes").test[:64]]
 steps = {"the word before": -1, "itself": 0, "the word after": 1}
 caught = {rule: [] for rule in ["[CLS] or [SEP]", *steps]}
@@ -205,6 +206,7 @@ with torch.no_grad():
             caught[rule].append(seen[:, :, words, words + step].mean(-1))
 caught = {rule: torch.stack(found).mean(0) for rule, found in caught.items()}  # (L, H)
 
+# %%
 print("                 all heads together   heads over half   best head")
 for rule, share in caught.items():
     print(f"{rule:<15} {share.mean():>19.0%} {(share > 0.5).sum():>17} {share.max():>11.0%}")
@@ -216,24 +218,25 @@ for rule, share in caught.items():
 #
 # Why would a word look at a mark? Clark et al. 2019, section 3.2, saw the same in BERT-base, mostly with `[SEP]`, and
 # explained it as a way to do nothing: a softmax *has* to put its weight somewhere. If so, a head should fetch little
-# from a mark. What it fetches is weight times value, so look at how long the values are in the third layer:
+# from a mark. What it fetches is weight times value, so compare the two shares of `[CLS]` in each layer: in the
+# weights, and in weight times the length of the value. (The output layer is left out here; Kobayashi et al. 2020
+# include it.)
 
 # %%
-layer = 2
 with torch.no_grad():
-    hidden = bert(**tok(sentence), return_hidden=True).hidden_states[layer]
-    values = bert.encoder.blocks[layer].attention.value(hidden)
-length = rearrange(values, "b s (h k) -> b h s k", h=H)[0].norm(dim=-1)  # (H, S)
-fetched = weights[layer] * length[:, None, :]  # (H, S, S): length of what each key hands over
-by_weight = weights[layer][:, 1:-1, 0].mean()
-by_length = (fetched[:, 1:-1, 0] / fetched[:, 1:-1].sum(-1)).mean()
-print(f"mean length of a value: of [CLS] {length[:, 0].mean():.2f}, of words {length[:, 1:-1].mean():.2f}")
-print(f"share of [CLS]: in the weights {by_weight:.0%}, in what is fetched {by_length:.0%}")
+    hidden = bert(**tok(sentence), return_hidden=True).hidden_states
+    for layer, block in enumerate(bert.encoder.blocks):
+        values = rearrange(block.attention.value(hidden[layer]), "b s (h k) -> b h s k", h=H)[0]  # (H, S, K)
+        fetched = weights[layer] * values.norm(dim=-1)[:, None, :]  # (H, S, S): how long, of each key
+        by_weight = weights[layer][:, 1:-1, 0].mean()  # of all words, to [CLS]
+        by_length = (fetched[:, 1:-1, 0] / fetched[:, 1:-1].sum(-1)).mean()
+        print(f"layer {layer + 1}: [CLS] in the weights {by_weight:.0%}, in what is fetched {by_length:.0%}")
 
 # %% [markdown]
-# `[CLS]` gets a large share of the weight, but little is fetched from it (Kobayashi et al. 2020, section 4, found this
-# in BERT). A picture of the weights alone would have told you that this layer is about `[CLS]`. The page above shows
-# the same for every head when you switch it to *value-weighted*: there the lengths are taken after the output matrix.
+# In every layer the share of `[CLS]` in what is fetched is several times smaller than its share in the weights
+# (Kobayashi et al. 2020, section 4, found this in BERT). A picture of the weights alone would have told you that the
+# third layer is mostly about `[CLS]`. The page above shows the same for every head when you switch it to
+# *value-weighted*: there the lengths are taken after the output matrix.
 #
 # So be careful: **a weight is not an explanation.** It says what a head mixed, not why, nor what the next layers did
 # with it. After the first layer, the vector at a word's position is already a mixture of the whole text. Jain & Wallace

@@ -130,10 +130,12 @@ for dtype in (torch.float32, torch.bfloat16, torch.float16):
 
 # %% [markdown]
 # With $-\infty$ in all places, the softmax divides zero by zero and gives NaN, "not a number". Whatever it touches
-# becomes NaN: first a sum, then the loss, and after one step of training every weight of the model.
+# becomes NaN: first a sum, then the loss, and after one step of training every weight that the batch used.
 #
 # A fixed number such as $-10^9$ is finite in `float32` and also in `bfloat16`, which has the same range. In `float16`
-# it becomes $-\infty$, and NaN is back in rows where all is hidden. `finfo(dtype).min` is right in each type.
+# it is out of range: `masked_fill` refuses it with an error. If the mask is made of this number, turned into `float16`
+# and *added* to the scores, the number becomes $-\infty$, and NaN is back in rows where all is hidden.
+# `finfo(dtype).min` is right in each type.
 #
 # ## Padding need not cost much
 #
