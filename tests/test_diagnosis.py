@@ -318,7 +318,7 @@ def test_hints_begin_with_what_had_no_room_and_end_with_the_last():
 
     found = minibert.check("attention", answer)
     results._hints_given.clear()
-    hints = [found.hint() for _ in range(len(found.more) + 5)]
+    hints = [found.hint() for _ in range(len(found.more) + 4)]
     assert hints[: len(found.more)] == list(found.more)
     assert hints[-1] == hints[-2]
     assert hints[-1].endswith(results.LAST)
