@@ -119,7 +119,7 @@ CITATIONS = re.compile(
     r"\s+[A-Z]?\.?\d+(?:\.\d+)*(?:(?:,| and| to)\s+[A-Z]?\.?\d+(?:\.\d+)*)*"
 )
 NAMES = re.compile(
-    r"80/10/10|MiniLM-L6|UniLM v2|SQuAD 2|SST-2|"
+    r"80/10/10|MiniLM-L6|UniLM v2|SQuAD 1\.1|SQuAD 2(?:\.0)?|SST-2|"
     r"Should You Mask 15%|GPT-2|word2vec|\bF1\b|\blessons?\s+\d\d(?:(?:,| and)\s+\d\d)*"
 )
 

@@ -478,6 +478,17 @@ def test_flow_counts_layers_from_one_and_keeps_a_panel_for_each_measure():
     assert [axes.get_ylim()[0] for axes in (first, second)] == [0, 0]
 
 
+def test_distributions_may_have_labels_of_their_own():
+    labels = {"one": ["to", "##s"], "two": ["is", "was"]}
+    figure = plots.distributions({"one": [0.8, 0.1], "two": [0.5, 0.4]}, labels)
+    first, second = figure.axes
+    for axes, expected in ((first, labels["one"]), (second, labels["two"])):
+        assert [label.get_text() for label in axes.get_yticklabels()] == expected
+    assert first.get_xlim() == second.get_xlim()
+    with pytest.raises(MinibertError, match="two has 1 values for 0 labels"):
+        plots.distributions({"one": [0.8, 0.1], "two": [0.5]}, {"one": ["to", "##s"]})
+
+
 def test_distributions_share_their_scale_and_order_and_write_each_number():
     figure = distributions()
     sharp, soft = figure.axes

@@ -42,6 +42,19 @@ def test_a_piece_that_continues_touches_the_one_before():
     assert alone["able"][0] - alone["watch"][0] == pytest.approx(gaps[1])
 
 
+def test_punctuation_is_grey_and_stands_alone():
+    kinds = [("end", False), ("s", True), (".", None)]
+    sheet = plots.cuts({"kind": kinds}).axes[0]
+    boxes = [box for box in sheet.patches if box.get_height() == pytest.approx(0.3)]
+    colours = [box.get_facecolor() for box in boxes[:3]]
+    assert len(set(colours)) == 3
+    assert len(set(colours[2][:3])) == 1  # grey: red, green and blue are equal
+    at, touching = texts_at(plots.cuts({"kind": kinds})), texts_at(plots.cuts({"kind": [*kinds[:2], (".", True)]}))
+    assert at["."][0] - at["s"][0] == pytest.approx(touching["."][0] - touching["s"][0] + 0.1)
+    assert "punctuation" in at
+    assert "punctuation" not in touching
+
+
 def test_words_keep_their_places_whatever_is_shown():
     kinds = {"right": "right", "wrong": "wrong"}
     before = plots.marked({"text": [plots.Mark(word, "", word + ".") for word in WORDS]}, kinds)

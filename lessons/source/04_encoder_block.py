@@ -222,12 +222,17 @@ plots.flow(panels, "block", "Twelve random blocks: what norm and residual each c
 # - **The norm alone** keeps the scale, and so the gradient's size. But the tokens are all the same: it cannot bring
 #   back what the mixing has lost.
 # - **The residual alone** keeps the tokens apart, because each token's own vector is still added, and the gradient
-#   arrives. But the vectors grow (here by a factor of
-#   {{lengths["residual"][-1] / float(start.norm(dim=-1).mean()) | .1f}}; more with more blocks or larger weights).
+#   arrives. But the vectors grow (here from a length of about $\sqrt{D}$, which is
+#   {{float(start.norm(dim=-1).mean()) | .0f}}, to {{lengths["residual"][-1] | .0f}}; more with more blocks or larger
+#   weights).
 # - **Both** keep the tokens apart and the lengths equal, and the gradient arrives.
 #
 # These are random weights. Every training starts from such weights, but trained weights can behave differently.
 #
+# **A good place to stop for tonight.** You have built a block. Still to come: where the norm stands, a real BERT's
+# stack of blocks, and dropout.
+
+# %% [markdown]
 # ## Where the norm stands
 #
 # $$\text{post-norm: } x \leftarrow \text{LN}(x + f(x)) \qquad \text{pre-norm: } x \leftarrow x + f(\text{LN}(x))$$
@@ -262,55 +267,21 @@ for depth in (6, 24, 96):
     print(f"{depth:>6} {found[0]:>11.3f} {found[1]:>10.3f}")
 
 # %% [markdown]
-# In pre-norm this gradient falls as the stack gets deeper; in post-norm it does not. Xiong et al. 2020, section 3, work
-# this out: near the output, post-norm's gradients are large at the start, and full steps there make the training of a
-# fresh model unstable. So post-norm needs **warm-up**, a learning rate that starts near zero and grows over the first
-# steps, as in BERT's [pre-training](07_pretraining.ipynb). Their pre-norm models could also be trained without warm-up
-# (section 4). Large pre-norm models are still trained with warm-up, for example LLaMA (Touvron et al. 2023, sections
-# 2.2 and 2.3): pre-norm makes warm-up less critical, not obsolete. We have measured gradients here and trained nothing.
+# The point is the trend: pre-norm's gradient gets smaller as the stack gets deeper, and post-norm's does not. Xiong et
+# al. 2020, section 3, work this out: in a deep post-norm stack the gradients near the output stay large before the
+# first step, and steps of full size there make the training of a fresh model unstable. So post-norm needs **warm-up**,
+# a learning rate that starts near zero and grows over the first steps, as in BERT's
+# [pre-training](07_pretraining.ipynb). Their pre-norm models could also be trained without warm-up (section 4). Large
+# pre-norm models are still trained with warm-up, for example LLaMA (Touvron et al. 2023, sections 2.2 and 2.3):
+# pre-norm makes warm-up less critical, not obsolete. We have measured gradients here and trained nothing.
+
+# %% [markdown]
+# ## The stack
 #
-# ## Dropout
-#
-# One thing is not in the picture. In training, **dropout** sets each number to zero with a small probability $p$ and
-# divides the others by $1 - p$, so that the mean stays the same. Then no feature can rely on a single other one. In
-# BERT's block it acts in three places: on the attention weights, and on what attention and feed-forward return, before
-# it is added. When the model is *used*, it must be off. `model.eval()` does that, `model.train()` turns it on:
-
-# %%
-torch.manual_seed(0)
-dropped = F.dropout(torch.ones(100_000), p=0.1)
-values = sorted({round(value, 2) for value in dropped.unique().tolist()})
-zeros = (dropped == 0).double().mean()
-print(f"the ones became {values}; share of zeros {zeros:.2f}, mean {dropped.mean():.2f}")
-
-block = EncoderBlock(D, H, inner, dropout=0.1).double()
-with torch.no_grad():
-    for mode in (True, False):
-        block.train(mode)
-        same = torch.equal(post_norm(block, start), post_norm(block, start))
-        print("train mode:" if mode else "eval mode: ", "twice the same?", same)
-
-# %% [markdown]
-# Where exactly dropout acts is a challenge: leave it for later if you like.
-
-# %% exercise="dropout"
-
-# %% [markdown]
-# **A hunt.** In this box there is an encoder block, perhaps with one of the known mistakes in it. Call it
-# (`box(*box.example())`), compare it with your own block on the same arguments, and name the mistake.
-
-# %%
-box = minibert.hunt("encoder-block", seed=3)
-box
-
-# %% [markdown]
-# Below, after your own attempt: the library's block, and the first block of a real BERT by hand on a real sentence.
-# (The first lines of the source are for models that read only some of the tokens; `queries` is $x$ itself otherwise.)
+# Below, after your own attempt at a block: the first block of a real BERT by hand, on a real sentence.
 
 # %% tags=["folded"]
-print(inspect.getsource(EncoderBlock.forward))
-
-bert = minibert.from_pretrained("minilm-l6")  # comes in eval mode
+bert = minibert.from_pretrained("minilm-l6")  # in eval mode: without dropout
 tok = minibert.load_tokenizer("minilm-l6")
 with torch.no_grad():
     real = bert(**tok("My mother met my father, but she left early."), return_hidden=True)
@@ -328,8 +299,6 @@ print("x", tuple(x.shape), " wide", tuple(wide.shape), " y", tuple(y.shape))
 print("as the model's next state:", torch.allclose(y, real.hidden_states[1], atol=1e-5))
 
 # %% [markdown]
-# ## The stack
-#
 # An `Encoder` is a list of blocks and a loop. How does a token's vector change from block to block? Here is the mean
 # cosine between the vectors of the same token in two states, over thirty-two real sentences:
 
@@ -353,6 +322,30 @@ plots.similarity(cosines, labels, "The same token in different states of a real 
 # {{len(hidden) - 1}} blocks the tokens of a text are still far from equal. Two bare attentions with random weights had
 # made them almost equal.
 #
+# ## Dropout
+#
+# One thing is not in the picture. In training, **dropout** sets each number to zero with a small probability $p$ and
+# divides the others by $1 - p$, so that the mean stays the same. Then no feature can rely on a single other one. In
+# BERT's block it acts in three places: on the attention weights, and on what attention and feed-forward return, before
+# it is added. When the model is *used*, it must be off. `model.eval()` does that, `model.train()` turns it on:
+
+# %%
+torch.manual_seed(0)
+dropped = F.dropout(torch.ones(100_000), p=0.1)
+values = sorted({round(value, 2) for value in dropped.unique().tolist()})
+zeros = (dropped == 0).double().mean()
+print(f"the ones became {values}; share of zeros {zeros:.2f}, mean {dropped.mean():.2f}")
+
+dropping = EncoderBlock(D, H, inner, dropout=0.1).double()
+with torch.no_grad():
+    for mode in (True, False):
+        dropping.train(mode)
+        same = torch.equal(post_norm(dropping, start), post_norm(dropping, start))
+        print("train mode:" if mode else "eval mode: ", "twice the same?", same)
+
+# %% exercise="dropout"
+
+# %% [markdown]
 # ## What could go wrong
 #
 # A wrong block has the right shape. Some wrong blocks would even learn if they were trained from the start. But none
@@ -390,7 +383,24 @@ for name, output in wrong.items():
 # - **The mean over the wrong axis.** If it is taken over the batch, a text's vectors depend on the other texts; if over
 #   the tokens, a token's on the other tokens.
 # - **A second activation, after the second layer.** What is added back must also be able to be negative.
-#
+
+# %% [markdown]
+# **A hunt.** In this box there is an encoder block, perhaps with one of the known mistakes in it. Call it
+# (`box(*box.example())`), compare it with your own block on the same arguments, and name the mistake.
+
+# %%
+box = minibert.hunt("encoder-block", seed=3)
+box
+
+# %% [markdown]
+# To compare with when your block and your dropout have passed: the library's block. (The first lines are for models
+# that read only some of the tokens; `queries` is $x$ itself otherwise. The dropout of the weights is inside
+# `attention`.)
+
+# %% tags=["folded"]
+print(inspect.getsource(EncoderBlock.forward))
+
+# %% [markdown]
 # ## In short
 #
 # - Attention moves information between tokens, feed-forward works on each token by itself and has about two thirds of a

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 import minibert
 from minibert import plots
 from minibert.tokenizers import AlbertUnigram, WordPiece
+from minibert.tokenizers.byte_bpe import LETTERS, ROBERTA_SPECIAL
 from minibert.tokenizers.wordpiece import CharacterTable
 from minibert.training.data import load_reviews
 
@@ -45,16 +46,21 @@ sentence = "An unwatchable tearjerker? No: Amélie is naïve, mesmerizing and un
 cuts = {}
 for kind, tokenizer in kinds.items():
     pieces = pieces_of(sentence, tokenizer)
-    marked = [(piece, at > 0 and tokenizer.continues(piece)) for at, piece in enumerate(pieces)]
-    cuts[f"{kind}: {len(pieces)} pieces"] = marked
+    sign = [not any(map(str.isalnum, piece)) for piece in pieces]  # a punctuation mark?
+    continues = [at > 0 and tokenizer.continues(piece) for at, piece in enumerate(pieces)]
+    cuts[f"{kind}: {len(pieces)} pieces"] = [
+        (piece, None if is_sign else goes_on) for piece, is_sign, goes_on in zip(pieces, sign, continues, strict=True)
+    ]
 plots.cuts(cuts, "One sentence, cut in three ways")
 
 # %% [markdown]
 # - **WordPiece** (BERT, DistilBERT, MobileBERT) marks a piece that continues a word with `##`.
-# - **Byte-level BPE** (GPT-2, RoBERTa, BART) writes `Ġ` for a blank. The blank belongs to the word after it. And what
+# - **Byte-level BPE** (GPT-2, RoBERTa, BART) writes `Ġ` for a space. The space belongs to the word after it. And what
 #   is `Ã©`? You will see below.
-# - **Unigram** (ALBERT, XLNet) writes `▁` for a blank. This list was learned a moment ago from a thousand reviews, so
+# - **Unigram** (ALBERT, XLNet) writes `▁` for a space. This list was learned a moment ago from a thousand reviews, so
 #   it knows how reviewers write; the other two are the published lists.
+#
+# (Punctuation marks are grey: some tokenizers treat them as words of their own, others do not.)
 #
 # An entry of the list is a *piece*; where it stands in a text it is a *token*. By the end of this lesson you can cut a
 # word in all three ways yourself.
@@ -66,19 +72,24 @@ plots.cuts(cuts, "One sentence, cut in three ways")
 
 # %%
 counts = Counter(word for review in reviews.train for word in words_of(review.text))
-known = {word for word, _ in counts.most_common(tok.vocab_size)}
-lacking = [[word for word in words_of(review.text) if word not in known] for review in reviews.test]
-with_gaps = sum(map(bool, lacking)) / len(lacking)
 once = sum(n == 1 for n in counts.values()) / len(counts)
+print(f"{len(counts):,} different words, {once:.0%} of them occur once")
 
-print(f"{len(counts):,} different words, {once:.0%} of them occur once; the list has {len(known):,}")
-print(f"{with_gaps:.0%} of the {len(lacking):,} new reviews have a word that is not on the list, for example")
-for words in lacking[:2]:
+new = [words_of(review.text) for review in reviews.test]
+lacking, with_gaps = {}, {}  # length of a list -> the words that it lacks in each review; the share with one
+for size in (tok.vocab_size, len(counts)):
+    known = {word for word, _ in counts.most_common(size)}
+    lacking[size] = [[word for word in words if word not in known] for words in new]
+    with_gaps[size] = sum(map(bool, lacking[size])) / len(new)
+    print(f"a list of {size:,} words: {with_gaps[size]:.0%} of {len(new):,} new reviews have another word")
+print("words that the shorter list lacks, in two of the reviews:")
+for words in lacking[tok.vocab_size][:2]:
     print("   ", *words)
 
 # %% [markdown]
-# To the model all these words would be the same: one vector for "unknown". A longer list does not help much, because
-# most of the missing words are rare, and a vector cannot be learned from one example.
+# To the model all these words would be the same: one vector for "unknown". A longer list does not help much. Even with
+# all {{len(counts) | ,}} words on it, {{with_gaps[len(counts)] | .0%}} of the new reviews have a gap. And most of the
+# added words are rare: a vector cannot be learned from one example.
 #
 # With letters nothing is unknown. But then a text is long, and attention computes a table of $S \times S$ numbers:
 
@@ -99,20 +110,16 @@ for unit, found in lengths.items():
 # ## WordPiece: the longest piece first
 #
 # Before anything is cut, the text is **normalised**. For an uncased BERT: characters that cannot be seen are dropped,
-# all white space becomes a blank, accents are removed, capitals become lower case, and every punctuation mark and every
-# Chinese character becomes a word of its own:
+# all white space becomes single spaces, accents are removed, capitals become lower case, and every punctuation mark and
+# every Chinese character becomes a word of its own:
 
 # %%
 print(words_of("Amélie's  PARIS:\t$5 不错"))
 
 # %% [markdown]
-# Then each word is looked up from the left. Take the longest beginning that is in the vocabulary $\mathcal{V}$, and
-# continue with the rest. The piece that starts at letter $a$ of the word $w$ ends at
-#
-# $$b = \max\,\{\, j > a : \; m_a\, w_{a:j} \in \mathcal{V} \,\}$$
-#
-# The mark $m_a$ is empty at the start of the word, and `##` inside it. This is a *greedy* search: it never looks back,
-# and it knows no grammar, only the list.
+# Then each word is looked up from the left. Take the longest beginning that is in the vocabulary, and continue with the
+# rest in the same way. Inside a word, look for the piece with `##` before it. This is a *greedy* search: it never looks
+# back, and it knows no grammar, only the list.
 
 # %%
 for word in ["unwatchable", "unforgettable", "unfunny", "gooooood", "minibert", "great😀"]:
@@ -146,8 +153,64 @@ while start < len(word):
 assert by_hand == pieces_of(word)
 
 # %% [markdown]
-# A good place to stop for tonight. Two more ways to cut follow.
+# ## What the model receives
 #
+# The model gets the **ids**: a piece's id is its place in the list. Around the text there are special tokens.
+#
+# | token | id | what it is for |
+# |---|---|---|
+# | `[CLS]` | {{tok.cls_id}} | begins every input; its vector can stand for the whole text |
+# | `[SEP]` | {{tok.sep_id}} | ends each text |
+# | `[PAD]` | {{tok.pad_id}} | padding |
+# | `[MASK]` | {{tok.mask_id}} | hides a word that must be guessed (lesson 07) |
+# | `[UNK]` | {{tok.unk_id}} | a word that cannot be cut into pieces |
+#
+# Some tasks have two texts, such as a question and an answer. Both go into one input, and the **token types** say which
+# text a token belongs to:
+
+# %%
+pair = tok.encode("Who made it?", "Sofia Coppola did.")
+for name, row in {"tokens": pair.tokens, "ids": pair.ids, "types": pair.type_ids}.items():
+    print(f"{name:<7}", *(f"{item!s:>7}" for item in row))
+
+batch = tok(["A quiet film.", "Two hours I will never get back."])
+print("\na batch:", {name: tuple(table.shape) for name, table in batch.items()}, "all (B, S)")
+
+# %% [markdown]
+# If a pair is too long for `max_length`, the longer of the two texts is truncated first, so a short question stays
+# whole next to a long answer. `attention_mask` is `0` where there is only padding (lesson 03).
+
+# %% exercise="encode-pair"
+
+# %% [markdown]
+# ## What could go wrong
+#
+# **Another model's tokenizer.** There is no error, as long as the ids are small enough. Here a list that we
+# learn from a thousand reviews feeds the real model:
+
+# %%
+learned = WordPiece.train([review.text for review in reviews.train[:1000]], vocab_size=8000)
+bert = minibert.from_pretrained("minilm-l6")
+plot = "A moving film about growing old."
+foreign = learned.encode(plot)
+print("meant:  ", foreign.tokens)
+print("read as:", [tok.tokens[number] for number in foreign.ids])
+with torch.no_grad():
+    right, wrong = (bert(**one(plot)).last_hidden_state.mean(dim=1) for one in (tok, learned))
+print(f"cosine of the two mean vectors: {F.cosine_similarity(right, wrong).item():.2f}")
+
+# %% [markdown]
+# The model returns a vector of the right shape for a text that nobody wrote. Two quick checks: compare the size of the
+# list with the model's `vocab_size`, and decode a line with the tokenizer that the model was trained with.
+#
+# - **Case.** An uncased list has no capitals: without lower-casing, every word that has one becomes `[UNK]`.
+# - **The attention mask forgotten.** The tokenizer made it: pass it on with the ids.
+# - **Special tokens twice**, because both the tokenizer and your own code add them.
+#
+# **A good place to stop for tonight.** You now have all that lesson 06 needs, in about forty minutes. The rest is for
+# another evening: RoBERTa and BART read with BPE, ALBERT and XLNet with Unigram.
+
+# %% [markdown]
 # ## BPE: join the pair that was learned first
 #
 # **Byte-pair encoding** (Sennrich et al. 2016) learns its list by joining. Begin with single characters. Find the two
@@ -165,19 +228,24 @@ for pair in joined:
 print("no pair that is left is on the list:", ("un", "aff") not in rank, ("aff", "able") not in rank)
 
 # %% [markdown]
+# (`replace` is good enough for this one word only: it would also find `a b` inside `ca b`. Your function must compare
+# whole symbols.)
+#
 # Ranks stand for frequency: *l* and *e* were joined early because they occur together very often.
 #
 # **Byte-level** means that a word is spelled in bytes, not in characters (Radford et al. 2019, section 2.2; RoBERTa
 # took it over: Liu et al. 2019, section 4.4). Every text in any script is a sequence of bytes, and there are only $2^8$
 # of them. All of them are on the list, so nothing is ever unknown. To make the list readable, each byte is written as a
-# visible character. The two bytes of *é* look like `Ã©`, and the blank looks like `Ġ`.
+# visible character. The two bytes of *é* look like `Ã©`, and the space looks like `Ġ`.
 
 # %%
 for text in ["é", "😀", "film", " film"]:
     print(f"{text!r:<8} {len(text.encode())} bytes   {pieces_of(text, bpe)}")
 
 # %% [markdown]
-# Note the last two lines: *film* with and without the blank are two different pieces, with different vectors.
+# Note the last two lines: *film* with and without the space are two different pieces, with different vectors. So the
+# first word of a text, which has no space before it, is not the same piece as that word inside a text. Some models
+# expect a space to be added there (`add_prefix_space`).
 
 # %% exercise="bpe-merge"
 
@@ -219,24 +287,27 @@ print(f"{total:7.2f}   {' '.join(longest_first)}   (the longest piece first)")
 
 # %%
 word_count = sum(len(words_of(text)) for text in sample)
-print(f"{'':<15} {'list':>7} {'pieces a word':>14} {'unknown':>8} {'comes back':>11}")
+print(f"{'':<15} {'list':>7} {'pieces per word':>16} {'unknown':>8} {'comes back':>11}")
 for kind, tokenizer in kinds.items():
     found = [tokenizer.ids(text) for text in sample]
     number = sum(map(len, found))
     unknown = sum(ids.count(tokenizer.unk_id) for ids in found)
     back = sum(tokenizer.decode(ids) == text for ids, text in zip(found, sample, strict=True)) / len(sample)
-    print(f"{kind:<15} {tokenizer.vocab_size:>7,} {number / word_count:>14.2f} {unknown:>8} {back:>11.0%}")
+    print(f"{kind:<15} {tokenizer.vocab_size:>7,} {number / word_count:>16.2f} {unknown:>8} {back:>11.0%}")
 
 # %% [markdown]
 # Do not compare the columns as if only the method mattered: the lists have different lengths and were learned from
 # different texts. But the last column is a property of the method. WordPiece and this Unigram normalise, so capitals,
 # accents and line breaks are lost. Byte-level BPE keeps every byte.
 #
-# How long should a list be? We learn one from reviews. Each step of learning adds one piece at the end, so the first
-# part of a long list is also a shorter list, which we can test.
+# The list of {{bpe.vocab_size | ,}} has {{len(LETTERS)}} bytes, {{len(bpe.merges) | ,}} merges and
+# {{len(ROBERTA_SPECIAL.all())}} special tokens. RoBERTa's own list has
+# {{minibert.PRESETS["roberta-base"].vocab_size - bpe.vocab_size}} more places, which no text uses.
+#
+# How long should a list be? Take again the list that we learned from reviews. Each step of learning added one piece at
+# the end, so the first part of the list is also a shorter list, which we can test.
 
 # %%
-learned = WordPiece.train([review.text for review in reviews.train[:1000]], vocab_size=8000)
 sizes = [300, 500, 1000, 2000, 4000, 8000]
 curve = []
 for size in sizes:
@@ -245,73 +316,19 @@ for size in sizes:
 plots.lines(
     {"learned from reviews": (sizes, curve)},
     xlabel="pieces in the vocabulary",
-    ylabel="pieces a word",
+    ylabel="pieces per word",
     title="A longer list makes shorter texts, with less and less gain",
     levels={"BERT's list": sum(len(tok.ids(text)) for text in sample) / word_count},
 )
 
 # %% [markdown]
 # And each piece costs parameters, a vector of $D$ numbers. So the length of the list is a compromise between short
-# texts and a small table.
+# texts and a small embedding table.
 #
 # (WordPiece was described with another rule: join the pair that makes the text most *likely*, Schuster & Nakajima 2012.
 # BERT's own trainer was never published. Our `WordPiece.train` counts pairs.)
-#
-# ## What the model receives
-#
-# The model gets the **ids**: a piece's id is its place in the list. Around the text there are special tokens.
-#
-# | token | id | what it is for |
-# |---|---|---|
-# | `[CLS]` | {{tok.cls_id}} | begins every input; its vector can stand for the whole text |
-# | `[SEP]` | {{tok.sep_id}} | ends each text |
-# | `[PAD]` | {{tok.pad_id}} | padding |
-# | `[MASK]` | {{tok.mask_id}} | hides a word that must be guessed (lesson 07) |
-# | `[UNK]` | {{tok.unk_id}} | a word that cannot be cut into pieces |
-#
-# Some tasks have two texts, such as a question and an answer. Both go into one input, and the **token types** say which
-# text a token belongs to:
-
-# %%
-pair = tok.encode("Who made it?", "Sofia Coppola did.")
-for name, row in {"tokens": pair.tokens, "ids": pair.ids, "types": pair.type_ids}.items():
-    print(f"{name:<7}", *(f"{item!s:>7}" for item in row))
-
-batch = tok(["A quiet film.", "Two hours I will never get back."])
-print("\na batch:", {name: tuple(table.shape) for name, table in batch.items()}, "all (B, S)")
 
 # %% [markdown]
-# If a pair is too long for `max_length`, the longer of the two texts is truncated first, so a short question stays
-# whole next to a long answer. `attention_mask` is `0` where there is only padding (lesson 03).
-
-# %% exercise="encode-pair"
-
-# %% [markdown]
-# ## What could go wrong
-#
-# **Another model's tokenizer.** There is no error, as long as the ids are small enough. Here the list that we have just
-# learned feeds the real model:
-
-# %%
-bert = minibert.from_pretrained("minilm-l6")
-plot = "A moving film about growing old."
-foreign = learned.encode(plot)
-print("meant:  ", foreign.tokens)
-print("read as:", [tok.tokens[number] for number in foreign.ids])
-with torch.no_grad():
-    right, wrong = (bert(**one(plot)).last_hidden_state.mean(dim=1) for one in (tok, learned))
-print(f"cosine of the two mean vectors: {F.cosine_similarity(right, wrong).item():.2f}")
-
-# %% [markdown]
-# The model returns a vector of the right shape for a text that nobody wrote. Two quick checks: compare the size of the
-# list with the model's `vocab_size`, and decode a line with the tokenizer that the model was trained with.
-#
-# - **Case.** An uncased list has no capitals: without lower-casing, every word that has one becomes `[UNK]`.
-# - **The first word of a byte-level BPE.** It has no blank before it, so it is a different piece from the same word
-#   inside a text. Some models expect `add_prefix_space`.
-# - **The attention mask forgotten.** The tokenizer made it: pass it on with the ids.
-# - **Special tokens twice**, because both the tokenizer and your own code add them.
-#
 # ## A challenge
 #
 # The last exercise is the search for the most probable way. You can leave it for later.

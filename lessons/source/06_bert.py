@@ -48,9 +48,9 @@ plots.to_scale({"MiniLM-L6": parts(small), "BERT-base": parts(base)}, "Two BERTs
 # model.
 #
 # You will run the left one. This **MiniLM-L6** has BERT's architecture and vocabulary, but it was not pre-trained as
-# BERT was. It consists of every second layer of a model that Microsoft distilled from a UniLM v2 of BERT-base's size
-# (its model card; the method: Wang et al. 2020; lesson 09 is about distillation), and it was then trained so that texts
-# of similar meaning get similar vectors.
+# BERT was. It consists of every second layer of a model that Microsoft distilled from another model of BERT-base's size
+# (UniLM v2; see its model card; the method: Wang et al. 2020; lesson 09 is about distillation). Then it was trained so
+# that texts of similar meaning get similar vectors.
 #
 # ## A model in seven numbers
 #
@@ -105,7 +105,22 @@ with torch.no_grad():
 
 # %% [markdown]
 # Without positions, the two are equal: such a model cannot tell who chased whom.
-#
+
+# %% exercise="embeddings"
+
+# %% [markdown]
+# To compare with when `embeddings` has passed: three lookups, a sum and a norm, for one sentence.
+
+# %% tags=["folded"]
+batch = tok("The dog chased the cat.")
+ids = batch["input_ids"]  # (B, S)
+e, positions = mini.embeddings, torch.arange(ids.shape[1])  # (S,)
+with torch.no_grad():
+    x = e.norm(e.word(ids) + e.position(positions) + e.token_type(batch["token_type_ids"]))
+    same = torch.allclose(x, e(ids, positions.expand_as(ids)), atol=1e-6)
+print("x", tuple(x.shape), "as the library's:", same)
+
+# %% [markdown]
 # ## The blocks and the pooler
 #
 # Each block takes (B, S, D) and returns (B, S, D), so blocks can be stacked. At the top there is the **pooler**, a
@@ -114,24 +129,23 @@ with torch.no_grad():
 # $$h^{0} = x, \qquad h^{l} = \text{block}_l(h^{l-1}), \qquad c = \tanh(W h^{L}_{\text{[CLS]}} + b)$$
 
 # %%
-batch = tok("The dog chased the cat.")
-ids = batch["input_ids"]  # (B, S)
 with torch.no_grad():
     h = mini.embeddings(ids, torch.arange(ids.shape[1]).expand_as(ids))
     for block in mini.encoder.blocks:
         h, _ = block(h, Layout())  # Layout(): no padding here
+    c = torch.tanh(mini.pooler.dense(h[:, 0]))  # [CLS] is the first token
     output = mini(**batch)
-same = torch.allclose(h, output.last_hidden_state, atol=1e-5)
-print("last hidden state", tuple(h.shape), "as the library's:", same)
-print("pooled           ", tuple(output.pooled.shape))
+for name, mine, theirs in (("last hidden state", h, output.last_hidden_state), ("pooled", c, output.pooled)):
+    print(f"{name:<17} {tuple(mine.shape)!s:<11} as the library's: {torch.allclose(mine, theirs, atol=1e-5)}")
 
 # %% [markdown]
 # You have run a BERT by hand.
 #
 # ## One word in two contexts
 #
-# What are the blocks for? In the table of words, *score* has one row. But a score can be music or the result of a game.
-# Take four sentences, and compare the vectors of *score* after each block. Two of the six pairs have the same meaning.
+# What are the blocks for? In the embedding table, *score* has one row. But a score can be music or the result of a
+# game. Take four sentences, and compare the vectors of *score* after each block. Two of the six pairs have the same
+# meaning.
 
 # %%
 word = "score"
@@ -146,7 +160,10 @@ with torch.no_grad():
     for sentence in sentences:
         at = tok.encode(sentence).tokens.index(word)
         hidden = mini(**tok(sentence), return_hidden=True).hidden_states  # L + 1 tensors (1, S, D)
-        vectors.append(F.normalize(torch.stack([h[0, at] for h in hidden]), dim=-1))
+        vectors.append(F.normalize(torch.stack([h[0, at] for h in hidden]), dim=-1))  # (L + 1, D)
+print("four sentences, each with", *vectors[0].shape[:1], "vectors of", word)
+
+# %% tags=["folded"]
 meanings = list(sentences.values())
 curves = {"same meaning": [], "another meaning": []}
 for a, b in combinations(range(len(sentences)), 2):
@@ -157,7 +174,7 @@ plots.lines(
     {name: (range(len(found)), found.tolist()) for name, found in curves.items()},
     xlabel="blocks that the word has passed",
     ylabel="cosine of two vectors of score",
-    title="One row of the table, two meanings at the top",
+    title="One row at the bottom, two meanings at the top",
 )
 
 # %% [markdown]
@@ -191,7 +208,9 @@ for name, parameter in with_head.lm.named_parameters():
     print(f"{name:<13} {tuple(parameter.shape)!s:<11} {parameter.numel():>8,}")
 head, total = minibert.count_parameters(with_head.lm), minibert.count_parameters(base)
 print(f"\nthe head {head:,}, so BERT with pooler and head {total + head:,}")
-print(f"with a table of its own it would be {V * D:,} more, {V * D / total:.0%} of the model")
+print(f"with a table of its own the whole would be {V * D / total:.0%} larger")
+
+# %% exercise="masked-lm-head"
 
 # %% [markdown]
 # ## Count it
@@ -201,9 +220,20 @@ print(f"with a table of its own it would be {V * D:,} more, {V * D / total:.0%} 
 # layers $D \to D$ in the attention, two in the feed-forward, $D \to F$ and $F \to D$, and two norms. The heads cost
 # nothing extra: they share the $D$ features.
 #
-# Take paper and pencil. Your numbers should be these:
+# Take paper and pencil, write your numbers into this cell, and run it again:
 
 # %%
+mine = {"words": 0, "attention, one block": 0, "feed-forward, one block": 0, "all of BERT-base": 0}
+
+block = base.encoder.blocks[0]
+modules = base.embeddings.word, block.attention, block.feed_forward, base
+for (name, count), module in zip(mine.items(), modules, strict=True):
+    print("✓" if count == minibert.count_parameters(module) else "✗", name)
+
+# %% [markdown]
+# And this is where the parameters are:
+
+# %% tags=["folded"]
 blocks = base.encoder.blocks
 e, counted = base.embeddings, {}
 counted["words"] = [e.word]
@@ -225,12 +255,12 @@ print(f"{'together':<26} {sum(sizes.values()):>11,}")
 # Where the parameters are and where the work is done are two different questions. Count **operations**: multiplications
 # and additions (papers say FLOPs). A linear layer takes two for each weight and token. A table takes none: a row is
 # looked up. And attention has a part without parameters, where each token meets $S$ others, in the scores and in the
-# mixture:
+# weighted sum of the values:
 #
 # | for each token and block | parameters | operations |
 # |---|---|---|
 # | attention: linear layers | $4 D^2$ | $8 D^2$ |
-# | attention: scores and mixture | none | $4 S D$ |
+# | attention: scores and weighted sum | none | $4 S D$ |
 # | feed-forward | $2 D F$ | $4 D F$ |
 
 
@@ -239,7 +269,7 @@ def operations(S):
     return {
         "words": 0,
         "attention: linear layers": S * L * 8 * D * D,
-        "attention: scores, mixture": S * L * 4 * S * D,
+        "attention: scores, sum": S * L * 4 * S * D,
         "feed-forward": S * L * 4 * D * inner,
     }
 
@@ -250,6 +280,7 @@ with FlopCounterMode(display=False) as counter, torch.no_grad():
 work, pooler = operations(S), 2 * D * D
 print(f"S = {S}: {sum(work.values()) + pooler:,} by formula, {counter.get_total_flops():,} counted by PyTorch")
 
+# %% tags=["folded"]
 linear = L * 4 * (D * D + D)
 panels = {
     "parameters": [V * D, linear, 0, sizes["feed-forward, all blocks"]],
@@ -260,9 +291,12 @@ title = "Where the parameters are, and where the work is done"
 plots.distributions(panels, list(work), title, "share in %", digits=0)
 
 # %% [markdown]
-# The table of words has a fifth of the parameters and does none of the work. The scores and the mixture of attention,
-# with their $S \times S$ weights, are a small part of the work even at BERT's full length. They would equal all linear
-# layers together at $S = 6 D$, which is {{6 * D | ,}} tokens.
+# (Positions, norms and pooler are left out here, so the words have {{panels["parameters"][0] | .0f}}% and not
+# {{100 * sizes["words"] / total | .1f}}% of the parameters.)
+#
+# The embedding table has a fifth of the parameters and does none of the work. The scores and the weighted sum of
+# attention, with their $S \times S$ weights, are a small part of the work even at BERT's full length. They would equal
+# all linear layers together at $S = 6 D$, which is {{6 * D | ,}} tokens.
 #
 # So a model can have few parameters and still be slow. In the lessons on DistilBERT and ALBERT, ask which of the two
 # each change saves.
@@ -284,44 +318,23 @@ with torch.no_grad():
         print(f"along {axis}: cosine of the first with each", *(f"{cosine:.2f}" for cosine in film @ film[0]))
 
 # %% [markdown]
-# - **Tied weights counted twice.** A sum over the tensors of a file counts the table of words two times.
+# - **Tied weights counted twice.** A sum over the tensors of a file counts the embedding table two times.
 # - **The norm of the embeddings forgotten:** $2 D$ too few, {{2 * D | ,}} here. If your count differs by a small
 #   multiple of $D$, look for a norm or a bias.
 # - **`eval()` forgotten.** `build` returns a model in training mode: dropout is on, and each call gives a different
 #   answer.
 # - **`pooled` from the wrong place.** `h[0]` is the first text, not the first token.
 #
-# ## Exercises
-#
-# There are two: the embeddings, and the masked-LM head. (Counting a BERT from its sizes is an exercise of lesson 10,
-# together with ALBERT.)
-
-# %% exercise="embeddings"
-
-# %% exercise="masked-lm-head"
-
-# %% [markdown]
-# To compare with when your answers have passed: the embeddings and the pooler by hand.
-
-# %% tags=["folded"]
-ids = batch["input_ids"]
-positions = torch.arange(ids.shape[1])  # (S,)
-e = mini.embeddings
-with torch.no_grad():
-    x = e.norm(e.word(ids) + e.position(positions) + e.token_type(batch["token_type_ids"]))
-    pooled = torch.tanh(mini.pooler.dense(output.last_hidden_state[:, 0]))
-    assert torch.allclose(x, e(ids, positions.expand_as(ids)), atol=1e-6)
-    assert torch.allclose(pooled, output.pooled, atol=1e-5)
-print("x", tuple(x.shape), "  pooled", tuple(pooled.shape))
+# (Counting a BERT with a function of your own is an exercise of lesson 10, together with ALBERT.)
 
 # %% [markdown]
 # ## In short
 #
 # - BERT: three tables added and normalised, $L$ equal blocks, a pooler on `[CLS]`. Seven numbers say how large it is.
 # - A word's vector comes from one row of a table; the blocks make it depend on the sentence.
-# - The table of words has $V D$ parameters. A block has about $12 D^2$, two thirds of them in the feed-forward.
-# - The masked-LM head uses the table of words a second time. Count it once.
-# - Parameters are not work: the table of words is a fifth of BERT-base and computes nothing.
+# - The embedding table has $V D$ parameters. A block has about $12 D^2$, two thirds of them in the feed-forward.
+# - The masked-LM head uses the embedding table a second time. Count it once.
+# - Parameters are not work: the embedding table is a fifth of BERT-base and computes nothing.
 #
 # **To read.** Devlin et al. 2019, *BERT: Pre-training of Deep Bidirectional Transformers*, section 3 and figure 3;
 # Press & Wolf 2017, *Using the Output Embedding to Improve Language Models*. In the library:

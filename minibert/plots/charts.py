@@ -241,7 +241,7 @@ def _ends(
 @styled
 def distributions(
     panels: Mapping[str, Sequence[float]],
-    labels: Sequence[str],
+    labels: Sequence[str] | Mapping[str, Sequence[str]],
     title: str = "How the probability is distributed",
     unit: str = "probability",
     digits: int = 2,
@@ -251,21 +251,26 @@ def distributions(
     Two panels are side by side, unless the labels are long, and further ones below them, so that the figure can be read
     on a telephone.
 
-    panels: heading -> a value for each label, in the order of the labels. unit: the label of the x axis.
+    panels: heading -> a value for each label, in the order of the labels. labels: of all panels, or heading -> those of
+    that panel; then the panels are one below another. unit: the label of the x axis.
     Raises MinibertError when there is no panel, or its values are not one finite number for each label.
     """
     check_lengths(panels=panels)
     every = {heading: read_numbers(values, heading, 1) for heading, values in panels.items()}
+    own = labels if isinstance(labels, Mapping) else dict.fromkeys(panels, labels)
     for heading, values in every.items():
-        if len(values) != len(labels) or not np.isfinite(values).all():
+        count = len(own.get(heading, ()))
+        if len(values) != count or not np.isfinite(values).all():
             raise MinibertError(
-                f"{heading} has {len(values)} values for {len(labels)} labels: give one finite value for each."
+                f"{heading} has {len(values)} values for {count} labels: give one finite value for each."
             )
-    aside = max(text_width(label, 11) for label in labels)
-    columns = min(len(panels), 2 if aside < 1.6 else 1)
+    aside = max(text_width(label, 11) for heading in panels for label in own[heading])
+    shared = own is not labels
+    columns = min(len(panels), 2 if aside < 1.6 and shared else 1)
     lines = math.ceil(len(panels) / columns)
-    figure = Picture(figsize=(NARROW, 1.1 + lines * (0.45 + 0.27 * len(labels))), layout="constrained")
-    every_axes = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    tall = max(map(len, every.values()))
+    figure = Picture(figsize=(NARROW, 1.1 + lines * (0.45 + 0.27 * tall)), layout="constrained")
+    every_axes = figure.subplots(lines, columns, sharex=True, sharey=shared, squeeze=False).ravel()
     for axes in every_axes[len(panels) :]:
         axes.remove()
     every_axes = every_axes[: len(panels)]
@@ -277,7 +282,8 @@ def distributions(
         axes.set_title(wrapped_text(heading, 11, across, "bold"), fontsize=11, pad=6, weight="bold")
         axes.xaxis.set_major_locator(MaxNLocator(6 // columns))
     _scale_bars(every_axes[0], np.concatenate(list(every.values())), 0.5 / across)
-    _name_bars(every_axes, labels)
+    for axes, heading in zip(every_axes, panels, strict=True):
+        _name_bars([axes], own[heading])
     figure.supxlabel(unit, fontsize=11)
     title_panels(figure, title)
     return figure

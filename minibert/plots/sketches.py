@@ -24,15 +24,23 @@ from minibert.plots.style import (
 
 
 @styled
-def cuts(ways: Mapping[str, Sequence[tuple[str, bool]]], title: str = "One text, cut in several ways") -> Picture:
+def cuts(
+    ways: Mapping[str, Sequence[tuple[str, bool | None]]], title: str = "One text, cut in several ways"
+) -> Picture:
     """The same text as several tokenizers cut it, one below the other; a piece that continues a word touches the last.
 
-    ways: heading -> for each piece, its text and whether it continues the word of the piece before it.
+    ways: heading -> for each piece, its text and whether it continues the word of the piece before it; None for a
+    punctuation mark, which is grey and stands alone.
     Raises MinibertError when there is no way, or a way has no pieces.
     """
     if not ways or not all(len(pieces) for pieces in ways.values()):
         raise MinibertError("a figure of cuts needs tokenizers: give each one at least one piece.")
-    looks = {False: {"colour": pale(SKY)}, True: {"colour": pale(ORANGE, 0.7)}}
+    looks = {
+        False: {"colour": pale(SKY)},
+        True: {"colour": pale(ORANGE, 0.7)},
+        None: {"colour": "#F2F2F2", "edge": GREY},
+    }
+    names = {False: "begins a word", True: "continues it", None: "punctuation"}
     sheet, y = Sheet(), 0.0
     for heading, pieces in ways.items():
         sheet.text(0, y, heading, 11, ha="left", va="bottom", weight="bold")
@@ -45,7 +53,8 @@ def cuts(ways: Mapping[str, Sequence[tuple[str, bool]]], title: str = "One text,
             sheet.box(x, y, wide, 0.3, piece, size=11, **looks[continues])
             x += wide
         y += 0.74
-    sheet.legend(0, y - 0.32, {"begins a word": looks[False], "continues it": looks[True]})
+    kinds = {continues for pieces in ways.values() for _, continues in pieces}
+    sheet.legend(0, y - 0.32, {names[kind]: looks[kind] for kind in names if kind is not None or kind in kinds})
     return sheet.finish(title)
 
 

@@ -227,7 +227,7 @@ EXERCISE = Exercise(
     task=(
         "Read a word as RoBERTa does: it is spelled in bytes, and learned merges make longer pieces of them.\n\n"
         "- `symbols`: the word, a list of strings, at first one for each byte: `[\"Ġ\", \"t\", \"h\", \"e\"]` (Ġ is "
-        "the blank before the word, a symbol like any other)\n"
+        "the space before the word, a symbol like any other)\n"
         "- `merges`: a list of pairs of strings. A pair's place in the list is its rank: the first was learned first\n"
         "- returns the list of pieces. Of all pairs of neighbours that are in the list, the one with the lowest rank "
         "is joined into one symbol (if it occurs several times: from left to right), then the same again with the new "
