@@ -46,11 +46,10 @@ sentence = "An unwatchable tearjerker? No: Amélie is naïve, mesmerizing and un
 cuts = {}
 for kind, tokenizer in kinds.items():
     pieces = pieces_of(sentence, tokenizer)
-    sign = [not any(map(str.isalnum, piece)) for piece in pieces]  # a punctuation mark?
-    continues = [at > 0 and tokenizer.continues(piece) for at, piece in enumerate(pieces)]
-    cuts[f"{kind}: {len(pieces)} pieces"] = [
-        (piece, None if is_sign else goes_on) for piece, is_sign, goes_on in zip(pieces, sign, continues, strict=True)
-    ]
+    marked = []  # each piece, and whether it continues a word; None: punctuation
+    for at, piece in enumerate(pieces):
+        marked.append((piece, at > 0 and tokenizer.continues(piece) if any(map(str.isalnum, piece)) else None))
+    cuts[f"{kind}: {len(pieces)} pieces"] = marked
 plots.cuts(cuts, "One sentence, cut in three ways")
 
 # %% [markdown]
@@ -208,7 +207,8 @@ print(f"cosine of the two mean vectors: {F.cosine_similarity(right, wrong).item(
 # - **Special tokens twice**, because both the tokenizer and your own code add them.
 #
 # **A good place to stop for tonight.** You now have all that lesson 06 needs, in about forty minutes. The rest is for
-# another evening: RoBERTa and BART read with BPE, ALBERT and XLNet with Unigram.
+# another evening: RoBERTa and BART (lessons 11 and 14) read with BPE, ALBERT and XLNet (lessons 10 and 13) with
+# Unigram.
 
 # %% [markdown]
 # ## BPE: join the pair that was learned first
