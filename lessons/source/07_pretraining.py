@@ -144,7 +144,7 @@ box = minibert.hunt("mask-tokens", seed=3)
 box
 
 # %% [markdown]
-# ## The loss: only what was asked
+# ## The loss: only the chosen tokens
 #
 # The labels have the right id at each chosen position, hidden or not, and `-100` elsewhere. With $M$ chosen positions,
 # the loss is the mean **cross-entropy**:
@@ -154,13 +154,13 @@ box
 # | the formula | the code | shape |
 # |---|---|---|
 # | $p_s$ | `logits.softmax(dim=-1)` | (B, S, V), each row sums to one |
-# | $w_s$ | `labels` | (B, S), `-100` where nothing is asked |
+# | $w_s$ | `labels` | (B, S), `-100` where nothing must be predicted |
 # | $M$ | `(labels != -100).sum()` | one number |
 
 # %% exercise="masked-lm-loss"
 
 # %% [markdown]
-# To compare with when `masked-lm-loss` has passed: four tokens, three words, two questions.
+# To compare with when `masked-lm-loss` has passed: four tokens, three words, two labels.
 
 # %% tags=["folded"]
 logits = torch.tensor([[[2.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 3.0], [1.0, 1.0, 1.0]]])  # (B, S, V)
@@ -217,12 +217,13 @@ print(f"a fresh model: {held_out_losses(fresh, held_task)['masked_lm']:.2f} nats
 
 few = MaskedWords(train_rows, own).batch(range(8), seed=0)
 with torch.no_grad():
-    asked_only = fresh(few["input_ids"], few["attention_mask"], labels=few["labels"]).logits
+    chosen_only = fresh(few["input_ids"], few["attention_mask"], labels=few["labels"]).logits
     everywhere = fresh(few["input_ids"], few["attention_mask"]).logits
-print("logits where asked", tuple(asked_only.shape), "(M, V); everywhere", tuple(everywhere.shape), "(B, S, V)")
+print("logits at the chosen positions", tuple(chosen_only.shape), "(M, V)")
+print("logits everywhere              ", tuple(everywhere.shape), "(B, S, V)")
 
 # %% [markdown]
-# So the library's heads select the chosen positions first, and compute no logits that nobody asks for.
+# So the library's heads select the chosen positions first, and compute no other logits.
 #
 # ## Other ways to choose
 #
@@ -242,10 +243,10 @@ for masking in MASKINGS:
 # %% [markdown]
 # In training, each text is read many times. BERT's texts were masked beforehand, ten times each (**static** masking,
 # according to Liu et al. 2019, section 4.1). RoBERTa draws a new mask each time a text is read (**dynamic** masking),
-# so in the long run every position is asked about:
+# so in the long run every position is chosen:
 
 # %%
-print("share of the positions that were asked about, after 1, 10 and 40 passes")
+print("share of the positions that were chosen at least once, after 1, 10 and 40 passes")
 ways = {"static, one mask": (1, 1, 1), "static, ten masks": (1, 10, 10), "dynamic": (1, 10, 40)}
 for way, masks in ways.items():
     print(f"{way:<18}", *(f"{1 - 0.85**n:>6.1%}" for n in masks))
@@ -267,7 +268,7 @@ for way, masks in ways.items():
 # rows, we look at the loss of the three fates separately.
 
 # %% tags=["folded"]
-# 1/√D: the output of a linear layer is then about as large as its input. BERT's 0.02 is for D = 768.
+# 1/√D: a linear layer's output is then about as large as its input. BERT's 0.02 would give a quarter of that.
 model = minibert.build(replace(config, initializer_range=config.hidden_size**-0.5), head="masked-lm", seed=0)
 settings = Settings(
     steps=2000,
