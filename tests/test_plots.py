@@ -173,6 +173,10 @@ def widths() -> Figure:
     return plots.widths({"wide": [("in", 768), ("inside", 3072)], "thin": [("in", 512), ("inside", 128)]})
 
 
+def bottleneck_block() -> Figure:
+    return plots.bottleneck_block()
+
+
 def encoder_decoder() -> Figure:
     return plots.encoder_decoder(["my", "[MASK]", "</s>"], ["my", "aunt", "sang", "</s>"])
 
@@ -184,7 +188,7 @@ EVERY_FIGURE = pytest.mark.parametrize(
         *(vectors, lines, flow, distributions, shares, family, size_and_speed),
         *(grid, grids, similarity, head_split, head_split_wrong, masks, padded_batch, pieces, masked_text),
         *(layer_map, stacks, course_map, encoder_block, shared_block),
-        *(bars_below, looks, widths, encoder_decoder),
+        *(bars_below, looks, widths, bottleneck_block, encoder_decoder),
     ],
 )
 
@@ -788,9 +792,25 @@ def test_a_decoder_reads_what_it_writes_one_step_late():
     assert rows == [["my", "aunt", "sang", "</s>"], ["start", "my", "aunt", "sang"], ["my", "[MASK]", "</s>"]]
     across = [end for start, end in arrows(encoder_decoder()) if start[1] - end[1] > 1]
     assert len(across) == 1  # from the encoder to the decoder
+    assert rows_of(plots.encoder_decoder(["my"], ["my", "aunt"], start="</s>"))[1] == ["</s>", "my"]
 
 
-@pytest.mark.parametrize("draw", [bars_below, looks, widths, encoder_decoder])
+def test_a_bottleneck_block_has_its_widths_to_scale_and_values_that_read_the_wide_vector():
+    figure = plots.bottleneck_block(outside=256, body=64, inner=128, times=3)
+    drawn = {text: patch for text, _, patch in boxes(figure)}
+    assert [text for text, _, _ in boxes(figure)].count("feed-forward") == 3
+    wide = drawn["out"].get_width()
+    assert [drawn[name].get_width() / wide for name in ("x", "narrow", "shared", "inside", "feed-forward")] == (
+        pytest.approx([1, 0.25, 0.25, 0.25, 0.5])
+    )
+    lower = middle(drawn["attention"])[1] + drawn["attention"].get_height() / 2
+    read = sorted(start[1] for start, end in arrows(figure) if end[1] == pytest.approx(lower))
+    shared, whole = (drawn[name].get_y() for name in ("shared", "x"))
+    assert read == pytest.approx([shared, shared, whole])  # queries, keys, values
+    assert {"3 times:\n64 → 128\n→ 64,\nadd & norm", "residual"} <= {*texts(figure)}
+
+
+@pytest.mark.parametrize("draw", [bars_below, looks, widths, bottleneck_block, encoder_decoder])
 def test_narrow_figures_can_be_read_on_a_telephone(draw):
     assert draw().get_size_inches()[0] <= 5.6
 
@@ -913,6 +933,10 @@ def test_no_text_covers_another_or_is_cut_off(draw):
         (lambda: plots.widths({"a": []}), "at least one step"),
         (lambda: plots.widths({"a": [("in", 0)]}), "integer of 1 or more"),
         (lambda: plots.encoder_decoder([], ["a"]), "at least one"),
+        (lambda: plots.bottleneck_block(body=0), "integers of 1 or more"),
+        (lambda: plots.bottleneck_block(times=1.5), "integers of 1 or more"),
+        (lambda: plots.bottleneck_block(512, 129), "a quarter of outside"),
+        (lambda: plots.bottleneck_block(512, 128, 513), "inner at most outside"),
         (lambda: plots.course_map([]), "rows of lessons"),
         (lambda: plots.course_map([[]]), "rows of lessons"),
         (lambda: plots.course_map(LESSONS, row_titles=["one"]), "give all rows a title, or none"),

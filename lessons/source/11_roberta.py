@@ -23,13 +23,16 @@ from minibert.training.pairs import full_sentences, nsp_pairs, split_sentences
 with torch.device("meta"):  # shapes without numbers: enough to count
     bert, roberta = minibert.build("bert-base-uncased"), minibert.build("roberta-base")
 bert_size, size = minibert.count_parameters(bert), minibert.count_parameters(roberta)
+# Batch times steps: RoBERTa's first row in Table 4 of Liu et al. 2019, against BERT's.
+SEQUENCES = 8_000 * 100_000 / (256 * 1_000_000)
+TOKENS = SEQUENCES * 512 / (0.9 * 128 + 0.1 * 512)  # the lengths: Devlin et al. 2019, appendix A.2
 
 # %%
 # Accuracy on MNLI in percent. Liu et al. 2019, Table 4.
 MNLI = {
     "BERT-large": 86.6,
-    "RoBERTa: similar text, three times as often": 89.0,
-    "ten times as much text": 89.3,
+    "RoBERTa: similar text, almost ten times the tokens": 89.0,
+    "ten times as much text, the same steps": 89.3,
     "three times as many steps": 90.0,
     "five times as many steps": 90.2,
 }
@@ -38,14 +41,16 @@ plots.bars(errors, "errors in 100 questions; fewer is better", "A new recipe, th
 
 # %% [markdown]
 # A quarter of BERT's errors is gone, and no layer was added. The largest step is the first one, with nearly the same
-# text: the model reads {{8_000 * 100_000 / (256 * 1_000_000) | .1f}} times as many sequences, by a better recipe. So
-# BERT had been trained too little. This lesson goes through the recipe. No weights of a RoBERTa can be fetched here;
-# where a model is only built, and not trained, the text says so.
+# text. RoBERTa reads {{SEQUENCES | .1f}} times as many sequences, and all of them have {{512}} tokens (section 3.1).
+# BERT read only {{128}} at a time in nine tenths of its steps (Devlin et al. 2019, appendix A.2). Together that is
+# {{TOKENS | .1f}} times as many tokens, by a better recipe. So BERT had been trained too little. This lesson goes
+# through the recipe. No weights of a RoBERTa can be fetched here; where a model is only built, and not trained, the
+# text says so.
 #
 # ## What is the same, counted
 
 # %%
-rows = {"blocks": lambda m: m.encoder, "pooler": lambda m: m.pooler, "word table": lambda m: m.embeddings.word}
+rows = {"blocks": lambda m: m.encoder, "pooler": lambda m: m.pooler, "words": lambda m: m.embeddings.word}
 rows |= {"positions": lambda m: m.embeddings.position, "token types": lambda m: m.embeddings.token_type}
 print(f"{'':<12} {'BERT-base':>12} {'RoBERTa-base':>13}   table")
 for name, part in rows.items():
@@ -56,13 +61,13 @@ print(f"{'all':<12} {bert_size:>12,} {size:>13,}")
 
 # %% [markdown]
 # (The norm of the embeddings is in the sum only.) The blocks have the same parameters. The difference,
-# {{(size - bert_size) / 1e6 | .1f}} million, is almost all in the word table. Three small things differ around the
-# blocks, and each of them is easy to get wrong: the vocabulary, the token types and the positions.
+# {{(size - bert_size) / 1e6 | .1f}} million, is almost all in the embedding table of the words. Three small things
+# differ around the blocks, and each of them is easy to get wrong: the vocabulary, the token types and the positions.
 #
 # ## Bytes, not words
 #
 # RoBERTa reads **byte-level BPE** (section 4.4; [lesson 05](05_words_into_pieces.ipynb) builds it). Any text is a
-# sequence of bytes, so nothing is ever unknown. A blank belongs to the word after it, and is shown as `Ġ`. The merges
+# sequence of bytes, so nothing is ever unknown. A space belongs to the word after it, and is shown as `Ġ`. The merges
 # can be fetched, because they were published with an older model (Radford et al. 2019, section 2.2):
 
 # %%
@@ -108,7 +113,7 @@ plots.grid(tiny.position_ids(ids), ["text 0", "text 1", "text 2"], places, title
 # Why? In the authors' software, fairseq, each table has one row for padding, and the real entries are numbered from
 # there on. The published weights were trained that way, so the rule has to stay. It explains an odd number in the
 # config: the table has {{roberta.config.max_position_embeddings}} rows for texts of {{roberta.config.max_length}}
-# tokens. One row is for padding, and the rows before it are never used.
+# tokens. Row one is for padding, and row zero is never used: $514 - 2 = 512$.
 #
 # Two details. The numbers come from the *ids*, and not from the attention mask. And a text must not be longer than the
 # rows that are left, although the number in the config suggests that it may:
@@ -142,7 +147,8 @@ filled = {name: sum(lengths) / len(lengths) for name, lengths in inputs.items()}
 plots.bars(filled, f"tokens in an input, of {room}; more is better", "How full the inputs are", digits=0)
 
 # %% [markdown]
-# And what does it bring? SQuAD, second version: find the answer in a passage, or say that there is none (F1). SST: is a
+# Full sentences are hardly fuller than BERT's segments. Only pairs of single sentences waste room. And what does it
+# bring? SQuAD, second version: find the answer in a passage, or say that there is none (F1). SST: is a
 # sentence positive? RACE: school reading tests.
 
 # %%
@@ -157,27 +163,20 @@ tasks = ["SQuAD 2", "MNLI", "SST-2", "RACE"]
 plots.grid(list(TABLE_2.values()), list(TABLE_2), tasks, "Table 2 of the paper", digits=1, colour=False)
 
 # %% [markdown]
-# Short inputs do harm: two single sentences are the worst row. Without NSP and with full inputs three of four scores
-# are a little better, and sentiment (SST) is a little worse. The paper says no more than that: removing NSP "matches or
-# slightly improves" (section 4.2). (Inputs that stop at the end of a document are the best row. RoBERTa still uses the
-# other way, because its batches are then all of one size.) What our own small models say is in the ledger: `minibert
-# claims R2`.
+# Short inputs do harm: two single sentences are the worst row. Without NSP, and with inputs about as full, three of
+# four scores are a little better, and sentiment (SST) is a little worse. The paper says no more than that: removing NSP
+# "matches or slightly improves" (section 4.2). (Inputs that stop at the end of a document are the best row. RoBERTa
+# still uses the other way, because its batches are then all of one size.) What our own small models say is in the
+# ledger: `minibert claims R2`.
 #
 # ## Dynamic masking
 #
 # BERT's texts were masked once, in advance, in ten copies. In forty passes over the data each mask was seen four times
 # (section 4.1). RoBERTa draws a new mask each time a text is read. You have done both in [lesson
-# 07](07_pretraining.ipynb). How much does it help?
-
-# %%
-# Liu et al. 2019, Table 1: F1, accuracy, accuracy.
-TABLE_1 = {"static": (78.3, 84.3, 92.5), "dynamic": (78.7, 84.0, 92.9)}
-plots.grid(list(TABLE_1.values()), list(TABLE_1), tasks[:3], "Table 1 of the paper", digits=1, colour=False)
-
-# %% [markdown]
-# Two are better, one is worse, all by less than half a point. The paper calls it "comparable or slightly better"
-# (section 4.1), and you should not claim more. It matters more when a text is read very often; see `minibert claims
-# R1`.
+# 07](07_pretraining.ipynb). In the paper's Table 1 two of three scores are better, SQuAD by {{78.7 - 78.3 | .1f}} and
+# SST by {{92.9 - 92.5 | .1f}} points, and MNLI is worse by {{84.3 - 84.0 | .1f}}. The paper calls it "comparable or
+# slightly better" (section 4.1), and you should not claim more. It matters more when a text is read very often; see
+# `minibert claims R1`.
 #
 # ## Larger batches
 #
@@ -207,36 +206,42 @@ def gradients_of(model):
 texts = [review.text for review in load_reviews("rotten-tomatoes").train[:256]]
 trained = minibert.from_pretrained("minilm-l6-mlm", head="masked-lm")
 fresh = minibert.build(trained.config, head="masked-lm", seed=0)
-half = {}
+as_much_noise = {}  # the number of sentences at which a batch has as much noise as signal
 for name, model in {"fresh": fresh, "trained": trained}.items():
     gradients = gradients_of(model)
     products = gradients @ gradients.T  # (micro-batches, micro-batches)
     own, count = products.diagonal().sum(), len(products)
     signal = (products.sum() - own) / (count * (count - 1))  # what two different micro-batches have in common
     noise = own / count - signal  # and what is in one of them alone
-    half[name] = 4 * (noise / signal).item()
-    about = f"{round(half[name], -1):,.0f} sentences"
+    as_much_noise[name] = 4 * (noise / signal).item()
+    about = f"{round(as_much_noise[name], -1):,.0f} sentences"
     print(f"{name:<8} {tuple(gradients.shape)}, as much noise as signal at about {about}")
 
 # %% [markdown]
 # When $n$ micro-batches are added up, what they have in common becomes $n$ times as long, and the noise only $\sqrt n$
-# times. So these two numbers give the cosine between the gradients of two batches of any size:
+# times. So the two numbers above give the cosine between the gradients of two batches of any size $b$:
+#
+# $$\cos = \frac{b}{b + b_{1/2}}$$
+#
+# Here $b_{1/2}$ is the size at which the noise equals the signal: {{round(as_much_noise["fresh"], -1) | .0f}} sentences
+# for the fresh model, {{round(as_much_noise["trained"], -1) | .0f}} for the trained one. With that size the cosine is a
+# half.
 
 # %%
 agreement = {}
 for sentences in (16, 256, 2_000, 8_000):
-    for name, size_of_half in half.items():
-        agreement[f"{name}, {sentences:,} sentences"] = sentences / (sentences + size_of_half)
+    for name, equal_at in as_much_noise.items():
+        agreement[f"{name}, {sentences:,} sentences"] = sentences / (sentences + equal_at)
 unit = "cosine between two batches; 1: they agree"
 marked = [name for name in agreement if name.startswith("trained")]
 plots.bars(agreement, unit, "Larger batches agree on the direction", digits=2, marked=marked)
 
 # %% [markdown]
-# A fresh model needs few sentences to find a direction. A trained one needs many, because what is left to learn is
-# rare. Then a larger batch allows a larger learning rate. But at some size two batches agree, and a still larger one
-# only costs computing. (One matrix, short sentences: the sizes are not those of the paper. McCandlish et al. 2018 have
-# the theory.) And because gradients can be added up, a machine with memory for four sentences can train with batches of
-# thousands.
+# A fresh model needs few sentences to find a direction. A trained one needs many, probably because what is left to
+# learn is rare. Then a larger batch allows a larger learning rate. But at some size two batches agree, and a still
+# larger one only costs computing. (One matrix, short sentences: the sizes are not those of the paper. McCandlish et al.
+# 2018 have the theory.) And because gradients can be added up, a machine with memory for four sentences can train with
+# batches of thousands.
 #
 # In the paper the number of sequences stays the same, and only the size of the steps changes (Table 3).
 # Perplexity is e to the power of the loss.
@@ -259,9 +264,10 @@ for sequences, steps, rate, perplexity, accuracy in TABLE_3:
 #
 # ## What to make of it
 #
-# Each difference above is small. Together with ten times the text and five times the steps, they give the picture at
-# the top. This paper teaches something about comparisons: a new model that was trained longer, on more text, may be
-# better for that reason alone. Whenever you read that one model beats another, look first for what else was different.
+# Each difference in the recipe is small. Together with many more tokens, ten times the text and five times the steps,
+# they give the picture at the top. This paper teaches something about comparisons: a new model that was trained longer,
+# on more text, may be better for that reason alone. Whenever you read that one model beats another, look first for what
+# else was different.
 #
 # ## What could go wrong
 #
@@ -294,10 +300,10 @@ print("as the library's:", torch.equal(by_hand, tiny.position_ids(ids)))
 # %% [markdown]
 # ## In short
 #
-# - RoBERTa's blocks are BERT's. The word table is larger, token types and NSP are gone.
+# - RoBERTa's blocks are BERT's. The embedding table of the words is larger, token types and NSP are gone.
 # - Positions are numbered from `padding_idx + 1`, real tokens only, from the ids.
-# - Full inputs, dynamic masks and larger batches each bring little. More text and more steps, with all of these, bring
-#   a lot.
+# - Inputs without pairs, dynamic masks and larger batches each bring little. More text and more tokens read, with all
+#   of these, bring a lot.
 # - A batch can be larger than memory: add up the gradients of micro-batches, weighted by their words.
 #
 # **To read.** Liu et al. 2019, *RoBERTa: A Robustly Optimized BERT Pretraining Approach*, sections 4 and 5: how

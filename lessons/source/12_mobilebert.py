@@ -1,11 +1,11 @@
 # %% [markdown]
 # # MobileBERT: deep and thin
 #
-# > How can a BERT run on a telephone without losing half of its layers?
+# > How can a BERT run on a phone without losing half of its layers?
 #
 # DistilBERT leaves out every second layer, ALBERT stores one for all. MobileBERT has twenty-four, twice as many as
-# BERT-base, and makes each of them thin. Here is what one block does to the vector of a token. Read each column
-# downwards; the widths are to scale.
+# BERT-base, and makes each of them thin. Here is one block. Read it from the bottom. The flat bars are a token's
+# vectors, and their widths are to scale.
 
 # %% tags=["folded"]
 import dataclasses
@@ -27,31 +27,28 @@ with torch.device("meta"):  # shapes without numbers: enough to count
 D, body, inner = mobile.config.hidden_size, mobile.config.intra_bottleneck_size, mobile.config.intermediate_size
 repeats = mobile.config.num_feedforward_networks
 wide, wide_inner = teacher_kind.config.intra_bottleneck_size, teacher_kind.config.intermediate_size
+with torch.device("meta"):  # the block as the paper describes it: queries and keys read the wide vector, too
+    described = minibert.build(dataclasses.replace(mobile.config, key_query_shared_bottleneck=False))
 SMALLER, FASTER = 4.3, 5.5  # Sun et al. 2020, abstract
 TRANSFER_STEPS = 240_000  # section 4.2
 
 # %%
-one_bert = [("comes in", 768), ("attention", 768), ("feed-forward", 3072), ("goes out", 768)]
-one_teacher = [("comes in", D), ("into the body", wide), ("attention", wide), ("feed-forward", wide_inner)]
-one_mobile = [("comes in", D), ("into the body", body), ("attention", body)]
-one_mobile += [("feed-forward", inner), ("back", body)] * repeats
-models = {"BERT-base, 12 blocks": one_bert, "IB-BERT, the teacher, 24 blocks": [*one_teacher, ("goes out", D)]}
-models["MobileBERT, 24 blocks"] = [*one_mobile, ("goes out", D)]
-plots.widths(models, "A token's way through one block")
+plots.bottleneck_block(D, body, inner, repeats, "One block of MobileBERT")
 
 # %% [markdown]
-# The block of MobileBERT (below) is narrow where the work is done. There are four feed-forward parts in a row. The
-# model in the middle is *wider* inside: it is the teacher. This lesson takes the block apart, counts it, and then
-# teaches a thin model from a wide one, layer by layer. No weights of a MobileBERT can be fetched here. The text always
-# says which weights are random and which are trained.
+# Between the blocks a token has $D$ = {{D}} features. One linear layer narrows them to {{body}}, the **body**. There
+# attention and four feed-forward parts do the work. Another linear layer widens the result again, and what came in is
+# added (Sun et al. 2020, section 3.1, figure 1c).
 #
-# ## The bottleneck
+# Look at what attention reads. Queries and keys come from a bottleneck of their own, but the *values* come from all of
+# $x$. So *where* a head looks is decided from a narrow vector, and what it passes on comes from the wide one. (This is
+# the released model's setting.)
 #
-# Between the blocks a token has $D$ = {{D}} features. One linear layer narrows them to {{body}}, the **body**; there
-# the attention and the feed-forward parts work; another linear layer widens the result again, and what came in is
-# added (Sun et al. 2020, section 3.1, figure 1c). Follow one text through a model a quarter as wide,
-# {{minibert.PRESETS["tiny-mobilebert"].hidden_size}} outside and
-# {{minibert.PRESETS["tiny-mobilebert"].intra_bottleneck_size}} in the body, with random weights:
+# This lesson goes through the block, counts it, and then teaches a thin model from a wide one, layer by layer. No
+# weights of a MobileBERT can be fetched here. The text always says which weights are random and which are trained.
+# First the block in code, in a model a quarter as wide, {{minibert.PRESETS["tiny-mobilebert"].hidden_size}} outside and
+# {{minibert.PRESETS["tiny-mobilebert"].intra_bottleneck_size}} in the body, with random weights. The names are those of
+# the picture:
 
 # %%
 tiny = minibert.build("tiny-mobilebert", seed=0).eval()
@@ -78,32 +75,37 @@ for name, tensor in {
 print("as the library's block:", same)
 
 # %% [markdown]
-# Look at the line with `block.attention`. Queries and keys come from a bottleneck of their own, the *values* from all
-# of $x$. So what a head passes on comes from the wide vector. Only *where* it looks is decided from the narrow one.
-# (This is the released model's setting.)
-#
 # ## Why four feed-forward parts?
 #
-# In a BERT, attention has half as many parameters as the feed-forward part. In a bottleneck the balance changes: values
-# come from the wide vector, and the feed-forward part is small. MobileBERT's answer is to stack several (section 3.2).
-# Counted in one block:
+# In a BERT, attention has half as many parameters as the feed-forward part. In a bottleneck the balance changes:
+# attention reads the wide vector, and the feed-forward part is small. MobileBERT's answer is to stack several (section
+# 3.2). Counted in one block, as the paper describes it and as it was released:
+
 
 # %%
-one_block, one_of_bert = mobile.encoder.blocks[0], bert.encoder.blocks[0]
-attention, step = (minibert.count_parameters(part) for part in (one_block.attention, one_block.last))
-base_parts = (one_of_bert.attention, one_of_bert.feed_forward)
-in_attention, in_feed_forward = (minibert.count_parameters(part) for part in base_parts)
+def ratio(block, parts):
+    """The parameters of attention for each parameter of so many feed-forward parts."""
+    one_part = minibert.count_parameters(block.last.feed_forward)
+    return minibert.count_parameters(block.attention) / (parts * one_part)
+
+
+of_bert = bert.encoder.blocks[0]
+in_attention, in_feed_forward = map(minibert.count_parameters, (of_bert.attention, of_bert.feed_forward))
 ratios = {"BERT-base": in_attention / in_feed_forward}
-ratios |= {f"MobileBERT, {n} feed-forward": attention / (n * step) for n in (1, 2, 3, 4)}
-plots.bars(ratios, "parameters of attention, for each one of feed-forward", "The balance in a block", digits=2)
+ratios |= {f"the paper's block, {n} feed-forward": ratio(described.encoder.blocks[0], n) for n in (1, 2, 3, 4)}
+released = {f"the released block, {n} feed-forward": ratio(mobile.encoder.blocks[0], n) for n in (1, 2, 3, 4)}
+unit = "parameters of attention, for each one of feed-forward"
+plots.bars(ratios | released, unit, "The balance in a block", digits=2, marked=[*released])
 
 # %% [markdown]
-# With one feed-forward part, the two would be almost equal. (In the released weights queries and keys read the narrow
-# vector, so the last bar is lower than BERT's.)
+# As the paper describes the block, queries, keys and values all read the wide vector. Then four parts give
+# {{ratio(described.encoder.blocks[0], 4) | .2f}}, near BERT's {{ratios["BERT-base"] | .2f}}. In the released weights
+# queries and keys read the narrow one, and the ratio falls to {{ratio(mobile.encoder.blocks[0], 4) | .2f}}: with this
+# block, two parts would be nearest to BERT.
 #
 # ## NoNorm
 #
-# On the telephone of the paper, layer norm took more time than its few operations suggest: it needs the mean and the
+# On the phone of the paper, layer norm took more time than its few operations suggest: it needs the mean and the
 # variance of all features before it can return the first number. So MobileBERT keeps the learned scale and shift, and
 # leaves out the normalisation (section 3.3):
 #
@@ -143,17 +145,17 @@ marked = [name for name in length if name.startswith("no norm")]
 plots.bars(length, "log₁₀ of a token's mean length", "Nothing keeps the numbers small", marked=marked)
 
 # %% [markdown]
-# The scale is logarithmic: a difference of two means a hundred times as long. Sixteen-bit numbers end at
-# {{torch.finfo(torch.float16).max | ,.0f}}, so be careful with half precision. And do not train such a model from
-# random weights: MobileBERT gets its scales from a teacher, as you will see.
+# The scale is logarithmic: a difference of two means a hundred times as long. `float16` ends at
+# {{torch.finfo(torch.float16).max | ,.0f}}, so be careful with half precision. And do not train such a model without a
+# teacher. Its first weights are random too, but each layer is taught to give numbers as large as the teacher's.
 #
 # MobileBERT also uses ReLU in place of GELU, for the same reason: a comparison is faster than an error function.
 #
 # ## The trigram embedding
 #
-# The word table is narrow too: $E$ = {{mobile.config.embedding_size}}, a quarter of $D$. To make up for it, each token
-# reads three embeddings, its neighbours' and its own, and a linear layer makes $D$ features of them (section 3.4). Here
-# are four tokens with $E = 2$, whose two features are the token's number, and what they become:
+# The embedding table of the words is narrow too: $E$ = {{mobile.config.embedding_size}}, a quarter of $D$. To make up
+# for it, each token reads three embeddings, its neighbours' and its own, and a linear layer makes $D$ features of them
+# (section 3.4). Here are four tokens with $E = 2$, whose two features are the token's number, and what they become:
 
 # %%
 numbers = torch.tensor([[[1.0, 1.0], [2.0, 2.0], [3.0, 3.0], [4.0, 4.0]]])  # (B, S, E)
@@ -186,15 +188,30 @@ print("largest difference in each token:", [f"{value:.3f}" for value in differen
 # *designed* to be imitated. IB-BERT has the same twenty-four layers, the same {{D}} features between them and the same
 # number of heads. It is wide only inside (an *inverted* bottleneck):
 # {{minibert.count_parameters(teacher_kind) / 1e6 | .0f}} million parameters, against the student's
-# {{minibert.count_parameters(mobile) / 1e6 | .1f}}. Because the outsides match, every layer of the student can be
-# compared with the same layer of the teacher (section 3.5, equations 1 and 2):
+# {{minibert.count_parameters(mobile) / 1e6 | .1f}}. Read each list downwards:
+
+# %%
+one_teacher = [("comes in", D), ("into the body", wide), ("attention", wide), ("feed-forward", wide_inner)]
+one_student = [("comes in", D), ("into the body", body), ("attention", body), ("feed-forward", inner)]
+student_name = f"The student, MobileBERT: feed-forward {repeats} times"
+models = {"The teacher, IB-BERT": [*one_teacher, ("back", wide), ("goes out", D)]}
+models |= {student_name: [*one_student, ("back", body), ("goes out", D)]}
+plots.widths(models, "A token's way through one block of each")
+
+# %% [markdown]
+# What goes out is equally wide in both, so every layer of the student can be compared with the same layer of the
+# teacher (section 3.5, equations 1 and 2):
 #
 # $$\mathcal{L}_{FMT}^{\ell} = \frac{1}{TN} \sum_{t,n} \big(H^{tr}_{t,\ell,n} - H^{st}_{t,\ell,n}\big)^2 \qquad
 # \mathcal{L}_{AT}^{\ell} = \frac{1}{TA} \sum_{t,a} D_{KL}\big(a^{tr}_{t,\ell,a} \,\|\, a^{st}_{t,\ell,a}\big)$$
 #
 # $T$ tokens, $N$ features, $A$ heads (the paper's letters: our S, D and H; this $T$ is no temperature), $\ell$ the
 # layer; $tr$ is the teacher and $st$ the student. The first compares what comes out of a layer, the second where its
-# heads look. Here are three small vectors, to show what the first loss measures:
+# heads look.
+#
+# **Optional**, for the challenge below: the paper replaces the first loss by three, the differences of the normalised
+# patterns, of the means and of the variances, each with a weight of its own (section 3.5; the weights are in the
+# released code). Here are three small vectors, to show what each of them measures:
 
 # %%
 target = torch.tensor([[1.0, -1.0, 2.0, -2.0]])
@@ -204,9 +221,7 @@ for name, vector in {"equal": target, "shifted by one": target + 1, "twice as lo
     print(f"{name:<15} square {square:.2f}: pattern {pattern:.2f}, mean {mean:.2f}, variance {variance:.2f}")
 
 # %% [markdown]
-# The paper splits the first loss into three: the differences of the normalised patterns, of the means and of the
-# variances, each with a weight of its own (section 3.5; the weights are in the released code). Shifting or lengthening
-# a vector does not change its pattern.
+# Shifting or lengthening a vector does not change its pattern.
 #
 # ## Teach a real one
 #
@@ -214,7 +229,7 @@ for name, vector in {"equal": target, "shifted by one": target + 1, "twice as lo
 # {{384}} features, {{12}} heads, and a body of a quarter of the width. It gets the teacher's embeddings. Its blocks are
 # random. They are taught one after the other from the lowest, each with the two losses, while everything else is
 # frozen: **progressive transfer** (section 3.6). (It keeps layer norm and GELU, like a MobileBERT that need not run on
-# a telephone. Its teacher is an ordinary BERT, which has the same outside.)
+# a phone. Its teacher is an ordinary BERT, which has the same outside.)
 
 # %% tags=["trained"]
 teacher = minibert.from_pretrained("minilm-l6").eval()
@@ -257,7 +272,7 @@ stages = progressive_transfer(student, teacher, batches, steps=40, learning_rate
 after = (sentence_vectors(student) * right).sum(-1).mean().item()
 
 # %% tags=["trained"]
-left = {f"layer {stage.layer}": 100 * stage.after / stage.before for stage in stages}
+left = {f"layer {stage.layer + 1}": 100 * stage.after / stage.before for stage in stages}
 plots.bars(left, "% of a layer's loss that is left; lower is better", "One layer after the other", digits=0)
 
 # %% tags=["trained"]
@@ -266,33 +281,35 @@ print(f"cosine with the teacher's vectors, held-out sentences: {before:.2f} befo
 print(f"the teacher's vectors of two different sentences: {others:.2f}")
 
 # %% [markdown]
-# Every layer gets nearer to its teacher, the lowest one most. Errors add up on the way: a higher layer gets inputs that
-# are a little wrong. The directions of the student's vectors are now much closer to the teacher's, but still far from
-# equal: this was only some seconds of training. (The paper also continues to train the lower layers with a small rate,
-# and trains for {{TRANSFER_STEPS | ,}} steps, section 4.2; then it distils the masked words.)
+# Every layer gets nearer to its teacher, the lowest one most. The layers above it are all harder, probably because
+# their inputs are already a little wrong. The directions of the student's vectors are now much closer to the teacher's,
+# but still far from equal: this was only some seconds of training. (The paper also continues to train the lower layers
+# with a small rate, and trains for {{TRANSFER_STEPS | ,}} steps, section 4.2; then it distils the masked words.)
 #
 # ## The claims
 #
-# **Smaller**: {{claims.results(["M1"])[0].ours}}. The paper says {{SMALLER}} (abstract and Table 1).
+# **Smaller**: {{claims.results(["M1"])[0].ours}}. The paper says {{SMALLER}} (abstract and Table 1). With the block as
+# the paper describes it, the model would have {{minibert.count_parameters(described) / 1e6 | .1f}} million parameters,
+# and {{minibert.count_parameters(bert) / minibert.count_parameters(described) | .2f}} times fewer than BERT-base.
 #
-# **Faster**: the paper has {{FASTER}} times, on a Pixel telephone (Table 4). Our measurement ran on two threads of an
-# ordinary processor, with {{claims.results(["M2"])[0].figures["tokens"]}} tokens:
+# **Faster**: the paper has {{FASTER}} times, on a Pixel phone (Table 4). Our measurement ran on two threads of an
+# ordinary CPU, with {{claims.results(["M2"])[0].figures["tokens"]}} tokens:
 
 # %%
 speed = claims.results(["M2"])[0].figures
 operations = speed["operations"]["bert-base-uncased"] / speed["operations"]["mobilebert-uncased"]
 faster = {
     "operations, counted here": operations,
-    "processor, here": speed["ratio"]["mobilebert-uncased"],
-    "processor, with layer norm and GELU": speed["ratio"]["MobileBERT with layer norm and GELU"],
-    "telephone, Table 4": 342 / 62,
-    "telephone, with layer norm and GELU": 342 / 192,
+    "CPU, here": speed["ratio"]["mobilebert-uncased"],
+    "CPU, with layer norm and GELU": speed["ratio"]["MobileBERT with layer norm and GELU"],
+    "phone, Table 4": 342 / 62,
+    "phone, with layer norm and GELU": 342 / 192,
 }
 plots.bars(faster, "times as fast, or times fewer operations (BERT-base: 1)", "The same model on two machines")
 
 # %% [markdown]
-# How fast a model is depends on the machine. On the telephone NoNorm and ReLU make most of the difference, on the
-# processor almost none. And on the processor the model is slower than the count of operations suggests, because each of
+# How fast a model is depends on the machine. On the phone NoNorm and ReLU make most of the difference, on the CPU
+# almost none. And on the CPU the model is slower than the count of operations suggests, because each of
 # the many small steps in twenty-four layers takes some extra time.
 #
 # **As good as BERT-base?** In the paper {{78.3 - 77.7 | .1f}} points of GLUE less (tests of language understanding,
@@ -311,7 +328,7 @@ plots.bars(faster, "times as fast, or times fewer operations (BERT-base: 1)", "T
 #
 # ## Exercises
 #
-# A warm-up, and then two exercises whose code is not above.
+# A warm-up (the formula is above), and then two exercises whose code is not above.
 
 # %% exercise="no-norm"
 
@@ -333,7 +350,8 @@ print("as the library's:", torch.equal(by_hand, with_neighbours(numbers)))
 # ## In short
 #
 # - Narrow inside, {{D}} features outside: the outside is what layers, and models, have in common.
-# - Several feed-forward parts restore the balance with attention; three embeddings make up for a narrow table.
+# - In the paper's block, four feed-forward parts bring attention and feed-forward back to about BERT's balance; in the
+#   released one attention is smaller still. Three embeddings make up for a narrow table.
 # - NoNorm scales and shifts, and normalises nothing.
 # - A teacher with the same outside can teach every layer: states and attention, from the lowest layer up.
 #

@@ -36,7 +36,8 @@ def document(who, how, what, where):
     return (f"first my {who} found a {how} {what}.", f"then {pronoun} {VERB[what]} it {where}.")
 
 
-at_home = WHERE["at home"] / sum(WHERE.values())
+at_home, in_garden = (WHERE[where] / sum(WHERE.values()) for where in ("at home", "in the garden"))
+REMOVED = 0.3  # of the words, Lewis et al. 2020, section 5.1
 language = {" ".join(document(*chosen)): chosen for chosen in itertools.product(SHE + HE, HOW, VERB, WHERE)}
 order = sorted(language)
 random.Random(0).shuffle(order)
@@ -47,9 +48,9 @@ tok = learned("byte-bpe", order, 500)  # a vocabulary in which each word is one 
 documents = [[tok.ids(sentence) for sentence in document(*chosen)] for chosen in sample]
 
 # %%
-read = ["my", "[MASK]", "a", "cake", ".", "</s>"]
-written = ["my", "aunt", "found", "a", "cake", ".", "</s>"]
-plots.encoder_decoder(read, written)
+read = ["<s>", "my", "<mask>", ".", "</s>"]
+written = ["<s>", "my", "aunt", "ate", "it", ".", "</s>"]
+plots.encoder_decoder(read, written, start="</s>")
 
 # %% [markdown]
 # BART is trained to repair texts (Lewis et al. 2020, section 2). You will train one in this lesson, from random
@@ -60,7 +61,7 @@ plots.encoder_decoder(read, written)
 # ## How a text is damaged
 #
 # The paper tries five ways to damage a text (section 2.2, figure 2) and keeps two (section 5.1). The sentences come in
-# a random order. And spans of words are removed, about a third of all words, and each span becomes **one** mask,
+# a random order. And spans of words are removed, {{REMOVED | .0%}} of all words, and each span becomes **one** mask,
 # however long it was: *text infilling*. Lengths are drawn from a Poisson distribution with a mean of three. Some are
 # zero: then nothing is missing, but a mask is inserted anyway. By hand, with two spans:
 #
@@ -95,7 +96,7 @@ for seed in range(4):
 # and has to predict the next token at each place:
 
 # %%
-labels = torch.tensor([tok.encode("my aunt found a cake.").ids])  # (B, T)
+labels = torch.tensor([tok.encode("my aunt ate it.").ids])  # (B, T)
 late = shift_right(labels, start=tok.sep_id)  # (B, T); BART starts from </s>
 for before, now in zip(late[0], labels[0], strict=True):
     print(f"{tok.tokens[before].strip('Ġ'):>8} -> {tok.tokens[now].strip('Ġ')}")
@@ -181,7 +182,7 @@ with torch.no_grad():
     generated = model.generate(unseen["input_ids"], unseen["attention_mask"], max_length=24)
 texts = [tok.decode(row.tolist()).strip() for row in generated]
 print(f"texts of the language: {sum(text in language for text in texts) / len(texts):.0%}")
-print(f"the very text:         {sum(a == b for a, b in zip(texts, held_out, strict=True)) / len(texts):.0%}")
+print(f"exactly the original:  {sum(a == b for a, b in zip(texts, held_out, strict=True)) / len(texts):.0%}")
 
 # %% [markdown]
 # ## What it looks at while it writes
@@ -194,22 +195,23 @@ damaged = ids_of("then she ▢ at home. first my aunt found a new cake.")
 with torch.no_grad():
     output = model.generate(damaged, max_length=24)
     looked = model(damaged, decoder_input_ids=output[:, :-1], return_attention=True).cross_attentions[-1]
-names = [[tok.tokens[i].strip("Ġ") or "Ġ" for i in row[0].tolist()] for row in (damaged, output)]
+names = [[tok.tokens[i].strip("Ġ") for i in row[0].tolist()] for row in (damaged, output)]
 plots.looks(looked[0].mean(dim=0), names[1][1:], names[0], "What the decoder looks at, token by token")
 
 # %% [markdown]
-# (A row is labelled with the token that is *written* from it. `Ġ` is the blank before the mask.) A token that is copied
-# looks at itself: see *aunt*, *new* and *cake*. Now look at the verb, which was masked: *ate* looks at *cake*, because
-# the object decides the verb. And *she* looks at *aunt*, besides itself. Words that are the same in every text look
-# at nothing in particular; the decoder has learned them by heart. Nobody has told it where to look.
+# (A row is labelled with the token that is *written* from it.) A token that is copied looks at its own place in the
+# text that was read: see *aunt*, *new* and *cake*. Now look at the verb, which was masked: *ate* looks at *cake*,
+# because the object decides the verb. And *she* looks at *aunt*, as well as at its own place. Words that are the same
+# in every text look at nothing in particular; the decoder has learned them by heart. Nobody has told it where to look.
 #
 # ## Greedy is not best
 #
 # Greedy search takes the best word now. That may lead to a text that is not the best. In our language people do
-# something *at home* in {{at_home | .0%}} of the texts, and otherwise *in the* garden, kitchen, car or office. Ask the
-# model how the second sentence may end, word by word:
+# something *at home* in {{at_home | .0%}} of the texts, and otherwise *in the* garden ({{in_garden | .0%}}), kitchen,
+# car or office. The model reads "first my aunt found a new cake. then ▢." How may the second sentence end, after *she
+# ate it*?
 
-# %% tags=["trained"]
+# %% tags=["folded", "trained"]
 damaged = "first my aunt found a new cake. then ▢."
 begun = "first my aunt found a new cake. then she ate it"
 reads, known = ids_of(damaged), len(tok.ids(begun)) + 1
@@ -223,11 +225,21 @@ def probabilities(text):
     return logits.softmax(-1).gather(-1, ids[..., None])[0, :, 0]
 
 
+def poisson(length, mean=3.0):
+    """How likely a span of so many words is."""
+    return math.exp(-mean) * mean**length / math.factorial(length)
+
+
 for where in ("at home", "in the garden"):
     p = probabilities(f"{begun} {where}.")[known:]
     print(f"{where:<14} first word {p[0]:.2f}, the rest {p[1:].prod():.2f}, together {p.prod():.2f}")
 
 # %% [markdown]
+# Why so much for *at home*? It makes the gap five words long, and each other place makes it six. The lengths are
+# Poisson with mean three, so the model weighs {{WHERE["at home"]}} · P(five) = {{WHERE["at home"] * poisson(5) | .2f}}
+# against {{WHERE["in the garden"]}} · P(six) = {{WHERE["in the garden"] * poisson(6) | .2f}} for the garden. (The last
+# span is also cut to what is still to be removed, so long gaps are even rarer in training.)
+#
 # *in* is the better first word, because many places begin with it. But then its probability is divided among them, and
 # the best whole ending begins with *at*. **Beam search** keeps the best few texts, the *beams*. In each step every beam
 # is continued with every word, and of all of these the best few remain. A text's score is the sum of its words'
@@ -248,10 +260,14 @@ for name, text in {"greedy": write(damaged), "4 beams": write(damaged, num_beams
 # text that was read are kept too. Then a step computes a single token. Counted for BART-base, which has read a hundred
 # tokens:
 
-# %%
+# %% tags=["folded"]
 with torch.device("meta"):  # shapes without numbers: enough to count
     base = minibert.build("bart-base").eval()
     text = torch.zeros(1, 100, dtype=torch.long)
+    bert = minibert.build("bert-base-uncased")
+bert_size = minibert.count_parameters(bert)
+across = sum(minibert.count_parameters(block.cross_attention) for block in base.decoder.blocks)
+more_words = base.embeddings.word.weight.numel() - bert.embeddings.word.weight.numel()
 side, causal = base.embeddings.decoder, causal_mask(100, text.device)
 encoded = base.encode(text).last_hidden_state
 
@@ -291,9 +307,10 @@ plots.bars(operations, unit, "The hundredth token, computed in three ways", digi
 #
 # ## The claims
 #
-# "About ten percent more parameters than BERT" (section 2.1). Counted:
-# {{claims.results(["B2"])[0].ours}}; bart-base has {{minibert.count_parameters(base) | ,}}. The cross-attention alone
-# does not explain it: the vocabulary is RoBERTa's, which is larger than BERT's.
+# "About ten percent more parameters than BERT" (section 2.1). Counted: {{claims.results(["B2"])[0].ours}}; bart-base
+# has {{minibert.count_parameters(base) | ,}}. In bart-base the cross-attention has {{across / 1e6 | .1f}} million,
+# {{across / bert_size | .0%}} of a BERT-base. The rest is mostly the vocabulary: it is RoBERTa's, and its table is
+# {{more_words / 1e6 | .1f}} million larger than BERT's.
 #
 # "As good as RoBERTa at understanding": in the paper's Table 2 they are within a few tenths of each other, except
 # on STS-B (how similar are two sentences?), {{92.4 - 91.2 | .1f}} points lower, and CoLA (is a sentence grammatical?),
@@ -330,12 +347,14 @@ plots.bars(operations, unit, "The hundredth token, computed in three ways", digi
 
 # %% fold="By hand" tags=["folded"]
 totals = torch.tensor([-0.5, -0.9])  # (K,), of each beam so far
-log_probs = torch.tensor([[0.6, 0.2, 0.1, 0.1], [0.1, 0.1, 0.1, 0.7]]).log()  # (K, V); the last one ends
+log_probs = torch.tensor([[0.6, 0.2, 0.12, 0.08], [0.1, 0.1, 0.1, 0.7]]).log()  # (K, V); the last one ends
 sums = totals[:, None] + log_probs  # (K, V)
 best = sums.flatten().topk(4)  # 2 K of K · V
+going = 0  # how many go on; the number of beams stays K
 for rank, (total, index) in enumerate(zip(best.values.tolist(), best.indices.tolist(), strict=True)):
     beam, word = divmod(index, log_probs.shape[1])
-    fate = "goes on" if word != 3 else "is finished" if rank < 2 else "is dropped"
+    fate = "is finished" if word == 3 and rank < 2 else "goes on" if word != 3 and going < 2 else "is dropped"
+    going += fate == "goes on"
     print(f"beam {beam}, word {word}: {total:.2f} {fate}")
 
 # %% [markdown]

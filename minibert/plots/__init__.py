@@ -26,7 +26,7 @@ from minibert.plots.diagrams import (
     pieces,
     stacks,
 )
-from minibert.plots.narrow import bars, encoder_decoder, looks, widths
+from minibert.plots.narrow import bars, bottleneck_block, encoder_decoder, looks, widths
 from minibert.plots.sheets import grid, grids, similarity
 from minibert.plots.sketches import Mark, Part, answers, cuts, judged, marked, to_scale
 from minibert.plots.style import (
@@ -62,6 +62,7 @@ __all__ = [
     "answers",
     "attention",
     "bars",
+    "bottleneck_block",
     "checked",
     "course_map",
     "cuts",

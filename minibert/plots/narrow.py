@@ -1,9 +1,10 @@
-"""Figures narrow enough for a telephone: bars, attention in small cells, widths in a block, a reader with a writer."""
+"""Figures narrow enough for a phone: bars, attention in small cells, widths in a block, a reader with a writer."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
+from matplotlib.typing import ColorType
 from numpy.typing import ArrayLike
 
 from minibert.errors import MinibertError
@@ -73,7 +74,7 @@ def widths(
     """How wide a token's vector is after each step, as bars to one scale, model below model; to be read downwards.
 
     models: name -> (what was done, features after it), from the first step to the last. Steps that are called alike
-    have one colour. reach: the length of the widest bar, in inches; the figure is narrow, for a telephone.
+    have one colour. reach: the length of the widest bar, in inches; the figure is narrow, for a phone.
     Raises MinibertError when there is no model, a model has no step, or a width is not an integer of 1 or more.
     """
     if not models or not all(len(steps) for steps in models.values()):
@@ -99,19 +100,102 @@ def widths(
 
 
 @styled
+def bottleneck_block(
+    outside: int = 512, body: int = 128, inner: int = 512, times: int = 4, title: str = "One block with a bottleneck"
+) -> Picture:
+    """MobileBERT's block from the bottom to the top; the bars are a token's vectors, with their widths to one scale.
+
+    outside: D, the width between the blocks. body: the width of queries, keys and of what is added up inside, at most
+    D / 4. inner: the width in the middle of a feed-forward part, at most D. times: how many such parts there are.
+    Source: Sun et al. 2020, figure 1c; queries and keys as in the released weights.
+    Raises MinibertError when a number is not an integer of 1 or more, or a width is too large.
+    """
+    if not all(type(number) is int and number >= 1 for number in (outside, body, inner, times)):
+        raise MinibertError("widths and the number of feed-forward parts must be integers of 1 or more.")
+    if 4 * body > outside or inner > outside:
+        raise MinibertError(
+            "a bottleneck is narrow: body must be at most a quarter of outside, and inner at most outside."
+        )
+    sheet, wide, high = Sheet(), 3.0, 0.26
+    scale = wide / outside
+    narrow, middle = body * scale, 2.2
+    vector, feed, norm = pale(SKY), pale(ORANGE, 0.8), "#E3E3E3"
+    own, shared, values = middle - 1.15, middle + 0.35, middle + 1.43  # the three ways into the body
+
+    def bar(x: float, y: float, width: float, name: str, shape: str, colour: ColorType = vector) -> None:
+        within = text_width(name, 10) < width - 0.06
+        sheet.box(x - width / 2, y, width, high, name if within else "", colour, corner=0)
+        told = shape if within else f"{name} {shape}"
+        sheet.text(x + width / 2 + 0.06, y + high / 2, told, ha="left")
+
+    y = 0.0
+    bar(middle, y, wide, "out", f"(S, {outside})")
+    sheet.arrow((middle, y + 0.52), (middle, y + high))
+    sheet.box(middle - 0.7, y + 0.52, 1.4, 0.3, "add & norm", norm)
+    outer = y + 0.67
+    sheet.arrow((middle, y + 1.06), (middle, y + 0.82))
+    sheet.box(middle - 0.7, y + 1.06, 1.4, 0.3, f"linear {body} → {outside}")
+    sheet.arrow((middle, y + 1.58), (middle, y + 1.36))
+    y += 1.58
+    bar(middle, y, narrow, "inside", f"(S, {body})")
+    top = y + high + 0.08
+    y = top
+    for _ in range(times):
+        bar(middle, y, inner * scale, "feed-forward", "", feed)
+        bar(middle, y + 0.32, narrow, "", "", vector)
+        y += 0.64
+    side = middle + wide / 2 + 0.08
+    low = y - 0.06
+    sheet.arrow((side - 0.04, top), (side, top), (side, low), (side - 0.04, low), head=False, colour=GREY)
+    sheet.text(side + 0.08, (top + y) / 2, f"{times} times:\n{body} → {inner}\n→ {body},\nadd & norm", ha="left")
+    sheet.arrow((middle, y + 0.2), (middle, low))
+    y += 0.2
+    sheet.box(middle - 0.7, y, 1.4, 0.3, "add & norm", norm)
+    inner_sum = y + 0.15
+    into = values - 0.3
+    sheet.arrow((into, y + 0.56), (into, inner_sum), (middle + 0.7, inner_sum))
+    y += 0.56
+    sheet.box(shared - 0.4, y, values - shared + 0.5, 0.36, "attention", SKY, size=11)
+    for x, name in ((shared - 0.16, "q"), (shared + 0.16, "k")):
+        sheet.arrow((x, y + 0.72), (x, y + 0.36))
+        sheet.text(x - 0.05, y + 0.56, name, ha="right")
+    y += 0.72
+    bar(own, y, narrow, "narrow", f"(S, {body})")
+    bar(shared, y, narrow, "shared", f"(S, {body})")
+    sheet.arrow((own, y), (own, inner_sum), (middle - 0.7, inner_sum))
+    base = y + 1.22
+    for x in (own, shared):
+        sheet.arrow((x, base), (x, y + 0.9))
+        sheet.box(x - 0.45, y + 0.46, 0.9, 0.44, f"linear\n{outside} → {body}")
+        sheet.arrow((x, y + 0.46), (x, y + high))
+    sheet.arrow((values, base), (values, y - 0.36))
+    sheet.text(values - 0.05, y - 0.16, "v", ha="right")
+    bar(middle, base, wide, "x", f"(S, {outside})")
+    left = middle - wide / 2 - 0.3
+    sheet.arrow((middle - wide / 2, base + high / 2), (left, base + high / 2), (left, outer), (middle - 0.7, outer))
+    sheet.text(left - 0.1, (base + outer) / 2, "residual", turned=90, color="#606060")
+    sheet.text(middle, base + high + 0.12, "from the block below", color="#606060")
+    return sheet.finish(title)
+
+
+@styled
 def encoder_decoder(
-    read: Sequence[str], written: Sequence[str], title: str = "One side reads, the other writes"
+    read: Sequence[str],
+    written: Sequence[str],
+    title: str = "One side reads, the other writes",
+    start: str = "start",
 ) -> Picture:
     """An encoder that reads a text, and a decoder that writes one, token after token, and looks at what was read.
 
     read: the tokens of the text that is read. written: the tokens that are written; the decoder reads the same ones,
-    one step late, so the last of them is never read. Source: Vaswani et al. 2017, figure 1; Lewis et al. 2020.
+    one step late, so the last of them is never read. start: the token that it reads first.
+    Source: Vaswani et al. 2017, figure 1; Lewis et al. 2020.
     Raises MinibertError when one side has no token.
     """
     if not read or not written:
         raise MinibertError("an encoder and a decoder need tokens: give at least one that is read and one written.")
     sheet, height = Sheet(), 0.3
-    late = ["start", *written[:-1]]
+    late = [start, *written[:-1]]
     cells = [
         max(text_width(token, 11, "bold") for token in tokens) + 0.16 for tokens in zip(written, late, strict=True)
     ]

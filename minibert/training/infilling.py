@@ -7,7 +7,7 @@ that none is: a span of length 0 inserts a [MASK] between two words.
 A document is its sentences, each a list of token ids, as in pairs.py. Nothing is remembered between calls and no input
 is changed: all randomness comes from the generator. All tensors are on the CPU.
 
-Source: Lewis et al. 2020, section 2.2 (the two noises), and section 4 for the 30%; the released code (fairseq's
+Source: Lewis et al. 2020, section 2.2 (the two noises), and section 5.1 for the 30%; the released code (fairseq's
 denoising_dataset.py).
 """
 

@@ -106,7 +106,7 @@ EXERCISE = Exercise(
     library=by_library,
     probes=probes,
     level="warm-up",
-    minutes=5,
+    minutes=3,
     mistakes=(
         Mistake("layer-norm", "before", "layer norm", "you apply a whole layer norm",
                 "NoNorm leaves out the mean and the variance; only scale and shift stay"),

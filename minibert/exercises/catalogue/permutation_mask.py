@@ -16,7 +16,7 @@ from minibert.training.permutation import order_mask
 
 
 def reference(
-    order: Tensor,
+    turns: Tensor,
     *,
     may: str = "lower turns",
     reads: str = "turns",
@@ -26,22 +26,22 @@ def reference(
     results: str = "query, content",
     kind: str = "numbers",
 ) -> tuple[Tensor, ...] | Tensor:
-    """Both masks, with knobs. may: which tokens are seen. reads: what the numbers of `order` are taken for."""
+    """Both masks, with knobs. may: which tokens are seen. reads: what the numbers of `turns` are taken for."""
     if reads == "places":
-        order = order.argsort(dim=-1)
+        turns = turns.argsort(dim=-1)
     if text == "the first for all":
-        order = order[:1].expand_as(order)
-    row, column = order[..., :, None], order[..., None, :]
-    place = torch.arange(order.shape[-1])
+        turns = turns[:1].expand_as(turns)
+    row, column = turns[..., :, None], turns[..., None, :]
+    place = torch.arange(turns.shape[-1])
     seen = {
         "lower turns": column < row,
         "higher turns": column > row,
         "the turn before": column == row - 1,
-        "places before": (place[None, :] < place[:, None]).expand(*order.shape, -1),
+        "places before": (place[None, :] < place[:, None]).expand(*turns.shape, -1),
         "all others": column != row,
         "nothing": torch.zeros_like(column < row),
     }[may]
-    own = torch.eye(order.shape[-1], dtype=torch.bool).expand_as(seen)
+    own = torch.eye(turns.shape[-1], dtype=torch.bool).expand_as(seen)
     query, content = {
         "content only": (seen, seen | own),
         "both": (seen | own, seen | own),
@@ -62,61 +62,61 @@ def reference(
     return found
 
 
-def turns(*rows: list[int]) -> Call:
+def call(*rows: list[int]) -> Call:
     return Call((torch.tensor(rows),), reduce="whole numbers")
 
 
 def probes() -> list[Probe]:
     return [
-        Probe("the order 3, 1, 2, 0", turns([3, 1, 2, 0]), {"S": 4}),
-        Probe("three texts", turns([2, 4, 0, 1, 3], [0, 3, 1, 4, 2], [4, 2, 3, 0, 1]), {"B": 3, "S": 5}),
-        Probe("left to right", turns([0, 1, 2, 3, 4, 5]), {"S": 6}),
-        Probe("turns with gaps", turns([7, 20, 3], [50, 4, 11]), {"B": 2, "S": 3}),
-        Probe("one token", turns([0]), {}),
+        Probe("the turns 3, 1, 2, 0", call([3, 1, 2, 0]), {"S": 4}),
+        Probe("three texts", call([2, 4, 0, 1, 3], [0, 3, 1, 4, 2], [4, 2, 3, 0, 1]), {"B": 3, "S": 5}),
+        Probe("left to right", call([0, 1, 2, 3, 4, 5]), {"S": 6}),
+        Probe("turns with gaps", call([7, 20, 3], [50, 4, 11]), {"B": 2, "S": 3}),
+        Probe("one token", call([0]), {}),
     ]
 
 
 def other_turns(probe: Probe, chance: random.Random) -> Probe:
     """Another order of the same turns; "left to right" and a single token stay."""
-    (order,) = probe.call.args
-    if order.shape[1] == 1 or probe.name == "left to right":
+    (turns,) = probe.call.args
+    if turns.shape[1] == 1 or probe.name == "left to right":
         return probe
-    rows = [chance.sample(row, len(row)) for row in order.tolist()]
-    name = f"the order {', '.join(map(str, rows[0]))}" if len(rows) == 1 else probe.name
+    rows = [chance.sample(row, len(row)) for row in turns.tolist()]
+    name = f"the turns {', '.join(map(str, rows[0]))}" if len(rows) == 1 else probe.name
     return replace(with_args(probe, torch.tensor(rows)), name=name)
 
 
-def solution(order: Tensor) -> tuple[Tensor, Tensor]:
-    mine, other = order[:, :, None], order[:, None, :]
+def solution(turns: Tensor) -> tuple[Tensor, Tensor]:
+    mine, other = turns[:, :, None], turns[:, None, :]
     query_hidden = other >= mine  # itself too, as its turn equals its own
     content_hidden = other > mine
     return query_hidden.long(), content_hidden.long()
 
 
-def by_library(order: Tensor) -> tuple[Tensor, Tensor]:
+def by_library(turns: Tensor) -> tuple[Tensor, Tensor]:
     """The library's models let a token's content see itself, whatever perm_mask says."""
-    hidden = order_mask(order)
-    places = torch.arange(order.shape[1])
+    hidden = order_mask(turns)
+    places = torch.arange(turns.shape[1])
     return hidden, ~and_itself(hidden == 0, places[:, None] - places)
 
 
-def by_loop(order: Tensor) -> list[Tensor]:
-    texts, length = order.shape
+def by_loop(turns: Tensor) -> list[Tensor]:
+    texts, length = turns.shape
     query, content = torch.ones(texts, length, length), torch.ones(texts, length, length)
     for b in range(texts):
         for i in range(length):
             content[b, i, i] = 0
             for j in range(length):
-                if order[b, j] < order[b, i]:
+                if turns[b, j] < turns[b, i]:
                     query[b, i, j] = content[b, i, j] = 0
     return [query, content]
 
 
-def by_steps(order: Tensor) -> tuple[Tensor, Tensor]:
+def by_steps(turns: Tensor) -> tuple[Tensor, Tensor]:
     """Goes through the turns, and notes which places have been seen so far."""
-    query = torch.ones(*order.shape, order.shape[1], dtype=torch.bool)
+    query = torch.ones(*turns.shape, turns.shape[1], dtype=torch.bool)
     content = query.clone()
-    for b, row in enumerate(order.tolist()):
+    for b, row in enumerate(turns.tolist()):
         past: list[int] = []
         for _, place in sorted((turn, place) for place, turn in enumerate(row)):
             query[b, place, past] = False
@@ -125,9 +125,9 @@ def by_steps(order: Tensor) -> tuple[Tensor, Tensor]:
     return query, content
 
 
-def by_triangle(order: Tensor) -> tuple[Tensor, Tensor]:
-    rank = order.argsort(1).argsort(1)
-    after = torch.ones(order.shape[1], order.shape[1], dtype=torch.int8)
+def by_triangle(turns: Tensor) -> tuple[Tensor, Tensor]:
+    rank = turns.argsort(1).argsort(1)
+    after = torch.ones(turns.shape[1], turns.shape[1], dtype=torch.int8)
 
     def laid_out(mask: Tensor) -> Tensor:
         return torch.stack([mask[one][:, one] for one in rank])
@@ -140,11 +140,11 @@ EXERCISE = Exercise(
     topic="xlnet",
     title="Who may see whom in a factorisation order",
     function="permutation_mask",
-    signature="order",
+    signature="turns",
     task=(
         "XLNet predicts the words of a text in a random order. The text stays as it is; masks say who may see whom. A "
         "token may see those whose turn comes before its own. Make the masks of both streams.\n\n"
-        "- `order`: (B, S) integers, the turn of each token: `order[b, i]` is when token i of text b comes, and the "
+        "- `turns`: (B, S) integers, the turn of each token: `turns[b, i]` is when token i of text b comes, and the "
         "token with the lowest number comes first. All turns of a text are different\n"
         "- returns two masks, `query_hidden` and `content_hidden`, each (B, S, S): row i, column j is **1 where token "
         "i may not see token j**, and 0 where it may (the other way round from the masks for attention; XLNet calls "
@@ -159,12 +159,12 @@ EXERCISE = Exercise(
     moved=other_turns,
     mistakes=(
         Mistake("order-read-as-places", "reads", "places",
-                "you read `order` as a list of places: first comes token order[0], then token order[1]",
-                "order[i] is the turn of token i; the two are inverse permutations, and argsort turns one into the "
+                "you read `turns` as a list of places: first comes token turns[0], then token turns[1]",
+                "turns[i] is the turn of token i; the two are inverse permutations, and argsort turns one into the "
                 "other",
-                "In the order 3, 1, 2, 0, which token comes first?"),
+                "If the turns are 3, 1, 2, 0, which token comes first?"),
         Mistake("order-reversed", "may", "higher turns", "a token sees those that come after it in the order",
-                "row i says what token i may see, which is token j if order[j] is lower than order[i]"),
+                "row i says what token i may see, which is token j if turns[j] is lower than turns[i]"),
         Mistake("order-ignored", "may", "places before", "a token sees the tokens to its left in the text",
                 "that is an ordinary language model; the order says who comes before whom"),
         Mistake("order-only-the-turn-before", "may", "the turn before", "a token sees only the one directly before it "
@@ -198,8 +198,8 @@ EXERCISE = Exercise(
         "Write down both masks for three words whose turns are 2, 0, 1. Which row has most ones?",
         "Compare the turn of every token with the turn of every other: two new axes, one for who looks and one for who "
         "is looked at. The two masks differ on the diagonal only, where a token's turn meets itself.",
-        "query_hidden[i, j] = (order[j] ≥ order[i]); content_hidden[i, j] = (order[j] > order[i])",
-        "mine, other = order[:, :, None], order[:, None, :]\nquery_hidden = other ... mine\ncontent_hidden = ...",
+        "query_hidden[i, j] = (turns[j] ≥ turns[i]); content_hidden[i, j] = (turns[j] > turns[i])",
+        "mine, other = turns[:, :, None], turns[:, None, :]\nquery_hidden = other ... mine\ncontent_hidden = ...",
     ),
     swap="permutation_mask",
     equivalents=(by_loop, by_steps, by_triangle),
