@@ -5,11 +5,12 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
+from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 
 from minibert import plots
 from minibert.errors import MinibertError
-from minibert.plots.style import NARROW
+from minibert.plots.style import BLUE, GREEN, GREY, NARROW, ORANGE, part_colours
 
 WORDS = ("some words of a longer text " * 4).split()
 
@@ -26,6 +27,28 @@ def test_heights_are_to_scale():
     assert heights == pytest.approx([20 / 10, 0.5, 0.5, 0.5, 0.1, 1.0, 0.2, 0.2])  # ten millions an inch
     said = [text.get_text() for text in picture.axes[0].texts]
     assert {"words: 20.00 M", "3 blocks, 5.00 M each", "pooler: 1.00 M"} < set(said)
+
+
+def test_a_part_of_a_model_has_the_same_colour_in_every_figure():
+    scaled = plots.to_scale({"a": [plots.Part("words", 4), plots.Part("positions", 1), plots.Part("block", 2)]})
+    stacked = plots.stacks({"a": ["positions", "block 1", "words: V × E", "pooler"]})
+    barred = plots.parameters_by_part({"a": {"pooler": 1, "encoder": 3, "other embeddings": 1, "word embeddings": 2}})
+
+    def used(picture, count):
+        return [to_hex(box.get_facecolor()).upper() for box in picture.axes[0].patches[:count]]
+
+    assert used(scaled, 3) == [ORANGE, GREY, BLUE]
+    assert used(stacked, 4) == [GREY, BLUE, ORANGE, GREEN]
+    assert used(barred, 4) == [GREEN, BLUE, GREY, ORANGE]
+
+
+def test_parts_without_a_colour_of_their_own_get_those_that_are_left():
+    names = ["words", "something", "blocks", "encoder", "else"]
+    colours = part_colours(names)
+    assert list(colours) == names
+    assert (colours["words"], colours["blocks"]) == (ORANGE, BLUE)
+    assert len(set(colours.values())) == 5
+    assert len(part_colours([f"part {number}" for number in range(20)])) == 20
 
 
 def test_labels_of_thin_parts_do_not_overlap():

@@ -47,12 +47,13 @@ plots.answers(tasks, "One BERT, three heads")
 # %% [markdown]
 # | head | reads | weights | gives |
 # |---|---|---|---|
-# | one label for the text | the pooled `[CLS]`, (B, D) | $(C, D)$ | (B, C) |
-# | a label for each word | every token, (B, S, D) | $(C, D)$ | (B, S, C) |
-# | a span | every token, (B, S, D) | $(2, D)$ | $(B, S, 2)$: scores as start and as end |
+# | one label for the text | the pooled `[CLS]` | $(C, D)$ | (B, C) |
+# | a label for each word | every token | $(C, D)$ | (B, S, C) |
+# | a span | every token | $(2, D)$ | $(B, S, 2)$: start, end |
 #
-# $C$ is the number of classes. Against the millions of the encoder, each head is tiny. This is why few labels are
-# enough: most of what is needed has already been learned.
+# $C$ is the number of classes. (The first head comes after the pooler, $D \times D$.) Against the millions of the
+# encoder, each head is tiny. All weights are trained, but most of what is needed has already been learned, so few
+# labels are enough.
 #
 # ## The data
 #
@@ -137,7 +138,9 @@ print(f"{accuracy:.1%} of {len(right)} sentences, standard error {100 * error:.1
 
 # %% [markdown] tags=["trained"]
 # The standard error says how far {{len(right)}} sentences can be trusted: another test set of this size would give
-# another number, mostly within two standard errors. Do not report a difference that is smaller.
+# another number, mostly within two standard errors. The error of a *difference* between two such numbers is $\sqrt 2$
+# times as large: less than about {{2 * 2**0.5 * 100 * error | .0f}} points mean little here. (Two models that read the
+# same sentences can be compared sentence by sentence, and that can do better.)
 #
 # ## What it gets wrong
 #
@@ -166,7 +169,7 @@ has["with neither"] = ~torch.stack(list(has.values())).any(0)
 for kind, those in has.items():
     print(f"{kind:<22} {int(those.sum()):>4} sentences, right {right[those].double().mean():.0%}")
 
-probes = ["good", "not good", "bad", "not bad", "long, but good", "good, but long"]
+probes = ["good", "not good", "bad", "not bad", "long", "long, but good", "good, but long"]
 found = positive([f"The film is {probe}." for probe in probes])
 panels = {"The film is …": (100 * found).tolist()}
 plots.distributions(panels, probes, "How positive is it?", "positive, in %", digits=0)
@@ -174,8 +177,9 @@ plots.distributions(panels, probes, "How positive is it?", "positive, in %", dig
 # %% [markdown] tags=["trained"]
 # Sentences with *not* go wrong more often, and the probes say more. *not* makes *good* bad, but it lifts *bad* only
 # from {{100 * found[2] | .0f}} to {{100 * found[3] | .0f}}: the model has not learned that *not* turns a word round.
-# What follows *but* weighs more than what comes before it, as it should. All this from {{len(train_set) | ,}} labelled
-# sentences, each of them read once.
+# *long* alone gets {{100 * found[4] | .0f}}. With *good* it is {{100 * found[5] | .0f}} if *good* follows *but*, and
+# {{100 * found[6] | .0f}} if it comes first: what follows *but* weighs more, as it should. All this from
+# {{len(train_set) | ,}} labelled sentences, each of them read once.
 #
 # ## The library's loop
 #
@@ -230,18 +234,20 @@ own = (
 )
 words = labelled_words(own)
 labels = label_words(labeller, [words_example(words, tok, 64)], tok)[0]
-marks = []
+compared = {"as it should be": [], "restored": []}
 for word, label in zip(words, labels, strict=True):
     plain = word.label == label == 0
     kind = "" if plain else "right" if word.label == label else "wrong"
-    marks.append(plots.Mark(restored([word.text], [label]), kind, f"{word.text.capitalize()},"))
+    for row, shown, its_kind in zip(compared.values(), (word.label, label), ("", kind), strict=True):
+        row.append(plots.Mark(restored([word.text], [shown]), its_kind, f"{word.text.capitalize()},"))
 kinds = {"right": "rightly restored", "wrong": "something is wrong or missing"}
-plots.marked({"written by hand": marks}, kinds, "Capitals and punctuation, restored")
+plots.marked(compared, kinds, "Capitals and punctuation, restored")
 
 # %% [markdown]
 # Capital letters come first: *I*, names, the word after a full stop. A mark is harder, because it depends on what comes
 # next. For a score, count each mark and each case separately. **F1** falls with each one that is missed and with each
-# one that is invented: $2 \cdot \text{hits} / (\text{said} + \text{true})$.
+# one that is invented: $2 \cdot \text{hits} / (\text{said} + \text{true})$. (It is the harmonic mean of **precision**,
+# hits / said, and **recall**, hits / true.)
 
 # %% tags=["trained"]
 truths = [row.truth for row in word_test]
@@ -255,9 +261,11 @@ panels = {
 title = "What is restored, on held-out reviews (higher is better)"
 plots.distributions(panels, list(names.values()), title, "F1, in %", digits=0)
 
-# %% [markdown]
-# What is rare is learned last. A mean over all words would not show it: most words are lower case without a mark, and
-# are easy to get right.
+# %% [markdown] tags=["trained"]
+# Rare classes (question mark, UPPER) are not learned yet. But frequency is not all: a comma follows
+# {{share[","] | .0f}}% of the words and a full stop {{share["."] | .0f}}%, and after a hundred steps F1 is
+# {{100 * counts[","].f1 | .0f}} for commas and {{100 * counts["."].f1 | .0f}} for full stops. A mean over all words
+# would not show it: most words are lower case without a mark, and are easy to get right.
 #
 # ## A span
 #
@@ -357,9 +365,11 @@ plots.marked(texts_shown, kinds, "Which words does the gap stand for?")
 # Two more, without a check.
 #
 # **Only the head.** In the loop by hand, freeze the encoder: write `model.backbone.requires_grad_(False)` below the
-# first line, and run it and the two cells after it again. You should see a loss that stays close to $\ln 2$, and an
-# accuracy only a little above one half. If nothing changed, the line is after the loop. So training the head alone is
-# not enough.
+# first line, and run it and the next two cells of code again. You should see a loss that stays close to $\ln 2$, and an
+# accuracy only a little above one half. If nothing changed, the line is after the loop. But is it the frozen encoder,
+# or the rate? Try `RATE = 0.1` as well: the loss jumps about, but about two thirds are right. And with the mean of all
+# token vectors in place of the pooled `[CLS]`, which is what this checkpoint was trained for, a head alone gets about
+# three quarters right, not far below the fine-tuned model. So change one thing at a time before you conclude.
 #
 # **A text of your own.** Write it in lower case without marks. Capitals of names that film reviewers like should
 # come back; which other words does it take for names?
@@ -377,7 +387,7 @@ plots.judged([("restored", found)], "Your text", lines=3)
 # - The loop: batch, loss, `backward`, clip, `step`, `zero_grad`; the rate rises, then falls.
 # - Three heads: a label for the text, for each word (at its first piece), and a start and an end.
 # - Compute what guessing gives first. Give the standard error with an accuracy, and read the mistakes.
-# - A rare class needs a score of its own.
+# - Each class needs a score of its own: a mean hides those that are not learned.
 #
 # **To read.** Devlin et al. 2019, *BERT*, section 4 and appendix A.3; Ram et al. 2021, *Few-Shot Question Answering by
 # Pretraining Span Selection*, section 3. In the library: [training/loop.py](../minibert/training/loop.py),

@@ -110,11 +110,9 @@ plots.distributions({"the label": label, "the teacher": z_t.softmax(-1)[columns]
 
 # %% tags=["trained"]
 panels = {}
-for T in (1, 2):
+for T in (1, 2, 4):
     p = (z_t / T).softmax(-1)  # (V,)
     panels[f"T = {T}"] = (p / p.max())[columns]
-for T in (1, 2, 4):
-    p = (z_t / T).softmax(-1)
     entropy = -(p * p.log()).sum()
     print(f"T = {T}: entropy {entropy:.1f} nats, as if among {entropy.exp():,.0f} of {len(p):,} words")
 title, unit = "A higher temperature lifts the unlikely words", "as likely as the likeliest word"
@@ -136,12 +134,12 @@ plots.distributions(panels, SHOWN, title, unit)
 # %%
 p = torch.tensor([0.49, 0.49, 0.02])
 students = {"bets": torch.tensor([0.96, 0.02, 0.02]), "spreads": torch.tensor([1 / 3, 1 / 3, 1 / 3])}
-panels = {"teacher": p}
+panels, turned = {"teacher": p}, {}
 for name, q in students.items():
     there = minibert.distillation_loss(q.log(), p.log(), temperature=1.0)
     back = minibert.distillation_loss(p.log(), q.log(), temperature=1.0)
     print(f"{name:<8} KL(teacher‖student) {there:.2f}   KL(student‖teacher) {back:.2f}")
-    panels[f"{name}: KL {there:.2f}"] = q
+    panels[f"{name}: KL {there:.2f}"], turned[name] = q, back
 words = ["one good word", "another", "a bad one"]
 plots.distributions(panels, words, "Which student is nearer to its teacher?")
 
@@ -149,6 +147,8 @@ plots.distributions(panels, words, "Which student is nearer to its teacher?")
 # KL(teacher ‖ student) weighs with the teacher's probabilities, so a student must not exclude a word that the teacher
 # finds possible. The student that bets gets a high loss for the second word. That is the direction we want. In PyTorch
 # it is easy to get wrong: `F.kl_div(input, target)` is KL(target ‖ input), so the *student* comes first, as logarithms.
+# With the other direction the ranking turns round ({{turned["bets"] | .2f}} against {{turned["spreads"] | .2f}}): it
+# would prefer the student that bets.
 #
 # One more thing. The gradient of this loss with respect to a student's logit is $\frac{1}{T}(q_i(T) - p_i(T))$, and the
 # bracket is smaller if both answers are flatter. Together they are about $1/T^2$. Without a correction, a higher
@@ -209,6 +209,8 @@ print("weights (soft targets, masked words, cosine):", defaults["weights"].defau
 print("temperature:", defaults["temperature"].default)
 
 # %% [markdown]
+# A good place to stop for tonight. Next, the student is cut out of its teacher, and taught.
+#
 # ## A student cut out of its teacher
 #
 # The student starts from blocks of its teacher. The paper says "one layer out of two" (section 3). Taken literally,
@@ -226,7 +228,7 @@ plots.layer_map(choices, depth=12, title="Which of twelve layers are copied")
 #
 # How much smaller does this make a BERT-base?
 
-# %%
+# %% tags=["folded"]
 with torch.device("meta"):  # shapes without numbers: enough to count
     bert, distilbert = minibert.build("bert-base-uncased"), minibert.build("distilbert-base-uncased")
 total, smaller = minibert.count_parameters(bert), minibert.count_parameters(distilbert)
@@ -251,12 +253,13 @@ plots.parameters_by_part(counts, notes, "The blocks are halved, the words stay")
 # not half of the size, because the table of words stays. Token types and pooler together are only
 # {{(saved["token types"] + saved["pooler"]) / total | .2%}}.
 #
-# ## The vector that was in every token
+# ## The vector that was in every token (optional)
 #
-# And yet the token types can hurt. In a single text every token has type zero, so the *same* vector is added to all of
-# them. It carries no information, but the teacher's first block has never had an input without it. You can keep the
-# vector without token types, if you add it to every row of the position table (`fold_types=True`). Neither the paper
-# nor its code does that; they train long enough to make up for it. Before any training, on held-out reviews:
+# This part is about our teacher; run its cell, because the student below comes from it. Leaving out the token types can
+# hurt. In a single text every token has type zero, so the *same* vector is added to all of them. It carries no
+# information, but the teacher's first block has never had an input without it. You can keep the vector without token
+# types, if you add it to every row of the position table (`fold_types=True`). Neither the paper nor its code does that;
+# they train long enough to make up for it. Before any training, on held-out reviews:
 
 # %% tags=["trained"]
 cut = {
@@ -271,8 +274,9 @@ for name, found in before.items():
 print(f"{'(word frequencies alone)':<27} {by_frequency:10.2f} nats")
 
 # %% [markdown]
-# With the vector, the student still uses the sentence: its loss is far below that of word frequencies. Without the
-# vector it is not.
+# With the vector, the student still uses the sentence: its loss is far below that of word frequencies. Without it, the
+# loss ({{before["type zero dropped"]["masked words"] | .2f}}) is hardly below that of word frequencies
+# ({{by_frequency | .2f}}).
 #
 # ## Taught before your eyes
 #
@@ -308,7 +312,8 @@ for step, chosen in enumerate(batches[:STEPS]):
 final, teachers = curve[STEPS], measure(teacher)
 losses = [found["masked words"] for found in curve.values()]
 ylabel, levels = "held-out loss, nats (lower is better)", {"teacher": teachers["masked words"]}
-title = "Three blocks learn to do the work of six"
+way = (losses[0] - losses[-1]) / (losses[0] - teachers["masked words"])
+title = f"{STEPS} steps: {way:.0%} of the way to the teacher"
 plots.lines({"student": (list(curve), losses)}, "step", ylabel, title, levels)
 
 # %% tags=["trained"]
@@ -429,7 +434,7 @@ for name, value in tried.items():
 # - DistilBERT's loss has three terms: $T^2 \cdot \mathrm{KL}(\text{teacher} \,\|\, \text{student})$, masked words, and
 #   the cosine of the last hidden states.
 # - DistilBERT has half the blocks, no token types, no pooler: {{1 - smaller / total | .1%}} fewer parameters.
-# - The student starts from its teacher's layers. That is worth more than any of the losses.
+# - The student starts from its teacher's layers. In the paper that is worth more than any of the losses.
 #
 # **To read.** Hinton, Vinyals & Dean 2015, section 2; Sanh et al. 2019, *DistilBERT*, sections 2 to 4. Then
 # [minibert/training/distillation.py](../minibert/training/distillation.py), from the top.

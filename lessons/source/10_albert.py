@@ -39,7 +39,7 @@ columns = {
     f"BERT: {of_bert / 1e6:.1f} M": [f"words: V × {D}", "positions", *twelve, "pooler"],
     f"ALBERT: {of_albert / 1e6:.1f} M": [f"words: V × {E}", "positions", "widen", *["block"] * L, "pooler"],
 }
-plots.stacks(columns, "Twelve blocks, or one block twelve times")
+plots.stacks(columns, "Twelve blocks, or one twelve times (not to scale)")
 
 # %% [markdown]
 # {{of_albert | ,}} parameters in place of {{of_bert | ,}}: {{of_bert / of_albert | .1f}} times fewer. In this
@@ -62,7 +62,8 @@ for e in (64, E, 256, D):
     print(f"{f'E = {e}':<10} {V * e + e * D:>11,}   {(V * e + e * D) / (V * D):.0%} of it")
 
 # %% [markdown]
-# The saving comes from the product with $V$. (With E = D nothing is saved, and the matrix comes on top.)
+# $V$ is large, so the term $V \times E$ decides: $E \times D$ is small next to it. (With E = D nothing is saved, and
+# the matrix comes on top.)
 #
 # Where does the width change? The sum of word, position and type, and the layer norm, are as in BERT, but E wide. The
 # widening comes last:
@@ -99,14 +100,16 @@ for name, x in steps.items():
 # %%
 reader = minibert.from_pretrained("minilm-l6-mlm", head="masked-lm").eval()
 words = reader.backbone.embeddings.word.weight.detach()  # (V, D)
-strength = torch.linalg.eigvalsh(words.T @ words).flip(0)  # of each direction, the largest first
+strength, directions = torch.linalg.eigh(words.T @ words)  # (D,), and (D, D): a direction in each column
+strength, directions = strength.flip(0), directions.flip(1)  # the largest first
 kept = (strength.cumsum(0) / strength.sum()).tolist()
 print(f"a table of {words.shape[0]:,} × {words.shape[1]}")
 for e in (64, 128, 256):
     print(f"rank {e:>3}: {kept[e - 1]:.0%} is left")
 
 # %% [markdown]
-# So a BERT cannot be factorised afterwards without loss. ALBERT is narrow from its first training step.
+# So a BERT's table cannot be factorised afterwards without losing part of it; what that does to the loss comes below.
+# ALBERT is narrow from its first training step.
 #
 # ## One block, run again and again
 #
@@ -115,7 +118,8 @@ for e in (64, 128, 256):
 # %% exercise="shared-blocks"
 
 # %% [markdown]
-# How does a shared block learn? A parameter that is used $L$ times gets the **sum** of the gradients of its uses:
+# **Optional: how a shared block learns.** (Run the cell: its copies are used again at the end.) A parameter that
+# is used $L$ times gets the **sum** of the gradients of its uses:
 #
 # $$\frac{\partial \mathcal{L}}{\partial \theta} = \sum_{\ell=1}^{L} \frac{\partial \mathcal{L}}{\partial \theta_\ell}
 # \quad \text{at } \theta_1 = \ldots = \theta_L = \theta$$
@@ -161,13 +165,17 @@ for name, order in orders.items():
     reader.backbone.encoder.order = order
     losses[name] = held_out_losses(reader, held_out)["masked_lm"]
 reader.backbone.encoder.order = orders["as trained"]
+narrow, strongest = copy.deepcopy(reader), directions[:, :E]  # (D, E)
+narrow.backbone.embeddings.word.weight.data = words @ strongest @ strongest.T  # (V, D), of rank E
+losses[f"as trained, words of rank {E}"] = held_out_losses(narrow, held_out)["masked_lm"]
 losses["word frequencies alone"] = loss_by_frequency(MaskedWords(rows_of(reviews.train[:2000]), tok), held_out)
-title, unit = "Sharing put in afterwards, without training again", "held-out loss, nats (lower is better)"
+title, unit = "Both savings put in afterwards, without training again", "held-out loss, nats (lower is better)"
 plots.distributions({"": list(losses.values())}, list(losses), title, unit)
 
 # %% [markdown]
 # Three blocks, each run twice, still use the sentence. With one block for all six, the model is no better than the word
-# frequencies. Full sharing has to be learned; it cannot just be switched on.
+# frequencies. Full sharing has to be learned; it cannot just be switched on. Nor can the narrow table: at rank {{E}}
+# the loss grows from {{losses["as trained"] | .1f}} to {{losses[f"as trained, words of rank {E}"] | .1f}}.
 #
 # ## Count it
 #
@@ -216,9 +224,12 @@ print(f"{'all':<11} {embeddings + widen + block + pooler:>10,}   counted: {of_al
 # %%
 names = ("bert-base-uncased", "bert-large-uncased", "albert")
 rows = [row for row in claims.family() if row.name.startswith(names)]
+named = {"words": "word embeddings", "blocks": "encoder", "pooler": "pooler"}
 print("\n".join(f"{row.name:<20} {row.total:>11,}" for row in rows))
 notes = [f"{1 / row.ratio:.1f} times fewer" if row.ratio < 1 else "" for row in rows]
-parts = {row.name: row.parts for row in rows}
+parts = {row.name: {name: row.parts[part] for name, part in named.items()} for row in rows}
+for row in rows:
+    parts[row.name]["all else"] = row.total - sum(parts[row.name].values())
 plots.parameters_by_part(parts, notes, "One block to store leaves room for a wide one")
 
 # %% [markdown]
@@ -240,14 +251,16 @@ for name, model in {"BERT-base": bert, "ALBERT-base": albert}.items():
     memory = 4 * minibert.count_parameters(model) / 1e6  # 4 bytes a number
     print(f"{name:<12} weights {memory:4.0f} MB   {operations[name] / 1e9:.1f} billion operations")
 times = in_use["ratio"][in_use["tokens"].index(128)]
+on_another = claims.results(["M2"])[0].figures["ratio"]["albert-base-v2"]
 print(f"timed and recorded: ALBERT-base is {times:.2f} times as fast as BERT-base")
 
 # %% [markdown]
 # The weights take {{of_albert / of_bert | .0%}} of the memory, which helps with downloads and with many models on one
-# machine. The work is the same, and the time is too, within a tenth (`minibert claims A2-inference M2`, on two
-# machines). In *training*, time can be saved: devices that train together exchange all gradients after each step, and
-# ALBERT has few. The paper reports {{trained.TRAINING_SPEED["albert-large-v2"]}} times the speed, large against large,
-# and {{trained.TRAINING_SPEED["albert-base-v2"] / trained.TRAINING_SPEED["bert-base-uncased"] | .2f}} for base against
+# machine. The work is the same, and so is the time, or nearly: {{times | .2f}} times as fast on one machine,
+# {{on_another | .2f}} on another (`minibert claims A2-inference M2`). In *training*, time can be saved: devices that
+# train together exchange all gradients after each step, and ALBERT has few. The paper reports
+# {{trained.TRAINING_SPEED["albert-large-v2"]}} times the speed, large against large, and
+# {{trained.TRAINING_SPEED["albert-base-v2"] / trained.TRAINING_SPEED["bert-base-uncased"] | .2f}} for base against
 # base; its wide models train more slowly than BERT-large (Table 2). `minibert claims A2` shows what was measured here.
 #
 # ## What it costs
@@ -294,10 +307,8 @@ print(claims.to_text(claims.results(["A3"])))
 # %% [markdown]
 # ## Sentence order
 #
-# ALBERT also replaces BERT's next-sentence task (NSP) by **sentence order prediction** (SOP): two segments that do
-# follow each other, swapped half of the time. NSP can be answered from the topic; SOP cannot. A model trained on NSP is
-# right on SOP in {{0.52 | .0%}} of the cases, hardly better than a coin toss, and SOP gives {{80.1 - 79.2 | .1f}}
-# points more than NSP in the average of five tasks (Table 5). `minibert claims A8` shows what was found here.
+# ALBERT also replaces BERT's next-sentence task by the order of two segments ([lesson 07](07_pretraining.ipynb)), which
+# gives {{80.1 - 79.2 | .1f}} points more in the average of five tasks (Table 5).
 #
 # ## What could go wrong
 #

@@ -28,6 +28,8 @@ MOBILEBERT = "mobilebert-uncased"
 LEDGER = {result.id: result for result in claims.results()}
 sizes = {row.name: row.total / 1e6 for row in claims.family()}
 speeds = LEDGER["M2"].figures["ratio"] | {BERT: 1.0}  # recorded: times as fast as BERT-base, 128 tokens
+elsewhere = LEDGER["A2-inference"].figures  # the same comparison, on another machine
+albert_elsewhere = elsewhere["ratio"][elsewhere["tokens"].index(128)]
 names = {"BERT-base": BERT, "DistilBERT": DISTILBERT, "ALBERT-base": ALBERT}
 published = {  # Sanh et al. 2019, Table 1: GLUE. Lan et al. 2020, Table 2: average of five tasks.
     BERT: 100.0,
@@ -50,8 +52,10 @@ panels["score"] = "published score, % of BERT's (more is better)"
 plots.family(rows, panels, "Two ways to be smaller than BERT-base, and what each gives")
 
 # %% [markdown]
-# DistilBERT has three fifths of the parameters and is twice as fast. ALBERT is far smaller, and as fast, within a
-# tenth. In the published scores both lose about three percent. No single number says what a model is like.
+# DistilBERT has three fifths of the parameters and is twice as fast. ALBERT is far smaller, and hardly faster:
+# {{speeds[ALBERT] | .2f}} times on one machine, {{albert_elsewhere | .2f}} on another (lesson 10). It does the same
+# work; it only reads fewer weights from memory, which matters on some machines. In the published scores both lose about
+# three percent. No single number says what a model is like.
 #
 # ## A ledger
 #
@@ -109,9 +113,10 @@ plots.speed({heading: group}, {heading: times}, "One claim, two machines")
 
 # %% [markdown]
 # "{{times - 1 | .0%}} faster" and "{{saved | .0%}} less time" are the same measurement; "times as fast" is hard to
-# misread. Half of the blocks are half of the arithmetic, so two is about the most that can be gained. The paper's table
-# does not say what was timed besides the model. Verdict: *{{LEDGER["D2"].verdict}}*. **Ask: a ratio or a difference,
-# and of what?**
+# misread. Half of the blocks are half of the arithmetic, so two is about the most that can be gained. (The paper's
+# table: STS-B, one CPU, one text at a time; whether loading and tokenising are included is not said.) Here at least
+# {{min(figures["ratio"]) | .2f}} is reached at every length, more than the claim needs. Verdict:
+# *{{LEDGER["D2"].verdict}}*. **Ask: a ratio or a difference, and of what?**
 #
 # ## Case three: "{{claims.LEDGER["M2"].statement}}"
 #
@@ -143,36 +148,39 @@ plots.distributions(
 # probability = torch.sigmoid(linear(output))
 # ```
 #
-# Code is a claim as well. Try it, on real text, and with what other libraries return:
+# Code is a claim as well. Try it, on real text, and with what other libraries return: tuples, or fields with names.
 
 # %%
 tok = minibert.load_tokenizer("minilm-l6")
 batch = tok(["A quiet film that stays with you.", "Two hours I will never get back.", "It has a dog in it."])
 ids, mask = batch["input_ids"], batch["attention_mask"]
-model = minibert.build("tiny-distilbert", seed=0).eval()
-found = model(ids, attention_mask=mask, return_hidden=True)
+distilbert, bert = (minibert.build(name, seed=0).eval() for name in ("tiny-distilbert", "tiny-bert"))
+one, other = distilbert(ids, attention_mask=mask), bert(ids, attention_mask=mask)
+linear = torch.nn.Linear(128, 1)  # D to one number
 returned = {
-    "this library": model(ids, attention_mask=mask),
-    "a tuple": (found.last_hidden_state,),
-    "a dictionary, two fields": {
-        "last_hidden_state": found.last_hidden_state,
-        "hidden_states": found.hidden_states,
-    },
+    "DistilBERT, this library": one,
+    "DistilBERT, a tuple": (one.last_hidden_state,),
+    "DistilBERT, named fields": {"last_hidden_state": one.last_hidden_state},
+    "BERT, a tuple": (other.last_hidden_state, other.pooled),
+    "BERT, named fields": {"last_hidden_state": other.last_hidden_state, "pooler_output": other.pooled},
 }
 for name, value in returned.items():
+    print(name)
     try:
         _, output = value
-        print(f"{name:<25} no error, and output is {output!r}")
+        probability = torch.sigmoid(linear(output))
+        print("    works:", tuple(probability.shape), "(B, 1)")
     except (TypeError, ValueError) as error:
-        print(f"{name:<25} {type(error).__name__}: {error}")
-print("the first position:      ", tuple(found.last_hidden_state[:, 0].shape), "(B, D)")
+        print(f"    {type(error).__name__}: {error}")
+print("output was", repr(output))
+print("the first position of DistilBERT:", tuple(one.last_hidden_state[:, 0].shape), "(B, D)")
 
 # %% [markdown]
-# The line expects a second value, the pooled vector, and DistilBERT has no pooler. The third case is the worst:
-# unpacking a dictionary gives its *keys*, so `output` is a string, and there is no error. With a BERT or an ALBERT the
-# line works, so people who tried it there trust it. Take `last_hidden_state[:, 0]`. And the sigmoid is right for
-# yes-or-no questions; to choose one of many classes, use a softmax. Verdict: *{{LEDGER["D8"].verdict}}*. **Ask: was it
-# run, on this model?**
+# The first line expects a second value, the pooled vector, and DistilBERT has no pooler. With a BERT or an ALBERT of
+# the older `transformers`, which returned tuples, it worked; that is why people trust it. Today it fails there too:
+# unpacking named fields gives their *names*, so `output` is a string, and the error comes only in the next line, where
+# it is hard to understand. Take `last_hidden_state[:, 0]`. And the sigmoid is right for yes-or-no questions; to choose
+# one of many classes, use a softmax. Verdict: *{{LEDGER["D8"].verdict}}*. **Ask: was it run, on this model?**
 #
 # ## Case five: "{{claims.LEDGER["D3"].statement}}"
 #
@@ -215,8 +223,9 @@ print(claims.to_text([LEDGER["D3"]]))
 
 # %%
 small = dataclasses.replace(minibert.PRESETS["roberta-base"], num_hidden_layers=6)
-# Under `with torch.device("meta"):` a model of any size is built at once. Build "roberta-base" and `small`,
-# and count both: how many percent fewer?
+# Under `with torch.device("meta"):` a model of any size is built
+# at once. Build "roberta-base" and `small`, and count both:
+# how many percent fewer?
 
 # %% [markdown]
 # Then time. The cell runs both in turn, for ten rounds, with random weights, which take as long as any others. Give the
@@ -247,7 +256,8 @@ row = {"here": "", "verdict": "", "why": ""}
 # is kept.)
 #
 # Timed: half of the blocks are half of the arithmetic, so two is about the most that can be gained. "On average" over
-# what, and on which machine? The card does not say. Verdict: *holds with a condition*.
+# what, and on which machine? The card does not say. Verdict: *holds with a condition*: it holds for the size; for the
+# speed, on a machine where the blocks take most of the time.
 
 # %% [markdown]
 # If your ratio is well below two, something else takes time: other programs, a very short text, too few rounds. If it

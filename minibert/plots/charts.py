@@ -16,13 +16,11 @@ from numpy.typing import ArrayLike
 
 from minibert.errors import MinibertError
 from minibert.plots.style import (
-    BLUE,
     GREY,
     INK,
     LINE_COLOURS,
     NARROW,
     ORANGE,
-    PART_COLOURS,
     SKY,
     VERMILION,
     WHITE_TO_BLUE,
@@ -30,6 +28,8 @@ from minibert.plots.style import (
     check_lengths,
     deviation,
     format_number,
+    ink_on,
+    part_colours,
     read_numbers,
     styled,
     text_width,
@@ -63,15 +63,14 @@ def parameters_by_part(
     figure = Picture(figsize=(NARROW, 1.7 + 0.62 * len(counts)), layout="constrained")
     axes = figure.add_subplot()
     rows = range(len(counts))
-    for column, part in enumerate(parts):
-        colour = PART_COLOURS[column % len(PART_COLOURS)]
+    for column, (part, colour) in enumerate(part_colours(parts).items()):
         start = millions[:, :column].sum(axis=1)
         axes.barh(rows, millions[:, column], left=start, height=0.46, color=colour, label=part)
         for row, width in enumerate(millions[:, column]):
             if width > 0.1 * room:
                 axes.text(
                     start[row] + width / 2, row, _millions(width), ha="center", va="center",
-                    fontsize=11, color="white" if colour == BLUE else INK,
+                    fontsize=11, color=ink_on(colour),
                 )  # fmt: skip
     named = [f"{name}: {_millions(total)} M" for name, total in zip(counts, totals, strict=True)]
     named = [f"{name}, {note}" if note else name for name, note in zip(named, notes, strict=True)]

@@ -24,6 +24,7 @@ from minibert.plots.style import (
     Picture,
     check_lengths,
     pale,
+    part_colours,
     read_matrix,
     read_numbers,
     styled,
@@ -309,7 +310,7 @@ def layer_map(
 
 @styled
 def stacks(models: Mapping[str, Sequence[str]], title: str = "The parts of each model") -> Picture:
-    """Models side by side as columns of named parts, the first part lowest.
+    """Models side by side as columns of named parts, the first part lowest; all parts are equally high.
 
     models: name -> its parts from the bottom to the top. Parts whose names begin alike, up to a number, a bracket or a
     colon, have the same colour. Consecutive equal names are one part that is applied again: outlined, with a loop.
@@ -318,7 +319,7 @@ def stacks(models: Mapping[str, Sequence[str]], title: str = "The parts of each 
     if not models or not all(len(parts) for parts in models.values()):
         raise MinibertError("a figure of stacks needs models: give each model at least one part.")
     kinds = list(dict.fromkeys(_kind(part) for parts in models.values() for part in parts))
-    colours = {kind: pale(colour, 0.7) for kind, colour in zip(kinds, itertools.cycle(STACK_COLOURS), strict=False)}
+    colours = part_colours(kinds)
     sheet, step, x = Sheet(), 0.3, 0.0
     for name, parts in models.items():
         width = max(1.3, *(text_width(part, 10) + 0.24 for part in parts))

@@ -17,6 +17,7 @@ from minibert.plots.style import (
     VERMILION,
     Picture,
     pale,
+    part_colours,
     styled,
     text_width,
     wrapped_text,
@@ -82,7 +83,7 @@ def to_scale(
         raise MinibertError("a part has no size: give each part a size above 0, and how many there are.")
     scale = tall / max(sum(part.size * part.times for part in parts) for parts in models.values())
     names = list(dict.fromkeys(part.name for parts in models.values() for part in parts))
-    colours = dict(zip(names, [pale(ORANGE, 0.8), pale(GREEN, 0.8), pale(SKY, 0.8), GREY] * len(names), strict=False))
+    colours = part_colours(names)
     sheet, x, width, line = Sheet(), 0.0, 0.56, 0.2
     for model, parts in models.items():
         y, told = 0.0, []
@@ -90,8 +91,8 @@ def to_scale(
             middle = y - part.size * part.times * scale / 2
             for _ in range(part.times):
                 y -= part.size * scale
-                thin = min(0.7, 20 * part.size * scale)
-                sheet.box(x, y, width, part.size * scale, colour=colours[part.name], corner=0, linewidth=thin)
+                look = {"edge": "white", "linewidth": min(0.7, 20 * part.size * scale)}  # thin around thin parts
+                sheet.box(x, y, width, part.size * scale, colour=colours[part.name], corner=0, **look)
             many = f"{part.times} {part.name}s, {part.size:.2f} M each" if part.times > 1 else ""
             told.append((middle, many or f"{part.name}: {part.size:.2f} M"))
         places = [at for at, _ in told]

@@ -7,7 +7,8 @@ every axis, and the same bytes for the same data.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -25,7 +26,20 @@ from minibert.files import write_file
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
 GREY, INK = "#B4B4B4", "#222222"
 LINE_COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
-PART_COLOURS = (ORANGE, BLUE, GREY, GREEN, PURPLE, SKY, VERMILION)
+# The parts of a model, in all figures: how their names begin, and their colour. See `part_colours`.
+PART_COLOURS = {
+    "word": ORANGE,
+    "block": BLUE,
+    "encoder": BLUE,
+    "position": GREY,
+    "other embeddings": GREY,
+    "all else": GREY,
+    "pooler": GREEN,
+    "widen": PURPLE,
+    "projection": PURPLE,
+    "decoder": SKY,
+    "head": VERMILION,
+}
 WHITE_TO_BLUE = LinearSegmentedColormap.from_list("white to blue", ["#FFFFFF", SKY, BLUE, "#00314D"])
 VERMILION_TO_BLUE = LinearSegmentedColormap.from_list("vermilion to blue", [VERMILION, "#F3BE97", "#FFFFFF", SKY, BLUE])
 
@@ -159,6 +173,18 @@ def ink_on(colour: ColorType) -> str:
 def pale(colour: ColorType, share: float = 0.35) -> ColorType:
     """A colour mixed with white; share: of the colour."""
     return tuple(1 - share * (1 - np.array(to_rgb(colour))))
+
+
+def part_colours(names: Collection[str]) -> dict[str, str]:
+    """A colour for each part of a model, the same in all figures; names that are not listed get the colours left."""
+    found: dict[str, str] = {}
+    for name in names:
+        colour = next((PART_COLOURS[start] for start in PART_COLOURS if name.startswith(start)), None)
+        if colour and colour not in found.values():
+            found[name] = colour
+    free = [colour for colour in dict.fromkeys(PART_COLOURS.values()) if colour not in found.values()]
+    others = itertools.cycle(free or dict.fromkeys(PART_COLOURS.values()))
+    return {name: found.get(name) or next(others) for name in names}
 
 
 def title_panels(figure: Picture, title: str) -> None:
