@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from lab import lab, part
+from tiny import assert_close, numbers
 from torch import nn
 from training_tiny import TOKENIZER, small
 
@@ -19,6 +21,54 @@ from minibert.training.spans import (
     recurring_spans,
     span_example,
 )
+
+# ------------------------------------------------------------------------------------------ the lab sheet
+# Each property by itself, with numbers that can be worked out on paper. Read these first.
+
+
+@lab("best-span", code=best_span, lesson="08", breaks="`.triu()` left out", catches="each-by-itself")
+def test_the_end_is_not_before_the_start():
+    """of all pairs with the end not before the start, the one with the highest sum is the answer
+
+    The best start is token 2 (3.5) and the best end token 0 (4), which is no span. In order, the best sum is that of
+    token 2 alone, 3.5 + 2; token 0 alone has 1 + 4.
+    """
+    starts, ends = numbers(1.0, 0.0, 3.5), numbers(4.0, 0.0, 2.0)
+    assert_close(part("best-span")(starts, ends, torch.ones(3, dtype=torch.long)), [2, 2])
+
+
+@lab(
+    "best-span",
+    code=best_span,
+    lesson="08",
+    breaks="`scores[:, :1] + scores[:, 1]` replaced by the best start, and the best end after it",
+    catches="start-first",
+)
+def test_the_sum_of_both_scores_decides():
+    """a start that is a little worse may have a much better end
+
+    The best start is token 2 (3), with the end 2 (1): 4. Token 0 (2) with the end 1 (5) has 7.
+    """
+    starts, ends = numbers(2.0, 0.0, 3.0), numbers(0.0, 5.0, 1.0)
+    assert_close(part("best-span")(starts, ends, torch.ones(3, dtype=torch.long)), [0, 1])
+
+
+@lab(
+    "best-span",
+    code=find_spans,
+    lesson="08",
+    breaks="`best_span(logits)` with the scores of the padding",
+    catches="mask-ignored",
+)
+def test_the_answer_is_in_the_passage():
+    """a token that the mask leaves out is no answer, whatever its scores
+
+    Token 0 belongs to the question and token 3 is padding; both have high scores. The passage is tokens 1 and 2, and
+    its best pair is 1 to 2, -1 - 1, although all its scores are below 0.
+    """
+    starts, ends = numbers(9.0, -1.0, -3.0, 9.0), numbers(9.0, -4.0, -1.0, 9.0)
+    assert_close(part("best-span")(starts, ends, torch.tensor([0, 1, 1, 0])), [1, 2])
+
 
 WORDS = [
     "[PAD]",

@@ -270,9 +270,14 @@ plots.distributions(panels, list(names.values()), title, "F1, in %", digits=0)
 # ## A span
 #
 # In question answering, the answer is a stretch of the passage: the head scores each token as the start and as the end,
-# and the best pair wins, with the end not before the start (Devlin et al. 2019, section 4.2). Questions can be made
-# without labels: find a word or phrase that occurs twice in a passage. Hide one occurrence, and ask for the other (Ram
-# et al. 2021, section 3).
+# and the best pair wins, with the end not before the start (Devlin et al. 2019, section 4.2). How the pair is found is
+# yours to write. Replace `raise NotImplementedError()`, run the cell, then the check.
+
+# %% exercise="best-span"
+
+# %% [markdown]
+# Questions can be made without labels: find a word or phrase that occurs twice in a passage. Hide one occurrence, and
+# ask for the other (Ram et al. 2021, section 3).
 
 
 # %% tags=["trained"]
@@ -357,7 +362,7 @@ plots.marked(texts_shown, kinds, "Which words does the gap stand for?")
 #
 # ## Exercises
 #
-# First the head itself. You have used it a few hundred times on this page.
+# One more head, that of a whole text. You have used it a few hundred times on this page.
 
 # %% exercise="classification-head"
 

@@ -430,6 +430,7 @@ ELSEWHERE = {
     "pretraining-loss": "when it learns words and pairs together",
     "sentence-pairs": "when it learns from pairs",
     "sentence-order": "when it learns from pairs",
+    "best-span": "when it answers with a span",
     "student-from-teacher": "when it becomes a teacher",
     "factorised-embedding": "in ALBERT",
     "shared-blocks": "in ALBERT",

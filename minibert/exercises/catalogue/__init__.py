@@ -18,6 +18,7 @@ ORDER = (
     "embeddings", "masked_lm_head", "classification_head",
     "wordpiece", "encode_pair", "bpe_merge", "viterbi",
     "mask_tokens", "masked_lm_loss", "pretraining_loss", "sentence_pairs", "sentence_order",
+    "best_span",
     "distillation_loss", "cosine_loss", "triple_loss", "student_from_teacher",
     "factorised_embedding", "shared_blocks", "count_parameters", "parameter_sizes",
     "roberta_positions",
