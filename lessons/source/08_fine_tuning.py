@@ -188,6 +188,8 @@ plots.distributions(panels, probes, "How positive is it?", "positive, in %", dig
 # several processes. You give it an *objective*, which says what is learned, and the `Settings`, which say how.
 # `minibert finetune` is the command.
 #
+# A good place to stop for tonight. Two more heads follow.
+#
 # ## A label for each word
 #
 # Take a text, make it lower case, remove the punctuation, and let the model put both back. No labels are needed: the

@@ -177,6 +177,8 @@ plots.distributions({"": list(losses.values())}, list(losses), title, unit)
 # frequencies. Full sharing has to be learned; it cannot just be switched on. Nor can the narrow table: at rank {{E}}
 # the loss grows from {{losses["as trained"] | .1f}} to {{losses[f"as trained, words of rank {E}"] | .1f}}.
 #
+# A good place to stop for tonight. Next, both savings are counted.
+#
 # ## Count it
 #
 # It is often said that sharing makes ALBERT twelve times smaller. That is true of the blocks. The tables are not
