@@ -238,7 +238,7 @@ def test_the_output_layer_mixes_the_heads():
 
 @lab(
     "multi-head-attention",
-    code=MultiHeadAttention.forward,
+    code=MultiHeadAttention.queries_keys_values,
     lesson="02",
     breaks="`self.split_heads(layout.unpack(self.query(x)))` split into one head",
     catches="heads-scaled-by-D",
