@@ -38,6 +38,8 @@ def run_mine(args: Namespace) -> None:
     from minibert.own import report, trying
     from minibert.own.working import PartError
 
+    if args.page:
+        refuse_other_content(Path(args.page))
     my = trying.mine(trying.WEIGHTS, without=args.without, fallback=args.fallback)
     parts = my.parts
     heading("Your BERT")
@@ -183,5 +185,19 @@ def finish(deeds: Deeds, page: str | None, complete: bool) -> None:
 
     if page or (complete and deeds.yours == len(deeds.rows) and not deeds.off):
         path = Path(page) if page else my_bert.file().with_suffix(".html")
+        refuse_other_content(path)
         write_file(path, page_of(deeds))
         say(f"What you have built, on a page: {path}")
+
+
+def refuse_other_content(path: Path) -> None:
+    """Raise MinibertError if there is something at the page's place that is not such a page."""
+    from minibert.own.page import is_page
+
+    if path.is_dir():
+        raise MinibertError(f"{path} is a folder: name a file for the page, such as {path / 'my_bert.html'}.")
+    if path.exists() and not is_page(path.read_bytes()):
+        raise MinibertError(
+            f"{path} is there already, and is no page of `minibert mine`: name another file with --page, or move it "
+            "away."
+        )

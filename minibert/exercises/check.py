@@ -11,14 +11,17 @@ this is `calls.make_call`; when submissions are graded, it asks another process.
 from __future__ import annotations
 
 import inspect
+import io
 import math
-import signal
+import random
+import sys
 import textwrap
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from types import ModuleType
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from minibert.errors import MinibertError, nearest
@@ -41,11 +44,13 @@ from minibert.exercises.crashes import in_words, keys_of
 from minibert.exercises.declare import Exercise, Mistake, Probe, probes_of
 from minibert.exercises.diagnose import Explanation, Search, looked_at, right_outcomes, sentences_of
 from minibert.exercises.result import NOT_REACHED, Result, Stage, fitted, hints_for, shortened
+from minibert.exercises.running import run_statements, time_limit
 from minibert.words import listed, type_of
 
 __all__ = ["Result", "Stage", "check", "evaluate", "exercise_named", "hints_for", "timed_call"]
 
 LONGEST = 20.0  # seconds that an answer may take for one call
+LIKE_MY_BERT = "my_bert"  # the name of the module that the learner's file is while it runs
 GONE = ("TimeoutError", "Stopped")  # problems of an answer that did not return
 
 # ---------------------------------------------------------------------------------------------- the stages
@@ -402,7 +407,9 @@ def check(exercise: str, answer: Callable[..., Any]) -> Result:
     if owner != "torch" and result.status in ("passed", "failed"):  # torch's own function is not the learner's work
         progress.remember(declared.name, result.passed, result.score, result.max_score)
         if result.passed:
-            result.note = " ".join(filter(None, [result.note, str(my_bert.join_answer(declared, answer))])) or None
+            result.note = (
+                " ".join(filter(None, [result.note, str(my_bert.join_answer(declared, answer, in_file))])) or None
+            )
     return result
 
 
@@ -416,25 +423,25 @@ def timed_call(answer: Callable[..., Any], call: Call) -> Outcome:
         return Outcome(problem=Problem("TimeoutError", message))
 
 
-@contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    """Raise TimeoutError in the block after this many seconds. Without alarms (Windows, threads) there is no limit."""
-    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    class Late(BaseException):  # not an Exception, which a learner's `except Exception` would catch
-        pass
-
-    def ring(signum: int, frame: Any) -> None:
-        raise Late
-
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+def in_file(text: str, names: Sequence[str]) -> dict[str, str]:
+    """Run a my_bert.py in this process: those of these exercises that do not pass with what it defines, and why."""
+    drawn = random.getstate(), torch.random.get_rng_state()
+    module = ModuleType(LIKE_MY_BERT)
+    before = sys.modules.get(LIKE_MY_BERT)
     try:
-        yield
-    except Late:
-        raise TimeoutError from None
+        with redirect_stdout(io.StringIO()):
+            raised = run_statements(text, my_bert.NAME, module)
+            found = {}
+            for name in names:
+                answer = module.__dict__.get(exercises()[name].function)
+                result = evaluate(exercises()[name], lambda call, answer=answer: timed_call(answer, call))  # type: ignore
+                if not result.passed:
+                    said = [f"line {line} {what}" for line, what in raised.items()] if answer is None else []
+                    found[name] = shortened(said[0] if said else result.diagnosis or "it is not right").rstrip(".")
+        return found
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        random.setstate(drawn[0])
+        torch.random.set_rng_state(drawn[1])
+        sys.modules.pop(LIKE_MY_BERT)
+        if before is not None:
+            sys.modules[LIKE_MY_BERT] = before

@@ -12,20 +12,20 @@ import functools
 import inspect
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
 from minibert.errors import MinibertError
+from minibert.exercises.scopes import DEFINITION, FUNCTION, Effects, changed, effects_of, global_names
 from minibert.exercises.submissions import Submission, bound, content_of, parse
 from minibert.words import listed
 
 KNOWN = frozenset(dir(builtins)) | {"__name__", "__file__", "__doc__"}  # names that need no statement
-DEFINITION = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 COMMENT = r"#(?!!| ?%%|.*coding[:=]| === )"  # not those that say how the file is to be read
-COMPREHENSION = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+NOTHING = ast.dump(ast.parse(""))  # the form of comments alone
 
 # ---------------------------------------------------------------------------------------------- one statement
 
@@ -35,7 +35,7 @@ class Statement(NamedTuple):
 
     binds: the names that it sets or changes. needs: the names that it uses from outside, without those of annotations,
     which `mentions` has too. starts: the names that it sets without looking at what they were before. form: equal for
-    statements that differ only in comments and layout.
+    statements that differ only in comments and layout. effects: what it may change without an assignment.
     """
 
     source: str
@@ -44,20 +44,22 @@ class Statement(NamedTuple):
     mentions: frozenset[str]
     starts: frozenset[str]
     form: str
+    effects: Effects
 
     @property
     def imports(self) -> bool:
         """Whether it imports, and does nothing else."""
-        return all(isinstance(node, (ast.Import, ast.ImportFrom)) for node in ast.parse(self.source).body)
+        body = ast.parse(self.source).body
+        return bool(body) and all(isinstance(node, (ast.Import, ast.ImportFrom)) for node in body)
 
 
 def statement(source: str) -> Statement:
-    """A statement from its text; several, if they are on one line. Raises SyntaxError."""
+    """A statement from its text; several, if they are on one line; or comments alone. Raises SyntaxError."""
     tree = ast.parse(source)
     binds, needs, mentions, starts = set[str](), set[str](), set[str](), set[str]()
     for node in tree.body:
         sets = set(bound(node))
-        binds |= sets | {name for part in ast.walk(node) for name in _changed(part)}
+        binds |= sets | {name for part in ast.walk(node) for name in changed(part)}
         # A function that sets a global name needs it; other statements bind what they set.
         used = {one.id for one in global_names(node) if isinstance(one.ctx, ast.Load) or isinstance(node, FUNCTION)}
         mentions |= used
@@ -68,84 +70,9 @@ def statement(source: str) -> Statement:
             starts |= {one.asname or one.name for one in node.names if one.asname or "." not in one.name}
         elif isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
             starts |= sets - used
-    return Statement(source, frozenset(binds), frozenset(needs), frozenset(mentions), frozenset(starts), ast.dump(tree))
-
-
-def _changed(node: ast.AST) -> Iterator[str]:
-    """The name whose entry or attribute is set here, as `table` in `table["a"] = 1`."""
-    if isinstance(node, (ast.Subscript, ast.Attribute)) and isinstance(node.ctx, ast.Store):
-        inner: ast.AST = node
-        while isinstance(inner, (ast.Subscript, ast.Attribute)):
-            inner = inner.value
-        if isinstance(inner, ast.Name):
-            yield inner.id
-
-
-def global_names(node: ast.AST, annotations: bool = True) -> Iterator[ast.Name]:
-    """The names in a statement that belong to the file, and not to a function, class or comprehension inside it."""
-    return _global_names(node, frozenset(), frozenset(), annotations)
-
-
-def _global_names(
-    node: ast.AST | None, hidden: frozenset[str], inside: frozenset[str], annotations: bool
-) -> Iterator[ast.Name]:
-    """hidden: the names that mean something else here. inside: those that do so in functions that are defined here
-    (they do not see the names of a class)."""
-
-    def of(
-        parts: Iterable[ast.AST | None], hidden: frozenset[str] = hidden, inside: frozenset[str] = inside
-    ) -> Iterator[ast.Name]:
-        for part in parts:
-            if part is not None:
-                yield from _global_names(part, hidden, inside, annotations)
-
-    if isinstance(node, ast.Name):
-        if node.id not in hidden:
-            yield node
-    elif isinstance(node, FUNCTION):
-        a = node.args
-        arguments = [*a.posonlyargs, *a.args, *a.kwonlyargs, *(one for one in (a.vararg, a.kwarg) if one)]
-        yield from of([*getattr(node, "decorator_list", []), *a.defaults, *a.kw_defaults])
-        if annotations:
-            yield from of([*(one.annotation for one in arguments), getattr(node, "returns", None)])
-        body = node.body if isinstance(node.body, list) else [node.body]
-        own = {one.arg for one in arguments} | {name for part in body for name in _local(part)}
-        own -= {name for part in body for name in _declared_global(part)}
-        yield from of(body, inside | own, inside | own)
-    elif isinstance(node, ast.ClassDef):
-        yield from of([*node.decorator_list, *node.bases, *(one.value for one in node.keywords)])
-        yield from of(node.body, hidden | {name for part in node.body for name in _local(part)})
-    elif isinstance(node, COMPREHENSION):
-        first, *others = node.generators
-        own = hidden | {name for one in node.generators for name in _stored(one.target)}
-        yield from of([first.iter])
-        within = [first.target, *first.ifs, *others]
-        values = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
-        yield from of([*within, *values], own, inside | own)
-    elif isinstance(node, ast.AnnAssign):
-        yield from of([node.target, node.value, node.annotation if annotations else None])
-    elif node is not None:
-        yield from of(ast.iter_child_nodes(node))
-
-
-def _local(node: ast.AST) -> Iterator[str]:
-    """The names that a statement inside a function binds there."""
-    yield from bound(node)
-    for part in ast.walk(node):
-        if isinstance(part, ast.ExceptHandler) and part.name:
-            yield part.name
-
-
-def _stored(node: ast.AST) -> Iterator[str]:
-    yield from (one.id for one in ast.walk(node) if isinstance(one, ast.Name))
-
-
-def _declared_global(node: ast.AST) -> Iterator[str]:
-    if isinstance(node, ast.Global):
-        yield from node.names
-    if not isinstance(node, (*DEFINITION, ast.Lambda)):
-        for child in ast.iter_child_nodes(node):
-            yield from _declared_global(child)
+    effects = effects_of(tree, frozenset(mentions))
+    names = (frozenset(one) for one in (binds, needs, mentions, starts))
+    return Statement(source, *names, ast.dump(tree), effects)
 
 
 # -------------------------------------------------------------------------------------------------- renaming
@@ -169,7 +96,9 @@ def renamed(one: Statement, old: str, new: str) -> Statement:
         found = statement(b"\n".join(lines).decode())
     except (SyntaxError, UnicodeDecodeError):
         found = None
-    return found if found is not None and found.form == ast.dump(tree) else statement(ast.unparse(tree))
+    if found is None or found.form != ast.dump(tree):
+        found = statement(ast.unparse(tree))
+    return found._replace(binds=frozenset(new if name == old else name for name in one.binds))
 
 
 def _places(tree: ast.Module, name: str, lines: Sequence[bytes]) -> Iterator[tuple[int, int]]:
@@ -307,20 +236,57 @@ def _alike(one: CodeType, other: CodeType) -> bool:
 # --------------------------------------------------------------------------------------- what a function needs
 
 
+def linked(statements: Sequence[Statement], root: str = "") -> list[Statement]:
+    """All statements of a file, with what they change by calls among the names that they bind.
+
+    So `table.append(1)` belongs to `table`, as `table["a"] = 1` does; also if a function of the file does it, which is
+    called there or decorates something. root: a function whose calls do not count, because they only try it out.
+    """
+    makers: dict[str, list[Statement]] = {}
+    for one in statements:
+        for name in one.binds if not one.imports else ():
+            makers.setdefault(name, []).append(one)
+    reached: dict[str, frozenset[str]] = {}
+
+    def changes(name: str) -> frozenset[str]:
+        """The names that may change when something of this name is called."""
+        if name not in reached and name != root:
+            reached[name] = frozenset()  # for functions that call each other
+            for one in makers.get(name, []):
+                reached[name] |= one.effects.inside.union(*map(changes, sorted(one.needs & makers.keys())))
+        return reached.get(name, frozenset())
+
+    found = []
+    for one in statements:
+        its = one.effects
+        more = its.touches.union(*map(changes, sorted(its.runs)))
+        if any(maker.effects.fills for name in its.runs for maker in makers.get(name, [])):
+            more |= its.passed
+        found.append(one._replace(binds=one.binds | (more & makers.keys())) if more and not one.imports else one)
+    return found
+
+
 def needed(statements: Sequence[Statement], name: str) -> list[Statement]:
     """The statements that something of a file needs, in their order, those that define it included.
 
-    Raises MinibertError if it is not defined there, or if it uses a name that nothing in the file defines.
+    In place of `from math import *`, the names that are used from it are imported, if the module is loaded here: what
+    else it has would take the place of other names where the statements are copied to. Raises MinibertError if the name
+    is not defined in the file, or if it uses a name that nothing in the file defines.
     """
+    statements = linked(statements, name)
     chosen: set[int] = set()
     asked, optional = [name], list[str]()  # optional: what only annotations mention
     seen: set[str] = set()
     missing: set[str] = set()
+    stars = {number: _offered(one) for number, one in enumerate(statements) if "*" in one.binds}
+    taken: dict[int, list[str]] = {number: [] for number in stars}
     while asked or optional:
         must_be = bool(asked)
         wanted = asked.pop() if must_be else optional.pop()
         found = _that_define(statements, wanted)
-        if must_be and not found and wanted not in KNOWN:
+        if not found and (by := [number for number, names in stars.items() if wanted in (names or ())]):
+            taken[by[-1]].append(wanted)  # the last star wins, as where it was run
+        elif must_be and not found and wanted not in KNOWN:
             missing.add(wanted)
         if wanted in seen:
             continue
@@ -329,10 +295,26 @@ def needed(statements: Sequence[Statement], name: str) -> list[Statement]:
             chosen.add(number)
             asked += statements[number].needs
             optional += statements[number].mentions - statements[number].needs
-    stars = [n for n, one in enumerate(statements) if "*" in one.binds] if missing else []
-    if missing and not stars:
+    as_is = bool(missing) and None in stars.values()  # what another module offers is not known
+    if missing and not as_is:
         raise MinibertError(f"it uses {listed([f'`{one}`' for one in sorted(missing)])}, which no statement defines")
-    return [statements[number] for number in sorted({*chosen, *stars})]
+    kept = []
+    for number, one in enumerate(statements):
+        if number in chosen or (as_is and number in stars):
+            kept.append(one)
+        elif taken.get(number):
+            module = one.source[one.source.index("from ") :].split()[1]
+            kept.append(statement(f"from {module} import {', '.join(sorted(set(taken[number])))}"))
+    return kept
+
+
+def _offered(star: Statement) -> frozenset[str] | None:
+    """The names that `from module import *` gives; None if the module is not loaded in this process."""
+    (node, *others) = ast.parse(star.source).body
+    if others or not isinstance(node, ast.ImportFrom) or node.level or node.module not in sys.modules:
+        return None
+    module = sys.modules[node.module]
+    return frozenset(getattr(module, "__all__", None) or [name for name in dir(module) if not name.startswith("_")])
 
 
 def _that_define(statements: Sequence[Statement], name: str) -> list[int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import linecache
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +12,11 @@ from typing import Any
 
 from minibert.errors import MinibertError
 from minibert.exercises import my_bert
+from minibert.exercises.book import content, sections
 from minibert.exercises.catalogue import exercises
 from minibert.exercises.declare import Exercise
-from minibert.files import read_text
+from minibert.exercises.running import run_statements
+from minibert.exercises.sources import NOTHING
 
 
 @dataclass(frozen=True)
@@ -51,23 +52,19 @@ def load() -> Loaded:
     book = my_bert.read()
     if not book.parts:
         return loaded
-    text = read_text(path)
+    text = content()
     linecache.checkcache(str(path))  # so that an error shows the lines as they are now
-    places = {mark[1]: text.count("\n", 0, mark.start()) + 1 for mark in my_bert.SECTION.finditer(text)}
+    places = {name: line for line, name in sections(text, ast.parse(text))}
     module = ModuleType("my_bert")
     module.__file__ = str(path)
-    sys.modules["my_bert"] = module  # where dataclasses, for example, look for their module
-    for node in ast.parse(text).body:
-        section = next((name for name, line in reversed(places.items()) if line < node.lineno), "")
-        try:
-            exec(compile(ast.Module([node], []), str(path), "exec"), module.__dict__)
-        except Exception as error:
-            said = f"{path.name}, line {node.lineno}, raised {type(error).__name__}: {str(error)[:200]}"
-            if not section:
-                raise MinibertError(f"{said}. Mend that line, or move the file away to begin anew.") from error
-            loaded.troubles.setdefault(section, f"its section cannot be run: {said}")
+    for number, what in run_statements(text, str(path), module).items():
+        section = next((name for name, line in reversed(places.items()) if line < number), "")
+        said = f"{path.name}, line {number}, {what}"
+        if not section:
+            raise MinibertError(f"{said}. Mend that line, or move the file away to begin anew.")
+        loaded.troubles.setdefault(section, f"its section cannot be run: {said}")
     for name, exercise in exercises().items():
-        if name not in book.parts or name in loaded.troubles:
+        if name not in book.parts or name in loaded.troubles or all(one.form == NOTHING for one in book.parts[name]):
             continue
         function = module.__dict__.get(exercise.function)
         if callable(function):

@@ -59,7 +59,7 @@ class Working:
         self.running = True
         try:
             found = self.part.function(*args, **kwargs)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self.failed(f"raised {type(error).__name__}: {_one_line(error)}", error) from error
         finally:
             self.running = False
@@ -159,8 +159,9 @@ class Parts:
         for name in self.without:
             if name not in exercises():
                 raise MinibertError(f"there is no exercise {name!r} to leave out; {nearest(name, exercises())}")
-        if self.loaded.troubles.keys() - set(self.without) and not fallback:
-            name, trouble = next(iter(self.loaded.troubles.items()))
+        troubles = {name: why for name, why in self.loaded.troubles.items() if name not in self.without}
+        if troubles and not fallback:
+            name, trouble = next(iter(troubles.items()))
             raise MinibertError(
                 f"your {name} cannot be used, because {trouble}. Mend it, or use the library's: "
                 f'minibert.mine(..., without=["{name}"]).'
