@@ -91,7 +91,7 @@ class Book:
 
     opening: the docstring and what else comes before the imports. remarks: comments of the learner's among these.
     preamble: the learner's own statements before the first section. parts: exercise -> its statements, of which some
-    may be comments alone. ends: how the lines end.
+    may be comments alone. heads: the first line of each section in the file. ends: how the lines end.
     """
 
     opening: str = HEAD
@@ -99,6 +99,7 @@ class Book:
     remarks: list[str] = field(default_factory=list)
     preamble: list[Statement] = field(default_factory=list)
     parts: dict[str, list[Statement]] = field(default_factory=dict)
+    heads: dict[str, str] = field(default_factory=dict)
     ends: str = "\n"
 
     def elsewhere(self, *names: str) -> Iterator[Statement]:
@@ -138,7 +139,7 @@ class Book:
         blocks += ["\n".join(self.remarks), body(self.preamble)]
         titles = {exercise.name: exercise.title for exercise in exercises().values()}
         for name in self.ordered():
-            head = f"# === {name} === {titles.get(name, '')}".rstrip()
+            head = self.heads.get(name) or f"# === {name} === {titles.get(name, '')}".rstrip()
             blocks.append(f"\n{head}\n\n{body(self.parts[name])}")
         return ("\n\n".join(block for block in blocks if block) + "\n").replace("\n", self.ends)
 
@@ -276,7 +277,7 @@ def parse(text: str) -> Book:
             chunks[owner][-1] += "\n" + rest
         elif rest.strip():
             chunks[owner].append(rest)
-    book = Book(ends=ends)
+    book = Book(heads={name: lines[line - 1].rstrip() for line, name in starts}, ends=ends)
     opening: list[str] = []
     for source in chunks[""]:
         one = statement(source)

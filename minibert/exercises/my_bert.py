@@ -102,6 +102,10 @@ def _other_name(
     hides = taken in BUILTINS and not theirs and any(taken in one.mentions for one in book.elsewhere())
     if not ours or not (hides or (theirs and theirs != ours)):
         return None
+    # A function that is only registered by a decorator keeps its name, which may be its key in a table.
+    needed_by = any(taken in one.mentions for one in [*new, *book.elsewhere()])
+    if not needed_by and taken not in {exercises()[name].function for name in book.parts if name in exercises()}:
+        return None
     return _free(f"{taken}_of_{function}", new, brought, book)
 
 
@@ -253,10 +257,10 @@ def _join(answers: Mapping[str, Found], trial: Trial | None, troubles: list[str]
                 book, added, replaced = after, added + its, replaced | old
                 continue
             who, why = next(iter(broken.items()))
-            what = "it does not pass" if who == exercise else f"your {who} does not pass any more"
+            what = "it does not pass there" if who == exercise else f"your {who} would not pass any more"
             troubles.append(
-                f"{exercise} passed, but not added to {NAME}: together with what is there, {what} ({why}). "
-                f"{file().name} stays as it was, and this code is only where you wrote it."
+                f"{exercise} passed, but it was not added to {NAME}, because {what} ({why}); {file().name} stays as it "
+                "was, and your code is only where you wrote it."
             )
     if replaced:
         _keep_earlier(replaced)
