@@ -6,8 +6,8 @@ already is not written twice. If a helper has the same name as something else in
 longer name, so that both keep working.
 
 An answer that passes again with other code replaces its section, and the earlier one goes to `my_bert_earlier.py`. What
-the learner changed or added by hand is kept, and a file that cannot be read is left as it is. Nothing here is run:
-`minibert.own` does that.
+the learner changed or added by hand is kept, and a file that cannot be read is left as it is. Before anything is
+written, what it would be is checked by a `Trial`; nothing is run here.
 """
 
 from __future__ import annotations
