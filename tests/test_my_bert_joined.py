@@ -86,8 +86,8 @@ ANSWERS = {
         ("scale = []\n\n" + NORM + "scale", []),
     ),
     "a function fills a table": (
-        ("T = []\n\ndef fill(t):\n    t.append(1)\n\nfill(T)\n\n" + GELU + "T", [1]),
-        ("T = []\n\ndef fill():\n    T.append(2)\n\ndef start():\n    fill()\n\nstart()\n\n" + MASK + "T", [2]),
+        ("T = []\n\ndef grow(t):\n    t.append(1)\n\ngrow(T)\n\n" + GELU + "T", [1]),
+        ("T = []\n\ndef grow():\n    T.append(2)\n\ndef start():\n    grow()\n\nstart()\n\n" + MASK + "T", [2]),
         ("T = []\n\ndef main():\n    T.append(3)\n\nif __name__ == '__main__':\n    main()\n\n" + NORM + "T", []),
     ),
     "a decorator fills a table": (
@@ -214,13 +214,9 @@ def test_an_answer_that_breaks_another_part_is_not_written():
 
 
 def test_a_part_that_was_broken_by_hand_stops_no_other():
-    join("causal-mask", RIGHT, in_file)
+    join("causal-mask", RIGHT)
     edit(".tril()", ".tril(1)")
-    edit("import torch\n", "import torch\n\nsqrt = 2\n")
-    edit("def causal_mask(length):\n", "def causal_mask(length):\n    sqrt\n")
-    root = "def sqrt(x):\n    return x ** 0.5\n\n"
-    answer = f"import torch\n\n{root}def gelu(x):\n    return x * torch.special.ndtr(x) * sqrt(1)\n"
-    assert join("gelu", answer, in_file).added == ("gelu",)
+    assert join("gelu", GELU + "x", lambda text, names: {"causal-mask": "why"}).added == ("gelu",)
     assert ".tril(1)" in text()
 
 
