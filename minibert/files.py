@@ -6,6 +6,7 @@ goes through `read_text` or `read_json`.
 
 from __future__ import annotations
 
+import errno
 import glob
 import hashlib
 import json
@@ -13,7 +14,8 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,6 +26,13 @@ from minibert.words import type_of
 Content = str | bytes | Callable[[Path], object]
 
 ABANDONED = 600.0  # seconds after which an unfinished file is taken to be left by a process that was killed
+WAIT = 30.0  # seconds that `alone` waits for another process, which may be trying what it has joined
+
+# What the package writes where a reader says begins or ends with one of these, so that it may be replaced later.
+GENERATOR = '<meta name="generator" content="minibert">'  # in the head of a page
+SOFTWARE = "minibert"  # in a picture, as PNG's keyword Software
+MARKS = (GENERATOR.encode(), f"Software\0{SOFTWARE}".encode(), b"minibertIndex(", b"an autograder of minibert")
+MARKED = 1000  # bytes at the beginning and at the end of a file in which a mark is looked for
 
 
 def write_file(path: str | Path, content: Content) -> Path:
@@ -51,6 +60,8 @@ def write_files(folder: str | Path, contents: Mapping[str, Content]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():
             at = folder / name
+            if at.exists() and not at.is_file() and not at.is_dir():  # a device would become an ordinary file
+                raise MinibertError(f"{at} cannot be written, because it is not an ordinary file: name another one.")
             _remove_abandoned(at)
             _write_unfinished(unfinished[name], content)
             if at.exists():
@@ -68,6 +79,35 @@ def write_files(folder: str | Path, contents: Mapping[str, Content]) -> None:
             _remove_quietly(scratch)
         if is_new:
             _remove_if_empty(folder)
+
+
+def made_here(content: bytes) -> bool:
+    """Whether a file's content says that this package has written it."""
+    return any(mark in content[:MARKED] or mark in content[-MARKED:] for mark in MARKS)
+
+
+def refuse_foreign(
+    paths: Path | Iterable[Path], option: str = "--out", made: Callable[[bytes], bool] = made_here
+) -> None:
+    """Raise MinibertError if one of these files is there and is somebody else's work, which would be lost.
+
+    For files that a command writes where its reader says. Call it before the work begins, and for all files before the
+    first is written. option: what names the place. made: whether a file with this content may be replaced; by default
+    one that this package has written. An empty file may always be replaced.
+    """
+    for path in [paths] if isinstance(paths, Path) else paths:
+        if not path.is_file():
+            continue  # nothing is there, or something that `write_files` refuses
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise MinibertError(
+                f"{path} is there already, and cannot be read ({error.strerror or error}): choose another {option}."
+            ) from None
+        if content and not made(content):
+            raise MinibertError(
+                f"{path} is there already, with something else in it: choose another {option}, or move it away."
+            )
 
 
 def _why_not_written(path: Path, problem: Exception) -> str:
@@ -198,7 +238,10 @@ def write_json(path: str | Path, content: Any, indent: int = 2) -> Path:
 
 
 def locked(file: IO[Any]) -> bool:
-    """Whether this process has the file for itself now, until it closes it or ends."""
+    """Whether this process has the file for itself now, until it closes it or ends.
+
+    On a disk that knows no locks every process has it.
+    """
     try:
         if sys.platform != "win32":
             import fcntl
@@ -208,6 +251,27 @@ def locked(file: IO[Any]) -> bool:
             import msvcrt
 
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-    except OSError:
-        return False
+    except OSError as error:
+        return error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
     return True
+
+
+@contextmanager
+def alone(path: Path, instead: str) -> Iterator[None]:
+    """While no other process changes the file: to read it, change what was read, and write it.
+
+    instead: what to do if its folder cannot be written to. Raises MinibertError in that case, and if another process
+    keeps it for long.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        opened = path.with_name(f".{path.name}.lock").open("a")
+    except OSError as error:
+        raise MinibertError(f"{path.parent} cannot be written to ({error.strerror or error}): {instead}.") from None
+    with opened:
+        end = time.monotonic() + WAIT
+        while not locked(opened):
+            if time.monotonic() > end:
+                raise MinibertError(f"another notebook or command is writing to {path} just now: do this again.")
+            time.sleep(0.02)
+        yield

@@ -261,7 +261,7 @@ def test_the_command_writes_versions_and_never_over_another_exam(tmp_path, capsy
     before = (tmp_path / "exam-1.md").read_text()
     command[5] = "9"
     assert main(command) != 0
-    assert "another exam" in capsys.readouterr().err
+    assert "with something else in it" in capsys.readouterr().err
     assert (tmp_path / "exam-1.md").read_text() == before
 
 

@@ -21,6 +21,7 @@ import minibert
 from minibert import plots
 from minibert.cli import tour
 from minibert.cli.main import main
+from minibert.files import GENERATOR
 from minibert.lessons import explorer
 from minibert.lessons.explorer import LEVELS, LONGEST, explore, page
 from minibert.lessons.explorer_page import SCRIPTS
@@ -135,7 +136,7 @@ def test_any_token_and_any_title_come_through_whole(tmp_path):
         tags = {tag for tag, _ in seen.tags}
         assert "b" not in tags
     written = explorer.Explorer(ODD[-3], document, 100).save(tmp_path / "new" / "page.html")
-    assert written.read_text(encoding="utf-8") == document
+    assert written.read_text(encoding="utf-8").replace(f"{GENERATOR}\n", "") == document
 
 
 def test_a_page_needs_no_network_and_has_no_inline_handlers():
@@ -289,12 +290,13 @@ def test_a_notebook_shows_the_page_in_a_frame_of_its_own():
 
 def test_the_command_writes_the_page_and_prints_its_path(minilm_folder, tmp_path, capsys):
     out = tmp_path / "page.html"
-    out.write_text("something else")
+    out.write_text(f"<html>{GENERATOR} an earlier page")
     sentences = ("My sister chose the film.", "She slept.")
     options = ["--pair", sentences[1], "--layer", "2", "--head", "5", "--out", str(out), "--model", str(minilm_folder)]
     assert main(["explore", sentences[0], *options]) == 0
     assert capsys.readouterr().out == f"{out}\n"
-    assert out.read_text(encoding="utf-8") == explore(*sentences, minilm_folder, layer=2, head=5).html()
+    saved = out.read_text(encoding="utf-8").replace(f"{GENERATOR}\n", "")
+    assert saved == explore(*sentences, minilm_folder, layer=2, head=5).html()
     assert list(tmp_path.iterdir()) == [out]
 
 

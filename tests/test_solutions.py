@@ -18,7 +18,7 @@ from minibert.exercises.check import evaluate
 from minibert.lessons import solutions
 from minibert.lessons.building import assembled, differences
 from minibert.lessons.lesson import Lesson, folder, lessons
-from minibert.lessons.site import body_of, write_solutions
+from minibert.lessons.site import body_of, solutions_page
 
 LESSONS = [lesson for lesson in lessons() if lesson.exercises]
 by_lesson = pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.name)
@@ -225,8 +225,8 @@ def test_folded_cells_are_closed_on_a_page(tmp_path):
 
 @by_lesson
 def test_a_page_of_solutions_shows_none_before_a_click(lesson, tmp_path):
-    write_solutions("{{nav}}{{body}}", lesson, tmp_path)
-    text = (tmp_path / "solutions" / f"{lesson.name}.html").read_text()
+    ((name, text),) = solutions_page("{{nav}}{{body}}", lesson, tmp_path).items()
+    assert name == f"solutions/{lesson.name}.html"
     found = Closed(text)
     assert f'href="../{lesson.name}.html"' in text
     for name in lesson.exercises:

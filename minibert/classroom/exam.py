@@ -17,7 +17,7 @@ from minibert.classroom.exam_question import Question, Template
 from minibert.classroom.exam_sizes import CLAIMS, COUNTS, SHAPES
 from minibert.classroom.hidden import new_seed
 from minibert.errors import MinibertError
-from minibert.files import read_text, write_files
+from minibert.files import refuse_foreign, write_files
 from minibert.words import listed
 
 LAST = 15  # the last lesson
@@ -115,7 +115,6 @@ def write_exams(out: Path, seed: int | None = None, versions: int = 1, until: in
         own = (first + version - 1 + 2**63) % 2**64 - 2**63  # as large as --seed may be
         files[f"exam-{version}.md"], files[f"exam-{version}-key.md"] = exam(own, version, until)
     for name, content in files.items():
-        if (out / name).exists() and read_text(out / name) != content:
-            raise MinibertError(f"{out / name} exists and is another exam: choose another --out, or remove it.")
+        refuse_foreign(out / name, made=content.encode().__eq__)
     write_files(out, files)
     return [out / name for name in files]

@@ -29,7 +29,7 @@ from minibert.exercises.notebooks import (
     solved,
     task_cell,
 )
-from minibert.files import read_text, write_file
+from minibert.files import read_text, refuse_foreign, write_file
 
 HOW = (
     "Each exercise is a function. Replace `raise NotImplementedError()` and run the cell, then run the one after it: "
@@ -38,19 +38,25 @@ HOW = (
 
 
 def write_autograder(path: Path, chosen: Sequence[Exercise]) -> Path:
-    """Write the zip for Gradescope; returns the file."""
+    """Write the zip for Gradescope; returns the file. Raises MinibertError if another file is there."""
+    refuse_foreign(path)
     return write_file(path, autograder(chosen))
 
 
 def write_notebooks(out: Path, kind: str, chosen: Sequence[Exercise]) -> list[Path]:
-    """Write one notebook for each topic; returns the files. kind: student, solution or nbgrader."""
+    """Write one notebook for each topic; returns the files. kind: student, solution or nbgrader.
+
+    Raises MinibertError if one is there already with something else in it, which may be somebody's answers.
+    """
     make = {"student": student, "solution": solution, "nbgrader": nbgrader}[kind]
-    written = []
+    written = {}
     for topic in dict.fromkeys(exercise.topic for exercise in chosen):
         notebook = make(topic, [exercise for exercise in chosen if exercise.topic == topic])
         nbformat.validate(notebook)
-        written.append(write_file(out / f"{topic}.ipynb", nbformat.writes(notebook) + "\n"))
-    return written
+        written[out / f"{topic}.ipynb"] = nbformat.writes(notebook) + "\n"
+    for path, content in written.items():
+        refuse_foreign(path, made=content.encode().__eq__)
+    return [write_file(path, content) for path, content in written.items()]
 
 
 # ------------------------------------------------------------------------------------------------- notebooks
@@ -220,6 +226,7 @@ def autograder(chosen: Sequence[Exercise], seed: int | None = None) -> bytes:
     files |= {f"package/{path}": content for path, content in package.items()}
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.comment = b"an autograder of minibert"  # so that it may be written over by another one
         for name, content in files.items():
             entry = zipfile.ZipInfo(name, (2020, 1, 1, 0, 0, 0))  # a fixed date, so that equal files give equal zips
             mode = {"setup.sh": 0o755, "run_autograder": 0o755, "seed": 0o600}.get(name, 0o644)

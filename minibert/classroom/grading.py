@@ -31,7 +31,7 @@ from minibert.classroom.submissions import MARKER, HandedIn, handed_in
 from minibert.errors import MinibertError
 from minibert.exercises.catalogue import exercises
 from minibert.exercises.submissions import Unreadable, content_of, read
-from minibert.files import locked, read_json, write_file, write_json
+from minibert.files import locked, read_json, refuse_foreign, write_file, write_json
 from minibert.timing import Progress
 
 __all__ = [
@@ -62,8 +62,8 @@ def grade(
     names = list(names or exercises())
     limits = limits or isolation.Limits()
     found = handed_in(folder, out)
+    _refuse_foreign(found, Path(folder), Path(out))
     with _State(Path(out)) as state:
-        _refuse_foreign(found, Path(folder), Path(out), state)
         state.begin(_identity(folder, names, limits, with_swap), seed)
         kept = {one.label: state.kept(one) for one in found if not one.unread}
         marked = {label: old for label, old in kept.items() if old is not None}
@@ -136,11 +136,16 @@ def _identity(folder: str | Path, names: Sequence[str], limits: isolation.Limits
     }
 
 
-def _refuse_foreign(found: Sequence[HandedIn], folder: Path, out: Path, state: _State) -> None:
-    """Raise MinibertError if the folder for the results is a folder of submissions that was there before."""
+def _refuse_foreign(found: Sequence[HandedIn], folder: Path, out: Path) -> None:
+    """Raise MinibertError if the folder for the results is a folder of submissions that was there before, or if a file
+    of somebody else has the name of one that is written."""
+    if (out / MARKER).exists():
+        return  # these are results of an earlier call
     inside = out.resolve() != folder.resolve() and out.resolve().is_relative_to(folder.resolve())
-    if inside and state.is_new and any(path.suffix in (".py", ".ipynb", ".zip") for path in out.rglob("*")):
+    if inside and any(path.suffix in (".py", ".ipynb", ".zip") for path in out.rglob("*")):
         raise MinibertError(f"{out} holds files that look like submissions: choose another --out.")
+    names = ["grades.csv", "report.md", *(file_name(one.label) for one in found)]
+    refuse_foreign([out / name for name in names], made=lambda content: False)
 
 
 class _State:
@@ -149,7 +154,6 @@ class _State:
     def __init__(self, out: Path):
         self.out = out
         self.folder = out / MARKER
-        self.is_new = not self.folder.exists()
         self.seed = 0
 
     def __enter__(self) -> _State:

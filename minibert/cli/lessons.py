@@ -75,13 +75,16 @@ def run_explore(args: Namespace) -> None:
         raise MinibertError("--port is the port of --serve, which was not given: add --serve or drop --port.")
     if args.text is None:
         raise MinibertError("the following arguments are required: TEXT; or type sentences into the page of --serve.")
+    from minibert.files import refuse_foreign
     from minibert.lessons.explorer import explore
 
+    out = Path("attention.html" if args.out is None else args.out)
+    refuse_foreign(out)
     found = explore(
         args.text, args.pair, args.model, layer=args.layer, head=args.head,
         before=args.before, written=args.written, seed=args.seed,
     )  # fmt: skip
-    print(found.save(args.out or "attention.html"))
+    print(found.save(out))
 
 
 def run_server(args: Namespace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from argparse import Namespace
@@ -19,7 +20,7 @@ from minibert.exercises.declare import Exercise
 from minibert.exercises.progress import remember
 from minibert.exercises.sources import statements_in
 from minibert.exercises.submissions import Submission
-from minibert.files import write_file
+from minibert.files import refuse_foreign, write_file
 from minibert.timing import progress_bar
 from minibert.words import points
 
@@ -127,6 +128,15 @@ def grade(args: Namespace) -> None:
     print(f"{len(marked)} marked, {full} with full marks{also}: see grades.csv and report.md in {Path(args.out)}")
 
 
+def is_results(content: bytes) -> bool:
+    """Whether a file can be Gradescope's results.json. (The autograder writes one before it starts this command.)"""
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and not {"score", "tests"}.isdisjoint(found)
+
+
 def one_for_gradescope(
     folder: Path, out: Path, names: list[str] | None, limits: isolation.Limits, args: Namespace
 ) -> None:
@@ -135,6 +145,7 @@ def one_for_gradescope(
     It is written from the start, and again after each exercise, so that there is always one to show.
     """
     names = names or list(exercises())
+    refuse_foreign(out, "name for it", is_results)
     until = time.monotonic() + 60 * args.minutes
     whole: list[grading.Marked] = []
     later = [grading.Mark(name, "failed", 0.0, grading.most(name), "It was not marked in time.") for name in names]

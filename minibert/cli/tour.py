@@ -26,6 +26,7 @@ from minibert.experiments.any_order import depends_on
 from minibert.experiments.halving import halve
 from minibert.experiments.similarity import agreement, embed, nearest
 from minibert.experiments.statistics import share_kept
+from minibert.files import refuse_foreign
 from minibert.lessons.explorer import READABLE, look
 from minibert.pinned import MADE
 from minibert.timing import progress_bar
@@ -64,6 +65,7 @@ PUBLISHED_SPEED = {"D2": 668 / 410}  # Sanh et al. 2019, Table 3: seconds of BER
 ORDERED = ("the", "plot", "was", "too", "long", "for", "her")
 WRITTEN = ("my", "sister", "slept", "through", "the", "whole", "film")  # as many words as it learns to write
 
+PICTURES = ("parameters.png", "cross-attention.png", "speed-here.png", "attention.png")  # that it writes
 WEIGHTS = "minilm-l6"
 VOCABULARY = "gpt2-bpe"
 CUT = "A naïve, unwatchable biopic 🎬"
@@ -98,10 +100,12 @@ def tour(figures: str | Path = "figures", seed: int = 0) -> None:
     figures: the folder for parameters.png, cross-attention.png, speed-here.png and attention.png. seed: decides which
     reviews the test split holds, and so which are searched, and what is drawn at random.
 
-    Raises MinibertError when the folder cannot be written to (before anything else), or when the weights or the
+    Raises MinibertError when the folder cannot be written to, or has other pictures of these names (before anything
+    else), or when the weights or the
     reviews cannot be fetched (after everything else).
     """
     folder = writable_folder(figures)
+    refuse_foreign([folder / name for name in PICTURES], "--figures")
     say(
         "minibert is the BERT family, written from scratch for people to read. In the next few minutes it counts the "
         "models, lets one learn to write, times them on this machine, and lets a real one read film reviews, guess "

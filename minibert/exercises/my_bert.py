@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import builtins
 import re
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -39,10 +38,10 @@ from minibert.exercises.book import (
 from minibert.exercises.catalogue import exercises
 from minibert.exercises.declare import Exercise
 from minibert.exercises.sources import Statement, around, needed, renamed, statement
-from minibert.files import locked, read_text, write_file
+from minibert.files import alone, read_text, write_file
 from minibert.words import listed
 
-WAIT = 30.0  # seconds for another notebook that is writing
+INSTEAD = "set MINIBERT_MINE to another file"  # where it cannot be written
 BUILTINS = frozenset(dir(builtins))
 
 # ------------------------------------------------------------------------------------------------- joining
@@ -231,7 +230,7 @@ def join(answers: Mapping[str, Found], trial: Trial | None = None) -> Joined:
     troubles: list[str] = []
     done = Joined()
     try:
-        with _alone():
+        with alone(file(), INSTEAD):
             done = _join(answers, trial, troubles)
     except MinibertError as error:
         troubles.append(f"Passed, but not added to {NAME}: {error}")
@@ -340,23 +339,3 @@ def _keep_earlier(replaced: Mapping[str, str]) -> None:
     before = plain(read_text(path)).rstrip("\n") if path.exists() else f"# Parts of {NAME} that were replaced."
     sections = [f"# === {name} === until {date.today()}\n\n{text}" for name, text in replaced.items()]
     write_file(path, "\n\n\n".join([before, *sections]) + "\n")
-
-
-@contextmanager
-def _alone() -> Iterator[None]:
-    """While no other process changes the file. Raises MinibertError if another one does so for long."""
-    path = file().with_name(f".{file().name}.lock")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        opened = path.open("a")
-    except OSError as error:
-        raise MinibertError(
-            f"{path.parent} cannot be written to ({error.strerror}): set MINIBERT_MINE to another file."
-        ) from None
-    with opened:
-        end = time.monotonic() + WAIT
-        while not locked(opened):
-            if time.monotonic() > end:
-                raise MinibertError("another notebook is writing to it just now: run this check again.")
-            time.sleep(0.02)
-        yield

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from minibert.attention import Inside
 from minibert.checkpoints import Loaded, from_pretrained
 from minibert.errors import MinibertError
-from minibert.files import write_file
+from minibert.files import GENERATOR, refuse_foreign, write_file
 from minibert.filling import evaluating, guesses, has_mask, load_with_words, mask_places, with_own_masks
 from minibert.generation import EncoderDecoder, shift_right
 from minibert.heads import WithHead
@@ -75,8 +75,12 @@ class Explorer:
         return self.document
 
     def save(self, path: str | Path) -> Path:
-        """Write the page, in full or not at all; returns the path. Raises MinibertError when it cannot be written."""
-        write_file(Path(path), self.document)
+        """Write the page, in full or not at all; returns the path.
+
+        Raises MinibertError when it cannot be written, and when something else than such a page is there already.
+        """
+        refuse_foreign(Path(path), "name")
+        write_file(Path(path), self.document.replace("<head>", f"<head>\n{GENERATOR}", 1))
         return Path(path)
 
     def __repr__(self) -> str:

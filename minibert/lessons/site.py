@@ -22,7 +22,7 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 from pygments.formatters import HtmlFormatter
 
-from minibert.files import read_text, write_file
+from minibert.files import read_text, refuse_foreign, write_file
 from minibert.lessons import solutions
 from minibert.lessons.lesson import Lesson, stored_notebook
 from minibert.lessons.sections import Section, addressed, sections_of
@@ -65,22 +65,26 @@ class Page:
 def render(lessons: list[Lesson], out: Path) -> Path:
     """Write index.html, a page for each lesson and for its solutions, and search.js into `out`; returns the index.
 
-    Raises MinibertError when a notebook cannot be read or a file cannot be written.
+    Raises MinibertError when a notebook cannot be read, a file cannot be written, or one of somebody else's would be
+    written over.
     """
     frame = framed()
+    files: dict[str, str] = {}  # name, as seen from `out` -> content
     pages = [lesson_page(lesson, out) for lesson in lessons]
     for at, one in enumerate(pages):
         links = [("index.html", "All lessons")]
         links += [(pages[at - 1].name, f"← {pages[at - 1].title}")] if at else []
         links += [(pages[at + 1].name, f"{pages[at + 1].title} →")] if at + 1 < len(pages) else []
         if solutions.offered(one.lesson):
-            write_solutions(frame, one.lesson, out, lessons)
+            files |= solutions_page(frame, one.lesson, out, lessons)
             links.append((f"solutions/{one.name}", "Solutions"))
-        write_file(out / one.name, page(frame, one.title, links, one.body, contents(lessons, one)))
-    write_file(out / "search.js", search_index(pages))
-    index = out / "index.html"
-    write_file(index, page(frame, "minibert: the lessons", [], overview(lessons)))
-    return index
+        files[one.name] = page(frame, one.title, links, one.body, contents(lessons, one))
+    files["search.js"] = search_index(pages)
+    files["index.html"] = page(frame, "minibert: the lessons", [], overview(lessons))
+    refuse_foreign(out / name for name in files)
+    for name, content in files.items():
+        write_file(out / name, content)
+    return out / "index.html"
 
 
 def framed() -> str:
@@ -97,8 +101,8 @@ def lesson_page(lesson: Lesson, out: Path) -> Page:
     return Page(lesson, f"{lesson.name}.html", lesson.title, addressed(body))
 
 
-def write_solutions(frame: str, lesson: Lesson, out: Path, lessons: Sequence[Lesson] = ()) -> None:
-    """Write the page with the solutions of a lesson's exercises, folded, into the folder solutions of `out`.
+def solutions_page(frame: str, lesson: Lesson, out: Path, lessons: Sequence[Lesson] = ()) -> dict[str, str]:
+    """The page with the solutions of a lesson's exercises, folded: its name, as seen from `out`, and its content.
 
     lessons: those in the page's contents.
     """
@@ -106,7 +110,7 @@ def write_solutions(frame: str, lesson: Lesson, out: Path, lessons: Sequence[Les
     body = body_of(solutions.solutions_of(lesson), solutions.file_of(lesson).parent, out / "solutions")
     name, title = f"solutions/{lesson.name}.html", f"Solutions: {lesson.title}"
     this = Page(lesson, name, title, addressed(body))
-    write_file(out / name, page(frame, title, links, this.body, contents(lessons, this, "../"), "../"))
+    return {name: page(frame, title, links, this.body, contents(lessons, this, "../"), "../")}
 
 
 def page(frame: str, title: str, links: list[tuple[str, str]], body: str, listed: str = "", up: str = "") -> str:

@@ -21,7 +21,7 @@ from matplotlib.typing import ColorType
 from numpy.typing import ArrayLike
 
 from minibert.errors import MinibertError
-from minibert.files import write_file
+from minibert.files import SOFTWARE, write_file
 
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
 GREY, INK = "#B4B4B4", "#222222"
@@ -85,11 +85,14 @@ class Picture(Figure):
         return " ".join(title.split())  # without the line breaks of a narrow figure
 
 
-def _png(figure: Figure, dpi: int, **options: object) -> bytes:
-    """The figure as PNG in this style, whatever the user has set, and without a version or a date."""
+def _png(figure: Figure, dpi: int, software: str | None = None, **options: object) -> bytes:
+    """The figure as PNG in this style, whatever the user has set, and without a version or a date.
+
+    software: what the file says it was made with.
+    """
     picture = io.BytesIO()
     with matplotlib.rc_context(STYLE):
-        figure.savefig(picture, format="png", dpi=dpi, metadata={"Software": None}, **options)
+        figure.savefig(picture, format="png", dpi=dpi, metadata={"Software": software}, **options)
     return picture.getvalue()
 
 
@@ -98,7 +101,7 @@ def save(figure: Figure, path: str | Path) -> Path:
 
     Raises MinibertError when the file cannot be written.
     """
-    return write_file(path, _png(figure, FILE_DPI))
+    return write_file(path, _png(figure, FILE_DPI, SOFTWARE))
 
 
 def check_lengths(**lists: Sequence[object] | Mapping[str, object]) -> None:
