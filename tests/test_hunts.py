@@ -419,6 +419,19 @@ def test_a_broken_record_stops_no_hunt(record):
     assert box.points == 8
 
 
+@pytest.mark.parametrize("record", ["{", '{"gelu": {"score": "x"}}'])
+def test_a_hunt_says_that_it_is_not_recorded(record):
+    progress.file().write_text(record)
+    right = planted(exercises()["gelu"], 0)
+    wrong = next(one for one in minibert.hunt("gelu").suspects if one != right)
+    box = minibert.hunt("gelu", 0)
+    for said in (box.hint(), box.name(wrong), box.name(right)):
+        assert f"This was not recorded: {progress.file()} cannot be read" in said
+    assert progress.file().read_text() == record
+    progress.file().unlink()
+    assert "recorded" not in minibert.hunt("gelu", 0).hint()
+
+
 def test_a_record_of_hunts_leaves_that_of_exercises():
     progress.remember("gelu", True, 10, 10)
     box = minibert.hunt("gelu", 0)
@@ -448,7 +461,9 @@ def test_the_command_lists_the_parts_and_shows_a_box(capsys):
 def test_the_command_names_hints_and_goes_on_to_the_next(capsys):
     name = planted(exercises()["gelu"], 0)
     wrong = next(one for one in minibert.hunt("gelu").suspects if one != name)
-    assert main(["hunt", "gelu", "--hint", "--name", wrong]) == 0
+    with pytest.raises(SystemExit) as ended:  # status 1, as for a failed check
+        main(["hunt", "gelu", "--hint", "--name", wrong])
+    assert ended.value.code == 1
     assert "Now it is worth 5 points" in capsys.readouterr().out
     assert main(["hunt", "gelu", "--name", name]) == 0
     assert "5 points of 10" in capsys.readouterr().out

@@ -8,7 +8,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minibert.cli.options import Commands, add_command, seed
+from minibert.cli.options import Commands, NotPassed, add_command, seed
 from minibert.errors import MinibertError
 
 if TYPE_CHECKING:
@@ -53,7 +53,10 @@ def run_hunt(args: Namespace) -> None:
     if args.hint:
         print(box.hint())
     if args.name is not None:
-        print(box.name(args.name))
+        verdict = box.name(args.name)
+        print(verdict)
+        if not verdict.right:
+            raise NotPassed
     if not asked:
         ways = WAYS.format(here=f"{box.part} --seed {box.seed}", part=box.part, seed=box.seed)
         print(box, "", "The task:", box.task, "", "The suspects:", box.suspects, "", ways, sep="\n")

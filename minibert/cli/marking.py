@@ -12,6 +12,7 @@ from pathlib import Path
 
 import minibert
 from minibert.classroom import grading, isolation
+from minibert.cli.options import NotPassed
 from minibert.errors import MinibertError, nearest
 from minibert.exercises import my_bert
 from minibert.exercises.catalogue import exercises
@@ -25,13 +26,6 @@ from minibert.timing import progress_bar
 from minibert.words import points
 
 SEED = 0  # of the probes when a learner checks a file: the same each time, so that a diagnosis stays the same
-
-
-class NotPassed(SystemExit):
-    """Ends the command with status 1: the check worked, but an answer is wrong."""
-
-    def __init__(self) -> None:
-        super().__init__(1)
 
 
 def check_file(path: str, exercise: str | None = None, hints: int = 0) -> None:
@@ -49,10 +43,10 @@ def check_file(path: str, exercise: str | None = None, hints: int = 0) -> None:
     marked = grading.mark_content(Path(path).name, content, [one.name for one in asked], isolation.Limits(), SEED)
     for problem in marked.problems:
         print(problem)
-    passed = True
+    passed, trouble = True, ""
     for mark in marked.marks:
         passed &= mark.status == "passed"
-        remember(mark.exercise, mark.status == "passed", mark.score, mark.max_score)
+        trouble = trouble or remember(mark.exercise, mark.status == "passed", mark.score, mark.max_score)
         print(f"{'✓' if mark.status == 'passed' else '✗'} {mark.exercise}: {mark.status}, "
               f"{points(mark.score)} of {points(mark.max_score)} points")  # fmt: skip
         if mark.text:
@@ -60,6 +54,8 @@ def check_file(path: str, exercise: str | None = None, hints: int = 0) -> None:
         if mark.status == "failed":
             for hint in hints_for(exercises()[mark.exercise], mark.mistakes)[:hints]:
                 print("  hint: " + hint.replace("\n", "\n        "))
+    if trouble:
+        print(f"minibert: {trouble}", file=sys.stderr)
     done = [mark.exercise for mark in marked.marks if mark.status == "passed"]
     if done and (joined := my_bert.join_file(done, statements_in(Path(path).name, content), in_box)).news:
         print(joined)

@@ -13,6 +13,13 @@ else:
     Commands = object
 
 
+class NotPassed(SystemExit):
+    """Ends a command with status 1: it worked, but an answer is wrong."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+
 def add_command(commands: Commands, name: str, help: str, run: Callable[[Namespace], None]) -> ArgumentParser:
     """Add a command to the command line and return its parser, for its options. run: called with the parsed options."""
     parser = commands.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.")

@@ -154,7 +154,10 @@ class Verdict(str):
 
 
 class Box:
-    """A function whose source cannot be read, perhaps with one mistake in it. `minibert.hunt` makes one.
+    """A function whose source is not shown, perhaps with one mistake in it. `minibert.hunt` makes one.
+
+    Printing it, `inspect` and a traceback do not show what is in it. But the box runs in the reader's own process,
+    where a debugger or a profiler can look inside: hunts are for practice, not for marks.
 
     box(...)            calls it; arguments are never changed
     box.example()       fresh arguments: box(*box.example()); see `example` for special ones
@@ -265,16 +268,16 @@ class Box:
             if state["solved"]:
                 return Verdict(f"{text} You had found it before, for {counted(state['points'], 'point')}.", True)
             points = self.points
-            self._keep(state | {"solved": True, "points": points})
-            return Verdict(f"{text} {counted(points, 'point')} of {POINTS}.", True)
+            told = self._keep(state | {"solved": True, "points": points})
+            return Verdict(f"{text} {counted(points, 'point')} of {POINTS}.{told}", True)
         what = f"it is not {guess} ({says_of(ideas)})" if ideas else "something is wrong"
         text = f"No, {what}. {self._against(ideas)}"
         if state["solved"]:
             return Verdict(f"{text} You have found this one before.", False)
         if guess in state["wrong"]:
             return Verdict(f"{text} You have said that before; it costs nothing more. {self._worth}", False)
-        self._keep(state | {"wrong": [*state["wrong"], guess]})
-        return Verdict(f"{text} {self._worth}", False)
+        told = self._keep(state | {"wrong": [*state["wrong"], guess]})
+        return Verdict(f"{text} {self._worth}{told}", False)
 
     def _meant(self, answer: str | int) -> str:
         """The name of the suspect that is meant. Raises MinibertError if it is none."""
@@ -334,8 +337,8 @@ class Box:
             text = f"Compared with a right one, for “{self.kinds[number]}”, box.example({number}, 0): {found}."
         if state["solved"] or state["hints"] >= 3:
             return Verdict(text, False)
-        self._keep(state | {"hints": given})
-        return Verdict(f"{text} ({'The last hint. ' if given == 3 else ''}{self._worth})", False)
+        told = self._keep(state | {"hints": given})
+        return Verdict(f"{text} ({'The last hint. ' if given == 3 else ''}{self._worth}){told}", False)
 
     # -------------------------------------------------------------------------------------------- points
 
@@ -365,9 +368,11 @@ class Box:
             "points": points if type(points) is int and 0 <= points <= POINTS else 0,
         }
 
-    def _keep(self, state: dict[str, Any]) -> None:
+    def _keep(self, state: dict[str, Any]) -> str:
+        """Record the state; returns what is to be said if that is impossible, for the end of a text."""
         self._unwritten = state
-        progress.remember_hunt(self.part, self.seed, state)
+        trouble = progress.remember_hunt(self.part, self.seed, state)
+        return f" {trouble}" if trouble else ""
 
 
 def _letters(text: str) -> str:

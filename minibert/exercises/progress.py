@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 from minibert.assets import cache_folder
 from minibert.errors import MinibertError, nearest
 from minibert.exercises.catalogue import exercises
-from minibert.files import write_json
+from minibert.files import alone, write_json
 from minibert.words import counted, points
 
 
@@ -24,28 +26,56 @@ def recorded() -> dict[str, dict[str, Any]]:
     """Exercise -> its best score, and whether and when it was passed. Raises MinibertError for a broken file."""
     try:
         found = json.loads(file().read_text(encoding="utf-8"))
-        if not isinstance(found, dict) or not all(isinstance(one, dict) for one in found.values()):
+        if not isinstance(found, dict) or not all(is_record(name, one) for name, one in found.items()):
             raise ValueError("it is not a record of exercises")
         return found
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
-        raise MinibertError(f"{file()} cannot be read ({error}): move or delete it to start a new record.") from None
+    except (OSError, ValueError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise MinibertError(f"{file()} cannot be read ({reason}): move or delete it to start a new record.") from None
 
 
-def remember(exercise: str, passed: bool, score: float, max_score: float) -> None:
-    """Keep a score if it is better than the recorded one. If the file cannot be written, nothing is raised."""
-    try:
-        known = recorded()
+def is_record(name: str, found: object) -> bool:
+    """Whether this can be what is recorded about an exercise, or about a hunt (`Box` looks at its parts)."""
+    if not isinstance(found, dict):
+        return False
+    if name.startswith(HUNT):
+        return True
+    score = found.get("score", 0)
+    return type(found.get("passed", False)) is bool and type(score) in (int, float) and 0 <= score < SCORES
+
+
+def remember(exercise: str, passed: bool, score: float, max_score: float) -> str:
+    """Keep a score if it is better than the recorded one.
+
+    Returns "", or a sentence that says why that could not be done: nothing is raised.
+    """
+
+    def changed(known: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         before = known.get(exercise, {})
-        if before.get("passed") or float(before.get("score", -1)) > score:
-            return
+        if before.get("passed") or before.get("score", -1) > score:
+            return known
         now = {"passed": passed, "score": score, "of": max_score, "date": str(date.today())}
-        write_json(file(), known | {exercise: now}, indent=1)
-    except (MinibertError, TypeError, ValueError):
-        return
+        return known | {exercise: now}
+
+    return _change(changed)
 
 
+def _change(change: Callable[[dict[str, dict[str, Any]]], dict[str, dict[str, Any]]]) -> str:
+    """Change the record while no other process does so. Returns "", or a sentence about why that is impossible."""
+    try:
+        with alone(file(), "set MINIBERT_PROGRESS to a file that can be written"):
+            known = recorded()
+            after = change(known)
+            if after != known:
+                write_json(file(), after, indent=1)
+    except MinibertError as error:
+        return f"This was not recorded: {error}"
+    return ""
+
+
+SCORES = 1e6  # no exercise has so many points
 HUNT = "hunt "  # before the part and the seed of a hunt, in the record
 
 
@@ -60,12 +90,22 @@ def recorded_hunt(part: str, seed: int) -> dict[str, Any]:
         return {}
 
 
-def remember_hunt(part: str, seed: int, state: dict[str, Any]) -> None:
-    """Record how far a hunt is. If the file cannot be written, nothing is raised."""
+def remember_hunt(part: str, seed: int, state: dict[str, Any]) -> str:
+    """Record how far a hunt is. Returns "", or a sentence that says why that could not be done."""
+    return _change(lambda known: known | {f"{HUNT}{part} {seed}": state})
+
+
+def _refuse_without_place() -> None:
+    """Raise MinibertError if there cannot be a record, so that "nothing is passed" would be no answer."""
+    folder = next(one for one in file().absolute().parents if one.exists())
     try:
-        write_json(file(), recorded() | {f"{HUNT}{part} {seed}": state}, indent=1)
-    except MinibertError:
-        return
+        with tempfile.TemporaryFile(dir=folder):
+            return
+    except OSError as error:
+        raise MinibertError(
+            f"nothing can be recorded in {file()} ({error.strerror or error}): set MINIBERT_PROGRESS to a file that "
+            "can be written."
+        ) from None
 
 
 class Progress(str):
@@ -84,6 +124,8 @@ def progress(topic: str | None = None) -> Progress:
     if topic is not None and topic not in topics:
         raise MinibertError(f"there is no topic {topic!r}; {nearest(topic, topics)}")
     known = recorded()
+    if not known:
+        _refuse_without_place()
     lines, shown, done = [], "", 0
     left = {"exercises": 0, "challenges": 0}
     for exercise in exercises().values():
