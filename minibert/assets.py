@@ -29,7 +29,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from minibert.errors import MinibertError, nearest
+from minibert.errors import MinibertError, check_known, quoted
 from minibert.files import read_json, write_files
 from minibert.pinned import ASSETS, MADE, Asset, Made, Member, names
 from minibert.words import type_of
@@ -56,6 +56,21 @@ def verify(name: str) -> Path:
     return _ensure(name, _differs_in_content)
 
 
+def place_of(source: str | Path, what: str) -> Path:
+    """The path that a source may be, whether something is there or not. what: "a checkpoint", for an error.
+
+    Raises MinibertError for what is neither a path nor a name, or cannot be one.
+    """
+    if not isinstance(source, (str, os.PathLike)):
+        raise MinibertError(f"{what} must be named by a path or a name, not by {type_of(source)}.")
+    path = Path(os.path.expanduser(source))
+    try:
+        path.is_dir()
+    except (OSError, ValueError) as error:  # a name that is too long, for example
+        raise MinibertError(f"{quoted(str(source))} can be no path ({getattr(error, 'strerror', error)}).") from None
+    return path
+
+
 def resolve(source: str | Path) -> Path:
     """Find the checkpoint folder of a source.
 
@@ -64,10 +79,7 @@ def resolve(source: str | Path) -> Path:
 
     Raises MinibertError, which says what was tried, when it is none of these.
     """
-    if not isinstance(source, (str, os.PathLike)):
-        raise MinibertError(f"a checkpoint must be named by a path or a name, not by {type_of(source)}.")
-    name = str(source)
-    path = Path(os.path.expanduser(source))
+    path, name = place_of(source, "a checkpoint"), str(source)
     if name and path.is_dir():
         return path
     if path.is_file():
@@ -103,7 +115,7 @@ def _ensure(name: str, differs: Callable[[Path, Member], bool]) -> Path:
     if name in MADE:
         return _ensure_made(name, differs)
     if name not in ASSETS:
-        raise MinibertError(f"there is no asset {name!r}; {nearest(name, names())}")
+        check_known("asset", name, names())
     asset = ASSETS[name]
     cache = cache_folder()
     folder = cache / f"{name}-{asset.version}"

@@ -71,7 +71,7 @@ def load(source: str | Path, head: str | None = None) -> Loaded:
     try:
         folder = resolve(source)
     except MinibertError as problem:
-        if source in tuple(PRESETS):
+        if isinstance(source, str) and source in PRESETS:
             raise MinibertError(
                 f"{problem} (build({source!r}) makes a fresh model of that shape, untrained.)"
             ) from None

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from minibert.config import ModelConfig
-from minibert.errors import MinibertError, nearest
+from minibert.errors import MinibertError, check_known, quoted
 from minibert.heads import WithHead, add_head
 from minibert.model import Model, initialise
 from minibert.models import FAMILIES, PRESETS
@@ -14,9 +14,8 @@ from minibert.models import FAMILIES, PRESETS
 
 def preset(name: str) -> ModelConfig:
     """The config with that name. Raises MinibertError, with the nearest names, when there is none."""
-    if name in PRESETS:
-        return PRESETS[name]
-    raise MinibertError(f"there is no preset {name!r}; {nearest(name, PRESETS)}")
+    check_known("preset", name, PRESETS)
+    return PRESETS[name]
 
 
 def build(name_or_config: str | ModelConfig, head: str | None = None, seed: int | None = None) -> Model | WithHead:
@@ -28,7 +27,7 @@ def build(name_or_config: str | ModelConfig, head: str | None = None, seed: int 
     Under ``torch.device("meta")`` nothing is allocated and no weights are drawn: a model of any size takes
     milliseconds, and its parameters can be counted. Raises MinibertError for an unknown preset or head.
     """
-    config = name_or_config if isinstance(name_or_config, ModelConfig) else preset(str(name_or_config))
+    config = name_or_config if isinstance(name_or_config, ModelConfig) else preset(name_or_config)
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)
@@ -60,7 +59,9 @@ def parameters_by_part(model: nn.Module) -> dict[str, int]:
 
 def check_is_model(model: nn.Module) -> None:
     if not isinstance(model, nn.Module):
-        raise MinibertError(f"{model!r} is not a model: pass what build returns, as in count_parameters(build(name)).")
+        raise MinibertError(
+            f"{quoted(model)} is not a model: pass what build returns, as in count_parameters(build(name))."
+        )
 
 
 def part_of(parameter_name: str) -> str:

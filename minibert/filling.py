@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from minibert.assets import resolve
+from minibert.assets import place_of, resolve
 from minibert.checkpoints import Loaded, load
 from minibert.errors import MinibertError
 from minibert.heads import HEADS, WithHead
@@ -129,6 +129,7 @@ def fill(text: str, model: str | Path | nn.Module = MODEL, top: int = 5, tokeniz
         if not isinstance(tokenizer, Tokenizer):
             raise MinibertError("a model reads ids, not text: give its tokenizer too, as load_tokenizer returns it.")
     else:
+        place_of(model, "a checkpoint")  # refuses what is no name
         name = str(model)
         model = _loaded(model)
         tokenizer = load_tokenizer(name) if tokenizer is None else tokenizer
@@ -230,7 +231,7 @@ def load_with_words(source: str | Path) -> Loaded:
     try:
         folder = resolve(source)
     except MinibertError as problem:
-        if source in tuple(PRESETS):
+        if isinstance(source, str) and source in PRESETS:
             raise MinibertError(
                 f"{source} is a preset, the shape of a model without weights, and no checkpoint of that name was "
                 f"found: give the path of a checkpoint folder, or {MODEL}."

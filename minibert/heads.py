@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from minibert.errors import MinibertError, nearest
+from minibert.errors import MinibertError, check_known
 from minibert.generation import EncoderDecoder, Rules, generate, shift_right
 from minibert.layers import ACTIVATIONS
 from minibert.losses import IGNORE, check_shape, cross_entropy, mean_vector, text_loss
@@ -453,8 +453,7 @@ def add_head(backbone: Model, head: str) -> WithHead:
     The model loses a pooler that the head does not use, and gets a fresh one if the head needs one and there is none.
     Raises MinibertError for a head that does not exist, or that such a model cannot have.
     """
-    if head not in HEADS:
-        raise MinibertError(f"there is no head {head!r}; {nearest(head, HEADS)}")
+    check_known("head", head, HEADS)
     if head not in backbone.heads:
         raise MinibertError(
             f"{backbone.config.model_type} cannot have the head {head!r}; choose {listed(backbone.heads, 'or')}."

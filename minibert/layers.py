@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from minibert.config import EncoderConfig
-from minibert.errors import MinibertError, nearest
+from minibert.errors import MinibertError, check_known
 from minibert.tracing import at_hand
 
 
@@ -99,8 +99,7 @@ class FeedForward(nn.Module):
 
     def __init__(self, hidden_size: int, intermediate_size: int, activation: str = "gelu", dropout: float = 0.0):
         super().__init__()
-        if activation not in ACTIVATIONS:
-            raise MinibertError(f"there is no activation {activation!r}; {nearest(activation, ACTIVATIONS)}")
+        check_known("activation", activation, ACTIVATIONS)
         self.expand = nn.Linear(hidden_size, intermediate_size)
         self.activation = ACTIVATIONS[activation]
         self.dropout = nn.Dropout(dropout)

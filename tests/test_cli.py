@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -155,6 +157,70 @@ def test_a_reader_that_leaves_early_is_not_an_error(lines):
     assert talking.stderr.read() == ""
     talking.stderr.close()
     assert talking.wait() == 141
+
+
+DEVICE = Path("/dev/full")  # each write to it fails, as on a full disk
+
+
+@pytest.mark.skipif(not DEVICE.exists(), reason="this system has no such device")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [["--help"], ["lessons", "--help"], ["lessons"], ["bench", "no-such-bench"]])
+def test_what_cannot_be_printed_is_one_sentence(arguments, unbuffered):
+    with DEVICE.open("w") as full:
+        done = subprocess.run([sys.executable, "-m", "minibert", *arguments], stdout=full, stderr=subprocess.PIPE,
+                              text=True, env={**os.environ, "PYTHONUNBUFFERED": unbuffered})  # fmt: skip
+    assert done.returncode == 2
+    assert ("there is no bench" if "bench" in arguments else "output cannot be written (No space left") in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="closes streams as a shell does")
+@pytest.mark.parametrize("closed", ["1", "2"])
+def test_a_closed_stream_is_no_traceback(closed):
+    command = f'exec "{sys.executable}" -m minibert bench no-such-bench {closed}>&-'
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stdout == ""  # a sentence about what was wrong never goes into the output
+    told = "minibert: there is no standard output to print to: do not close it, or send it to a file.\n"
+    assert done.stderr == (told if closed == "1" else "")
+
+
+def test_an_error_of_a_file_is_not_taken_for_one_of_the_output(monkeypatch):
+    monkeypatch.setattr(cli, "drop_output", lambda: None)
+    assert ends_with(OSError(28, "No space left on device"), monkeypatch) == 2
+    monkeypatch.undo()
+    with pytest.raises(OSError, match="No space"):
+        ends_with(OSError(28, "No space left on device", "some/file"), monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["lessons", "--html", "--out", ""], "--out"),
+        (["explore", "hi", "--out="], "--out"),
+        (["explore", ""], "TEXT"),
+        (["mine", "--page", ""], "--page"),
+        (["grade", ""], "FOLDER"),
+        (["export", "exam", "--out", ""], "--out"),
+        (["claims", "--update-readme", ""], "--update-readme"),
+        (["pretrain", "--out", ""], "--out"),
+        (["--figures", ""], "--figures"),
+        (["hunt", "gelu", "--name", ""], "--name"),
+    ],
+)
+def test_nothing_is_not_taken_for_this_folder(arguments, name, capsys):
+    assert main(arguments) == 2
+    assert f"argument {name}: is empty: give a value, or leave it out" in complaint(capsys)
+
+
+def test_every_argument_of_every_command_refuses_nothing():
+    parser, names = cli.command_line()
+    (commands,) = [one for one in parser._actions if isinstance(one, argparse._SubParsersAction)]
+    for command in [parser, *(commands.choices[name] for name in names)]:
+        for action in command._actions:
+            if action.nargs != 0 and action is not commands and action.choices is None:
+                with pytest.raises((argparse.ArgumentError, argparse.ArgumentTypeError, ValueError)):
+                    command._get_value(action, "")
 
 
 def test_a_terminal_without_the_characters_still_gets_the_text():

@@ -10,7 +10,7 @@ from minibert.claims.relatives import RELATIVES
 from minibert.claims.timed import TIMED
 from minibert.claims.trained import TRAINED
 from minibert.claims.tried import TRIED
-from minibert.errors import MinibertError
+from minibert.errors import MinibertError, quoted
 from minibert.timing import Progress, machine
 from minibert.words import listed
 
@@ -26,8 +26,8 @@ LEDGER: dict[str, Claim] = {id: _CLAIMS[id] for id in READING_ORDER}
 def claim_of(id: str) -> Claim:
     """The claim with that id, in upper or lower case. Raises MinibertError when there is none."""
     known = {name.lower(): claim for name, claim in LEDGER.items()}
-    if id.lower() not in known:
-        raise MinibertError(f"there is no claim {id!r}: choose {listed(LEDGER, last='or')}.")
+    if not isinstance(id, str) or id.lower() not in known:
+        raise MinibertError(f"there is no claim {quoted(id)}: choose {listed(LEDGER, last='or')}.")
     return known[id.lower()]
 
 

@@ -7,11 +7,13 @@ that ``--help`` appears at once. Without a command, the tour runs.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
 import os
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from minibert.cli import bench, claims, exercises, fetch, fill, hunting, lessons, mine, training
 from minibert.cli.options import seed
@@ -23,9 +25,25 @@ GROUPS = (claims, fetch, fill, training, lessons, exercises, hunting, mine, benc
 
 
 class Parser(ArgumentParser):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.register("type", None, filled)
+
+    def print_help(self, file: Any = None) -> None:
+        """As argparse prints it, but what cannot be written is not ignored."""
+        print(self.format_help(), end="", file=file)
+
     def error(self, message: str) -> NoReturn:
         """Wrong options are bad input like any other: one sentence."""
         raise MinibertError(f"{message}; `{self.prog} --help` lists the options.")
+
+
+def filled(text: str) -> str:
+    """The type of every argument without another one. An empty one is refused: as a path it would mean this folder,
+    and as an option it would look as if it had not been given."""
+    if not text:
+        raise ArgumentTypeError("is empty: give a value, or leave it out")
+    return text
 
 
 def command_line() -> tuple[Parser, list[str]]:
@@ -76,32 +94,69 @@ def run_tour(args: Namespace) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit status: 0 done, 2 a sentence on stderr says what was wrong, 130 interrupted."""
+    """Run a command and return its exit status: 0 done, 2 a sentence on stderr says what was wrong, 130 interrupted.
+
+    What is printed has been written when this returns; where that is impossible, as on a full disk, that is told.
+    """
+    if sys.stdout is None:
+        return complain("there is no standard output to print to: do not close it, or send it to a file.")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character shows ?, and the work continues
     try:
-        args = parse(sys.argv[1:] if argv is None else argv)
+        try:
+            status = run(sys.argv[1:] if argv is None else argv)
+        finally:
+            sys.stdout.flush()  # what cannot be printed is noticed here, not after the last line of Python
+        return status
+    except BrokenPipeError:  # `minibert claims | head`: the reader has stopped, which is not an error
+        drop_output()
+        return PIPE_CLOSED
+    except OSError as error:
+        if not cannot_print(error):
+            raise
+        drop_output()
+        return complain(f"the output cannot be written ({error.strerror}): is the disk full, or the output closed?")
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run a command; what it raises and is meant for people becomes a sentence. Returns its exit status."""
+    try:
+        args = parse(argv)
         args.run(args)
-        sys.stdout.flush()  # a closed pipe is noticed here, not after the last line of Python
         return OK
     except MinibertError as error:
-        print(f"minibert: {error}", file=sys.stderr)
-        return FAILED
+        return complain(str(error))
     except ModuleNotFoundError as error:
         if (error.name or "minibert").partition(".")[0] == "minibert":
             raise
-        print(
-            f"minibert: this needs the package {error.name}, which is not installed: run "
-            "`pip install -r requirements.txt`, which installs everything that the project uses.", file=sys.stderr,
-        )  # fmt: skip
-        return FAILED
+        return complain(
+            f"this needs the package {error.name}, which is not installed: run "
+            "`pip install -r requirements.txt`, which installs everything that the project uses."
+        )
     except KeyboardInterrupt:
-        print("\nminibert: interrupted.", file=sys.stderr)
+        complain("interrupted.", before="\n")
         return INTERRUPTED
-    except BrokenPipeError:  # `minibert claims | head`: the reader has stopped, which is not an error
+
+
+def complain(sentence: str, before: str = "") -> int:
+    """Print a sentence on stderr, if that is possible; returns the exit status of a command that failed."""
+    with contextlib.suppress(OSError, ValueError):
+        if sys.stderr is not None:
+            print(f"{before}minibert: {sentence}", file=sys.stderr, flush=True)
+    return FAILED
+
+
+def cannot_print(error: OSError) -> bool:
+    """Whether this is an error of the output: it names no file, and is one of those that writing can have."""
+    written = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF, errno.EFBIG, errno.ENXIO, errno.EAGAIN)
+    return error.filename is None and error.errno in written
+
+
+def drop_output() -> None:
+    """Send what is still to be printed nowhere, so that Python does not fail with it at its end."""
+    with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return PIPE_CLOSED
 
 
 def leave(status: int) -> NoReturn:

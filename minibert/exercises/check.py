@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from minibert.errors import MinibertError, nearest
+from minibert.errors import MinibertError, check_known
 from minibert.exercises import my_bert, progress, swap
 from minibert.exercises.calls import ANSWER, Call, Other, Outcome, Problem, make_call
 from minibert.exercises.catalogue import exercises
@@ -362,8 +362,7 @@ def _wrong_signature(exercise: Exercise, problem: Problem) -> str | None:
 def exercise_named(name: str) -> Exercise:
     """The exercise with that name. Raises MinibertError, with the nearest names, if there is none."""
     found = exercises()
-    if name not in found:
-        raise MinibertError(f"there is no exercise {name!r}; {nearest(name, found)}")
+    check_known("exercise", name, found)
     return found[name]
 
 

@@ -18,13 +18,14 @@ import inspect
 import re
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache
 from random import Random
 from typing import Any
 
 from torch import Tensor
 
-from minibert.errors import MinibertError, nearest
+from minibert.errors import MinibertError, check_known, nearest, quoted
 from minibert.exercises import progress
 from minibert.exercises.calls import BUILDERS, Built, Outcome, mapped
 from minibert.exercises.catalogue import exercises
@@ -52,12 +53,13 @@ def hunt(part: str | None = None, seed: int = 0) -> Box:
     Raises MinibertError for an unknown part, and for a seed that is not an integer.
     """
     if type(seed) is not int:
-        raise MinibertError(f"the seed of a hunt must be an integer, but is {seed!r}.")
+        raise MinibertError(f"the seed of a hunt must be an integer, but is {quoted(seed)}.")
+    if not -(2**63) <= seed < 2**63:
+        raise MinibertError("the seed of a hunt must be an integer of at most 64 bits.")
     known = exercises()
     if part is None:
         part = Random(f"a part for {seed}").choice(list(known))
-    if part not in known:
-        raise MinibertError(f"there is no part {part!r} to hunt in; {nearest(part, known)}")
+    check_known("part", part, known, " to hunt in")
     return Box(part, seed)
 
 
@@ -242,14 +244,16 @@ class Box:
         return tuple(mapped(value, fresh) for value in given)
 
     def _probe(self, kind: int | str) -> Probe:
-        kinds = self.kinds
-        if kind in kinds:
-            return probes_of(self._exercise)[kinds.index(str(kind))]
+        kinds, kind = self.kinds, numbered(kind)
+        if isinstance(kind, str) and kind in kinds:
+            return probes_of(self._exercise)[kinds.index(kind)]
         if type(kind) is int and 0 <= kind < len(kinds):
             return probes_of(self._exercise)[kind]
         if isinstance(kind, str):
-            raise MinibertError(f"there is no kind of example {kind!r}; {nearest(kind, kinds)}")
-        raise MinibertError(f"a kind of example is a name or a number from 0 to {len(kinds) - 1}, but is {kind!r}.")
+            raise MinibertError(f"there is no kind of example {quoted(kind)}; {nearest(kind, kinds)}")
+        raise MinibertError(
+            f"a kind of example is a name or a number from 0 to {len(kinds) - 1}, but is {quoted(kind)}."
+        )
 
     # -------------------------------------------------------------------------------------------- naming
 
@@ -283,17 +287,19 @@ class Box:
         """The name of the suspect that is meant. Raises MinibertError if it is none."""
         suspects = self.suspects
         names = list(suspects)
-        if type(answer) is int or (isinstance(answer, str) and answer.strip().isdecimal()):
-            number = int(answer)
+        number = numbered(answer)
+        if type(number) is int:
             if 0 <= number < len(names):
                 return names[number]
-            raise MinibertError(f"the suspects have the numbers 0 to {len(names) - 1}, and {number} is none of them.")
+            raise MinibertError(
+                f"the suspects have the numbers 0 to {len(names) - 1}, and {quoted(answer)} is none of them."
+            )
         if not isinstance(answer, str):
             raise MinibertError(f"a suspect is named by a string or a number, but this is {type_of(answer)}.")
         for name, says in suspects.items():
             if _letters(answer) in (_letters(name), _letters(says)):
                 return name
-        raise MinibertError(f"{answer!r} is none of this box's suspects; {nearest(answer, names)}")
+        raise MinibertError(f"{quoted(answer)} is none of this box's suspects; {nearest(answer, names)}")
 
     def _against(self, ideas: tuple[Mistake, ...]) -> str:
         """What the box returns otherwise than code with this mistake would."""
@@ -373,6 +379,14 @@ class Box:
         self._unwritten = state
         trouble = progress.remember_hunt(self.part, self.seed, state)
         return f" {trouble}" if trouble else ""
+
+
+def numbered(given: Any) -> Any:
+    """A number that was given as text, as an integer; anything else as it is."""
+    with suppress(ValueError):  # of more than 4,300 digits
+        if isinstance(given, str) and given.strip().isdecimal():
+            return int(given)
+    return given
 
 
 def _letters(text: str) -> str:

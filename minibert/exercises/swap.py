@@ -30,7 +30,7 @@ from minibert.assets import cache_folder
 from minibert.attention import Layout, MultiHeadAttention, check_mask
 from minibert.checkpoints import from_pretrained
 from minibert.encoder import Backbone
-from minibert.errors import MinibertError, nearest
+from minibert.errors import MinibertError, check_known
 from minibert.exercises import seams
 from minibert.exercises.calls import problem_of
 from minibert.exercises.catalogue import exercises
@@ -265,8 +265,7 @@ def swap(**functions: Function) -> Iterator[None]:
     Raises MinibertError for an unknown seam or a value that is not a function.
     """
     for name, function in functions.items():
-        if name not in SEAMS:
-            raise MinibertError(f"there is no seam {name!r}; {nearest(name, SEAMS)}")
+        check_known("seam", name, SEAMS)
         if not callable(function):
             raise MinibertError(f"swap({name}=...) takes a function, not {type_of(function)}.")
     with ExitStack() as stack:

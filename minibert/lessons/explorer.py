@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from minibert.assets import place_of
 from minibert.attention import Inside
 from minibert.checkpoints import Loaded, from_pretrained
 from minibert.errors import MinibertError
@@ -122,6 +123,7 @@ def explore(
     if isinstance(model, nn.Module):
         source, name = "", f"this {type(getattr(model, 'backbone', model)).__name__}"
     else:
+        place_of(model, "a checkpoint")  # refuses what is no name
         source = str(model)
         masked = any(isinstance(one, str) and has_mask(one) for one in (text, pair))
         model, fresh = load_with_words(model) if masked else Loaded(from_pretrained(model), ())

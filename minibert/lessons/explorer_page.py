@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from minibert.errors import MinibertError
+from minibert.errors import MinibertError, quoted
 from minibert.files import read_text
 
 TEMPLATE = Path(__file__).with_name("explorer.html")
@@ -180,7 +180,7 @@ def page_of(views: Sequence[View], title: str, start: tuple[int, int] = (1, 1), 
     for place, chosen in zip(("layer", "head"), start, strict=True):
         count = every[0][f"{place}s"]
         if type(chosen) is not int or not 1 <= chosen <= count:
-            raise MinibertError(f"there is no {place} {chosen!r}: give a {place} from 1 to {count}.")
+            raise MinibertError(f"there is no {place} {quoted(chosen)}: give a {place} from 1 to {count}.")
     made = [view["parts"] for view in every if view["parts"]]
     if len(json.dumps([parts["vectors"] for parts in made])) > MOST_VECTORS:
         for parts in made:

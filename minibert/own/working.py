@@ -17,7 +17,7 @@ from unittest import mock
 from torch import Tensor, nn
 
 from minibert.encoder import EncoderBlock
-from minibert.errors import MinibertError, nearest
+from minibert.errors import MinibertError, check_known
 from minibert.exercises.catalogue import exercises
 from minibert.exercises.swap import Place
 from minibert.own.loading import Loaded, Part, load
@@ -157,8 +157,7 @@ class Parts:
         self.loaded: Loaded = load()
         self.without = (without,) if isinstance(without, str) else tuple(without)
         for name in self.without:
-            if name not in exercises():
-                raise MinibertError(f"there is no exercise {name!r} to leave out; {nearest(name, exercises())}")
+            check_known("exercise", name, exercises(), " to leave out")
         troubles = {name: why for name, why in self.loaded.troubles.items() if name not in self.without}
         if troubles and not fallback:
             name, trouble = next(iter(troubles.items()))

