@@ -22,6 +22,7 @@ from minibert.cli.main import main
 from minibert.errors import MinibertError
 from minibert.exercises.catalogue import exercises
 from minibert.exercises.notebooks import exercise_cells, finished_notebook, solved
+from minibert.files import write_file
 from minibert.lessons import COURSE
 from minibert.lessons.building import (
     alike,
@@ -35,7 +36,8 @@ from minibert.lessons.building import (
     values_cell,
 )
 from minibert.lessons.lesson import Lesson, folder, lessons, stored_notebook
-from minibert.lessons.site import relinked, render
+from minibert.lessons.linked import Linked, unlinked
+from minibert.lessons.site import render
 
 LESSONS = lessons()
 by_lesson = pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.name)
@@ -443,6 +445,9 @@ def pages(tmp_path_factory) -> Path:
 @pytest.mark.slow
 def test_pages_open_from_disk(pages):
     made = {path.relative_to(pages).as_posix() for path in pages.rglob("*.html")}
+    sources = {one for one in made if one.startswith("sources/")}
+    assert {"sources/README.md.html", "sources/minibert/attention.py.html"} < sources
+    made -= sources
     solved = {f"solutions/{lesson.name}.html" for lesson in LESSONS if lesson.exercises}
     assert made == {"index.html", *(f"{lesson.name}.html" for lesson in LESSONS), *solved}
     for path in pages.rglob("*.html"):
@@ -453,24 +458,42 @@ def test_pages_open_from_disk(pages):
         assert all(alt and "No description" not in alt for alt in found.alts), path.name
         for link in found.links:
             if not link.startswith(("http", "#")):
-                assert (path.parent / link.partition("#")[0]).exists(), f"{path.name}: {link}"
+                target = (path.parent / link.partition("#")[0]).resolve()
+                assert target.exists(), f"{path.name}: {link}"
+                assert target.is_relative_to(pages.resolve()), f"{path.name}: {link} leads out of the site"
         frames = r"srcdoc=\"[^\"]*\"|srcdoc='[^']*'"  # the explorer's own page, whose script has dollar signs
         prose = re.sub(rf"<pre.*?</pre>|<code.*?</code>|<script.*?</script>|{frames}", "", text, flags=re.DOTALL)
         assert not re.search(r"\$[^$<\n]+\$", prose), f"{path.name} shows a formula's source"
 
 
 def test_links_are_led_to_the_pages_and_code_stays_code(tmp_path):
-    here, out = tmp_path / "lessons", tmp_path / "site"
+    here = tmp_path / "lessons"
+    for name in ("minibert/a.py", "lessons/source/a.py", "README.md", "lessons/b.py"):
+        write_file(tmp_path / name, "")
+    linked = Linked(here)
     for text, expected in {
         "[a](02_b.ipynb)": "[a](02_b.html)",
         "[a](02_b.ipynb#part)": "[a](02_b.html#part)",
-        "[`a.py`](../minibert/a.py)": "[`a.py`](../minibert/a.py)",
-        "[a](source/a.py)": "[a](../lessons/source/a.py)",
+        "[a](solutions/02_b.ipynb#part)": "[a](solutions/02_b.html#part)",
+        "[`a.py`](../minibert/a.py)": "[`a.py`](sources/minibert/a.py.html)",
+        "[a](source/a.py)": "[a](sources/lessons/source/a.py.html)",
+        "[a](../README.md#part)": "[a](sources/README.md.html#part)",
+        "[a](../gone.py) [b](../../elsewhere.py)": "[a](#nowhere) [b](#nowhere)",
         "[a](https://b.org/c) [d](#e)": "[a](https://b.org/c) [d](#e)",
         "`layers[0](x)` and [a](02_b.ipynb)": "`layers[0](x)` and [a](02_b.html)",
         "```\nlayers[0](x)\n```": "```\nlayers[0](x)\n```",
     }.items():
-        assert relinked(text, here, out) == expected
+        assert linked.relinked(text, here, "") == expected
+    assert linked.relinked("[a](../02_b.ipynb)", here / "solutions", "solutions") == "[a](../02_b.html)"
+    linked.open = False
+    at = ("sources/minibert", tmp_path / "minibert")
+    assert (
+        linked.relinked("[a](../README.md) [b](../lessons/b.py)", at[1], at[0])
+        == "[a](../README.md.html) [b](#nowhere)"
+    )
+    assert unlinked('<p><a href="#nowhere"><code>a</code></a> <a href="b">b</a></p>') == (
+        '<p><code>a</code> <a href="b">b</a></p>'
+    )
 
 
 @pytest.mark.slow
@@ -498,3 +521,19 @@ def test_a_browser_reports_no_error(pages, width):
         assert done.returncode == 0
         errors = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
         assert not errors, (path.name, errors)
+
+
+def test_a_lesson_is_known_by_its_number_however_it_is_written(capsys):
+    for number in ("1", "01", LESSONS[1].name):
+        assert main(["lessons", number]) == 0
+        assert capsys.readouterr().out.startswith(f"01  {LESSONS[1].title}\n")
+    assert main(["lessons", "0"]) == 0
+    for wrong in ("001", "99", "-1x"):
+        assert main(["lessons", wrong]) == 2
+    capsys.readouterr()
+
+
+def test_pages_are_written_of_all_lessons_or_not_at_all(tmp_path, capsys):
+    assert main(["lessons", "01", "--html", "--out", str(tmp_path / "site")]) == 2
+    assert "leave the numbers out" in capsys.readouterr().err
+    assert not (tmp_path / "site").exists()

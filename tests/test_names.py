@@ -23,8 +23,8 @@ class Odd:
 
 
 STRANGE = {
-    "list": ["gelu"], "dict": {"gelu": 1}, "tensor": torch.zeros(2), "array": np.zeros(2), "number": 3.5, "bytes": b"gelu",
-    "large": 10**5000, "digits": "9" * 5000, "nul": "ge\0lu", "path": Path("gelu"), "odd": Odd(),
+    "list": ["gelu"], "dict": {"gelu": 1}, "tensor": torch.zeros(2), "array": np.zeros(2), "number": 3.5,
+    "bytes": b"gelu", "large": 10**5000, "digits": "9" * 5000, "nul": "ge\0lu", "path": Path("gelu"), "odd": Odd(),
 }  # fmt: skip
 NAMED = {
     "check": lambda name: minibert.check(name, lambda x: x),

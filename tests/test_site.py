@@ -72,6 +72,12 @@ def test_each_heading_gets_an_address_of_its_own():
     ]  # fmt: skip
 
 
+def test_no_address_is_given_twice():
+    body = addressed('<a id="gelu"></a><h2>GELU</h2><h2>Gelu</h2><a id="later"></a><h3>Later</h3><h2>Dropout</h2>')
+    ids = re.findall(r'id="([^"]*)"', body)
+    assert sorted(ids) == ["dropout", "gelu", "gelu-2", "gelu-3", "later", "later-2"]
+
+
 def test_the_contents_name_all_lessons_and_the_sections_of_this_page(pages):
     first = re.search(r"<details class=\"contents\">.*?</details>", read(pages, "00_heads"), re.DOTALL)[0]
     links = re.findall(r'<a href="([^"]*)"( aria-current="page")?>(.*?)</a>', first)

@@ -18,6 +18,7 @@ from minibert.exercises.check import evaluate
 from minibert.lessons import solutions
 from minibert.lessons.building import assembled, differences
 from minibert.lessons.lesson import Lesson, folder, lessons
+from minibert.lessons.linked import Linked
 from minibert.lessons.site import body_of, solutions_page
 
 LESSONS = [lesson for lesson in lessons() if lesson.exercises]
@@ -214,7 +215,7 @@ def test_a_cell_that_is_no_longer_folded_is_a_difference(tmp_path):
 def test_folded_cells_are_closed_on_a_page(tmp_path):
     made = assembled(trial(tmp_path))
     made.cells[2].outputs = [nbformat.v4.new_output("stream", text="what it shows")]
-    found = Closed(body_of(made, tmp_path, tmp_path))
+    found = Closed(body_of(made, tmp_path, Linked(tmp_path)))
     assert found.summaries == ["Set-up", "By <hand>", "Show more", "Show more"]
     for hidden in ("import math", "math.pi", "x = 2", "answer"):
         assert hidden in re.sub(r"\s+", " ", found.inside)
@@ -225,7 +226,7 @@ def test_folded_cells_are_closed_on_a_page(tmp_path):
 
 @by_lesson
 def test_a_page_of_solutions_shows_none_before_a_click(lesson, tmp_path):
-    ((name, text),) = solutions_page("{{nav}}{{body}}", lesson, tmp_path).items()
+    ((name, text),) = solutions_page("{{nav}}{{body}}", lesson, Linked(tmp_path)).items()
     assert name == f"solutions/{lesson.name}.html"
     found = Closed(text)
     assert f'href="../{lesson.name}.html"' in text

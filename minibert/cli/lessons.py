@@ -30,6 +30,8 @@ def add_lessons(commands: Commands) -> None:
 def run_lessons(args: Namespace) -> None:
     if args.out and not args.html:
         raise MinibertError("--out names the folder for the pages, but --html was not given: add --html or drop --out.")
+    if args.html and args.lessons:
+        raise MinibertError("--html writes the pages of all lessons, which lead to each other: leave the numbers out.")
     from minibert.lessons import building, solutions
     from minibert.lessons.lesson import folder, lessons
 

@@ -63,6 +63,7 @@ def command_line() -> tuple[Parser, list[str]]:
         help="of the tour: decides which reviews it reads (default: 0)",
     )  # fmt: skip
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", prog="minibert")
+    commands.type = str  # each command looks at its own arguments
     for group in GROUPS:
         group.add_commands(commands)
     return parser, list(commands.choices)

@@ -15,7 +15,7 @@ import jupytext
 import nbformat
 from nbformat import NotebookNode
 
-from minibert.errors import MinibertError
+from minibert.errors import MinibertError, quoted
 from minibert.exercises.check import exercise_named
 from minibert.exercises.notebooks import FOLDED
 from minibert.files import read_text
@@ -119,11 +119,11 @@ def folder() -> Path:
 def lessons(chosen: Sequence[str] = ()) -> list[Lesson]:
     """All lessons in order, or those whose number or name is given. Raises MinibertError for an unknown one."""
     every = [Lesson(path) for path in sorted((folder() / "source").glob("[0-9][0-9]_*.py"))]
-    known = {key: lesson for lesson in every for key in (lesson.number, lesson.name)}
+    known = {key: lesson for lesson in every for key in (lesson.number, lesson.number.lstrip("0") or "0", lesson.name)}
     for name in chosen:
-        if name not in known:
+        if not isinstance(name, str) or name not in known:
             raise MinibertError(
-                f"there is no lesson {name!r}: give the number or the name of one of "
+                f"there is no lesson {quoted(name)}: give the number or the name of one of "
                 f"{', '.join(lesson.name for lesson in every)}."
             )
     wanted = [known[name] for name in chosen]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import html
 import json
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from pygments.formatters import HtmlFormatter
 from minibert.files import read_text, refuse_foreign, write_file
 from minibert.lessons import solutions
 from minibert.lessons.lesson import Lesson, stored_notebook
+from minibert.lessons.linked import Linked, code_of, unlinked, with_pictures
 from minibert.lessons.sections import Section, addressed, sections_of
 
 PAGE = Path(__file__).with_name("site.html")  # the frame of every page, and its style
@@ -63,22 +63,25 @@ class Page:
 
 
 def render(lessons: list[Lesson], out: Path) -> Path:
-    """Write index.html, a page for each lesson and for its solutions, and search.js into `out`; returns the index.
+    """Write index.html, a page for each lesson, for its solutions and for each file that these link to, and search.js
+    into `out`; returns the index.
 
     Raises MinibertError when a notebook cannot be read, a file cannot be written, or one of somebody else's would be
     written over.
     """
     frame = framed()
     files: dict[str, str] = {}  # name, as seen from `out` -> content
-    pages = [lesson_page(lesson, out) for lesson in lessons]
+    linked = Linked(lessons[0].notebook.parent)
+    pages = [lesson_page(lesson, linked) for lesson in lessons]
     for at, one in enumerate(pages):
         links = [("index.html", "All lessons")]
         links += [(pages[at - 1].name, f"← {pages[at - 1].title}")] if at else []
         links += [(pages[at + 1].name, f"{pages[at + 1].title} →")] if at + 1 < len(pages) else []
         if solutions.offered(one.lesson):
-            files |= solutions_page(frame, one.lesson, out, lessons)
+            files |= solutions_page(frame, one.lesson, linked, lessons)
             links.append((f"solutions/{one.name}", "Solutions"))
         files[one.name] = page(frame, one.title, links, one.body, contents(lessons, one))
+    files |= file_pages(frame, linked)
     files["search.js"] = search_index(pages)
     files["index.html"] = page(frame, "minibert: the lessons", [], overview(lessons))
     refuse_foreign(out / name for name in files)
@@ -96,21 +99,35 @@ def framed() -> str:
     return frame
 
 
-def lesson_page(lesson: Lesson, out: Path) -> Page:
-    body = body_of(stored_notebook(lesson), lesson.notebook.parent, out)
+def lesson_page(lesson: Lesson, linked: Linked) -> Page:
+    body = body_of(stored_notebook(lesson), lesson.notebook.parent, linked)
     return Page(lesson, f"{lesson.name}.html", lesson.title, addressed(body))
 
 
-def solutions_page(frame: str, lesson: Lesson, out: Path, lessons: Sequence[Lesson] = ()) -> dict[str, str]:
-    """The page with the solutions of a lesson's exercises, folded: its name, as seen from `out`, and its content.
-
-    lessons: those in the page's contents.
+def solutions_page(frame: str, lesson: Lesson, linked: Linked, lessons: Sequence[Lesson] = ()) -> dict[str, str]:
+    """The page with the solutions of a lesson's exercises, folded: its name, as seen from the site's folder, and its
+    content. lessons: those in the page's contents.
     """
     links = [("../index.html", "All lessons"), (f"../{lesson.name}.html", f"← {lesson.title}")]
-    body = body_of(solutions.solutions_of(lesson), solutions.file_of(lesson).parent, out / "solutions")
+    body = body_of(solutions.solutions_of(lesson), solutions.file_of(lesson).parent, linked, "solutions")
     name, title = f"solutions/{lesson.name}.html", f"Solutions: {lesson.title}"
     this = Page(lesson, name, title, addressed(body))
     return {name: page(frame, title, links, this.body, contents(lessons, this, "../"), "../")}
+
+
+def file_pages(frame: str, linked: Linked) -> dict[str, str]:
+    """The pages of the files that others link to: names, as seen from the site's folder, and contents."""
+    linked.open = False  # a page of a file leads to no further ones
+    made = {}
+    for path, name in linked.files.items():
+        up, title = "../" * name.count("/"), path.relative_to(linked.checkout).as_posix()
+        if path.suffix == ".md":
+            text = with_pictures(read_text(path), path.parent)
+            body = unlinked(addressed(to_html(linked.relinked(text, path.parent, name.rpartition("/")[0]))))
+        else:
+            body = f"<h1><code>{html.escape(title)}</code></h1>\n{code_of(path)}"
+        made[name] = page(frame, title, [(f"{up}index.html", "All lessons")], body, up=up)
+    return made
 
 
 def page(frame: str, title: str, links: list[tuple[str, str]], body: str, listed: str = "", up: str = "") -> str:
@@ -179,11 +196,11 @@ def inline(text: str) -> str:
     return re.sub(r"^<p>|</p>\s*$", "", to_html(text).strip())
 
 
-def body_of(notebook: NotebookNode, here: Path, out: Path) -> str:
-    """The cells of a notebook as HTML. here: the notebook's folder. out: the page's."""
+def body_of(notebook: NotebookNode, here: Path, linked: Linked, at: str = "") -> str:
+    """The cells of a notebook as HTML. here: the notebook's folder. linked, at: see `Linked.relinked`."""
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = relinked(cell.source, here, out)
+            cell.source = linked.relinked(cell.source, here, at)
     exporter = HTMLExporter(
         template_name="basic",
         raw_template=CELLS,
@@ -192,24 +209,7 @@ def body_of(notebook: NotebookNode, here: Path, out: Path) -> str:
         exclude_anchor_links=True,
         filters={"markdown2html": to_html, "markdown2html_mistune": to_html},
     )
-    return exporter.from_notebook_node(notebook)[0]
-
-
-def relinked(text: str, here: Path, out: Path) -> str:
-    """Markdown with its links rewritten for the folder `out`: to the pages, and to the same files as before."""
-
-    def link(found: re.Match[str]) -> str:
-        if found["target"] is None or re.match(r"[a-z]+:|#", found["target"]):
-            return found[0]
-        target, mark, place = found["target"].partition("#")
-        if target.endswith(".ipynb"):
-            target = f"{target.removesuffix('.ipynb')}.html"
-        else:
-            target = Path(os.path.relpath(here / target, out)).as_posix()
-        return f"]({target}{mark}{place})"
-
-    # Code is matched first and left unchanged: layers[0](x) is not a link.
-    return re.sub(r"```.*?```|`[^`]*`|\]\((?P<target>[^)\s]+)\)", link, text, flags=re.DOTALL)
+    return unlinked(exporter.from_notebook_node(notebook)[0])
 
 
 class Renderer(IPythonRenderer):
