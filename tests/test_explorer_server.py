@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -196,6 +197,24 @@ def test_a_request_is_not_logged(served, capsys):
     get(served, {"text": TEXT})
     get(served, path="/")
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("address", ["http://[bad/x", "http://[::1/"])
+def test_what_is_no_address_is_refused(served, address):
+    with socket.create_connection(("127.0.0.1", served.server_port), timeout=30) as connection:
+        host = f"127.0.0.1:{served.server_port}"
+        connection.sendall(f"GET {address} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        assert b" 400 " in connection.makefile("rb").readline()
+
+
+@pytest.mark.parametrize(("error", "told"), [(ConnectionResetError, ""), (BrokenPipeError, ""), (KeyError, "KeyError")])
+def test_a_browser_that_leaves_is_no_error(served, capsys, error, told):
+    try:
+        raise error("a reason")
+    except Exception:
+        served.handle_error(None, ("127.0.0.1", 1))
+    err = capsys.readouterr().err
+    assert (told in err) if told else err == ""
 
 
 def test_a_port_in_use_is_refused(served, folder):

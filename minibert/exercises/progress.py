@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from minibert.assets import cache_folder
-from minibert.errors import MinibertError, nearest
+from minibert.errors import MinibertError, check_known
 from minibert.exercises.catalogue import exercises
 from minibert.files import alone, write_json
 from minibert.words import counted, points
@@ -121,8 +121,8 @@ def progress(topic: str | None = None) -> Progress:
     topic, and for a record that cannot be read.
     """
     topics = list(dict.fromkeys(exercise.topic for exercise in exercises().values()))
-    if topic is not None and topic not in topics:
-        raise MinibertError(f"there is no topic {topic!r}; {nearest(topic, topics)}")
+    if topic is not None:
+        check_known("topic", topic, topics)
     known = recorded()
     if not known:
         _refuse_without_place()

@@ -9,9 +9,11 @@ from __future__ import annotations
 import hmac
 import html
 import secrets
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from minibert.errors import MinibertError
@@ -57,6 +59,11 @@ class Server(ThreadingHTTPServer):
         self.first = f"/{self.token}/?{urlencode(first, quote_via=quote)}{place}"
         self.address = f"http://{HOST}:{self.server_port}/{self.token}/"
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that leaves before it has its answer is no error."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
     def answer(self, query: str) -> tuple[int, str]:
         """The status and the page for what a reader has asked for."""
         given = {name: values[-1].strip() for name, values in parse_qs(query, max_num_fields=20).items()}
@@ -79,9 +86,12 @@ class Handler(BaseHTTPRequestHandler):
     server_version, sys_version = "minibert", ""
 
     def do_GET(self) -> None:
-        target = urlsplit(self.path)
         if refused := self.refusal():
             return self.send(403, refused, "text/plain")
+        try:
+            target = urlsplit(self.path)
+        except ValueError:
+            return self.send(400, "This is no address: use the one that the server has printed.\n", "text/plain")
         token = f"/{self.server.token}/"
         if not hmac.compare_digest(target.path.encode(), token.encode()):
             return self.send(404, "Nothing is here: use the address that the server has printed.\n", "text/plain")
