@@ -300,3 +300,64 @@ def test_claims_fit_what_the_templates_promise():
     assert len(share) >= 3
     times = {both_sizes(pair)(Random(seed)).facts["verdict"] for pair in PAIRS for seed in range(40)}
     assert times == {"holds", "holds with a condition", "does not hold"}
+
+
+def test_no_claim_is_impossible_on_its_face():
+    for name in ("DistilBERT", "ALBERT", "MobileBERT"):
+        said = {one_share(name)(Random(seed)).facts["said"] for seed in range(100)}
+        assert all(0 < number < 100 for number in said), (name, said)
+        assert len(said) > 5
+
+
+def test_the_versions_of_an_exam_share_no_question():
+    for first in (0, 40):
+        seeds = exams.seeds_of(first, 3, until=9)
+        asked = [exams.texts_of(seed, 9) for seed in seeds]
+        assert seeds[0] == first
+        assert len({*seeds}) == 3
+        assert not any(one & other for one, other in combinations(asked, 2))
+
+
+def test_a_seed_with_a_question_of_an_earlier_version_is_passed_over(monkeypatch):
+    asked = {0: {"a"}, 1: {"b", "a"}, 2: {"b"}, 3: {"a"}, 4: {"c"}}
+    monkeypatch.setattr(exams, "texts_of", lambda seed, until: asked.get(seed, {"a", "b", "c", "d"}))
+    assert exams.seeds_of(0, 3) == [0, 2, 4]
+    # When nothing else is left, a question may come again, but not among neighbours.
+    few = "abcde"
+    monkeypatch.setattr(exams, "texts_of", lambda seed, until: {few[seed * seed % 5 if seed % 3 else seed % 5]})
+    letters = [few[seed * seed % 5 if seed % 3 else seed % 5] for seed in exams.seeds_of(0, 12)]
+    for at in range(12):
+        assert letters[at] not in letters[max(0, at - exams.NEAR) : at]
+
+
+def test_a_mistake_that_seldom_shows_is_asked_for_as_often_as_others():
+    """Of the references of a toy exercise one shows in any arguments, and one in a tenth of them."""
+    often, seldom, *others = (Mistake(name, "knob", name, f"it is {name}", "x") for name in ("often", "seldom", *"cde"))
+
+    def reference(x, knob=""):
+        moved = {"often": 1.0, "seldom": 2.0 if x[0] > 9 else 0.0}.get(knob, 0.0)
+        return x + moved
+
+    toy = replace(exercises()["gelu"], mistakes=(often, seldom, *others), reference=reference)
+    drawn = [drawn_mistake(Random(seed), toy, lambda random: (torch.tensor([float(random.randint(1, 10))]),))
+             for seed in range(60)]  # fmt: skip
+    asked = [question.facts["mistake"] for question in drawn]
+    assert {*asked} == {"often", "seldom"}
+    assert 15 < asked.count("seldom") < 45  # half of them: 30, with a standard deviation of 3.9
+
+
+def test_the_length_does_not_give_the_answer_away():
+    """Wrong options that return as many numbers as are shown come first, where there are enough."""
+    names = ("right", "same 1", "same 2", "same 3", "long 1", "long 2", "long 3", "long 4")
+    every = tuple(Mistake(name, "knob", name, f"it is {name}", "x") for name in names)
+
+    def reference(x, knob=""):
+        if not knob:
+            return [0.0, 0.0]
+        return [float(names.index(knob) + 1)] * (2 if knob[:4] != "long" else 3)
+
+    toy = replace(exercises()["gelu"], mistakes=every, reference=reference)
+    for seed in range(20):
+        facts = drawn_mistake(Random(seed), toy, lambda random: (torch.zeros(1),)).facts
+        kinds = {name.startswith("long") for name in (facts["mistake"], *facts["distractors"])}
+        assert len(kinds) == 1

@@ -2,7 +2,8 @@
 
 A shape to give, parameters to count (exam_sizes.py); a mistake to name from what a function returned
 (exam_mistakes.py); a claim to judge from counted figures (exam_sizes.py). All answers are computed by the library. The
-same seed gives the same exam, and the exams of seeds that follow each other have other questions.
+same seed gives the same exam. Seeds that follow each other get other templates as long as these last, and the versions
+of one exam have seeds whose exams share no question.
 """
 
 from __future__ import annotations
@@ -103,16 +104,48 @@ def exam(seed: int, version: int = 1, until: int = LAST) -> tuple[str, str]:
     return "\n\n".join(paper) + "\n", "\n\n".join(key) + "\n"
 
 
+def texts_of(seed: int, until: int) -> set[str]:
+    """The questions of an exam, word for word."""
+    return {question.text for asked in questions(seed, until).values() for question in asked}
+
+
+def seeds_of(first: int, versions: int, until: int = LAST) -> list[int]:
+    """The seeds of the versions of one exam: of those that follow each other, the ones that share no question.
+
+    Of some claims there are only a few. When they are used up, a version shares none with the NEAR versions before it.
+    """
+    chosen: list[int] = []
+    asked: list[set[str]] = []
+    step = 0
+    while len(chosen) < versions:
+        found = []
+        for _ in range(TRIED):
+            seed = (first + step + 2**63) % 2**64 - 2**63  # as large as --seed may be
+            step += 1
+            texts = texts_of(seed, until) if versions > 1 else set()
+            shared = [len(texts & one) for one in asked]
+            found.append((sum(shared[-NEAR:]), sum(shared), seed, texts))
+            if not any(shared):
+                break
+        *_, seed, texts = min(found, key=lambda one: one[:2])
+        chosen.append(seed)
+        asked.append(texts)
+    return chosen
+
+
+NEAR = 3  # versions: whoever sits next to each other has one of these
+TRIED = 12  # seeds, to find one for a version
+
+
 def write_exams(out: Path, seed: int | None = None, versions: int = 1, until: int = LAST) -> list[Path]:
     """Write exam-1.md, exam-1-key.md and so on into a folder; returns the files.
 
-    seed: of the first version; the others have the seeds after it. None: one that nobody can guess. Raises
+    seed: of the first version; the others have seeds after it (see `seeds_of`). None: one that nobody can guess. Raises
     MinibertError if the folder has another exam of that name, which would be lost.
     """
     first = new_seed() if seed is None else seed
     files = {}
-    for version in range(1, versions + 1):
-        own = (first + version - 1 + 2**63) % 2**64 - 2**63  # as large as --seed may be
+    for version, own in enumerate(seeds_of(first, versions, until), start=1):
         files[f"exam-{version}.md"], files[f"exam-{version}-key.md"] = exam(own, version, until)
     for name, content in files.items():
         refuse_foreign(out / name, made=content.encode().__eq__)

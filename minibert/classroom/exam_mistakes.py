@@ -26,6 +26,7 @@ from minibert.exercises.diagnose import turned
 DIGITS = 3  # after the point
 SEEN = 0.02  # numbers that are at least so far apart are seen to be different
 TRIES = 200  # arguments that are drawn until a mistake shows in them
+PATIENCE = 40  # of them for one mistake, before another one is asked for
 WRONG = 3  # options that are wrong
 Args = tuple[Any, ...]
 
@@ -244,17 +245,56 @@ def drawn_mistake(random: Random, exercise: Exercise, make: Callable[[Random], A
     """A question about a part. Raises MinibertError if no arguments are found in which a mistake shows."""
     wanted = [*exercise.mistakes]
     random.shuffle(wanted)
-    for _ in range(TRIES):
+    best: dict[Mistake, tuple[int, Args]] = {}  # mistake -> how many wrong options return as much, and the arguments
+    for tried in range(1, TRIES + 1):
         args = make(random)
         found, alone = told_apart(exercise, args)
-        right = outcome_of(exercise, args)
-        # Wrong options that would show here come first: they make the better question.
-        others = sorted(random.sample(wanted, len(wanted)), key=lambda one: not shows(found[one], right))
-        for mistake in wanted:
-            distractors = [one for one in others if one is not mistake and one.says != mistake.says][:WRONG]
-            if mistake in alone and len(distractors) == WRONG:
-                return question_of(random, exercise, args, mistake, found[mistake], right, distractors)
+        for mistake in alone:
+            others = others_than(mistake, wanted)
+            alike = min(WRONG, sum(same_form(found[one], found[mistake]) for one in others))
+            if len(others) < WRONG:
+                continue
+            if mistake not in best or alike > best[mistake][0]:
+                best[mistake] = alike, args
+        # The first of the shuffled mistakes is waited for: one that seldom shows is asked for as often as the others.
+        if (tried >= PATIENCE and best) or best.get(wanted[0], (0,))[0] == WRONG:
+            mistake = next(one for one in wanted if one in best)
+            return question_about(random, exercise, best[mistake][1], mistake, others_than(mistake, wanted))
     raise MinibertError(f"no question about {exercise.name} was found: draw from other parts.")
+
+
+def others_than(mistake: Mistake, every: Sequence[Mistake]) -> list[Mistake]:
+    """The mistakes that can be wrong options where this one is right."""
+    return [one for one in every if one is not mistake and one.says != mistake.says]
+
+
+def form_of(value: Any) -> Any:
+    """What can be seen of a returned value without looking at its numbers: its kind, and its shape or length."""
+    if isinstance(value, Tensor):
+        return tuple(value.shape)
+    if isinstance(value, (list, tuple)):
+        return [form_of(one) for one in value] if any(isinstance(one, (Tensor, list)) for one in value) else len(value)
+    return sorted(value) if isinstance(value, dict) else type(value)
+
+
+def same_form(one: Outcome, other: Outcome) -> bool:
+    return one.problem is None and other.problem is None and form_of(one.output) == form_of(other.output)
+
+
+def question_about(
+    random: Random, exercise: Exercise, args: Args, mistake: Mistake, others: Sequence[Mistake]
+) -> Question:
+    """The question with the best wrong options: those that return as much as is shown, and that would show here.
+
+    Otherwise the shape or the length would give the answer away.
+    """
+    found, _ = told_apart(exercise, args)
+    right = outcome_of(exercise, args)
+    ranked = sorted(
+        random.sample(others, len(others)),
+        key=lambda one: (not same_form(found[one], found[mistake]), not shows(found[one], right)),
+    )
+    return question_of(random, exercise, args, mistake, found[mistake], right, ranked[:WRONG])
 
 
 def shows(outcome: Outcome, right: Outcome) -> bool:

@@ -430,7 +430,8 @@ def one_share(name: str) -> Callable[[Random], Question]:
             "this is by how much BERT has more, a share of the smaller model": 100 * (bert / small - 1),
             "this is how much of BERT its encoder is": 100 * encoder / bert,
         }
-        wrong = {slip: value for slip, value in slips.items() if abs(value - counted) > 3}
+        # Nobody believes that a model has 100% fewer parameters, or a share below 0.
+        wrong = {slip: value for slip, value in slips.items() if abs(value - counted) > 3 and 0 < value < 100}
         slip = random.choice([None, None, *wrong])
         said = round(counted + random.choice((-0.4, -0.2, 0, 0.2, 0.4)) if slip is None else wrong[slip], 1)
         verdict = HOLDS if abs(said - counted) <= 1 else FAILS
