@@ -96,8 +96,10 @@ def refuse_foreign(
     one that this package has written. An empty file may always be replaced.
     """
     for path in [paths] if isinstance(paths, Path) else paths:
+        if path.is_dir():
+            raise MinibertError(f"{path} is a folder: name a file with {option}.")
         if not path.is_file():
-            continue  # nothing is there, or something that `write_files` refuses
+            continue  # nothing is there, or a device, which `write_files` refuses
         try:
             content = path.read_bytes()
         except OSError as error:

@@ -12,13 +12,12 @@ import torch
 import minibert
 from minibert.cli import marking
 from minibert.cli.main import main
-from minibert.cli.mine import refuse_other_content
 from minibert.errors import MinibertError
 from minibert.exercises import my_bert, running
 from minibert.exercises.check import in_file
 from minibert.exercises.sources import needed, renamed, statement, statements_in
+from minibert.files import GENERATOR, refuse_foreign
 from minibert.own.loading import load
-from minibert.own.page import MARK
 from minibert.own.working import Parts
 
 
@@ -422,10 +421,10 @@ def test_the_page_replaces_only_a_page(folder, capsys):
     (folder / "notes.html").write_text("<!DOCTYPE html>\n<title>My BERT</title>")
     for name in (my_bert.file().name, "link.html", "notes.html"):
         assert main(["mine", "--quick", "--page", str(folder / name)]) == 2
-        assert "is there already, and is no page of `minibert mine`" in capsys.readouterr().err
+        assert "is there already, with something else in it: choose another --page" in capsys.readouterr().err
     assert text() == before
     with pytest.raises(MinibertError, match="is a folder"):
-        refuse_other_content(folder)
-    refuse_other_content(folder / "new.html")
-    (folder / "old.html").write_text(f"<!DOCTYPE html>\n<head>{MARK}<style></style>")
-    refuse_other_content(folder / "old.html")
+        refuse_foreign(folder)
+    refuse_foreign(folder / "new.html")
+    (folder / "old.html").write_text(f"<!DOCTYPE html>\n<head>{GENERATOR}<style></style>")
+    refuse_foreign(folder / "old.html")

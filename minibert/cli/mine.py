@@ -35,11 +35,12 @@ def run_mine(args: Namespace) -> None:
         return
     from minibert.cli.tour import heading, say
     from minibert.exercises import my_bert
+    from minibert.files import refuse_foreign
     from minibert.own import report, trying
     from minibert.own.working import PartError
 
     if args.page:
-        refuse_other_content(Path(args.page))
+        refuse_foreign(Path(args.page), "--page")
     my = trying.mine(trying.WEIGHTS, without=args.without, fallback=args.fallback)
     parts = my.parts
     heading("Your BERT")
@@ -180,24 +181,11 @@ def finish(deeds: Deeds, page: str | None, complete: bool) -> None:
     """Write the page, if it was asked for, or if no part is missing and everything was tried."""
     from minibert.cli.tour import say
     from minibert.exercises import my_bert
-    from minibert.files import write_file
+    from minibert.files import refuse_foreign, write_file
     from minibert.own.page import page_of
 
     if page or (complete and deeds.yours == len(deeds.rows) and not deeds.off):
         path = Path(page) if page else my_bert.file().with_suffix(".html")
-        refuse_other_content(path)
+        refuse_foreign(path, "--page")
         write_file(path, page_of(deeds))
         say(f"What you have built, on a page: {path}")
-
-
-def refuse_other_content(path: Path) -> None:
-    """Raise MinibertError if there is something at the page's place that is not such a page."""
-    from minibert.own.page import is_page
-
-    if path.is_dir():
-        raise MinibertError(f"{path} is a folder: name a file for the page, such as {path / 'my_bert.html'}.")
-    if path.exists() and not is_page(path.read_bytes()):
-        raise MinibertError(
-            f"{path} is there already, and is no page of `minibert mine`: name another file with --page, or move it "
-            "away."
-        )

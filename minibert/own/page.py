@@ -7,10 +7,10 @@ from datetime import date
 from html import escape
 
 from minibert.exercises.catalogue import exercises
+from minibert.files import GENERATOR
 from minibert.own.report import YOURS
 from minibert.own.trying import WRITTEN, Deeds
 
-MARK = '<meta name="generator" content="minibert mine">'
 STYLE = """
 :root { --ink: #222; --paper: #fff; --soft: #f3f5f7; --line: #d5dae0; --mine: #00634a; --tint: #dff2ea; --dim: #5c6570;
         color-scheme: light dark; }
@@ -70,16 +70,10 @@ def page_of(deeds: Deeds) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>My BERT</title>\n'
-        f'{MARK}\n<link rel="icon" href="data:,">\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n'
+        f'{GENERATOR}\n<link rel="icon" href="data:,">\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n'
         + "\n".join(body)
         + "\n</main>\n</body>\n</html>\n"
     )
-
-
-def is_page(content: bytes) -> bool:
-    """Whether a file's content is such a page, which may be replaced by a new one."""
-    head = content.partition(b"<style>")[0]
-    return head.startswith(b"<!DOCTYPE html>") and MARK.encode() in head
 
 
 def _numbers(deeds: Deeds) -> Iterator[str]:
