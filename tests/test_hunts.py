@@ -491,7 +491,7 @@ def test_the_command_shows_an_example_and_runs_a_file(capsys, tmp_path):
         (["--hint"], "say which box is meant"),
         (["gelus"], "did you mean gelu?"),
         (["gelu", "--name", "silo"], "did you mean silu"),
-        (["gelu", "--name", ""], "none of this box's suspects"),
+        (["gelu", "--name", ""], "--name: is empty"),
         (["gelu", "--show", "nonsense"], "no kind of example 'nonsense'"),
         (["gelu", "--try", "missing.py"], "there is no file missing.py"),
     ],

@@ -23,10 +23,10 @@ hours = sum(lesson.minutes for lesson in lessons()) / 60
 plots.course_map(COURSE, "The path through the lessons", notes=times)
 
 # %% [markdown]
-# The first row builds the model, the second feeds it text and trains it. The last two rows are about the family: what
-# its members change, and what that costs. The times are estimates. They include the exercises, but not the challenges
-# and the hunts; together they are about {{round(hours)}} hours. Take the lessons in this order; each can also be run by
-# itself.
+# The first row builds one block. The second gives it text, stacks it into a BERT and trains it. The last two rows are
+# about the family: what its members change, and what that costs. The times are estimates. They include the exercises,
+# but not the challenges and the hunts. All lessons together take about {{round(hours)}} hours. Take them in this order;
+# each can also be run by itself.
 #
 # ## How a lesson works
 #

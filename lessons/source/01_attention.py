@@ -156,7 +156,8 @@ print("brought home:", tuple(brought.shape), " the same by hand:", torch.allclos
 # | softmax | (S, T) | its weights, which sum to one |
 # | $\ldots v$ | (S, K′) | its output |
 #
-# $S$ counts the queries and $T$ the keys. Here a text looks at itself, so they are equal; they need not be. The
+# The paper writes $Q$, $K$, $V$ for our $q$, $k$, $v$, and $d_k$ for our $K$; $K'$ is the size of a value, in BERT the
+# same. $S$ counts the queries and $T$ the keys. Here a text looks at itself, so they are equal; they need not be. The
 # softmax belongs to the query, so it runs along a row, over the keys.
 #
 # In a model there are two more axes in front, texts (B) and heads (H). If you count axes from the end (`-1`, `-2`),
@@ -167,7 +168,8 @@ print("brought home:", tuple(brought.shape), " the same by hand:", torch.allclos
 # Some keys must be hidden from a query: padding, for example. A **mask** says which. In this library it is a table of
 # booleans, `True` where the query may look. Before the softmax, the scores of hidden keys are set to the lowest number
 # of their type, `torch.finfo(scores.dtype).min`, so that they get no weight. If *all* keys of a query are hidden, its
-# output should be zeros. Masks have a [lesson of their own](03_masks_and_padding.ipynb), which shows what can go wrong.
+# output should be zeros, so the weights of hidden keys are set to zero once more after the softmax. Masks have a
+# [lesson of their own](03_masks_and_padding.ipynb), which shows what can go wrong.
 #
 # ## Exercise
 #
@@ -209,7 +211,7 @@ plots.attention(table, tokens, [(she, tokens.index("mother"))], "The whole head,
 #
 # A head chosen for two sentences may do something else in the next. So we make two hundred sentences from templates:
 # ten couples such as *queen* and *king*, five situations, both orders, both pronouns. None of these nouns was used to
-# choose the head. How often does the noun of the pronoun's gender get more attention than the other noun?
+# choose the head. How often does the noun that matches the pronoun get more attention than the other noun?
 
 # %% tags=["folded"]
 women = ["girl", "woman", "queen", "wife", "actress", "princess", "grandmother", "bride", "waitress", "lady"]

@@ -32,15 +32,15 @@ panels = {name: weights[layer, head, she] for name, (layer, head) in chosen.item
 plots.distributions(panels, tokens, "Where “she” looks, in four heads of a real BERT", "attention weight")
 
 # %% [markdown]
-# One head looks at the word before, one at the word after, one at the noun of the pronoun's gender, and one at `[CLS]`,
-# the mark in front. The model has {{weights.shape[0]}} layers of {{weights.shape[1]}} heads. These four were picked
-# because they are easy to read; the others are less tidy, as the counts below show.
+# One head looks at the word before, one at the word after, one at the noun that matches the pronoun, and one at
+# `[CLS]`, the mark in front. The model has {{weights.shape[0]}} layers of {{weights.shape[1]}} heads. These four were
+# picked because they are easy to read; the others are less tidy, as the counts below show.
 #
 # ## Why not one?
 #
 # The output of a head is *one* mixture. If *she* needs both *mother* and *left*, one head has to share its weight
-# between the two, say `0.7` and `0.3`. Quite different values can give the same mean: what the first token gains, the
-# second loses, and the mean does not show it.
+# between the two, say `0.7` and `0.3`. Quite different values can give the same mean, because a
+# change in the first can cancel a change in the second.
 
 # %%
 torch.manual_seed(0)
@@ -81,9 +81,10 @@ for name, tensor in {"x": x, "q": q, "k": k, "v": v}.items():
 # %% [markdown]
 # ## The cut
 #
-# Each token's $D$ features are shared out: the first head gets the first $K$, the second the next $K$, and so on. Then
-# the heads go in front of the tokens, so that each head sees a whole text, $(S, K)$, and the formula of the last lesson
-# runs on all of them at once:
+# The input is not cut; q, k and v are. Each of their numbers was computed from all $D$ features of a token, so every
+# head reads the whole token. Of a token's $D$ numbers in q, the first head gets the first $K$, the second the next $K$,
+# and so on; the same for k and v. Then the heads go in front of the tokens, so that each head sees a whole text,
+# $(S, K)$, and the formula of the last lesson runs on all of them at once:
 #
 # $$(B, S, D) \rightarrow (B, S, H, K) \rightarrow (B, H, S, K)$$
 #
@@ -233,7 +234,8 @@ with torch.no_grad():
         print(f"layer {layer + 1}: [CLS] in the weights {by_weight:.0%}, in what is fetched {by_length:.0%}")
 
 # %% [markdown]
-# In every layer the share of `[CLS]` in what is fetched is several times smaller than its share in the weights
+# In this text, the share of `[CLS]` in what is fetched is several times smaller than its share in the weights, in every
+# layer
 # (Kobayashi et al. 2020, section 4, found this in BERT). A picture of the weights alone would have told you that the
 # third layer is mostly about `[CLS]`. The page above shows the same for every head when you switch it to
 # *value-weighted*: there the lengths are taken after the output matrix.

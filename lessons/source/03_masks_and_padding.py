@@ -72,8 +72,9 @@ plots.distributions(both, names, "How near each vector is to the one without pad
 #
 # - A **padding mask** hides keys that are padding. It is the same for all queries and all heads, so it has axes of size
 #   one there. PyTorch stretches those axes by itself, which is called *broadcasting*.
-# - A **causal mask** hides the future. A model that writes text word by word needs it, because it must not see the word
-#   that it is about to write (Vaswani et al. 2017, section 3.2.3). BERT reads a whole text at once and has none.
+# - A **causal mask** hides the future. A model that writes text word by word needs it in training: the whole text is
+#   there at once, and no word may see those after it (Vaswani et al. 2017, section 3.2.3). BERT reads a whole text at
+#   once and has none.
 
 # %%
 mask = padding_mask(batch["attention_mask"])

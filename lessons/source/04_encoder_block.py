@@ -163,7 +163,8 @@ plots.grids({"before": x, "after": normed}, names, [], title="Each row gets mean
 # ## The residual
 #
 # In code, an arrow around a box is a plus sign, `x + f(x)`. The part $f$ then only has to compute a *change* to the
-# token's vector. And there is a path back for the gradient that passes through no layer.
+# token's vector. And there is a path back for the gradient around $f$; in BERT it still
+# passes through the norms.
 #
 # ## Exercise: the whole block
 #
@@ -393,7 +394,7 @@ box = minibert.hunt("encoder-block", seed=3)
 box
 
 # %% [markdown]
-# To compare with when your block and your dropout have passed: the library's block. (The first lines are for models
+# When your block and your dropout have passed, compare them with the library's block. (The first lines are for models
 # that read only some of the tokens; `queries` is $x$ itself otherwise. The dropout of the weights is inside
 # `attention`.)
 
@@ -405,8 +406,8 @@ print(inspect.getsource(EncoderBlock.forward))
 #
 # - Attention moves information between tokens, feed-forward works on each token by itself and has about two thirds of a
 #   block's parameters.
-# - Mixing alone makes all tokens alike. The residual keeps them apart and lets the gradient through; the norm keeps the
-#   scale.
+# - Mixing alone makes all tokens alike. Only the residual keeps them apart; the norm keeps the scale. Each of the
+#   two keeps the gradient from vanishing.
 # - BERT is post-norm: `x = norm(x + f(x))`, twice. It needs warm-up.
 # - Layer norm: over the features of one token, variance by $D$, $\epsilon$ inside the root, $10^{-12}$ in BERT.
 #

@@ -86,9 +86,9 @@ for words in lacking[tok.vocab_size][:2]:
     print("   ", *words)
 
 # %% [markdown]
-# To the model all these words would be the same: one vector for "unknown". A longer list does not help much. Even with
-# all {{len(counts) | ,}} words on it, {{with_gaps[len(counts)] | .0%}} of the new reviews have a gap. And most of the
-# added words are rare: a vector cannot be learned from one example.
+# To the model all these words would be the same: one vector for "unknown". A longer list helps, but not enough. Even
+# with all {{len(counts) | ,}} words on it, {{with_gaps[len(counts)] | .0%}} of the new reviews have a gap. And most of
+# the added words are rare: a vector cannot be learned from one example.
 #
 # With letters nothing is unknown. But then a text is long, and attention computes a table of $S \times S$ numbers:
 
@@ -131,13 +131,13 @@ print("on the list?", {piece: piece in tok.vocabulary for piece in asked})
 # longest piece that fits is `##for`, then `##get`, then `##table`. Pieces with and without `##` are different entries:
 # `table` is furniture, and `##table` the end of a word.
 #
-# The last line shows the weak point. 😀 is on no list, so the **whole word** becomes one `[UNK]`, and *great* is lost
-# too.
+# The word *great😀* shows the weak point. 😀 is not on this list, so the **whole word** becomes one `[UNK]`, and
+# *great* is lost too.
 
 # %% exercise="wordpiece"
 
 # %% [markdown]
-# To compare with when your `wordpiece` has passed: the search by hand, with everything that it tries.
+# When your `wordpiece` has passed, compare: the search by hand, with everything that it tries.
 
 # %% tags=["folded"]
 word, start, by_hand = "unwatchable", 0, []
@@ -297,8 +297,8 @@ for kind, tokenizer in kinds.items():
 
 # %% [markdown]
 # Do not compare the columns as if only the method mattered: the lists have different lengths and were learned from
-# different texts. But the last column is a property of the method. WordPiece and this Unigram normalise, so capitals,
-# accents and line breaks are lost. Byte-level BPE keeps every byte.
+# different texts. The last column depends on what is thrown away before a text is cut. WordPiece and this Unigram
+# normalise, so capitals, accents and line breaks are lost. Byte-level BPE keeps every byte.
 #
 # The list of {{bpe.vocab_size | ,}} has {{len(LETTERS)}} bytes, {{len(bpe.merges) | ,}} merges and
 # {{len(ROBERTA_SPECIAL.all())}} special tokens. RoBERTa's own list has

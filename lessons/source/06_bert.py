@@ -109,7 +109,7 @@ with torch.no_grad():
 # %% exercise="embeddings"
 
 # %% [markdown]
-# To compare with when `embeddings` has passed: three lookups, a sum and a norm, for one sentence.
+# When `embeddings` has passed, compare: three lookups, a sum and a norm, for one sentence.
 
 # %% tags=["folded"]
 batch = tok("The dog chased the cat.")
@@ -294,7 +294,8 @@ plots.distributions(panels, list(work), title, "share in %", digits=0)
 # (Positions, norms and pooler are left out here, so the words have {{panels["parameters"][0] | .0f}}% and not
 # {{100 * sizes["words"] / total | .1f}}% of the parameters.)
 #
-# The embedding table has a fifth of the parameters and does none of the work. The scores and the weighted sum of
+# The embedding table has a fifth of the parameters and, as an input, does none of the work. (In the masked-LM head
+# it is a matrix product, for each word that is guessed.) The scores and the weighted sum of
 # attention, with their $S \times S$ weights, are a small part of the work even at BERT's full length. They would equal
 # all linear layers together at $S = 6 D$, which is {{6 * D | ,}} tokens.
 #
@@ -334,7 +335,7 @@ with torch.no_grad():
 # - A word's vector comes from one row of a table; the blocks make it depend on the sentence.
 # - The embedding table has $V D$ parameters. A block has about $12 D^2$, two thirds of them in the feed-forward.
 # - The masked-LM head uses the embedding table a second time. Count it once.
-# - Parameters are not work: the embedding table is a fifth of BERT-base and computes nothing.
+# - Parameters are not work: the embedding table is a fifth of BERT-base and, as an input, computes nothing.
 #
 # **To read.** Devlin et al. 2019, *BERT: Pre-training of Deep Bidirectional Transformers*, section 3 and figure 3;
 # Press & Wolf 2017, *Using the Output Embedding to Improve Language Models*. In the library:

@@ -160,7 +160,7 @@ box
 # %% exercise="masked-lm-loss"
 
 # %% [markdown]
-# To compare with when `masked-lm-loss` has passed: four tokens, three words, two labels.
+# When `masked-lm-loss` has passed, compare: four tokens, three words, two labels.
 
 # %% tags=["folded"]
 logits = torch.tensor([[[2.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 3.0], [1.0, 1.0, 1.0]]])  # (B, S, V)
@@ -223,7 +223,7 @@ print("logits at the chosen positions", tuple(chosen_only.shape), "(M, V)")
 print("logits everywhere              ", tuple(everywhere.shape), "(B, S, V)")
 
 # %% [markdown]
-# So the library's heads select the chosen positions first, and compute no other logits.
+# The logits of the other positions are computed for nothing. So the library's heads select the chosen positions first.
 #
 # ## Other ways to choose
 #
@@ -439,7 +439,7 @@ for name, said in {"always next": [0] * 4, "always random": [1] * 4, "right": tr
 # - **The loss divided by all positions.** It is about seven times too small, and smaller with more padding.
 # - **Special tokens masked.** They are easy to guess: the loss looks better, and the model learns less.
 # - **The same mask every time.** `manual_seed(0)` inside the function that masks makes dynamic masking static.
-# - **Labels only where `[MASK]` is.** Then the other two fates have no effect.
+# - **Labels only where `[MASK]` is.** Then a kept word does nothing, and a replaced one is only noise.
 
 # %% [markdown]
 # ## In short

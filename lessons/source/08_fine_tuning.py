@@ -178,8 +178,8 @@ plots.distributions(panels, probes, "How positive is it?", "positive, in %", dig
 # Sentences with *not* go wrong more often, and the probes say more. *not* makes *good* bad, but it lifts *bad* only
 # from {{100 * found[2] | .0f}} to {{100 * found[3] | .0f}}: the model has not learned that *not* turns a word round.
 # *long* alone gets {{100 * found[4] | .0f}}. With *good* it is {{100 * found[5] | .0f}} if *good* follows *but*, and
-# {{100 * found[6] | .0f}} if it comes first: what follows *but* weighs more, as it should. All this from
-# {{len(train_set) | ,}} labelled sentences, each of them read once.
+# {{100 * found[6] | .0f}} if it comes first. What comes last weighs more; whether that is due to *but*, these probes
+# cannot tell. All this from {{len(train_set) | ,}} labelled sentences, each of them read once.
 #
 # ## The library's loop
 #
@@ -246,10 +246,10 @@ kinds = {"right": "rightly restored", "wrong": "something is wrong or missing"}
 plots.marked(compared, kinds, "Capitals and punctuation, restored")
 
 # %% [markdown]
-# Capital letters come first: *I*, names, the word after a full stop. A mark is harder, because it depends on what comes
-# next. For a score, count each mark and each case separately. **F1** falls with each one that is missed and with each
-# one that is invented: $2 \cdot \text{hits} / (\text{said} + \text{true})$. (It is the harmonic mean of **precision**,
-# hits / said, and **recall**, hits / true.)
+# Capital letters come first: *I* and names. A mark is harder: it depends on how the sentence goes on. For a score,
+# count each mark and each case separately. **F1** falls with each one that is missed and with each one that is
+# invented: $2 \cdot \text{hits} / (\text{said} + \text{true})$. (It is the harmonic mean of **precision**, hits / said,
+# and **recall**, hits / true.)
 
 # %% tags=["trained"]
 truths = [row.truth for row in word_test]
@@ -279,7 +279,8 @@ plots.distributions(panels, list(names.values()), title, "F1, in %", digits=0)
 
 # %% [markdown]
 # Questions can be made without labels: find a word or phrase that occurs twice in a passage. Hide one occurrence, and
-# ask for the other (Ram et al. 2021, section 3).
+# ask for the other (Ram et al. 2021, section 3). The head is theirs, too, and not the one in the table above: two
+# matrices, $(D, D)$ each and at first the identity. A token's score is its dot product with the vector of the gap.
 
 
 # %% tags=["trained"]
@@ -364,7 +365,7 @@ plots.marked(texts_shown, kinds, "Which words does the gap stand for?")
 #
 # ## Exercises
 #
-# One more head, that of a whole text. You have used it a few hundred times on this page.
+# One more head, that of a whole text. You have used it on almost three thousand texts on this page.
 
 # %% exercise="classification-head"
 

@@ -119,7 +119,8 @@ title, unit = "A higher temperature lifts the unlikely words", "as likely as the
 plots.distributions(panels, SHOWN, title, unit)
 
 # %% [markdown]
-# The order of the words stays the same. At $T = 4$ the answer says hardly more than "some word". The released code of
+# The order of the words stays the same. At $T = 4$ the thousands of unlikely words together outweigh the
+# likely ones. The released code of
 # DistilBERT uses $T = 2$.
 #
 # ## How far apart are two answers?
@@ -404,7 +405,8 @@ for name, value in tried.items():
     print(f"{name:<26} {value:8.4f}   {value / right:5.2f} × the right one")
 
 # %% [markdown]
-# Swapped arguments hardly change the number, once the student is near; they change the gradient. `reduction="mean"`
+# Swapped arguments hardly change the number, once the student is near. But the second argument counts as a constant, so
+# the student learns nothing from it. `reduction="mean"`
 # also divides by the number of words, so that the soft targets hardly count: use `batchmean` of (N, V). And a teacher
 # with dropout gives a different answer each time it is asked.
 #

@@ -293,7 +293,8 @@ for what, score in SHARED.items():
     print(f"{what:<13} shared: {score}")
 
 # %% [markdown]
-# At E = {{128}} sharing attention costs nothing that can be seen, and the feed-forward part nearly all. At E = {{768}}
+# (The paper's Tables 3 and 4 print {{NOTHING_SHARED[1]}} and {{SHARED["nothing"]}} for the same setting.) At E =
+# {{128}} sharing attention costs nothing that can be seen, and the feed-forward part nearly all. At E = {{768}}
 # attention costs {{82.3 - 81.6 | .1f}} points too ({{82.3}} to {{81.6}}), and the feed-forward part {{2.8}} (Table 4).
 #
 # So ALBERT is below the BERT of the same name (Table 2): by

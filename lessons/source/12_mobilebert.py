@@ -3,7 +3,7 @@
 #
 # > How can a BERT run on a phone without losing half of its layers?
 #
-# DistilBERT leaves out every second layer, ALBERT stores one for all. MobileBERT has twenty-four, twice as many as
+# DistilBERT leaves out half of the layers, ALBERT stores one for all. MobileBERT has twenty-four, twice as many as
 # BERT-base, and makes each of them thin. Here is one block. Read it from the bottom. The flat bars are a token's
 # vectors, and their widths are to scale.
 
@@ -98,10 +98,10 @@ unit = "parameters of attention, for each one of feed-forward"
 plots.bars(ratios | released, unit, "The balance in a block", digits=2, marked=[*released])
 
 # %% [markdown]
-# As the paper describes the block, queries, keys and values all read the wide vector. Then four parts give
-# {{ratio(described.encoder.blocks[0], 4) | .2f}}, near BERT's {{ratios["BERT-base"] | .2f}}. In the released weights
-# queries and keys read the narrow one, and the ratio falls to {{ratio(mobile.encoder.blocks[0], 4) | .2f}}: with this
-# block, two parts would be nearest to BERT.
+# As the paper describes the block, queries, keys and values all read the wide vector. Then three parts give
+# {{ratio(described.encoder.blocks[0], 3) | .2f}} and four {{ratio(described.encoder.blocks[0], 4) | .2f}}, on both
+# sides of BERT's {{ratios["BERT-base"] | .2f}}. In the released weights queries and keys read the narrow one, and the
+# ratio falls to {{ratio(mobile.encoder.blocks[0], 4) | .2f}}. (The bottleneck's own matrices are counted as neither.)
 #
 # ## NoNorm
 #
@@ -147,7 +147,8 @@ plots.bars(length, "log₁₀ of a token's mean length", "Nothing keeps the numb
 # %% [markdown]
 # The scale is logarithmic: a difference of two means a hundred times as long. `float16` ends at
 # {{torch.finfo(torch.float16).max | ,.0f}}, so be careful with half precision. And do not train such a model without a
-# teacher. Its first weights are random too, but each layer is taught to give numbers as large as the teacher's.
+# teacher. The weights of a student are random at first, too, but each layer is taught to give numbers as large as the
+# teacher's.
 #
 # MobileBERT also uses ReLU in place of GELU, for the same reason: a comparison is faster than an error function.
 #
@@ -179,8 +180,8 @@ difference = (alone - padded).abs().amax(dim=-1)
 print("largest difference in each token:", [f"{value:.3f}" for value in difference.tolist()])
 
 # %% [markdown]
-# It starts at `[SEP]`, the last token, and attention carries it to the others. The released weights were trained so;
-# a comparison with numbers of a single text must be made without padding.
+# It starts at `[SEP]`, the last token, and attention carries it to the others. The released weights were trained that
+# way; a comparison with numbers of a single text must be made without padding.
 #
 # ## A teacher of the same shape
 #

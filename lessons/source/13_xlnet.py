@@ -209,11 +209,11 @@ panels = {"BERT, asked once": of_bert, "BERT, asked twice": twice, "XLNet": of_x
 plots.grids(panels, FIRST, SECOND, 2, "Two words, guessed separately and together", high=0.6, arrows=False)
 
 # %% [markdown]
-# XLNet says *New York* or *Los Angeles*, and hardly anything else. Asked twice, the BERT is right as well. So it has
-# learned which words go together, from the steps in which one of the two was visible. What it lacks is in the loss: if
-# both are hidden, they are scored separately, and the product is not the probability of the pair. In XLNet's loss each
-# chosen word sees those chosen before it. So each step trains the joint probability, and no `[MASK]` is needed. (Two
-# sentences are no benchmark.)
+# XLNet says *New York* or *Los Angeles*, and hardly anything else. Asked twice, the BERT is as good, even a little
+# better. So it has learned which words go together, from the steps in which one of the two was visible. What it lacks
+# is in the loss: if both are hidden, they are scored separately, and the product is not the probability of the pair. In
+# XLNet's loss each chosen word sees those chosen before it. So each step trains the joint probability, and no `[MASK]`
+# is needed. (Two sentences are no benchmark.)
 #
 # In real training not all words are predicted. The first words of an order would be predicted from almost nothing, and
 # learning would be slow. So only the last ones are, about one in $K$ ("partial prediction", section 2.3, equation 5;
@@ -321,9 +321,9 @@ plots.bars(errors, "errors in 100 questions; fewer is better", "XLNet and its pa
 
 # %% [markdown]
 # With the same architecture, permuted words are better than masked words: by {{of_words[6] | .2f}} points with $K = 6$,
-# and by {{of_words[7] | .2f}} with $K = 7$. With $K = 6$ the memory is worth {{of_memory | .2f}}. And remember
-# [RoBERTa](11_roberta.ipynb), which soon passed the large XLNet's scores with masked words and longer training (Liu et
-# al. 2019, Table 4). For our own small models, see `minibert claims X1`.
+# and by {{of_words[7] | .2f}} with $K = 7$. With $K = 6$ the memory is worth {{of_memory | .2f}}. (Single runs: the
+# paper gives no spread.) And remember [RoBERTa](11_roberta.ipynb), which soon passed the large XLNet's scores with
+# masked words and longer training (Liu et al. 2019, Table 4). For our own small models, see `minibert claims X1`.
 #
 # ## What could go wrong
 #

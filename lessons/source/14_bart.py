@@ -204,6 +204,8 @@ plots.looks(looked[0].mean(dim=0), names[1][1:], names[0], "What the decoder loo
 # because the object decides the verb. And *she* looks at *aunt*, as well as at its own place. Words that are the same
 # in every text look at nothing in particular; the decoder has learned them by heart. Nobody has told it where to look.
 #
+# **A good place to stop for tonight.** Next: other ways to search for a text, and what they cost.
+#
 # ## Greedy is not best
 #
 # Greedy search takes the best word now. That may lead to a text that is not the best. In our language people do
@@ -236,9 +238,10 @@ for where in ("at home", "in the garden"):
 
 # %% [markdown]
 # Why so much for *at home*? It makes the gap five words long, and each other place makes it six. The lengths are
-# Poisson with mean three, so the model weighs {{WHERE["at home"]}} · P(five) = {{WHERE["at home"] * poisson(5) | .2f}}
-# against {{WHERE["in the garden"]}} · P(six) = {{WHERE["in the garden"] * poisson(6) | .2f}} for the garden. (The last
-# span is also cut to what is still to be removed, so long gaps are even rarer in training.)
+# Poisson with mean three, so the weights are {{WHERE["at home"]}} · P(five) = {{WHERE["at home"] * poisson(5) | .2f}}
+# against {{WHERE["in the garden"]}} · P(six) = {{WHERE["in the garden"] * poisson(6) | .2f}} for the garden: no
+# probabilities yet, because they do not sum to one. (The last span is also cut to what is still to be removed, so long
+# gaps are even rarer in training.)
 #
 # *in* is the better first word, because many places begin with it. But then its probability is divided among them, and
 # the best whole ending begins with *at*. **Beam search** keeps the best few texts, the *beams*. In each step every beam

@@ -65,7 +65,7 @@ plots.family(rows, panels, "Two ways to be smaller than BERT-base, and what each
 print(claims.to_text([LEDGER["D1"]]))
 
 # %% [markdown]
-# Sizes are *counted*. Code is *tried*. Speeds are *timed*, on a machine that is named. Questions that only training can
+# Sizes are *counted*. Code is *tried*. Speeds are *timed*; each row names its machine. Questions that only training can
 # answer are *trained*, with small models. A rule turns the figures into one of four verdicts:
 # {{", ".join(claims.VERDICTS)}}. All rows are in the [README](../README.md#the-claims-checked), and `minibert claims`
 # prints them with their reasons. Read the ones that you would have believed.
@@ -141,7 +141,7 @@ plots.distributions(
 #
 # ## Case four: code that is copied along
 #
-# This code is often shown as the way to turn DistilBERT into a classifier:
+# This code is shown as a way to turn DistilBERT into a classifier:
 #
 # ```python
 # _, output = model(input, attention_mask=mask)
@@ -205,7 +205,8 @@ print(f"BERT's average: printed 79.5, of the nine scores {fmean(teacher):.1f}")
 # %% [markdown]
 # On one task, WNLI, the student is *better* than its teacher ({{student[-1]}} against {{teacher[-1]}}), and that lifts
 # the average. The student's {{student[-1]}} is what always giving the commoner answer gets on WNLI's {{71}} development
-# questions ({{40}} of {{71}}), so it has learned nothing there and "wins". BERT's own paper leaves this task out
+# questions ({{40}} of {{71}}), so there is no sign that it has learned
+# anything there, and it "wins". BERT's own paper leaves this task out
 # (Devlin et al. 2019, Table 1). Without it, {{without | .1%}} are kept. CoLA and RTE lose far more. (And the average of
 # the nine printed scores is not the printed average.) Here is what this project has trained for the question or, if
 # nothing has been recorded, what is needed to find out:
