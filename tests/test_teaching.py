@@ -32,6 +32,10 @@ def test_the_times_are_those_of_the_exercises():
         assert int(reading) + sum(declared) == sum(map(int, minutes.split(" + "))), number
 
 
+def test_no_sitting_takes_longer_than_45_minutes():
+    assert {one.number: one.in_sittings for one in lessons() if max(one.sittings) > 45} == {}
+
+
 def test_each_lesson_has_goals():
     goals = re.findall(r"^\| (\d\d) [^|\[]+ \| (.+) \|$", TEXT, re.M)
     assert [number for number, _ in goals] == [one.number for one in lessons()]

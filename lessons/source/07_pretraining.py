@@ -405,6 +405,8 @@ print(f"loss {out.loss:.2f}; ln V + ln 2 = {math.log(2 * tok.vocab_size):.2f}")
 # | without, full sentences | {{cells(numbers_of("R2")[5:10])}} |
 # | without, within one document | {{cells(numbers_of("R2")[10:])}} |
 #
+# The inputs differ in more than the task, so the rows do not show NSP alone.
+#
 # One explanation: a passage from another text is mostly about something else, so the topic gives the answer away.
 # ALBERT compared both tasks with none ({{claims.LEDGER["A8"].source}}):
 #
