@@ -308,7 +308,7 @@ def test_the_command_writes_the_page_and_prints_its_path(minilm_folder, tmp_path
         (["a film", "--layer", "7"], "there is no layer 7: give a layer from 1 to 6."),
         (["a film", "--head", "0"], "there is no head 0: give a head from 1 to 12."),
         (["a film", "--model", "no/such/model/here"], "is neither a folder"),
-        (["a film", "--out", "."], "cannot be written"),
+        (["a film", "--out", "."], ". is a folder: name a file with --out."),
     ],
 )
 @pytest.mark.usefixtures("minilm_folder")

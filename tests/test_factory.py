@@ -284,7 +284,7 @@ def test_a_fresh_model_has_the_deviation_of_its_config_and_is_in_training_mode()
         ("albert-base", ("'albert-base'", "did you mean", "albert-base-v2")),
         ("gpt", ("'gpt'", "known: bert-base-uncased", "albert-base-v2")),
         ("", ("''", "known:")),
-        (None, ("'None'", "known:")),
+        (None, ("no preset None", "known:")),
     ],
 )
 def test_an_unknown_preset_is_refused_with_the_nearest_names(name, parts):
