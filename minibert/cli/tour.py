@@ -342,7 +342,7 @@ def show_attention(model: nn.Module, tok: Tokenizer, folder: Path) -> Path:
         "start of every text that means nothing by itself. And weights tell where a head looks, not why the model "
         "makes its decisions."
     )
-    title = f"Head {HEAD + 1} of layer {LAYER + 1}: pronouns look at their nouns"
+    title = f"Head {HEAD + 1} of layer {LAYER + 1}, in this sentence"
     outlined = [(tokens.index(pronoun), tokens.index(noun)) for pronoun, noun in PRONOUNS.items()]
     return plots.save(plots.attention(weights, tokens, outlined, title), folder / "attention.png")
 
