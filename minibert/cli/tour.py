@@ -101,8 +101,7 @@ def tour(figures: str | Path = "figures", seed: int = 0) -> None:
     reviews the test split holds, and so which are searched, and what is drawn at random.
 
     Raises MinibertError when the folder cannot be written to, or has other pictures of these names (before anything
-    else), or when the weights or the
-    reviews cannot be fetched (after everything else).
+    else), or when the weights or the reviews cannot be fetched (after everything else).
     """
     folder = writable_folder(figures)
     refuse_foreign([folder / name for name in PICTURES], "--figures")
