@@ -175,9 +175,7 @@ def test_guessing_a_class_is_worth_the_more_frequent_one():
 def test_every_task_can_be_learned_by_heart(name, few, tmp_path):
     """A tiny model that is tested on what it is trained on does better than guessing: the answers are where the
     loss and the score look for them."""
-    task = replace(
-        TASKS[name], texts=6, test_texts=6, max_length=32, epochs=50, learning_rate=1e-2, accumulation=1, batch_size=6
-    )
+    task = replace(TASKS[name], texts=6, test_texts=6, max_length=32, epochs=50, learning_rate=1e-2, batch_size=6)
     texts = few[task.source].train
     task = replace(task, make=lambda _, *how: islice(TASKS[name].make(texts, *how[:-1], Random(3)), 6))
     tokenizer = WordPiece.train([review.text for review in texts[:20]], 300)

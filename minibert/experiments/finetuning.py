@@ -43,7 +43,6 @@ def fine_tune(
     settings = Settings(
         steps=max(1, task.epochs * len(learned) // task.batch_size),
         batch_size=task.batch_size,
-        accumulation=task.accumulation,
         learning_rate=task.learning_rate,
         seed=seed,
         bf16=has_bf16("cpu"),

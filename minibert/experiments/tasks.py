@@ -239,8 +239,8 @@ class Task:
     """What is asked (make, kind), of which texts, and how a model is fine-tuned on it.
 
     source: see `load_reviews`. texts, test_texts: examples to train on and to test on. max_length: tokens of a row.
-    batch_size: texts of a step. With few texts, many small steps teach more than a few large ones.
-    accumulation: micro-batches of a step; the attention of a whole batch of long texts needs nine gigabytes.
+    batch_size: texts of a step. With few texts, many small steps teach more than a few large ones: on 600 reviews in
+    steps of 8 (seed 0, rates 1e-4 and 2e-4) the teacher's training loss stayed at 0.69, which is guessing.
     """
 
     make: Make
@@ -252,7 +252,6 @@ class Task:
     epochs: int
     learning_rate: float = 1e-4
     batch_size: int = 8
-    accumulation: int = 1
 
     def within(self, size: Size) -> Task:
         """The same, at most as large as this size says."""
@@ -285,7 +284,7 @@ class Task:
 SENTENCES = "sentiment of sentences"
 TASKS = {
     SENTENCES: Task(sentiments, Classes(), "rotten-tomatoes", 2000, 1600, 64, 3, batch_size=16),
-    "sentiment of reviews": Task(sentiments, Classes(), "imdb", 600, 400, 512, 1, 2e-4, accumulation=2),
+    "sentiment of reviews": Task(sentiments, Classes(), "imdb", 600, 400, 512, 1, batch_size=4),
     "sentence order": Task(orders, Classes(), "imdb", 8000, 1000, 64, 1, 2e-4, batch_size=16),
     "same review": Task(same_reviews, PairClasses(), "imdb", 1600, 800, 192, 1),
     "punctuation and capitals": Task(unpunctuated, WordClasses(), "imdb", 2400, 300, 96, 1, 3e-4),
