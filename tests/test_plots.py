@@ -422,6 +422,11 @@ def test_an_ablation_can_be_read_on_a_telephone(name):
     assert text_width(name, 11) < 0.95 * figure.get_figwidth()
 
 
+def test_an_ablation_says_what_its_dots_are():
+    for given, told in (({}, "mean of the seeds"), ({"dots": "draws"}, "mean of the draws")):
+        assert told in plots.ablation({"cosine": {"a": [1.0, 2.0]}}, **given).get_supxlabel()
+
+
 def test_speed_up_shows_the_curve_the_links_and_where_it_meets_what_was_claimed():
     axes = speed_up().axes[0]
     curve, *others = axes.lines

@@ -10,15 +10,24 @@
 
 # %% tags=["folded"]
 import random
+import tempfile
+from collections import Counter
+from dataclasses import replace
+from math import log
 
 import torch
-from torch.nn import functional as F
 
 import minibert
 from minibert import plots
+from minibert.tokenizers.wordpiece import WordPiece
+from minibert.training.batching import padded, single
 from minibert.training.data import load_reviews
+from minibert.training.loop import Settings, train
 from minibert.training.objectives import candidates, choose_tokens, corrupt
-from minibert.training.pairs import full_sentences, nsp_pairs, split_sentences
+from minibert.training.pairs import full_sentences, nsp_pairs, sop_pairs, split_sentences
+from minibert.training.tasks import MaskedWords
+
+torch.set_num_threads(1)  # the models of this lesson are so small that a second thread brings little
 
 with torch.device("meta"):  # shapes without numbers: enough to count
     bert, roberta = minibert.build("bert-base-uncased"), minibert.build("roberta-base")
@@ -43,9 +52,10 @@ plots.bars(errors, "errors in 100 questions; fewer is better", "A new recipe, th
 # A quarter of BERT's errors is gone, and no layer was added. The largest step is the first one, with nearly the same
 # text. RoBERTa reads {{SEQUENCES | .1f}} times as many sequences, and all of them have {{512}} tokens (section 3.1).
 # BERT read only {{128}} at a time in nine tenths of its steps (Devlin et al. 2019, appendix A.2). Together that is
-# {{TOKENS | .1f}} times as many tokens, by a better recipe. So BERT had been trained too little. This lesson goes
-# through the recipe. No weights of a RoBERTa can be fetched here; where a model is only built, and not trained, the
-# text says so.
+# {{TOKENS | .1f}} times as many tokens, by a better recipe. So BERT had been trained too little.
+#
+# This lesson takes the recipe apart and tries each part on something small. No weights of a RoBERTa can be fetched
+# here; the text always says which model is real.
 #
 # ## What is the same, counted
 
@@ -60,44 +70,51 @@ for name, part in rows.items():
 print(f"{'all':<12} {bert_size:>12,} {size:>13,}")
 
 # %% [markdown]
-# (The norm of the embeddings is in the sum only.) The blocks have the same parameters. The difference,
-# {{(size - bert_size) / 1e6 | .1f}} million, is almost all in the embedding table of the words. Three small things
-# differ around the blocks, and each of them is easy to get wrong: the vocabulary, the token types and the positions.
+# (The norm of the embeddings is in the sum only.) The blocks are equal. The difference is all in the tables before
+# them: a longer vocabulary, one token type instead of two, and two more positions. Why two more, if a text may have no
+# more tokens than in BERT? You will see below.
 #
 # ## Bytes, not words
 #
-# RoBERTa reads **byte-level BPE** (section 4.4; [lesson 05](05_words_into_pieces.ipynb) builds it). Any text is a
-# sequence of bytes, so nothing is ever unknown. A space belongs to the word after it, and is shown as `Ġ`. The merges
-# can be fetched, because they were published with an older model (Radford et al. 2019, section 2.2):
+# RoBERTa reads **byte-level BPE** (section 4.4; [lesson 05](05_words_into_pieces.ipynb) builds it). The merges can be
+# fetched, because they were published with an older model (Radford et al. 2019, section 2.2). Give both tokenizers a
+# sentence with some odd characters:
 
 # %%
-tok = minibert.load_tokenizer("gpt2-bpe")
-pair = tok.encode("A quiet film.", "It stays with you 🙂.")
-print(pair.tokens)
-print("types:", pair.type_ids)
-special = ("<s>", "<pad>", "</s>", "<unk>")
-print("ids of", special, "are", [tok.tokens.index(token) for token in special])
+odd = "A naïve 🙂 film from Łódź."
+tok, wordpiece = minibert.load_tokenizer("gpt2-bpe"), minibert.load_tokenizer("minilm-l6")
+cut = {}
+for name, tokenizer in {"BERT, word pieces": wordpiece, "RoBERTa, bytes": tok}.items():
+    ids = tokenizer.ids(odd)
+    pieces = [tokenizer.tokens[i] for i in ids]
+    cut[f"{name}: {len(ids)} pieces"] = [(piece, tokenizer.continues(piece)) for piece in pieces]
+    print(f"{name:<18} back: {tokenizer.decode(ids)}")
+plots.cuts(cut, "One sentence, two tokenizers")
 
 # %% [markdown]
-# The smiley became one piece of several bytes. `<s>` and `</s>` do the work of `[CLS]` and `[SEP]`, and between two
-# texts there are two `</s>`. The token types are all the same: the model has no table for a second one. (So
-# `token_type_ids` with a one in them are an error here.) Keep in mind that **padding has the id one**: in BERT it is
-# zero.
+# The word pieces lose the capitals, the accents and the smiley, which became `[UNK]`. The bytes lose nothing: `Ġ` is a
+# space, and `ðŁĻĤ` is how the four bytes of 🙂 are written. The price is in the last word, whose letters were rare in
+# the text from which the merges were learned.
 #
-# Is this better than word pieces? Not by the scores: the authors found it slightly worse on some tasks, and chose it
-# because one encoding for every text is worth more (section 4.4).
+# Is it better? Not by the scores: the authors found it slightly worse on some tasks, and chose it because one encoding
+# for every text is worth more (section 4.4). Two small things matter in code. `<s>` and `</s>` do the work of `[CLS]`
+# and `[SEP]`, and two of them stand between the texts of a pair. And **padding has the id one**; in BERT it is zero:
+
+# %%
+print(*(f"{token} {tok.tokens.index(token)}  " for token in ("<s>", "<pad>", "</s>", "<unk>")))
+print(tok.encode("A film.", "It stays.").tokens)
+
+# %% [markdown]
+# ## Positions that start at two
 #
-# ## Positions that start late
-#
-# Now the detail that most people get wrong. A BERT gives the places of a text the positions $0, 1, 2, \ldots$ RoBERTa
-# numbers the *tokens*, leaves the padding out, and starts at `padding_idx + 1`. The row number `padding_idx` of the
-# position table is for the padding. Here are three texts; the third one is padded in front:
+# BERT gives the places of a text the positions $0, 1, 2, \ldots$ RoBERTa numbers the *tokens*, leaves
+# the padding out, and starts at `padding_idx + 1`. Row `padding_idx` of the position table belongs to the padding. Here
+# are three texts; the third one is padded in front:
 
 # %%
 batch = tok(["A quiet film that stays.", "Two hours.", "Never again."])
-ids = batch["input_ids"].clone()
-pad = int((ids[2] == tok.pad_id).sum())
-ids[2] = ids[2].roll(pad)  # the same text, with its padding in front
+ids = batch["input_ids"].clone()  # (B, S)
+ids[2] = ids[2].roll(int((ids[2] == tok.pad_id).sum()))  # the same text, with its padding in front
 tiny = minibert.build("tiny-roberta", seed=0).eval()  # not trained
 for row in ids:
     print([tok.tokens[i] for i in row])
@@ -107,183 +124,11 @@ title = "The row of the position table that each token gets"
 plots.grid(tiny.position_ids(ids), ["text 0", "text 1", "text 2"], places, title, digits=0)
 
 # %% [markdown]
-# Read the last row: three tokens of padding get the row one, and the text begins at two, as the others do. So the place
-# of the padding makes no difference to a RoBERTa. For a BERT it matters, so its tokenizers pad at the end.
+# Read the last row: three tokens of padding get the row one, and the text begins at two, as the others do. Row zero is
+# never used. So a text may have $514 - 2 = 512$ tokens, as in BERT. (In fairseq, the authors' software, each table
+# keeps a row for padding, and the weights were trained that way.)
 #
-# Why? In the authors' software, fairseq, each table has one row for padding, and the real entries are numbered from
-# there on. The published weights were trained that way, so the rule has to stay. It explains an odd number in the
-# config: the table has {{roberta.config.max_position_embeddings}} rows for texts of {{roberta.config.max_length}}
-# tokens. Row one is for padding, and row zero is never used: $514 - 2 = 512$.
-#
-# Two details. The numbers come from the *ids*, and not from the attention mask. And a text must not be longer than the
-# rows that are left, although the number in the config suggests that it may:
-
-# %%
-try:
-    tiny(torch.full((1, roberta.config.max_position_embeddings), 5))
-except minibert.MinibertError as error:
-    print(error)
-
-# %% [markdown]
-# ## No pairs: full sentences
-#
-# BERT learns from pairs of segments, and predicts whether the second follows the first (NSP). RoBERTa drops the task,
-# and with it the pairs. It fills each input with whole sentences, one after another, until no further one fits
-# (*full-sentences*, section 4.2). How much text does an input then contain? Measured on film reviews:
-
-# %%
-room = 128
-minilm_tok = minibert.load_tokenizer("minilm-l6")  # word pieces for all three, to compare like with like
-reviews = [review.text for review in load_reviews("imdb").train[:150]]
-documents = [[minilm_tok.ids(sentence) for sentence in split_sentences(text)] for text in reviews]
-sentences = [(a, b) for document in documents for a, b in zip(document[::2], document[1::2], strict=False)]
-pairs = nsp_pairs(documents, room, random.Random(0))
-inputs = {
-    "two sentences": [min(len(a) + len(b), room) for a, b in sentences],
-    "two segments, as in BERT": [len(pair.first) + len(pair.second) for pair in pairs],
-    "full sentences": [len(one) for one in full_sentences(documents, room, minilm_tok.sep_id)],
-}
-filled = {name: sum(lengths) / len(lengths) for name, lengths in inputs.items()}
-plots.bars(filled, f"tokens in an input, of {room}; more is better", "How full the inputs are", digits=0)
-
-# %% [markdown]
-# Full sentences are hardly fuller than BERT's segments. Only pairs of single sentences waste room. And what does it
-# bring? SQuAD, second version: find the answer in a passage, or say that there is none (F1). SST: is a
-# sentence positive? RACE: school reading tests.
-
-# %%
-# Liu et al. 2019, Table 2: F1, accuracy, accuracy, accuracy; each the median of five runs.
-TABLE_2 = {
-    "two segments, NSP": (78.7, 84.0, 92.9, 64.2),
-    "two sentences, NSP": (76.2, 82.9, 92.1, 63.0),
-    "full sentences": (79.1, 84.7, 92.5, 64.8),
-    "of one document": (79.7, 84.7, 92.7, 65.6),
-}
-tasks = ["SQuAD 2", "MNLI", "SST-2", "RACE"]
-plots.grid(list(TABLE_2.values()), list(TABLE_2), tasks, "Table 2 of the paper", digits=1, colour=False)
-
-# %% [markdown]
-# Short inputs do harm: two single sentences are the worst row. Without NSP, and with inputs about as full, three of
-# four scores are a little better, and sentiment (SST) is a little worse. The paper says no more than that: removing NSP
-# "matches or slightly improves" (section 4.2). (Inputs that stop at the end of a document are the best row. RoBERTa
-# still uses the other way, because its batches are then all of one size.) What our own small models say is in the
-# ledger: `minibert claims R2`.
-#
-# ## Dynamic masking
-#
-# BERT's texts were masked once, in advance, in ten copies. In forty passes over the data each mask was seen four times
-# (section 4.1). RoBERTa draws a new mask each time a text is read. You have done both in [lesson
-# 07](07_pretraining.ipynb). In the paper's Table 1 two of three scores are better, SQuAD by {{78.7 - 78.3 | .1f}} and
-# SST by {{92.9 - 92.5 | .1f}} points, and MNLI is worse by {{84.3 - 84.0 | .1f}}. The paper calls it "comparable or
-# slightly better" (section 4.1), and you should not claim more. It matters more when a text is read very often; see
-# `minibert claims R1`.
-#
-# ## Larger batches
-#
-# BERT took a step after {{256}} sequences, RoBERTa after {{8000 | ,}}. A gradient is a mean over the masked words of a
-# batch. With few of them it is noisy: two batches push the weights in different directions. How different? We ask
-# MiniLM-L6, a real and trained BERT, and the same model with fresh weights. The gradient of one matrix is computed in
-# **micro-batches** of four sentences:
-
-
-# %%
-def gradients_of(model):
-    """The gradient of each micro-batch, from the sum of its losses: (micro-batches, numbers in the matrix)."""
-    model.eval().requires_grad_(False)
-    matrix = model.backbone.encoder.blocks[-1].feed_forward.contract.weight.requires_grad_()
-    generator, found = torch.Generator().manual_seed(0), []
-    for start in range(0, len(texts), 4):
-        given = minilm_tok(texts[start : start + 4], max_length=40)
-        may = candidates(given["input_ids"], minilm_tok.special_ids, given["attention_mask"])
-        chosen = choose_tokens(may, generator=generator)
-        ids, vocabulary = given["input_ids"], len(minilm_tok.tokens)
-        seen, labels = corrupt(ids, chosen, minilm_tok.mask_id, vocabulary, generator)
-        loss = model(seen, given["attention_mask"], labels=labels).loss * chosen.sum()
-        found.append(torch.autograd.grad(loss, matrix)[0].flatten())
-    return torch.stack(found)
-
-
-texts = [review.text for review in load_reviews("rotten-tomatoes").train[:256]]
-trained = minibert.from_pretrained("minilm-l6-mlm", head="masked-lm")
-fresh = minibert.build(trained.config, head="masked-lm", seed=0)
-as_much_noise = {}  # the number of sentences at which a batch has as much noise as signal
-for name, model in {"fresh": fresh, "trained": trained}.items():
-    gradients = gradients_of(model)
-    products = gradients @ gradients.T  # (micro-batches, micro-batches)
-    own, count = products.diagonal().sum(), len(products)
-    signal = (products.sum() - own) / (count * (count - 1))  # what two different micro-batches have in common
-    noise = own / count - signal  # and what is in one of them alone
-    as_much_noise[name] = 4 * (noise / signal).item()
-    about = f"{round(as_much_noise[name], -1):,.0f} sentences"
-    print(f"{name:<8} {tuple(gradients.shape)}, as much noise as signal at about {about}")
-
-# %% [markdown]
-# When $n$ micro-batches are added up, what they have in common becomes $n$ times as long, and the noise only $\sqrt n$
-# times. So the two numbers above give the cosine between the gradients of two batches of any size $b$:
-#
-# $$\cos = \frac{b}{b + b_{1/2}}$$
-#
-# Here $b_{1/2}$ is the size at which the noise equals the signal: {{round(as_much_noise["fresh"], -1) | .0f}} sentences
-# for the fresh model, {{round(as_much_noise["trained"], -1) | .0f}} for the trained one. With that size the cosine is a
-# half.
-
-# %%
-agreement = {}
-for sentences in (16, 256, 2_000, 8_000):
-    for name, equal_at in as_much_noise.items():
-        agreement[f"{name}, {sentences:,} sentences"] = sentences / (sentences + equal_at)
-unit = "cosine between two batches; 1: they agree"
-marked = [name for name in agreement if name.startswith("trained")]
-plots.bars(agreement, unit, "Larger batches agree on the direction", digits=2, marked=marked)
-
-# %% [markdown]
-# A fresh model needs few sentences to find a direction. A trained one needs many, probably because what is left to
-# learn is rare. Then a larger batch allows a larger learning rate. But at some size two batches agree, and a still
-# larger one only costs computing. (One matrix, short sentences: the sizes are not those of the paper. McCandlish et al.
-# 2018 have the theory.) And because gradients can be added up, a machine with memory for four sentences can train with
-# batches of thousands.
-#
-# In the paper the number of sequences stays the same, and only the size of the steps changes (Table 3).
-# Perplexity is e to the power of the loss.
-
-# %%
-# Liu et al. 2019, Table 3: batch, steps, learning rate, perplexity of held-out words (lower is better), MNLI.
-TABLE_3 = (
-    (256, 1_000_000, 1e-4, 3.99, 84.7),
-    (2_000, 125_000, 7e-4, 3.68, 85.2),
-    (8_000, 31_000, 1e-3, 3.77, 84.6),
-)
-for sequences, steps, rate, perplexity, accuracy in TABLE_3:
-    read = sequences * steps / 1e6
-    print(f"{sequences:>5} × {steps:>9,} = {read:.0f} M sequences, rate {rate:.0e}: {perplexity} {accuracy}")
-
-# %% [markdown]
-# The middle row is the best. The largest batch is no better than BERT's on MNLI; the authors use it because it is
-# easier to spread over many machines (section 4.3). So "larger batches are better" is true up to a point. Our own
-# measurement: `minibert claims R3`.
-#
-# ## What to make of it
-#
-# Each difference in the recipe is small. Together with many more tokens, ten times the text and five times the steps,
-# they give the picture at the top. This paper teaches something about comparisons: a new model that was trained longer,
-# on more text, may be better for that reason alone. Whenever you read that one model beats another, look first for what
-# else was different.
-#
-# ## What could go wrong
-#
-# - **Positions from zero.** Each token gets the vector of another place. There is no error, but the numbers are wrong,
-#   and with published weights the answers are wrong too. Only a comparison with known numbers finds it.
-# - **Positions counted by place**, with an offset of two. Right for texts padded at the end, wrong for all others.
-# - **Positions from the attention mask.** Equal in most cases; but a mask that hides a real token would shift all the
-#   others.
-# - **Padding taken to be zero.** Zero is `<s>`: the first token disappears.
-# - **A mean of means.** Micro-batches have different numbers of masked words. Add up the sums and divide once;
-#   otherwise a masked word counts for more in a micro-batch with few masked words.
-# - **Dynamic masking with one seed for each text.** That is static masking.
-#
-# ## Exercise
-#
-# Number the tokens yourself. The picture shows the result; the code for it is not above.
+# Write it. The numbers come from the *ids*; there is no attention mask in this function.
 
 # %% exercise="roberta-positions"
 
@@ -298,10 +143,314 @@ by_hand = number * real + tok.pad_id
 print("as the library's:", torch.equal(by_hand, tiny.position_ids(ids)))
 
 # %% [markdown]
+# **What if you forget it?** Then each token gets the vector of another place. Make the same mistake with a trained
+# model. MiniLM-L6 (lesson 07) learned with positions from zero, so here we start too late. It must guess the masked
+# words of {{200}} film reviews:
+
+# %%
+film_reviews = [review.text for review in load_reviews("rotten-tomatoes").train[:256]]
+mlm = minibert.from_pretrained("minilm-l6-mlm", head="masked-lm").eval()
+
+
+def masked_batch(texts, generator):
+    given = wordpiece(texts, max_length=40)
+    may = candidates(given["input_ids"], wordpiece.special_ids, given["attention_mask"])
+    chosen = choose_tokens(may, generator=generator)  # (B, S), True at 15%
+    seen, labels = corrupt(given["input_ids"], chosen, wordpiece.mask_id, wordpiece.vocab_size, generator)
+    return seen, given["attention_mask"], chosen, labels
+
+
+seen, mask, chosen, labels = masked_batch(film_reviews[:200], torch.Generator().manual_seed(0))
+right_positions = mlm.backbone.position_ids
+found_words = {}
+for late in (0, 2, 32):
+    mlm.backbone.position_ids = lambda ids, late=late: right_positions(ids) + late
+    with torch.no_grad():
+        logits = mlm(seen, mask, wanted=chosen).logits  # (M, V)
+    loss = torch.nn.functional.cross_entropy(logits, labels[chosen])
+    found_words[late] = (logits.argmax(-1) == labels[chosen]).float().mean().item()
+    print(f"first position {late:>2}: loss {loss:.2f}, {found_words[late]:.1%} of the masked words found")
+mlm.backbone.position_ids = right_positions
+
+# %% [markdown]
+# No error, no strange shape, and only {{100 * (found_words[0] - found_words[2]) | .0f}} points fewer words are found.
+# That is why this mistake is so hard to see: the model looks a little worse than its paper says. Only a comparison with
+# known numbers shows it.
+#
+# ## A new mask at each pass
+#
+# BERT's texts were masked in advance (**static**). RoBERTa draws a new mask each time a text is read (**dynamic**;
+# section 4.1). The code differs only in the seed: one for each text, or one for each text *and pass*.
+
+# %%
+sentence = tok("A quiet film that stays with you long after the lights are on.")["input_ids"]
+may = candidates(sentence, tok.special_ids)
+
+
+def choice(seed):
+    return choose_tokens(may, generator=torch.Generator().manual_seed(seed))[0]  # (S,), True where chosen
+
+
+passes = {f"static, pass {n}": choice(0) for n in range(1, 6)}
+passes |= {f"dynamic, pass {n}": choice(n) for n in range(1, 6)}
+plots.looks(
+    torch.stack(list(passes.values())).float(),
+    list(passes),
+    [tok.tokens[i] for i in sentence[0]],
+    "Which tokens are the questions (dark)",
+)
+
+# %% [markdown]
+# With a static mask, the model is never asked about most words of this sentence, however often it reads it. With
+# dynamic masks, a token escapes a pass with the probability $0.85$, and $n$ passes with $0.85^n$. **On paper:** after
+# how many passes has {{99}}% of the tokens been a question at least once? Write your number here:
+
+# %%
+mine = 0
+print("✓" if 1 - 0.85**mine >= 0.99 > 1 - 0.85 ** (mine - 1) else "✗ not yet")
+
+# %% [markdown]
+# Here are the formula and a count, over the tokens of real reviews. BERT had ten masks for each text: from the eleventh
+# pass on, they came again.
+
+# %%
+generator = torch.Generator().manual_seed(0)
+many = wordpiece(film_reviews, max_length=40)
+may_be_chosen = candidates(many["input_ids"], wordpiece.special_ids, many["attention_mask"])  # (B, S)
+masks = torch.stack([choose_tokens(may_be_chosen, generator=generator) for _ in range(40)])  # (passes, B, S)
+asked = {"dynamic": masks, "ten masks": masks[torch.arange(40) % 10], "one mask": masks[[0] * 40]}
+steps = range(1, 41)
+curves = {}
+for name, masks_of_pass in asked.items():
+    ever = masks_of_pass.long().cummax(0).values.bool()  # (passes, B, S): chosen in this pass or before
+    curves[name] = (steps, [100 * once[may_be_chosen].float().mean().item() for once in ever])
+curves["1 − 0.85ⁿ"] = (steps, [100 * (1 - 0.85**n) for n in steps])
+plots.lines(curves, "passes over the text", "% of the tokens, at least once", "How much of a text is asked")
+
+# %% [markdown]
+# Does it matter? Train three small BERTs, in the setting of [lesson 07](07_pretraining.ipynb): one block,
+# {{1500 | ,}} pieces, rows of sixteen tokens. But there is very little text, and each model reads it forty times, as
+# often as BERT read its books (section 4.1). Only the masks differ. **Guess before you run it:** which one learns its
+# own text best, and which one is best on other texts?
+
+# %% tags=["folded"]
+imdb, PASSES, BATCH, S = load_reviews("imdb"), 40, 64, 16
+small = WordPiece.train([review.text for review in imdb.train[:600]], vocab_size=1500)
+
+
+def rows_of(reviews):
+    every = [small.ids(review.text) for review in reviews]
+    return [single(ids[at : at + S - 2], small, S) for ids in every for at in range(0, len(ids), S - 2)]
+
+
+few, held_out = rows_of(imdb.train[:25])[: 8 * BATCH], rows_of(imdb.validation[:40])
+shape = replace(
+    minibert.PRESETS["tiny-bert"],
+    vocab_size=small.vocab_size,
+    max_position_embeddings=S,
+    num_hidden_layers=1,
+    hidden_dropout_prob=0.0,
+    attention_probs_dropout_prob=0.0,
+    initializer_range=minibert.PRESETS["tiny-bert"].hidden_size ** -0.5,
+)
+plan = Settings(
+    steps=PASSES * len(few) // BATCH,
+    batch_size=BATCH,
+    learning_rate=2e-3,
+    betas=(0.9, 0.98),
+    bf16=False,
+    validate_every=4 * len(few) // BATCH,
+    save_every=10_000,
+)
+held = padded(held_out, small)
+held_seen, held_labels = MaskedWords(held_out, small).masked(
+    held["input_ids"], held["attention_mask"], torch.Generator().manual_seed(1)
+)
+
+
+def held_out_loss(model):
+    return {"held out": model(held_seen, held["attention_mask"], labels=held_labels).loss.item()}
+
+
+# %% tags=["trained"]
+print(f"{len(few)} rows, {plan.steps} steps")
+learned = {}
+for name, copies, static in (("one mask", 1, True), ("ten masks", 10, True), ("dynamic", 1, False)):
+    texts = few * copies  # a text with ten masks is ten texts with one mask each
+    model = minibert.build(shape, head="masked-lm", seed=0)
+    task, lengths = MaskedWords(texts, small, static=static), [S] * len(texts)
+    with tempfile.TemporaryDirectory() as folder:
+        records = train(model, task, lengths, plan, folder, validate=held_out_loss)
+    learned[name] = [record for record in records if "held out" in record]
+    print(f"{name:<10} loss in its last step {learned[name][-1]['loss']:.2f}")
+
+# %% tags=["folded", "trained"]
+plots.lines(
+    {
+        name: ([r["step"] * BATCH / len(few) for r in found], [r["held out"] for r in found])
+        for name, found in learned.items()
+    },
+    "passes over the text",
+    "loss on other texts, in nats (lower is better)",
+    "The same text forty times, with three kinds of masks",
+    {"uniform guessing": log(1500)},
+)
+
+# %% [markdown] tags=["trained"]
+# With **one mask** the model learns the answers by heart: the loss of its last step is
+# {{learned["one mask"][-1]["loss"] | .2f}}, but on other texts it is worse than giving all pieces the same probability,
+# $\ln 1500$. **Ten masks**, each seen four times as in BERT, prevent nearly all of that. **Dynamic** masks are a little
+# better still: {{learned["dynamic"][-1]["held out"] | .2f}} against {{learned["ten masks"][-1]["held out"] | .2f}}.
+# (One run each; with two other seeds the order was the same. Try it: change `seed=0`. None of the three can read; the
+# text is far too short for that.)
+#
+# So what counts is how often *the same question* comes back, and BERT's ten masks were enough for its forty passes. No
+# wonder that the paper found little: of three scores two are better and one is worse ([lesson
+# 07](07_pretraining.ipynb) has them), "comparable or slightly better" (section 4.1).
+
+# %% [markdown]
+# ## No pairs: full sentences
+#
+# BERT also predicts whether the second of two segments follows the first (NSP, lesson 07). RoBERTa drops this task. Why
+# could that be no loss? Here is a guesser that does not read. Of two pairs, a true one and a random one, it takes the
+# pair whose segments share more words; rare words count more. ALBERT's pairs, in order or swapped (SOP), get the same
+# test:
+
+# %%
+texts = [review.text for review in imdb.train[:300]]
+documents = [[wordpiece.ids(sentence) for sentence in split_sentences(text)] for text in texts]
+room = 125
+in_documents = Counter(i for document in documents for i in {i for sentence in document for i in sentence})
+
+
+def shared(pair):
+    return sum(log(len(documents) / in_documents[i]) for i in {*pair.first} & {*pair.second})
+
+
+found = {}
+for name, make in {"NSP: true or random?": nsp_pairs, "SOP: in order or swapped?": sop_pairs}.items():
+    pairs = make(documents, room, random.Random(0))
+    true, false = (torch.tensor([shared(pair) for pair in pairs if pair.label == label]) for label in (0, 1))
+    margin = true[:, None] - false  # each true pair against each false one
+    found[name] = 100 * ((margin > 0).float() + 0.5 * (margin == 0)).mean().item()
+plots.bars(found, "% right; guessing gives 50", "What counting shared words can do", digits=0)
+
+# %% [markdown]
+# Much of NSP can be answered from the topic alone, and nothing of SOP. RoBERTa keeps neither. It fills each input with
+# whole sentences, one after another, until no further one fits (*full-sentences*, section 4.2). How full are the
+# inputs?
+
+# %%
+alone = [min(len(a) + len(b), room) for d in documents for a, b in zip(d[::2], d[1::2], strict=False)]
+segments = [len(pair.first) + len(pair.second) for pair in nsp_pairs(documents, room, random.Random(0))]
+full = [len(one) for one in full_sentences(documents, room, wordpiece.sep_id)]
+inputs = {"two sentences": alone, "two segments, as in BERT": segments, "full sentences": full}
+for name, lengths in inputs.items():
+    mean = sum(lengths) / len(lengths)
+    print(f"{name:<25} {mean:4.0f} of {room} tokens, {mean / room:.0%}")
+
+# %% [markdown]
+# Full sentences are hardly fuller than BERT's segments. Only pairs of single sentences waste room, and they do harm:
+# {{84.0 - 82.9 | .1f}} points less on MNLI than BERT's segments (Table 2). Full sentences without NSP are a little
+# better in three of five scores, equal in one, worse in one ([lesson 07](07_pretraining.ipynb) has them). So removing
+# NSP "matches or slightly improves" (section 4.2), and the paper says no more.
+#
+# ## Larger batches
+#
+# BERT took a step after {{256}} sequences, RoBERTa after {{8000 | ,}}. A gradient is a mean over the masked words
+# of a batch. With few of them it is noisy: two batches push the weights in different directions. How different? We ask
+# the trained MiniLM-L6 and the same model with fresh weights, for the gradient of one matrix. It is computed in
+# **micro-batches** of four reviews, which can be added up to any batch:
+
+
+# %%
+def gradients_of(model):
+    """The gradient of each micro-batch, from the sum of its losses: (micro-batches, numbers in the matrix)."""
+    model.eval().requires_grad_(False)
+    matrix = model.backbone.encoder.blocks[-1].feed_forward.contract.weight.requires_grad_()
+    generator, found = torch.Generator().manual_seed(0), []
+    for start in range(0, len(film_reviews), 4):
+        seen, mask, chosen, labels = masked_batch(film_reviews[start : start + 4], generator)
+        loss = model(seen, mask, labels=labels).loss * chosen.sum()
+        found.append(torch.autograd.grad(loss, matrix)[0].flatten())
+    return torch.stack(found)
+
+
+generator, cosines = torch.Generator().manual_seed(0), {}
+for name, model in {"fresh": minibert.build(mlm.config, head="masked-lm", seed=0), "trained": mlm}.items():
+    gradients = gradients_of(model)
+    for count in (1, 4, 16, 32):  # micro-batches
+        draws = [torch.randperm(len(gradients), generator=generator)[: 2 * count] for _ in range(8)]
+        two = [gradients[draw].view(2, count, -1).sum(1) for draw in draws]  # each (2, numbers in the matrix)
+        every = [torch.cosine_similarity(*pair, dim=0).item() for pair in two]
+        cosines[f"{name} model, {4 * count} reviews"] = every
+print("gradients", tuple(gradients.shape))
+panels = {"cosine between the gradients of two batches": cosines}
+plots.ablation(panels, "Larger batches agree on the direction", sort=False, dots="draws")
+
+# %% [markdown]
+# Each dot is one draw of two batches. For the fresh model a few dozen reviews show a direction. For the trained one
+# even two batches of {{128}} hardly agree, and the cosine of small ones may be negative: a step then goes nearly
+# anywhere. Probably what is left to learn is rare. (One matrix and short texts: these sizes are not those of the paper.
+# McCandlish et al. 2018 have the theory.)
+#
+# A better direction allows a larger step. But once two batches agree, a still larger one only costs computing. In the
+# paper's test the number of sequences stays the same, and only the size of the steps changes (perplexity is e to the
+# power of the loss):
+
+# %%
+# Liu et al. 2019, Table 3: batch, steps, learning rate, perplexity of held-out words (lower is better), MNLI.
+TABLE_3 = (
+    (256, 1_000_000, 1e-4, 3.99, 84.7),
+    (2_000, 125_000, 7e-4, 3.68, 85.2),
+    (8_000, 31_000, 1e-3, 3.77, 84.6),
+)
+for sequences, steps, rate, perplexity, accuracy in TABLE_3:
+    read = sequences * steps / 1e6
+    told = f"rate {rate:.0e}: perplexity {perplexity}, MNLI {accuracy}"
+    print(f"{sequences:>5} × {steps:>9,} = {read:.0f} M sequences, {told}")
+
+# %% [markdown]
+# The middle row is the best. The largest batch is no better than BERT's on MNLI; the authors use it because it is
+# easier to spread over many machines (section 4.3).
+#
+# Few machines have memory for {{8000 | ,}} sequences at once. But gradients can be added up, as above: many
+# micro-batches, then one step. One thing can go wrong. **On paper:** here are the losses of the masked words in two
+# micro-batches. What is the loss of the whole batch?
+
+# %%
+losses = [torch.tensor([2.0]), torch.tensor([6.0, 4.0, 2.0])]  # one masked word, and three
+mine = 0.0
+print("✓" if mine == torch.cat(losses).mean() else "✗ not yet: each masked word counts the same")
+
+# %% [markdown]
+# The mean of the two means is lower: there the single word of the first micro-batch counts as much as three of the
+# second. So add up *sums*, and divide once by the number of masked words.
+#
+# ## What to make of it
+#
+# Each difference in the recipe is small. Together with ten times the text and five times the steps they give the
+# picture at the top. Remember it when you read that a new model beats an old one: perhaps it was only trained longer,
+# on more text. Look first for what else was different.
+#
+# ## What could go wrong
+#
+# - **Positions from zero**, or counted by place with an offset of two: right for texts padded at the end, and wrong for
+#   all others.
+# - **Positions from the attention mask.** Equal in most cases; but a mask that hides a real token would shift all the
+#   others.
+# - **Padding taken to be zero.** Zero is `<s>`: the first token disappears.
+# - **Token types with a one.** RoBERTa has one row for them; ones are an error here.
+# - **A text as long as the config's number**, {{roberta.config.max_position_embeddings}}: it may have
+#   {{roberta.config.max_length}} tokens.
+# - **A mean of means** over micro-batches.
+# - **Dynamic masking with one seed for each text.** That is static masking.
+#
 # ## In short
 #
 # - RoBERTa's blocks are BERT's. The embedding table of the words is larger, token types and NSP are gone.
 # - Positions are numbered from `padding_idx + 1`, real tokens only, from the ids.
+# - Dynamic masks ask about every token in time. It matters when a text is read often.
 # - Inputs without pairs, dynamic masks and larger batches each bring little. More text and more tokens read, with all
 #   of these, bring a lot.
 # - A batch can be larger than memory: add up the gradients of micro-batches, weighted by their words.

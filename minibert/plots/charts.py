@@ -158,13 +158,15 @@ def ablation(
     title: str = "What each part changes",
     intervals: Mapping[str, Mapping[str, tuple[float, float]]] | None = None,
     sort: bool = True,
+    dots: str = "seeds",
 ) -> Picture:
     """One horizontal bar for each variant, in one panel for each measure; dots on the bars are seeds.
 
     panels: a measure, with its unit -> variant -> its value for each seed; bars are means. intervals: measure ->
     variant -> the ends of a 95% interval, for the lines on the bars; without them the lines are one standard deviation.
     sort: list the variants by their mean in the first panel, largest first, and not in the order in which they are
-    given. The names are above the bars, so that the figure can be read on a telephone.
+    given. dots: what the dots are, in the plural, where they are no seeds. The names are above the bars, so that the
+    figure can be read on a telephone.
     Raises MinibertError when there is nothing to draw, the panels do not list the same variants, or an interval is
     missing or does not include its mean.
     """
@@ -204,8 +206,8 @@ def ablation(
     every_axes[0].patch.set_visible(False)
     every_axes[0].set_ylim(len(labels) - 0.6, -0.85)
     figure.suptitle("\n".join(textwrap.wrap(title, 46)), x=0.01, ha="left", fontsize=13)
-    lines = "95% intervals over the seeds" if intervals else "one standard deviation"
-    figure.supxlabel(f"bars: mean of the seeds; lines: {lines}", fontsize=9)
+    lines = f"95% intervals over the {dots}" if intervals else "one standard deviation"
+    figure.supxlabel(f"bars: mean of the {dots}; lines: {lines}", fontsize=9)
     return figure
 
 
