@@ -225,6 +225,8 @@ for name, masks_of_pass in asked.items():
     ever = masks_of_pass.long().cummax(0).values.bool()  # (passes, B, S): chosen in this pass or before
     curves[name] = (steps, [100 * once[may_be_chosen].float().mean().item() for once in ever])
 curves["1 − 0.85ⁿ"] = (steps, [100 * (1 - 0.85**n) for n in steps])
+for n in (1, 10, 29, 40):
+    print(f"after {n:>2} passes: {curves['dynamic'][1][n - 1]:5.1f}% counted, {100 * (1 - 0.85**n):5.1f}% by formula")
 plots.lines(curves, "passes over the text", "% of the tokens, at least once", "How much of a text is asked")
 
 # %% [markdown]

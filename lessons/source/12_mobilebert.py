@@ -103,9 +103,10 @@ print(f"BERT-base {bert_size:,}, the paper's block {paper_size:,}, the released 
 plots.bars(millions, "million parameters", "A quarter of BERT-base, in twice the layers", marked=[*counted][2:])
 
 # %% [markdown]
-# The paper's numbers are right for the paper's block: {{paper_size / 1e6 | .1f}} million. The released model is a
-# little smaller still. One of its blocks has {{minibert.count_parameters(mobile.encoder.blocks[0]) / 1e6 | .2f}}
-# million parameters, a block of BERT-base {{minibert.count_parameters(bert.encoder.blocks[0]) / 1e6 | .2f}}.
+# The paper's numbers are right for the paper's block: {{paper_size / 1e6 | .1f}} million parameters,
+# {{bert_size / paper_size | .2f}} times fewer than BERT-base. The released model is a little smaller still. One of its
+# blocks has {{minibert.count_parameters(mobile.encoder.blocks[0]) / 1e6 | .2f}} million parameters, a block of BERT-base
+# {{minibert.count_parameters(bert.encoder.blocks[0]) / 1e6 | .2f}}.
 #
 # ## Why four feed-forward parts?
 #
