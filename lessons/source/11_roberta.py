@@ -96,8 +96,8 @@ plots.cuts(cut, "One sentence, two tokenizers")
 # space, and `ðŁĻĤ` is how the four bytes of 🙂 are written. The price is in the last word, whose letters were rare in
 # the text from which the merges were learned.
 #
-# Is it better? Not by the scores: the authors found it slightly worse on some tasks, and chose it because one encoding
-# for every text is worth more (section 4.4). Two small things matter in code. `<s>` and `</s>` do the work of `[CLS]`
+# The scores do not improve: on some tasks it is slightly worse, but one encoding for every text is worth more to the
+# authors (section 4.4). Two small things matter in code. `<s>` and `</s>` do the work of `[CLS]`
 # and `[SEP]`, and two of them stand between the texts of a pair. And **padding has the id one**; in BERT it is zero:
 
 # %%
@@ -226,7 +226,8 @@ for name, masks_of_pass in asked.items():
     curves[name] = (steps, [100 * once[may_be_chosen].float().mean().item() for once in ever])
 curves["1 − 0.85ⁿ"] = (steps, [100 * (1 - 0.85**n) for n in steps])
 for n in (1, 10, 29, 40):
-    print(f"after {n:>2} passes: {curves['dynamic'][1][n - 1]:5.1f}% counted, {100 * (1 - 0.85**n):5.1f}% by formula")
+    counted = curves["dynamic"][1][n - 1]
+    print(f"after {n:>2} passes: {counted:5.1f}% counted, {100 * (1 - 0.85**n):5.1f}% by formula")
 plots.lines(curves, "passes over the text", "% of the tokens, at least once", "How much of a text is asked")
 
 # %% [markdown]
@@ -445,7 +446,6 @@ print("✓" if mine == torch.cat(losses).mean() else "✗ not yet: each masked w
 # - **Token types with a one.** RoBERTa has one row for them; ones are an error here.
 # - **A text as long as the config's number**, {{roberta.config.max_position_embeddings}}: it may have
 #   {{roberta.config.max_length}} tokens.
-# - **A mean of means** over micro-batches.
 # - **Dynamic masking with one seed for each text.** That is static masking.
 #
 # ## In short

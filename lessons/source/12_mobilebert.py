@@ -105,8 +105,8 @@ plots.bars(millions, "million parameters", "A quarter of BERT-base, in twice the
 # %% [markdown]
 # The paper's numbers are right for the paper's block: {{paper_size / 1e6 | .1f}} million parameters,
 # {{bert_size / paper_size | .2f}} times fewer than BERT-base. The released model is a little smaller still. One of its
-# blocks has {{minibert.count_parameters(mobile.encoder.blocks[0]) / 1e6 | .2f}} million parameters, a block of BERT-base
-# {{minibert.count_parameters(bert.encoder.blocks[0]) / 1e6 | .2f}}.
+# blocks has {{minibert.count_parameters(mobile.encoder.blocks[0]) / 1e6 | .2f}} million parameters, a block of
+# BERT-base {{minibert.count_parameters(bert.encoder.blocks[0]) / 1e6 | .2f}}.
 #
 # ## Why four feed-forward parts?
 #
