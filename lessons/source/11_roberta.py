@@ -87,7 +87,8 @@ cut = {}
 for name, tokenizer in {"BERT, word pieces": wordpiece, "RoBERTa, bytes": tok}.items():
     ids = tokenizer.ids(odd)
     pieces = [tokenizer.tokens[i] for i in ids]
-    cut[f"{name}: {len(ids)} pieces"] = [(piece, tokenizer.continues(piece)) for piece in pieces]
+    continues = [at > 0 and tokenizer.continues(piece) for at, piece in enumerate(pieces)]
+    cut[f"{name}: {len(ids)} pieces"] = list(zip(pieces, continues, strict=True))
     print(f"{name:<18} back: {tokenizer.decode(ids)}")
 plots.cuts(cut, "One sentence, two tokenizers")
 
