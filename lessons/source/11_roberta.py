@@ -308,7 +308,7 @@ plots.lines(
 # (One run each; with two other seeds the order was the same. Try it: change `seed=0`. None of the three can read; the
 # text is far too short for that.)
 #
-# So what counts is how often *the same question* comes back, and BERT's ten masks were enough for its forty passes. No
+# So what counts is how often *the same question* comes back, and ten masks are many for forty passes. No
 # wonder that the paper found little: of three scores two are better and one is worse ([lesson
 # 07](07_pretraining.ipynb) has them), "comparable or slightly better" (section 4.1).
 

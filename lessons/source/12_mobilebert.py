@@ -411,10 +411,11 @@ plots.distributions(panels, [*left], "What a wrong input costs", "% of the loss 
 
 # %% [markdown] tags=["trained"]
 # Yes, for a good part: from right states, more of the loss goes in every layer above the first. But look at the
-# cosines. One above the other, these blocks are *worse* than those that were taught in turn, because none of them has
-# learned to live with the mistakes below it. That is why the layers are taught one after the other. (The paper also
-# continues to train the lower layers with a small rate, and trains for {{TRANSFER_STEPS | ,}} steps, section 4.2; then
-# it distils the masked words. Ours was less than a minute, and is far from its teacher.)
+# cosines. One above the other, these blocks are *worse* than those that were taught in turn, probably because none of
+# them has learned to live with the mistakes below it. (One run, and {{len(right)}} sentences.) This speaks for teaching
+# the layers one after the other. The paper also continues to train the lower layers with a small rate, and trains for
+# {{TRANSFER_STEPS | ,}} steps (section 4.2); then it distils the masked words. Ours was less than a minute, and the
+# student is still far from its teacher.
 #
 # ## How fast is it?
 #
