@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.image import imread
-from matplotlib.patches import FancyArrowPatch, Patch
+from matplotlib.patches import FancyArrowPatch, Patch, PathPatch
 from matplotlib.text import Text
 
 from minibert import files, plots
@@ -398,6 +398,13 @@ def test_the_figures_of_lessons_can_be_read_on_a_telephone(draw):
     assert title.get_window_extent().x1 <= figure.bbox.width
 
 
+def test_three_grids_that_do_not_fit_on_a_line_are_one_below_another():
+    figure = plots.grids(dict.fromkeys(("one of them", "another of them", "the third"), np.eye(3)), "abc", "xyz", 2)
+    headings = [text for text in figure.axes[0].texts if "the" in text.get_text() or "one" in text.get_text()]
+    assert len(headings) == 3
+    assert len({text.get_position()[0] for text in headings}) == 1
+
+
 def test_grids_without_room_side_by_side_go_on_a_new_line_with_their_rows_named_again():
     figure = plots.grids(dict.fromkeys(("one", "two", "three"), np.eye(5)), "abcde", "vwxyz", digits=2)
     assert [text for text in texts(figure) if text in ("one", "two", "three", "a")] == [
@@ -508,6 +515,14 @@ def test_distributions_share_their_scale_and_order_and_write_each_number():
     assert sharp.yaxis_inverted()
     assert figure.get_supxlabel() == "probability"
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["T = 1", "T = 4"]
+
+
+@pytest.mark.parametrize(("count", "columns"), [(1, 1), (2, 2), (3, 1), (4, 2)])
+def test_an_odd_number_of_distributions_is_one_below_another(count, columns):
+    figure = plots.distributions({f"panel {at}": [0.8, 0.2] for at in range(count)}, ["a", "b"])
+    figure.draw_without_rendering()
+    assert len({round(axes.get_position().x0, 3) for axes in figure.axes}) == columns
+    assert len(figure.axes) == count
 
 
 def test_a_bar_below_zero_has_its_number_on_its_left():
@@ -627,6 +642,12 @@ def test_a_head_split_gives_each_head_its_features_or_whole_tokens_where_it_is_w
     assert len(arrows(figure)) == 2
 
 
+def test_a_head_split_names_what_is_split():
+    figure = plots.head_split(np.zeros((3, 4)), 2, "abc", name="q")
+    assert "q: (S, D) = (3, 4)" in texts(figure)
+    assert any("q.view(S, H, K).transpose(0, 1)" in text for text in texts(figure))
+
+
 def test_a_head_split_too_large_for_words_keeps_its_colours():
     figure = plots.head_split(np.zeros((6, 8)), 4, "abcdef")
     assert not boxes(figure)
@@ -731,8 +752,13 @@ def test_stacks_grow_upwards_and_draw_a_repeated_part_as_one_thing():
     assert own[1] == own[2] == own[3]
     assert len({*own}) == 3
     assert shared == [own[0], own[1], "#FFFFFF", "#FFFFFF"]  # the copies are outlines
-    assert "3 times,\none set of weights" in texts(figure)
-    assert len(arrows(figure)) == 1
+    assert "the same block,\n3 times" in texts(figure)
+    (brace,) = (patch for patch in figure.axes[0].patches if isinstance(patch, PathPatch))
+    held = [at[1] for text, at, _ in boxes(figure) if at[0] == columns[1] and text == "block 1"]
+    spread = brace.get_path().vertices[:, 1]
+    assert spread.min() < min(held)
+    assert max(held) < spread.max()
+    assert (spread.max() + spread.min()) / 2 == pytest.approx((min(held) + max(held)) / 2)
 
 
 def test_a_course_map_leads_from_each_lesson_to_the_next():

@@ -3,9 +3,7 @@
 #
 # > What will you be able to build, and how do you find out where you went wrong?
 #
-# BERT is a network that reads text. These lessons take you from one dot product to a whole BERT that runs on your own
-# code, then through its family. At the end you check how much of what is said about these models is true. You need
-# Python and a little PyTorch: tensors, shapes, `nn.Module`, `backward()`.
+# BERT is a network that reads text. Hide a word from it, and it guesses which word was there.
 
 # %% tags=["folded"]
 import math
@@ -14,8 +12,17 @@ import torch
 
 import minibert
 from minibert import plots
+from minibert.layers import gelu as library_gelu
 from minibert.lessons import COURSE
 from minibert.lessons.lesson import lessons
+
+# %%
+print(minibert.fill("I will never watch this [MASK] again.", "minilm-l6-mlm"))
+
+# %% [markdown]
+# After lesson 06 you have written every part of this model. The lessons take you from one dot product to a whole BERT
+# that runs on your own code, then through its family. At the end you check how much of what is said about these models
+# is true. You need Python and a little PyTorch: tensors, shapes, `nn.Module`, `backward()`.
 
 # %%
 times = {lesson.number: f"{lesson.minutes} min" for lesson in lessons()}
@@ -68,8 +75,7 @@ print("parameters:  ", f"{minibert.count_parameters(bert):,}")
 # $$\text{GELU}(x) = x \cdot \Phi(x), \qquad
 # \Phi(x) = \tfrac{1}{2}\left(1 + \text{erf}\left(x / \sqrt{2}\right)\right)$$
 #
-# Here is a first attempt. It is a shortcut that some programs use: the curve looks the same, and the numbers are nearly
-# right.
+# Here is a first attempt. It is a shortcut that some programs use. You would not find the difference by looking:
 
 
 # %%
@@ -77,18 +83,25 @@ def first_attempt(x):
     return x * torch.sigmoid(1.702 * x)
 
 
+x = torch.linspace(-4, 4, 81)
+curves = {"GELU": (x, library_gelu(x)), "first attempt": (x, first_attempt(x))}
+plots.lines(curves, "x", "output", "Nearly the same, and wrong")
+
+# %% [markdown]
+# The check finds it:
+
+# %%
 result = minibert.check("gelu", first_attempt)
 result
 
 # %% [markdown]
 # The checker has a correct solution, in which it can switch on common mistakes. It tries them, first one at a time and
 # then two or more, until it gets the same wrong numbers as you. If none fits, it says where your answer first differs,
-# and along which axis. The stages show how far you came. If you want help but not the answer, ask for a hint; each call
-# says a little more:
+# and along which axis. The stages show how far you came. If you want help but not the answer, ask for a hint. Each call
+# says a little more; this is the first:
 
 # %%
-print("1:", result.hint())
-print("2:", result.hint())
+print(result.hint())
 
 # %% [markdown]
 # Where it can, a check ends with the *swap*: your function runs inside the real BERT, on real sentences, and every

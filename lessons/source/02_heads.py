@@ -39,8 +39,9 @@ plots.distributions(panels, tokens, "Where “she” looks, in four heads of a r
 # ## Why not one?
 #
 # The output of a head is *one* mixture. If *she* needs both *mother* and *left*, one head has to share its weight
-# between the two, say `0.7` and `0.3`. Quite different values can give the same mean, because a
-# change in the first can cancel a change in the second.
+# between the two, say `0.7` and `0.3`. Quite different values can give the same mean:
+# $0.7 \cdot 1 + 0.3 \cdot 2$ is as much as $0.7 \cdot 1.6 + 0.3 \cdot 0.6$. A change in the first cancels a change
+# in the second. The same with vectors:
 
 # %%
 torch.manual_seed(0)
@@ -96,8 +97,8 @@ H = many.num_heads
 q_heads = rearrange(q, "b s (h k) -> b h s k", h=H)
 print("q", tuple(q.shape), " -> ", tuple(q_heads.shape), "  (B, H, S, K)")
 
-small = torch.arange(18.0).reshape(1, 3, 6)  # (B, S, D): three tokens of six features
-plots.head_split(small[0], num_heads=2, tokens=["my", "mother", "met"])
+small = torch.arange(18.0).reshape(1, 3, 6)  # a small q, (B, S, D): three tokens of six features
+plots.head_split(small[0], num_heads=2, tokens=["my", "mother", "met"], name="q")
 
 # %% [markdown]
 # One step gives the same *shape* and is wrong. `view` cuts the numbers in the order in which they are stored, and in
@@ -108,7 +109,7 @@ right = rearrange(small, "b s (h k) -> b h s k", h=2)
 wrong = small.view(1, 2, 3, 3)
 print("same shape:  ", right.shape == wrong.shape, "\nsame numbers:", torch.equal(right, wrong))
 
-plots.head_split(small[0], num_heads=2, tokens=["my", "mother", "met"], wrong=True)
+plots.head_split(small[0], num_heads=2, tokens=["my", "mother", "met"], wrong=True, name="q")
 
 # %% [markdown]
 # Now in the first head the first "token" is one half of *my* and the second is its other half; the second head begins
@@ -224,21 +225,24 @@ for rule, share in caught.items():
 # include it.)
 
 # %%
+of_cls = {"in the weights": [], "in what is fetched": []}
 with torch.no_grad():
     hidden = bert(**tok(sentence), return_hidden=True).hidden_states
     for layer, block in enumerate(bert.encoder.blocks):
         values = rearrange(block.attention.value(hidden[layer]), "b s (h k) -> b h s k", h=H)[0]  # (H, S, K)
         fetched = weights[layer] * values.norm(dim=-1)[:, None, :]  # (H, S, S): how long, of each key
-        by_weight = weights[layer][:, 1:-1, 0].mean()  # of all words, to [CLS]
-        by_length = (fetched[:, 1:-1, 0] / fetched[:, 1:-1].sum(-1)).mean()
-        print(f"layer {layer + 1}: [CLS] in the weights {by_weight:.0%}, in what is fetched {by_length:.0%}")
+        by_length = fetched[:, 1:-1, 0] / fetched[:, 1:-1].sum(-1)  # of all words, to [CLS]
+        of_cls["in the weights"].append(100 * weights[layer][:, 1:-1, 0].mean().item())
+        of_cls["in what is fetched"].append(100 * by_length.mean().item())
+layers = [f"layer {number + 1}" for number in range(len(hidden) - 1)]
+plots.distributions(of_cls, layers, "The share of [CLS]", "share in %", digits=0)
 
 # %% [markdown]
 # In this text, the share of `[CLS]` in what is fetched is several times smaller than its share in the weights, in every
-# layer
-# (Kobayashi et al. 2020, section 4, found this in BERT). A picture of the weights alone would have told you that the
-# third layer is mostly about `[CLS]`. The page above shows the same for every head when you switch it to
-# *value-weighted*: there the lengths are taken after the output matrix.
+# layer (Kobayashi et al. 2020, section 4, found this in BERT). A picture of the weights alone would have told you that
+# the third layer is mostly about `[CLS]`: it has {{of_cls["in the weights"][2] | .0f}}% of the weights, but only
+# {{of_cls["in what is fetched"][2] | .0f}}% of what is fetched. The page above shows the same for every head when you
+# switch it to *value-weighted*: there the lengths are taken after the output matrix.
 #
 # So be careful: **a weight is not an explanation.** It says what a head mixed, not why, nor what the next layers did
 # with it. After the first layer, the vector at a word's position is already a mixture of the whole text. Jain & Wallace

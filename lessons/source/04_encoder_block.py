@@ -86,7 +86,8 @@ with torch.no_grad():
 # | $\ldots W_2 + b_2$ | `feed.contract(...)` | (B, S, F) → (B, S, D) |
 #
 # The function in the middle is the *activation*. Without it, the two linear layers would be equivalent to one, and the
-# wide middle would be useless. BERT's is **GELU**, which you wrote in lesson 00 (Hendrycks & Gimpel 2016, section 2):
+# wide middle would be useless; the cell below tries that. BERT's is **GELU**, which you wrote in lesson 00 (Hendrycks &
+# Gimpel 2016, section 2):
 
 # %%
 torch.manual_seed(0)
@@ -98,7 +99,11 @@ with torch.no_grad():
     out = feed.contract(feed.activation(wide))
     print("x", tuple(x.shape), " wide", tuple(wide.shape), " out", tuple(out.shape))
     same = torch.allclose(feed(x[:, order]), out[:, order], atol=1e-6)
+    merged = feed.contract.weight @ feed.expand.weight  # (D, D): both layers in one
+    one_layer = F.linear(x, merged, feed.contract(feed.expand.bias))
+    no_gelu = torch.allclose(feed.contract(wide), one_layer, atol=1e-5)
 print("tokens in another order, same vectors in that order:", same)
+print("without the GELU, one small layer gives the same:", no_gelu)
 
 points = torch.linspace(-4, 3, 701, dtype=torch.float64)
 curves = {"ReLU": (points, F.relu(points)), "GELU": (points, gelu(points))}

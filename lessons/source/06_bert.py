@@ -127,20 +127,40 @@ print("x", tuple(x.shape), "as the library's:", same)
 # small layer on the vector of the first token, `[CLS]`. It makes one vector for a whole text.
 #
 # $$h^{0} = x, \qquad h^{l} = \text{block}_l(h^{l-1}), \qquad c = \tanh(W h^{L}_{\text{[CLS]}} + b)$$
+#
+# Now run a BERT by hand. You have `mini.embeddings(ids, positions)`, the list `mini.encoder.blocks`, and
+# `mini.pooler.dense`. A block returns two things: `block(h, Layout())` gives the new (B, S, D) and the attention
+# weights (`Layout()`: no padding here). Replace the first two lines of the function, run the cell, and compare:
+
 
 # %%
+def run_bert(ids, positions):
+    """ids and positions (B, S) -> the last hidden state (B, S, D), and the pooled vector (B, D)."""
+    h = torch.zeros(*ids.shape, 384)
+    c = torch.zeros(len(ids), 384)
+    return h, c
+
+
+with torch.no_grad():
+    output = mini(**batch)
+    found = run_bert(ids, torch.arange(ids.shape[1]).expand_as(ids))
+for name, mine, theirs in zip(("h", "c"), found, (output.last_hidden_state, output.pooled), strict=True):
+    right = mine.shape == theirs.shape and torch.allclose(mine, theirs, atol=1e-5)
+    print("✓" if right else "✗", name, tuple(mine.shape))
+
+# %% [markdown]
+# Below, after your own attempt: the model, one part after another.
+
+# %% tags=["folded"] fold="By hand"
 with torch.no_grad():
     h = mini.embeddings(ids, torch.arange(ids.shape[1]).expand_as(ids))
     for block in mini.encoder.blocks:
-        h, _ = block(h, Layout())  # Layout(): no padding here
+        h, _ = block(h, Layout())
     c = torch.tanh(mini.pooler.dense(h[:, 0]))  # [CLS] is the first token
-    output = mini(**batch)
 for name, mine, theirs in (("last hidden state", h, output.last_hidden_state), ("pooled", c, output.pooled)):
     print(f"{name:<17} {tuple(mine.shape)!s:<11} as the library's: {torch.allclose(mine, theirs, atol=1e-5)}")
 
 # %% [markdown]
-# You have run a BERT by hand.
-#
 # ## One word in two contexts
 #
 # What are the blocks for? In the embedding table, *score* has one row. But a score can be music or the result of a

@@ -225,47 +225,14 @@ print("logits everywhere              ", tuple(everywhere.shape), "(B, S, V)")
 # %% [markdown]
 # The logits of the other positions are computed for nothing. So the library's heads select the chosen positions first.
 #
-# ## Other ways to choose
-#
-# If only one of a word's three pieces is hidden, the other two often give it away. **Whole words**: all pieces of a
-# word or none (BERT's later release). **N-grams**: runs of one to three whole words (Lan et al. 2020, section 4.1).
-# **Rarity**: a word's chance is proportional to $\text{count}^{-0.7}$, so fewer questions are about *the* (DistilBERT's
-# released code). The chosen pieces are in brackets.
-
-# %%
-ids = own("The acting is great, the story is simple and touching.")["input_ids"]
-for masking in MASKINGS:
-    choose = make_chooser(masking, own, train_rows)
-    one = choose(ids, candidates(ids, own.special_ids), torch.Generator().manual_seed(58))[0]
-    shown = [f"[{own.tokens[i]}]" if is_one else own.tokens[i] for i, is_one in zip(ids[0], one, strict=True)]
-    print(f"{masking:<12}", " ".join(shown[1:-1]))
-
-# %% [markdown]
-# In training, each text is read many times. BERT's texts were masked beforehand, ten times each (**static** masking,
-# according to Liu et al. 2019, section 4.1). RoBERTa draws a new mask each time a text is read (**dynamic** masking),
-# so in the long run every position is chosen:
-
-# %%
-print("share of the positions that were chosen at least once, after 1, 10 and 40 passes")
-ways = {"static, one mask": (1, 1, 1), "static, ten masks": (1, 10, 10), "dynamic": (1, 10, 40)}
-for way, masks in ways.items():
-    print(f"{way:<18}", *(f"{1 - 0.85**n:>6.1%}" for n in masks))
-
-# %% [markdown]
-# RoBERTa's paper found little difference between the two ({{claims.LEDGER["R1"].source}}):
-#
-# | masks | SQuAD 2.0 | MNLI | SST-2 |
-# |---|---|---|---|
-# | static | {{cells(numbers_of("R1")[:3])}} |
-# | dynamic | {{cells(numbers_of("R1")[3:])}} |
-#
 # ## Train it
 #
 # You will write a training loop in the next lesson; here we use the library's. Its learning rate rises first and then
 # falls, because large steps at the start harm a fresh post-norm encoder (lesson 04).
 #
 # One block, {{config.hidden_size}} features: about as small as a BERT can be and still learn something. On held-out
-# rows, we look at the loss of the three fates separately.
+# rows, we look at the loss of the three fates separately. The training takes one to two minutes on one core: time to
+# guess what the three curves will do.
 
 # %% tags=["folded"]
 # 1/√D: a linear layer's output is then about as large as its input. BERT's 0.02 would give a quarter of that.
@@ -350,8 +317,47 @@ found = my.learn([review.text for review in reviews.train[:40]], steps=3, batch_
 print("loss of each step, in nats:", *(f"{loss:.2f}" for loss in found))
 
 # %% [markdown]
-# **A good place to stop for tonight.** You have built BERT's first task and seen a model learn it. The second task is
-# about pairs of sentences.
+# Each step reads other reviews, so three losses show no trend yet. But all are far below $\ln V$, which is
+# {{math.log(tok.vocab_size) | .1f}}: the parts and the real weights fit together.
+
+# %% [markdown]
+# **A good place to stop for tonight.** You have built BERT's first task and seen a model learn it. Next: other ways to
+# choose the words, and BERT's second task, which is about pairs of sentences.
+
+# %% [markdown]
+# ## Other ways to choose
+#
+# If only one of a word's three pieces is hidden, the other two often give it away. **Whole words**: all pieces of a
+# word or none (BERT's later release). **N-grams**: runs of one to three whole words (Lan et al. 2020, section 4.1).
+# **Rarity**: a word's chance is proportional to $\text{count}^{-0.7}$, so fewer questions are about *the* (DistilBERT's
+# released code). The chosen pieces are in brackets.
+
+# %%
+ids = own("The acting is great, the story is simple and touching.")["input_ids"]
+for masking in MASKINGS:
+    choose = make_chooser(masking, own, train_rows)
+    one = choose(ids, candidates(ids, own.special_ids), torch.Generator().manual_seed(58))[0]
+    shown = [f"[{own.tokens[i]}]" if is_one else own.tokens[i] for i, is_one in zip(ids[0], one, strict=True)]
+    print(f"{masking:<12}", " ".join(shown[1:-1]))
+
+# %% [markdown]
+# In training, each text is read many times. BERT's texts were masked beforehand, ten times each (**static** masking,
+# according to Liu et al. 2019, section 4.1). RoBERTa draws a new mask each time a text is read (**dynamic** masking),
+# so in the long run every position is chosen:
+
+# %%
+print("share of the positions that were chosen at least once, after 1, 10 and 40 passes")
+ways = {"static, one mask": (1, 1, 1), "static, ten masks": (1, 10, 10), "dynamic": (1, 10, 40)}
+for way, masks in ways.items():
+    print(f"{way:<18}", *(f"{1 - 0.85**n:>6.1%}" for n in masks))
+
+# %% [markdown]
+# RoBERTa's paper found little difference between the two ({{claims.LEDGER["R1"].source}}):
+#
+# | masks | SQuAD 2.0 | MNLI | SST-2 |
+# |---|---|---|---|
+# | static | {{cells(numbers_of("R1")[:3])}} |
+# | dynamic | {{cells(numbers_of("R1")[3:])}} |
 
 # %% [markdown]
 # ## Two sentences: does the second follow?

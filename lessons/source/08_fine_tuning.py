@@ -53,8 +53,11 @@ plots.answers(tasks, "One BERT, three heads")
 #
 # $C$ is the number of classes. (The first head comes after the pooler, $D \times D$.) Against the millions of the
 # encoder, each head is tiny. All weights are trained, but most of what is needed has already been learned, so few
-# labels are enough.
-#
+# labels are enough. Write the first head; the pooler is that of lesson 06.
+
+# %% exercise="classification-head"
+
+# %% [markdown]
 # ## The data
 #
 # Sentences by film critics, labelled positive or negative (Pang & Lee 2005), in three splits. We train on a part of the
@@ -77,7 +80,8 @@ for review in train_set[:3]:
 # ## A training loop by hand
 #
 # Each step: take a batch, compute the loss and the gradients, and move every weight a little against its gradient. The
-# learning rate rises for a tenth of the steps and then falls to zero. Each sentence is read once.
+# learning rate rises for a tenth of the steps and then falls to zero. Each sentence is read once. There are
+# three trainings in this lesson; each takes about a minute or less on two cores.
 
 # %% tags=["trained"]
 model = classifier_for("minilm-l6", tok, seed=0)  # the encoder's real weights, and a fresh classifier
@@ -365,12 +369,7 @@ plots.marked(texts_shown, kinds, "Which words does the gap stand for?")
 #
 # ## Exercises
 #
-# One more head, that of a whole text. You have used it on almost three thousand texts on this page.
-
-# %% exercise="classification-head"
-
-# %% [markdown]
-# Two more, without a check.
+# Two, without a check.
 #
 # **Only the head.** In the loop by hand, freeze the encoder: write `model.backbone.requires_grad_(False)` below the
 # first line, and run it and the next two cells of code again. You should see a loss that stays close to $\ln 2$, and an

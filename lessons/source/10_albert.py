@@ -258,9 +258,9 @@ print(f"timed and recorded: ALBERT-base is {times:.2f} times as fast as BERT-bas
 
 # %% [markdown]
 # The weights take {{of_albert / of_bert | .0%}} of the memory, which helps with downloads and with many models on one
-# machine. The work is the same, and so is the time, or nearly: {{times | .2f}} times as fast on one machine,
-# {{on_another | .2f}} on another (`minibert claims A2-inference M2`). In *training*, time can be saved: devices that
-# train together exchange all gradients after each step, and ALBERT has few. The paper reports
+# machine. The work is the same, and so is the time, or nearly: {{times | .2f}} times as fast on an AMD EPYC,
+# {{on_another | .2f}} on an Intel Xeon (`minibert claims A2-inference M2`). In *training*, time can be saved: devices
+# that train together exchange all gradients after each step, and ALBERT has few. The paper reports
 # {{trained.TRAINING_SPEED["albert-large-v2"]}} times the speed, large against large, and
 # {{trained.TRAINING_SPEED["albert-base-v2"] / trained.TRAINING_SPEED["bert-base-uncased"] | .2f}} for base against
 # base; its wide models train more slowly than BERT-large (Table 2). `minibert claims A2` shows what was measured here.

@@ -16,7 +16,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import minibert
 from minibert import plots
-from minibert.exercises.catalogue import exercises
 from minibert.models.bert import BertConfig
 from minibert.models.relative import shift
 from minibert.models.xlnet import XLNetConfig
@@ -108,17 +107,17 @@ print(factors((4, 3, 0, 2, 1)))
 # ## The order is a mask
 #
 # The words are *not* shuffled. The text stays as it is, and each word keeps its position. A mask says who may look at
-# whom. This is the one for the second order. Row: who looks. Column: who is looked at.
+# whom. The library's `order_mask` makes it from the turns; as in the released code, a one means *may not look*. This is
+# the mask of the second order. Row: who looks. Column: who is looked at.
 
 # %%
 turns = torch.tensor([[2, 4, 3, 1, 0]])  # the turn of each word: *city* comes first, *york* last
-of_query, of_content = exercises()["permutation-mask"].library(turns)  # a 1 where a word may *not* look
-panels = {"query stream": ~of_query[0].bool(), "content stream": ~of_content[0].bool()}
-plots.masks(panels, sentence, title="The turns: city, a, new, is, york")
+hidden_by_turn = order_mask(turns)  # (B, S, S), a 1 where a word may *not* look
+plots.masks({"who may look at whom": hidden_by_turn[0] == 0}, sentence, title="The turns: city, a, new, is, york")
 
 # %% [markdown]
-# Read the row of *york* on the left: it sees all the others, because its turn is the last. *city* sees nothing. The
-# right panel adds the diagonal. Why are there two?
+# Read the row of *york*: it sees all the others, because its turn is the last. *city* sees nothing. And no word sees
+# itself, or it could copy its own answer.
 #
 # ## Two streams
 #
@@ -134,10 +133,26 @@ plots.masks(panels, sentence, title="The turns: city, a, new, is, york")
 # $$g_{z_t} \leftarrow \text{Attention}(Q = g_{z_t},\; KV = h_{z_{<t}}) \qquad
 # h_{z_t} \leftarrow \text{Attention}(Q = h_{z_t},\; KV = h_{z_{\le t}})$$
 #
-# Both use the same weights, and both look at $h$. At the start $h$ is the word's embedding, and $g$ is one learned
-# vector, the same at all places. It learns its place from the distances to the words it looks at (below). A word is
-# predicted from its $g$. Does that leak? The turns are still *city*, *a*, *new*, *is*, *york*. Change *new*, and see
-# which vectors change. The weights are random here; a leak would show with any weights:
+# So there are two masks. Write both, from the turns alone:
+
+# %% exercise="permutation-mask"
+
+# %% [markdown]
+# Below, after your own attempt: both masks. They differ in the diagonal.
+
+# %% tags=["folded"] fold="By hand"
+looker, looked_at = turns[:, :, None], turns[:, None, :]  # (B, S, 1) and (B, 1, S)
+may_query = looked_at < looker  # (B, S, S)
+may_content = may_query | torch.eye(5, dtype=torch.bool)
+print("as the library's:", torch.equal(~may_query, order_mask(turns).bool()))
+streams = {"query stream": may_query[0], "content stream": may_content[0]}
+plots.masks(streams, sentence, title="One order, two masks")
+
+# %% [markdown]
+# Both streams use the same weights, and both look at $h$. At the start $h$ is the word's embedding, and $g$ is one
+# learned vector, the same at all places. It learns its place from the distances to the words it looks at (below). A
+# word is predicted from its $g$. Does that leak? The turns are still *city*, *a*, *new*, *is*, *york*. Change *new*,
+# and see which vectors change. The weights are random here; a leak would show with any weights:
 
 # %%
 large = {**sizes, "initializer_range": 0.3}  # large random weights, so that every influence can be seen
@@ -219,8 +234,7 @@ plots.grids(panels, FIRST, SECOND, 2, "Two words, guessed separately and togethe
 # learning would be slow. So only the last ones are, about one in $K$ ("partial prediction", section 2.3, equation 5;
 # $K = 6$ in section 3.1).
 #
-# **A good place to stop for tonight.** The core exercise below, on the mask, needs nothing more. What follows is how
-# XLNet replaces positions by distances.
+# **A good place to stop for tonight.** What follows is how XLNet replaces positions by distances.
 #
 # ## Distances in place of positions
 #
@@ -339,9 +353,7 @@ plots.bars(errors, "errors in 100 questions; fewer is better", "XLNet and its pa
 #
 # ## Exercises
 #
-# First a core exercise, the mask. Then two challenges. Their answers are not above.
-
-# %% exercise="permutation-mask"
+# Two challenges. Their answers are not above.
 
 # %% exercise="two-streams"
 

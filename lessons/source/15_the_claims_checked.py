@@ -9,7 +9,9 @@
 #
 # Here are the three promises in one picture. Size and speed were counted and timed by this project. The scores are
 # *published*: what each model's own paper reports, as a share of what the same table has for BERT-base. (The two papers
-# average different tasks: compare each model with BERT, not the two with each other.)
+# average different tasks: compare each model with BERT, not the two with each other.) The timings of this
+# lesson come from two machines, each with two cores and one text at a time. Machine A is an {{MACHINE["A"]}}, machine B
+# an {{MACHINE["B"]}}.
 
 # %% tags=["folded"]
 import dataclasses
@@ -29,6 +31,10 @@ LEDGER = {result.id: result for result in claims.results()}
 sizes = {row.name: row.total / 1e6 for row in claims.family()}
 speeds = LEDGER["M2"].figures["ratio"] | {BERT: 1.0}  # recorded: times as fast as BERT-base, 128 tokens
 elsewhere = LEDGER["A2-inference"].figures  # the same comparison, on another machine
+MACHINE = {
+    letter: LEDGER[claim].machine["processor"].replace("(R)", "").removesuffix(" Processor")
+    for letter, claim in {"A": "M2", "B": "D2"}.items()
+}
 albert_elsewhere = elsewhere["ratio"][elsewhere["tokens"].index(128)]
 names = {"BERT-base": BERT, "DistilBERT": DISTILBERT, "ALBERT-base": ALBERT}
 published = {  # Sanh et al. 2019, Table 1: GLUE. Lan et al. 2020, Table 2: average of five tasks.
@@ -37,6 +43,7 @@ published = {  # Sanh et al. 2019, Table 1: GLUE. Lan et al. 2020, Table 2: aver
     ALBERT: 100 * trained.SCORE[ALBERT] / trained.SCORE[BERT],
 }
 SECONDS = 668, 410  # BERT-base and DistilBERT: Sanh et al. 2019, Table 3
+PAPERS_CPU = "Intel Xeon E5-2690 v3"  # where these seconds were measured
 PHONE = 342, 62, 192  # ms: BERT-base, MobileBERT, MobileBERT with layer norm and GELU: Sun et al. 2020, Table 4
 CARD = 82, 125  # million parameters, as DistilRoBERTa's model card says
 small = dataclasses.replace(minibert.PRESETS["roberta-base"], num_hidden_layers=6)
@@ -47,13 +54,14 @@ with torch.device("meta"):
 rows = {}
 for name, model in names.items():
     rows[name] = {"size": sizes[model], "speed": speeds[model], "score": published[model]}
-panels = {"size": "million parameters (fewer is better)", "speed": "times as fast in use (more is better)"}
+panels = {"size": "million parameters (fewer is better)"}
+panels["speed"] = "times as fast in use, machine A (more is better)"
 panels["score"] = "published score, % of BERT's (more is better)"
 plots.family(rows, panels, "Two ways to be smaller than BERT-base, and what each gives")
 
 # %% [markdown]
 # DistilBERT has three fifths of the parameters and is twice as fast. ALBERT is far smaller, and hardly faster:
-# {{speeds[ALBERT] | .2f}} times on one machine, {{albert_elsewhere | .2f}} on another (lesson 10). It does the same
+# {{speeds[ALBERT] | .2f}} times on machine A, {{albert_elsewhere | .2f}} on machine B (lesson 10). It does the same
 # work; it only reads fewer weights from memory, which matters on some machines. In the published scores both lose about
 # three percent. No single number says what a model is like.
 #
@@ -96,7 +104,8 @@ for albert in alberts:
 # %% exercise="times-as-fast"
 
 # %% [markdown]
-# Now the paper's seconds, folded, and what was recorded on two cores of another machine. The line is the paper's.
+# Now the paper's seconds, folded, and what was recorded on machine B. The line is the paper's, from a third machine
+# ({{PAPERS_CPU}}).
 
 # %% tags=["folded"] fold="The paper's seconds"
 times, saved = SECONDS[0] / SECONDS[1], 1 - SECONDS[1] / SECONDS[0]
@@ -108,8 +117,8 @@ print(f"Sixty percent less time would be {1 / (1 - 0.6):.1f} times as fast.")
 figures = LEDGER["D2"].figures
 ratios = zip(figures["ratio"], figures["ratio_low"], figures["ratio_high"], strict=True)
 group = {f"{tokens} tokens": ratio for tokens, ratio in zip(figures["tokens"], ratios, strict=True)}
-heading = "DistilBERT against BERT-base"
-plots.speed({heading: group}, {heading: times}, "One claim, two machines")
+heading = "DistilBERT against BERT-base, machine B"
+plots.speed({heading: group}, {heading: times}, f"One claim: machine B ({MACHINE['B']}) and the paper")
 
 # %% [markdown]
 # "{{times - 1 | .0%}} faster" and "{{saved | .0%}} less time" are the same measurement; "times as fast" is hard to
@@ -121,17 +130,16 @@ plots.speed({heading: group}, {heading: times}, "One claim, two machines")
 # ## Case three: "{{claims.LEDGER["M2"].statement}}"
 #
 # It was timed: {{PHONE[1]}} ms against {{PHONE[0]}} ms on a phone (Sun et al. 2020, Table 4). It has fewer operations,
-# too. Here are both, counted and timed on two cores for three small models.
+# too. Here are both, counted, and timed on machine A, for three small models.
 
 # %%
 small_ones = {"DistilBERT": DISTILBERT, "ALBERT-base": ALBERT, "MobileBERT": MOBILEBERT}
 operations = LEDGER["M2"].figures["operations"]
 fewer = [operations[BERT] / operations[name] for name in small_ones.values()]
 faster = [speeds[name] for name in small_ones.values()]
-title = "Fewer operations do not always save as much time"
-plots.distributions(
-    {"times fewer operations": fewer, "times as fast": faster}, list(small_ones), title, "BERT-base is 1"
-)
+title, unit = "Fewer operations do not always save as much time", f"BERT-base is 1; machine A ({MACHINE['A']})"
+panels = {"times fewer operations": fewer, "times as fast": faster}
+plots.distributions(panels, list(small_ones), title, unit)
 
 # %% [markdown]
 # MobileBERT does its work in {{minibert.PRESETS[MOBILEBERT].num_hidden_layers}} layers of many small steps, and each

@@ -249,8 +249,8 @@ def distributions(
 ) -> Picture:
     """One panel for each distribution: a bar for each label, its number at the end, all panels with the same scale.
 
-    Two panels are side by side, unless the labels are long, and further ones below them, so that the figure can be read
-    on a telephone.
+    Two panels are side by side, unless the labels are long, and further pairs below them; an odd number of panels are
+    one below another. So the figure can be read on a telephone.
 
     panels: heading -> a value for each label, in the order of the labels. labels: of all panels, or heading -> those of
     that panel; then the panels are one below another. unit: the label of the x axis.
@@ -267,7 +267,7 @@ def distributions(
             )
     aside = max(text_width(label, 11) for heading in panels for label in own[heading])
     shared = own is not labels
-    columns = min(len(panels), 2 if aside < 1.6 and shared else 1)
+    columns = 2 if len(panels) % 2 == 0 and aside < 1.6 and shared else 1
     lines = math.ceil(len(panels) / columns)
     tall = max(map(len, every.values()))
     figure = Picture(figsize=(NARROW, 1.1 + lines * (0.45 + 0.27 * tall)), layout="constrained")

@@ -15,7 +15,6 @@ from minibert.plots.style import (
     BLUE,
     GREEN,
     GREY,
-    INK,
     NARROW,
     ORANGE,
     PURPLE,
@@ -39,13 +38,18 @@ ROW_COLOURS = (SKY, GREEN, PURPLE, GREY)
 
 @styled
 def head_split(
-    x: ArrayLike, num_heads: int, tokens: Sequence[str], wrong: bool = False, title: str | None = None
+    x: ArrayLike,
+    num_heads: int,
+    tokens: Sequence[str],
+    wrong: bool = False,
+    title: str | None = None,
+    name: str = "x",
 ) -> Picture:
     """How the features of each token are divided among the heads: one matrix above, one small matrix a head below it.
 
     x: (S, D), only its shape is used. num_heads: H, which must divide D. Cells are labelled token·feature, up to 5
     tokens of 12 features, and have the colour of the head that they belong to. wrong: show what `x.view(H, S, K)`
-    gives, without a transpose.
+    gives, without a transpose. name: what is divided, "x" or "q".
     Raises MinibertError when x is not (S, D) with one row for each token, or H does not divide D.
     """
     values = read_numbers(x, "the features", 2)
@@ -75,7 +79,7 @@ def head_split(
     across = max(x + widths[at] for line in lines for at, x in line.items())
     start = max(aside, (across - features * cell[0] + aside) / 2)
     top = draw(places, start, 0, [f"{at}  {token}" for at, token in enumerate(tokens)])
-    sheet.text(start, top - 0.08, f"x: (S, D) = ({size}, {features})", 11, ha="left", va="bottom", weight="bold")
+    sheet.text(start, top - 0.08, f"{name}: (S, D) = ({size}, {features})", 11, ha="left", va="bottom", weight="bold")
     bottom = tall
     for line in lines:
         y = bottom + (1.12 if line is lines[0] else 0.62)
@@ -86,12 +90,12 @@ def head_split(
             draw(by_head[head], x + aside, y, tokens)
             sheet.text(x + aside, y - 0.06, named[head], 10, ha="left", va="bottom", weight="bold")
         bottom = y + tall
-    code = "x.view(H, S, K), without a transpose" if wrong else "x.view(S, H, K).transpose(0, 1)"
+    code = f"{name}.view(H, S, K), without a transpose" if wrong else f"{name}.view(S, H, K).transpose(0, 1)"
     note = "t·f: feature f of token t; colour: the head it belongs to"
     taken = "\nEach row of a head is labelled with the token\nthat the head takes it for."
     sheet.text(0, bottom + 0.2, f"{code}\n{note}{taken if wrong else ''}", ha="left", va="top", color="#606060")
     right = "Each head gets its own features of each token"
-    mixed = "Without the transpose, a head gets whole tokens"
+    mixed = "Without a transpose, features are mixed up"
     return sheet.finish(title if title is not None else mixed if wrong else right)
 
 
@@ -313,7 +317,7 @@ def stacks(models: Mapping[str, Sequence[str]], title: str = "The parts of each 
     """Models side by side as columns of named parts, the first part lowest; all parts are equally high.
 
     models: name -> its parts from the bottom to the top. Parts whose names begin alike, up to a number, a bracket or a
-    colon, have the same colour. Consecutive equal names are one part that is applied again: outlined, with a loop.
+    colon, have the same colour. Consecutive equal names are one part that is applied again: outlined, with a brace.
     Raises MinibertError when there is no model, or a model has no parts.
     """
     if not models or not all(len(parts) for parts in models.values()):
@@ -332,11 +336,11 @@ def stacks(models: Mapping[str, Sequence[str]], title: str = "The parts of each 
                 sheet.box(x, y - (copy + 1) * step, width, step - 0.06, part, "white", edge=colour, linewidth=1.4,
                           linestyle=(0, (3, 2)), ink="#808080")  # fmt: skip
             if times > 1:
-                low, high, out = y - step / 2 - 0.03, y - (times - 0.5) * step - 0.03, x + width + 0.2
-                sheet.arrow((x + width, high), (out, high), (out, low), (x + width, low), colour=INK)
-                told = f"{times} times,\none set of weights"
-                sheet.text(out + 0.1, (low + high) / 2, told, ha="left")
-                again = 0.35 + max(text_width(line, 10) for line in told.split("\n"))
+                low, high, out = y - 0.06, y - times * step, x + width + 0.08
+                sheet.brace(out, low, high)
+                told = f"the same {_kind(part)},\n{times} times"
+                sheet.text(out + 0.3, (low + high) / 2, told, 11, ha="left")
+                again = 0.38 + text_width(told, 11)
             y -= times * step
         sheet.text(x + width / 2, 0.08, name, 11, va="top", weight="bold")
         x += width + again + 0.4

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.colors import Normalize
-from matplotlib.patches import BoxStyle, FancyArrowPatch, FancyBboxPatch, Rectangle
+from matplotlib.patches import BoxStyle, FancyArrowPatch, FancyBboxPatch, PathPatch, Rectangle
 from matplotlib.path import Path as PlotPath
 from matplotlib.typing import ColorType
 from numpy.typing import ArrayLike
@@ -83,6 +83,21 @@ class Sheet:
         self.axes.add_patch(
             FancyArrowPatch(path=PlotPath(points), arrowstyle=style, mutation_scale=14, color=colour, **look)
         )
+        self.corners += points
+
+    def brace(self, x: float, start: float, end: float, width: float = 0.22) -> None:
+        """Draw a brace that holds together what is left of it, from start to end (y); its tip is at x + width."""
+        turn, middle = width / 2, (start + end) / 2
+        down = turn if end > start else -turn
+        points = [
+            *((x, start), (x + turn, start), (x + turn, start + down)),
+            *((x + turn, middle - down), (x + turn, middle), (x + width, middle)),
+            *((x + turn, middle), (x + turn, middle + down)),
+            *((x + turn, end - down), (x + turn, end), (x, end)),
+        ]
+        to, curve = PlotPath.LINETO, [PlotPath.CURVE3] * 2
+        codes = [PlotPath.MOVETO, *curve, to, *curve, *curve, to, *curve]
+        self.axes.add_patch(PathPatch(PlotPath(points, codes), fill=False, edgecolor=INK, linewidth=1.5))
         self.corners += points
 
     def matrix(
@@ -206,7 +221,8 @@ def grids(
 ) -> Picture:
     """Small matrices as in `grid`, with headings, and an arrow from each to the next.
 
-    They are side by side as long as a telephone has room for them, and then one line under another.
+    They are side by side if a telephone has room for them, three that do not fit are one below another, and more
+    continue on the next line.
 
     panels: heading -> (R, C), all with the same labels. digits: after the point, one number for all or one for each
     panel. arrows: False for panels that are alternatives, not steps.
@@ -227,7 +243,10 @@ def grids(
     ]
     aside = max([text_width(label, 10) + 0.08 for label in rows], default=0) + (0.3 if row_label else 0)
     headings, y = list(panels), 0.0
-    for line, xs in enumerate(wrapped(widths, 0.6 if arrows else 0.4, NARROW - 0.24 - aside)):
+    lines = wrapped(widths, 0.6 if arrows else 0.4, NARROW - 0.24 - aside)
+    if len(panels) == 3 and len(lines) == 2:
+        lines = [{at: 0.0} for at in range(3)]
+    for line, xs in enumerate(lines):
         above = max(sheet.head_room(columns, cells[at], column_label) for at in xs) + (0.36 if any(headings) else 0)
         y += above + (0.42 if arrows else 0.2) if line else 0
         for at, x in xs.items():
