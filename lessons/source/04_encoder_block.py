@@ -223,8 +223,8 @@ panels = {
 plots.flow(panels, "block", "Twelve random blocks: what norm and residual each contribute")
 
 # %% [markdown]
-# - **Neither.** The vectors shrink with each block, and so does the gradient on its way down. At the first block almost
-#   nothing of it is left.
+# - **Neither.** The vectors shrink with each block, and so does the gradient on its way down (in the lower picture,
+#   from right to left). At the first block almost nothing of it is left.
 # - **The norm alone** keeps the scale, and so the gradient's size. But the tokens are all the same: it cannot bring
 #   back what the mixing has lost.
 # - **The residual alone** keeps the tokens apart, because each token's own vector is still added, and the gradient

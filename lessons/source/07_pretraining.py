@@ -5,7 +5,8 @@
 #
 # Take any text. Hide a few of its words, and ask for them. You know the right answers, because you hid them yourself:
 # no labels are needed, only text. In this lesson you build this task step by step, and a small BERT learns it from
-# random weights. The second half, for another evening, is about BERT's other task: pairs of sentences.
+# random weights. The second half, for another evening, is about other ways to choose the words, and about BERT's other
+# task: pairs of sentences.
 #
 # Here is what BERT sees of the end of a real film review. Guess the four words under `[MASK]`.
 

@@ -198,7 +198,8 @@ plots.distributions(panels, probes, "How positive is it?", "positive, in %", dig
 #
 # Take a text, make it lower case, remove the punctuation, and let the model put both back. No labels are needed: the
 # text itself says what is right (Tilk & Alumäe 2016 for the marks). Each word has one of {{len(LABELS)}} labels: the
-# mark that follows it, and its case:
+# mark that follows it, and its case. In the last line *unwatchable* is cut into three pieces; which of them should get
+# the label?
 
 # %%
 for word in labelled_words("Well, I saw it in New York. Is it good?"):

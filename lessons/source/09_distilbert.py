@@ -283,7 +283,8 @@ print(f"{'(word frequencies alone)':<27} {by_frequency:10.2f} nats")
 #
 # Now the student of three layers learns from its teacher of six. Both see the same masked text; the teacher is in
 # evaluation mode and gets no gradient. Every twelve steps the student is tested on held-out reviews, without dropout.
-# (As in the library's experiments, the soft targets are compared at the masked words only, which is much cheaper.)
+# (As in the library's experiments, the soft targets are compared at the masked words only, which is much cheaper.) This
+# takes about a minute on two cores.
 
 # %% tags=["trained"]
 student, STEPS = cut["folded into the positions"], 60

@@ -197,10 +197,10 @@ print(f"exactly the original:  {sum(exact) / len(exact):.0%}")
 # number of words in each gap.
 
 # %% tags=["folded", "trained"]
-both_orders = {
-    text: ["".join(f" {s}" for s in pair).replace(".", " .") for pair in itertools.permutations(document(*chosen))]
-    for text, chosen in language.items()
-}
+both_orders = {}
+for text, chosen in language.items():
+    pairs = itertools.permutations(document(*chosen))
+    both_orders[text] = ["".join(f" {sentence}" for sentence in pair).replace(".", " .") for pair in pairs]
 fitting = []
 for ids, real in zip(unseen["input_ids"], unseen["attention_mask"].bool(), strict=True):
     words = [tok.tokens[i].strip("Ġ") for i in ids[real].tolist()][1:-1]  # without <s> and </s>
