@@ -112,8 +112,8 @@ print(factors((4, 3, 0, 2, 1)))
 
 # %%
 turns = torch.tensor([[2, 4, 3, 1, 0]])  # the turn of each word: *city* comes first, *york* last
-hidden_by_turn = order_mask(turns)  # (B, S, S), a 1 where a word may *not* look
-plots.masks({"who may look at whom": hidden_by_turn[0] == 0}, sentence, title="The turns: city, a, new, is, york")
+may_not = order_mask(turns)  # (B, S, S), a 1 where a word may not look
+plots.masks({"who may look at whom": may_not[0] == 0}, sentence, title="The turns: city, a, new, is, york")
 
 # %% [markdown]
 # Read the row of *york*: it sees all the others, because its turn is the last. *city* sees nothing. And no word sees
