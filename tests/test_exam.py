@@ -12,10 +12,12 @@ import torch
 
 from minibert.claims.counted import PUBLISHED
 from minibert.classroom import exam as exams, exam_mistakes
-from minibert.classroom.exam_mistakes import MISTAKES, SEEN, apart, drawn_mistake, outcome_of, told_apart, written
+from minibert.classroom.exam_mistakes import MISTAKES, drawn_mistake, outcome_of, told_apart
+from minibert.classroom.exam_seen import SEEN, plain, sight_of, written
 from minibert.classroom.exam_sizes import CLAIMS, COUNTS, PAIRS, SHAPES, both_sizes, one_share
 from minibert.cli.main import main
 from minibert.errors import MinibertError
+from minibert.exercises.calls import Outcome, Problem
 from minibert.exercises.catalogue import exercises
 from minibert.exercises.declare import Mistake
 from minibert.lessons.lesson import lessons
@@ -117,7 +119,7 @@ def test_only_the_named_mistake_gives_what_is_shown(template):
 def test_the_arguments_are_shown_exactly():
     for template in MISTAKES:
         for value in template.draw(Random(3)).facts["args"]:
-            assert apart(value, rounded(value)) == 0
+            assert plain(value) == rounded(value)
 
 
 def rounded(value):
@@ -135,7 +137,7 @@ def test_a_mistake_with_a_twin_is_never_asked_for():
     every = replace(exercise, mistakes=(*exercise.mistakes, twin))
     make = exam_mistakes.PARTS["gelu"][1]
     for seed in range(5):
-        _, alone = told_apart(every, make(Random(seed)))
+        alone = told_apart(every, make(Random(seed))).alone
         assert alone
         assert not {exercise.mistakes[0].name, "twin"} & {one.name for one in alone}
     few = replace(exercise, mistakes=(exercise.mistakes[0], twin))
@@ -147,15 +149,113 @@ def test_what_does_not_show_is_never_asked_for():
     exercise = exercises()["gelu"]
     silent = Mistake("silent", exercise.mistakes[0].knob, exercise.mistakes[0].value, "x", "y")
     hidden = replace(exercise, mistakes=(silent,), reference=lambda x, **knobs: torch.nn.functional.gelu(x))
-    found, alone = told_apart(hidden, exam_mistakes.PARTS["gelu"][1](Random(0)))
-    assert silent in found
-    assert not alone
+    found = told_apart(hidden, exam_mistakes.PARTS["gelu"][1](Random(0)))
+    assert silent in found.sights
+    assert not found.showing
+    assert not found.alone
+
+
+def differ(one, other) -> bool:
+    return sight_of(Outcome(one)).differs(sight_of(Outcome(other)))
 
 
 def test_numbers_that_look_alike_are_not_different():
-    assert apart([1.0, [2.0]], [1.0, [2.0 + SEEN / 2]]) < SEEN
-    assert apart([1.0], [1.0, 1.0]) == apart("a", "b") == apart(float("nan"), 1.0) == float("inf")
-    assert apart(float("nan"), float("nan")) == apart(float("inf"), float("inf")) == apart((1, True), [1, 1]) == 0
+    nan, inf = float("nan"), float("inf")
+    assert not differ([1.0, [2.0]], [1.0, [2.0 + SEEN / 2]])
+    assert differ([1.0, [2.0]], [1.0, [2.0 + SEEN * 2]])
+    assert differ([1.0], [1.0, 1.0])
+    assert differ("a", "b")
+    assert differ(nan, 1.0)
+    assert differ(inf, 1.0)
+    assert differ([True], [1])  # written as True and 1
+    assert not differ(nan, nan)
+    assert not differ(inf, inf)
+    problems = [sight_of(Outcome(problem=Problem(kind, "says"))) for kind in ("ValueError", "KeyError", "KeyError")]
+    assert problems[0].differs(problems[1])
+    assert not problems[1].differs(problems[2])
+    assert not problems[1].same_look(problems[2])
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (torch.zeros(2, 3), torch.zeros(3, 2)),  # as many numbers in another shape
+        (torch.zeros(2, 3), torch.zeros(6)),
+        ([1, 2], (1, 2)),
+        ([1, 2], [True, False]),
+        ([1.0, 2.0], [1.5, 2.0]),  # one that has a fraction
+        ([1, 2], [1, -2]),
+        ([1.0, 2.5], [1.5, float("nan")]),
+        ({"times": 1.5}, {"saved": 1.5}),
+        (["re", "##play"], ["re", "play"]),  # the mark gives it away
+        (["repl", "ay"], ["repl", "<unk>"]),
+        (["re", "play"], ["re", "pla"]),  # a letter is missing
+    ],
+)
+def test_what_shows_at_first_sight_is_another_look(one, other):
+    assert sight_of(Outcome(one)).same_look(sight_of(Outcome(one)))
+    assert not sight_of(Outcome(one)).same_look(sight_of(Outcome(other)))
+
+
+def test_other_numbers_or_letters_are_the_same_look():
+    assert sight_of(Outcome(torch.tensor([[1.0, 2.5]]))).same_look(sight_of(Outcome(torch.tensor([[0.25, 7.0]]))))
+    assert sight_of(Outcome(["re", "##play"])).same_look(sight_of(Outcome(["rep", "##lay"])))
+    assert sight_of(Outcome({"a": 1.5})).same_look(sight_of(Outcome({"a": 0.5})))
+
+
+def nested(value):
+    """The lengths of a returned value, level by level, and what is in it."""
+    if isinstance(value, torch.Tensor):
+        return [*value.shape], "tensor"
+    if isinstance(value, (list, tuple)):
+        return len(value), [nested(one) for one in value]
+    return sorted(value) if isinstance(value, dict) else isinstance(value, str)
+
+
+def at_first_sight(outcome):
+    """What may tell an option without any thought: shape, number of letters, characters that are no letters."""
+    if outcome.problem is not None:
+        return outcome.problem.type
+    text = written(outcome.output)
+    letters = sum(one.isalpha() for one in text)
+    return nested(outcome.output), letters, {one for one in text if not one.isalnum()}
+
+
+def options_seen(template, seed):
+    """A question, and what the right option and the wrong ones look like."""
+    exercise = exercises()[template.name]
+    named = {mistake.name: mistake for mistake in exercise.mistakes}
+    question = template.draw(Random(seed))
+    facts = question.facts
+    looks = [at_first_sight(outcome_of(exercise, facts["args"], named[name]))
+             for name in (facts["mistake"], *facts["distractors"])]  # fmt: skip
+    lengths = [len(named[name].says) for name in (facts["mistake"], *facts["distractors"])]
+    return question, looks, lengths
+
+
+@pytest.mark.parametrize("template", MISTAKES, ids=lambda one: one.name)
+def test_the_right_option_is_not_the_only_one_of_its_look(template):
+    for seed in range(2):
+        question, looks, _ = options_seen(template, seed)
+        assert looks[1:].count(looks[0]) >= 2, question.text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("template", MISTAKES, ids=lambda one: one.name)
+def test_nothing_but_the_numbers_tells_the_right_option(template):
+    """Not its look, nor its place, nor the length of its text, nor that it is always the same one."""
+    letters, longest, shortest, asked = [], 0, 0, set()
+    for seed in range(40):
+        question, looks, lengths = options_seen(template, seed)
+        assert looks[1:].count(looks[0]) >= 2, question.text
+        letters.append(question.facts["letter"])
+        longest += lengths[0] > max(lengths[1:])
+        shortest += lengths[0] < min(lengths[1:])
+        asked.add(question.facts["mistake"])
+    assert all(2 <= letters.count(letter) <= 20 for letter in "abcd")
+    assert longest <= 24
+    assert shortest <= 24
+    assert len(asked) >= 3
 
 
 def test_a_mistake_is_asked_for_after_its_lesson():
@@ -346,18 +446,20 @@ def test_a_mistake_that_seldom_shows_is_asked_for_as_often_as_others():
     assert 15 < asked.count("seldom") < 45  # half of them: 30, with a standard deviation of 3.9
 
 
-def test_the_length_does_not_give_the_answer_away():
-    """Wrong options that return as many numbers as are shown come first, where there are enough."""
-    names = ("right", "same 1", "same 2", "same 3", "long 1", "long 2", "long 3", "long 4")
+def test_options_that_look_like_the_right_one_come_first():
+    """A mistake that returns more than nearly all others, or that alone does not return what is right, is no answer."""
+    names = ("same 1", "same 2", "same 3", "same 4", "long 1", "long 2", "silent 1", "silent 2", "silent 3")
     every = tuple(Mistake(name, "knob", name, f"it is {name}", "x") for name in names)
 
     def reference(x, knob=""):
-        if not knob:
+        if not knob or knob.startswith("silent"):
             return [0.0, 0.0]
-        return [float(names.index(knob) + 1)] * (2 if knob[:4] != "long" else 3)
+        return [float(names.index(knob) + 1)] * (3 if knob.startswith("long") else 2)
 
     toy = replace(exercises()["gelu"], mistakes=every, reference=reference)
     for seed in range(20):
         facts = drawn_mistake(Random(seed), toy, lambda random: (torch.zeros(1),)).facts
-        kinds = {name.startswith("long") for name in (facts["mistake"], *facts["distractors"])}
-        assert len(kinds) == 1
+        assert {name[:4] for name in (facts["mistake"], *facts["distractors"])} == {"same"}
+    alone = replace(toy, mistakes=(every[0], *every[4:]))
+    with pytest.raises(MinibertError, match="no question about"):
+        drawn_mistake(Random(0), alone, lambda random: (torch.zeros(1),))

@@ -8,26 +8,26 @@ same: what is shown of theirs must be different, and by enough to be seen.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from minibert.classroom.exam_question import Question, Template, options_of
+from minibert.classroom.exam_seen import Sight, sight_of, written
 from minibert.errors import MinibertError
 from minibert.exercises.calls import Call, Outcome, make_call
 from minibert.exercises.catalogue import exercises
 from minibert.exercises.declare import Exercise, Mistake
 from minibert.exercises.diagnose import turned
 
-DIGITS = 3  # after the point
-SEEN = 0.02  # numbers that are at least so far apart are seen to be different
 TRIES = 200  # arguments that are drawn until a mistake shows in them
 PATIENCE = 40  # of them for one mistake, before another one is asked for
 WRONG = 3  # options that are wrong
+ALIKE = 2  # of them, at least, look like the right one
 Args = tuple[Any, ...]
 
 # ------------------------------------------------------------------------------------------------- arguments
@@ -101,12 +101,11 @@ WORDS = ("unreadable", "filmmakers", "replayed", "watchable", "overacting", "sto
 
 
 def wordpiece_args(random: Random) -> Args:
-    word = random.choice(WORDS)
-    cuts = sorted(random.sample(range(1, len(word)), 3))
-    pieces = {word[:cut] for cut in cuts} | {word[0]}
-    pieces |= {f"##{word[a:b]}" for a in cuts for b in [*cuts, len(word)] if b > a}
-    pieces |= {f"##{letter}" for letter in random.sample(sorted(set(word)), 3)}
-    return word, sorted(pieces)
+    """Pieces of a word, some without ## inside it and some with it at its start; some letters may be in no piece."""
+    word = random.choice(WORDS)[:7]
+    parts = [(a, b) for a in range(len(word)) for b in range(a + 1, min(a + 3, len(word)) + 1)]
+    pieces = {word[0], word[: random.choice((2, 3))]} | {f"##{word[a:b]}" for a, b in random.sample(parts, 9)}
+    return word, sorted(pieces | {word[a:b] for a, b in random.sample(parts, 3)})
 
 
 def merges_args(random: Random) -> Args:
@@ -123,9 +122,11 @@ def merges_args(random: Random) -> Args:
 
 
 def viterbi_args(random: Random) -> Args:
+    """Some pieces of a word; a letter of it may be in none."""
     word = random.choice(WORDS)[:6]
     pieces = {word[a:b] for a in range(6) for b in range(a + 1, min(a + 4, 6) + 1)}
-    kept = [piece for piece in sorted(pieces) if len(piece) == 1 or random.random() < 0.5]
+    missing = random.choice((None, random.choice(word)))
+    kept = [one for one in sorted(pieces) if one != missing and (len(one) == 1 or random.random() < 0.5)]
     return word, {piece: -random.randrange(8, 40) / 4 for piece in kept}
 
 
@@ -181,43 +182,7 @@ PARTS: dict[str, tuple[int, Callable[[Random], Args]]] = {
     "times-as-fast": (15, rounds_args),
 }
 
-# --------------------------------------------------------------------------------------- outputs, as they are shown
-
-
-def written(value: Any) -> str:
-    """A value as the exam shows it."""
-    if isinstance(value, Tensor):
-        return written(value.tolist())
-    if isinstance(value, (list, tuple)):
-        inside = ", ".join(map(written, value))
-        return f"({inside})" if isinstance(value, tuple) else f"[{inside}]"
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key!r}: {written(one)}" for key, one in value.items()) + "}"
-    if isinstance(value, float) and math.isfinite(value):
-        rounded = round(value, DIGITS) + 0.0
-        return str(int(rounded)) if rounded == value and rounded.is_integer() else f"{rounded:.{DIGITS}f}"
-    return repr(value)
-
-
-def apart(one: Any, other: Any) -> float:
-    """The largest difference between two returned values; infinite if they differ in more than their numbers."""
-    one, other = (value.tolist() if isinstance(value, Tensor) else value for value in (one, other))
-    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
-        if len(one) != len(other):
-            return math.inf
-        return max([apart(a, b) for a, b in zip(one, other, strict=True)], default=0.0)
-    if isinstance(one, (bool, int, float)) and isinstance(other, (bool, int, float)):
-        if math.isnan(one) or math.isnan(other):
-            return 0.0 if math.isnan(one) and math.isnan(other) else math.inf
-        return 0.0 if one == other else abs(one - other)
-    return 0.0 if one == other else math.inf
-
-
-def different(one: Outcome, other: Outcome) -> bool:
-    """Whether a reader sees that two outcomes differ."""
-    if one.problem or other.problem:
-        return (one.problem and one.problem.type) != (other.problem and other.problem.type)
-    return apart(one.output, other.output) >= SEEN and written(one.output) != written(other.output)
+# ---------------------------------------------------------------------------------------- outcomes of mistakes
 
 
 def outcome_of(exercise: Exercise, args: Args, *mistakes: Mistake) -> Outcome:
@@ -225,87 +190,78 @@ def outcome_of(exercise: Exercise, args: Args, *mistakes: Mistake) -> Outcome:
     return make_call(turned(exercise, *mistakes), Call(args, first=exercise.name == "attention"))
 
 
-def told_apart(exercise: Exercise, args: Args) -> tuple[dict[Mistake, Outcome], list[Mistake]]:
-    """The outcome of each known mistake, and those mistakes that show and that no other outcome can be taken for."""
-    right = outcome_of(exercise, args)
-    found = {mistake: outcome_of(exercise, args, mistake) for mistake in exercise.mistakes}
+class Seen(NamedTuple):
+    """What the known mistakes return for some arguments. showing: those whose result a reader sees not to be right.
+    alone: those of them that nothing else can be taken for."""
+
+    sights: dict[Mistake, Sight]
+    showing: set[Mistake]
+    alone: list[Mistake]
+
+
+def told_apart(exercise: Exercise, args: Args) -> Seen:
+    right = sight_of(outcome_of(exercise, args))
+    sights = {mistake: sight_of(outcome_of(exercise, args, mistake)) for mistake in exercise.mistakes}
+    showing = [mistake for mistake, sight in sights.items() if shows(sight, right)]
     alone = [
-        mistake
-        for mistake, outcome in found.items()
-        if shows(outcome, right)
-        and all(different(outcome, theirs) for other, theirs in found.items() if other is not mistake)
+        one for one in showing if all(sights[one].differs(theirs) for other, theirs in sights.items() if other != one)
     ]
-    return found, alone
+    return Seen(sights, {*showing}, alone)
+
+
+def shows(sight: Sight, right: Sight) -> bool:
+    """Whether what is seen is a plain value, which an exam can show, and not that of a right answer."""
+    return not sight.problem and "Other(" not in sight.text and sight.differs(right)
 
 
 # ------------------------------------------------------------------------------------------------- questions
+
+
+class Chosen(NamedTuple):
+    """A mistake to ask for, with its wrong options. fit: how many of these look like it, and do not return what is
+    right."""
+
+    mistake: Mistake
+    wrong: list[Mistake]
+    fit: int
+    args: Args
 
 
 def drawn_mistake(random: Random, exercise: Exercise, make: Callable[[Random], Args]) -> Question:
     """A question about a part. Raises MinibertError if no arguments are found in which a mistake shows."""
     wanted = [*exercise.mistakes]
     random.shuffle(wanted)
-    best: dict[Mistake, tuple[int, Args]] = {}  # mistake -> how many wrong options return as much, and the arguments
+    best: dict[Mistake, Chosen] = {}
     for tried in range(1, TRIES + 1):
-        args = make(random)
-        found, alone = told_apart(exercise, args)
-        for mistake in alone:
-            others = others_than(mistake, wanted)
-            alike = min(WRONG, sum(same_form(found[one], found[mistake]) for one in others))
-            if len(others) < WRONG:
-                continue
-            if mistake not in best or alike > best[mistake][0]:
-                best[mistake] = alike, args
+        for one in choices(random, exercise, make(random)):
+            if one.mistake not in best or one.fit > best[one.mistake].fit:
+                best[one.mistake] = one
         # The first of the shuffled mistakes is waited for: one that seldom shows is asked for as often as the others.
-        if (tried >= PATIENCE and best) or best.get(wanted[0], (0,))[0] == WRONG:
-            mistake = next(one for one in wanted if one in best)
-            return question_about(random, exercise, best[mistake][1], mistake, others_than(mistake, wanted))
+        if best and (tried >= PATIENCE or (wanted[0] in best and best[wanted[0]].fit == WRONG)):
+            return question_of(random, exercise, next(best[one] for one in wanted if one in best))
     raise MinibertError(f"no question about {exercise.name} was found: draw from other parts.")
 
 
-def others_than(mistake: Mistake, every: Sequence[Mistake]) -> list[Mistake]:
-    """The mistakes that can be wrong options where this one is right."""
-    return [one for one in every if one is not mistake and one.says != mistake.says]
+def choices(random: Random, exercise: Exercise, args: Args) -> Iterator[Chosen]:
+    """The mistakes that can be asked for with these arguments, each with the best wrong options.
 
-
-def form_of(value: Any) -> Any:
-    """What can be seen of a returned value without looking at its numbers: its kind, and its shape or length."""
-    if isinstance(value, Tensor):
-        return tuple(value.shape)
-    if isinstance(value, (list, tuple)):
-        return [form_of(one) for one in value] if any(isinstance(one, (Tensor, list)) for one in value) else len(value)
-    return sorted(value) if isinstance(value, dict) else type(value)
-
-
-def same_form(one: Outcome, other: Outcome) -> bool:
-    return one.problem is None and other.problem is None and form_of(one.output) == form_of(other.output)
-
-
-def question_about(
-    random: Random, exercise: Exercise, args: Args, mistake: Mistake, others: Sequence[Mistake]
-) -> Question:
-    """The question with the best wrong options: those that return as much as is shown, and that would show here.
-
-    Otherwise the shape or the length would give the answer away.
+    What is shown must not give its mistake away by its look alone (see `look_of`): at least ALIKE wrong options return
+    something that looks the same. One of them, at least, does not return what is right: to know that answer is not
+    enough. Such options are preferred.
     """
-    found, _ = told_apart(exercise, args)
-    right = outcome_of(exercise, args)
-    ranked = sorted(
-        random.sample(others, len(others)),
-        key=lambda one: (not same_form(found[one], found[mistake]), not shows(found[one], right)),
-    )
-    return question_of(random, exercise, args, mistake, found[mistake], right, ranked[:WRONG])
+    sights, showing, alone = told_apart(exercise, args)
+    for mistake in alone:
+        others = [one for one in exercise.mistakes if one is not mistake and one.says != mistake.says]
+        alike = {one for one in others if sights[one].same_look(sights[mistake])}
+        if len(others) < WRONG or len(alike) < ALIKE or not alike & showing:
+            continue
+        ranked = sorted(random.sample(others, len(others)), key=lambda one: (one not in alike, one not in showing))
+        yield Chosen(mistake, ranked[:WRONG], min(WRONG, len(alike & showing)), args)
 
 
-def shows(outcome: Outcome, right: Outcome) -> bool:
-    """Whether an outcome is a plain value, which an exam can show, and not that of a right answer."""
-    return outcome.problem is None and "Other(" not in written(outcome.output) and different(outcome, right)
-
-
-def question_of(
-    random: Random, exercise: Exercise, args: Args, mistake: Mistake, outcome: Outcome, right: Outcome,
-    distractors: Sequence[Mistake],
-) -> Question:  # fmt: skip
+def question_of(random: Random, exercise: Exercise, chosen: Chosen) -> Question:
+    mistake, distractors, _, args = chosen
+    outcome, right = outcome_of(exercise, args, mistake), outcome_of(exercise, args)
     names = [name.split("=")[0].strip() for name in exercise.signature.split(",")]
     given = "\n".join(f"{name} = {written(value)}" for name, value in zip(names, args, strict=False))
     options, letter = options_of(random, mistake.says, [one.says for one in distractors])
