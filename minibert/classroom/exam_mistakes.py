@@ -69,8 +69,8 @@ def gelu_args(random: Random) -> Args:
 
 
 def split_args(random: Random) -> Args:
-    heads = random.choice((2, 3))
-    return numbered(random, 1, random.choice((2, 4)), heads * 2), heads
+    texts, tokens, heads = random.choice(((1, 2, 2), (1, 4, 2), (1, 2, 3), (2, 2, 2), (2, 3, 2), (2, 2, 3)))
+    return numbered(random, texts, tokens, heads * 2), heads
 
 
 def merge_args(random: Random) -> Args:

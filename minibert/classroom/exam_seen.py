@@ -66,7 +66,7 @@ def signs_of(leaf: Any) -> set[str]:
         return set()
     if not math.isfinite(leaf):
         return {repr(leaf)}
-    return ({"fraction"} if "." in written(leaf) else set()) | ({"minus"} if leaf < 0 else set())
+    return {*written(leaf)} & {".", "-"}
 
 
 def look_of(value: Any) -> Any:
