@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
+import re
+import signal
 import sys
+from types import ModuleType
 
 import pytest
 import torch
@@ -393,6 +397,65 @@ def test_a_file_that_ends_the_program_or_never_ends_is_named_with_its_line(ends,
     edit("import math", "import math\nimport sys\nsys.exit(0)")
     with pytest.raises(MinibertError, match=r"line \d+, raised SystemExit: 0\. Mend that line"):
         load()
+
+
+@pytest.mark.usefixtures("written")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the process cannot be copied")
+@pytest.mark.parametrize(
+    ("ends", "says"),
+    [
+        ("__import__('os')._exit(7)", "ended the program, with the status 7"),
+        ("__import__('os')._exit(0)", "ended the program, with the status 0"),
+        ("import ctypes; ctypes.string_at(0)", "made the program crash (SIGSEGV)"),
+        ("import os; os.abort()", "made the program crash (SIGABRT)"),
+        ("import os; os.kill(os.getpid(), 9)", "made the program crash (SIGKILL: too much memory?)"),
+        ("class Deep:\n    __import__('os')._exit(1)", "ended the program, with the status 1"),
+        ("def deep(x=__import__('os')._exit(1)): pass", "ended the program, with the status 1"),
+        ("@__import__('os')._exit\ndef deep(): pass", "raised TypeError"),
+        ("import signal as s\nwhile (s.pthread_sigmask(s.SIG_BLOCK, [s.SIGALRM]), 1): pass", "did not end in"),
+    ],
+)
+def test_a_file_that_ends_the_process_at_once_is_named_with_its_line(ends, says, monkeypatch, capsys):
+    """Such a statement is tried in a copy of the process, and left out; the other parts are used."""
+    monkeypatch.setattr(running, "AT_ONCE", 0.5)
+    edit("\n\n# === gelu", f"\n{ends}\n\n# === gelu")
+    before = text()
+    trouble = load().troubles["layer-norm"]
+    line = 1 + before[: before.index(ends.split("\n")[-1 if "while" in ends else 0])].count("\n")
+    assert re.search(rf"my_bert\.py, line {line + ends.startswith('@')}, {re.escape(says)}", trouble)
+    assert set(load().parts) == {"gelu"}
+    assert main(["mine", "--quick"]) == 2
+    assert says in capsys.readouterr().err
+    assert text() == before
+    # The file is run in this process too: what was tried has left nothing here.
+    assert signal.SIGALRM not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+@pytest.mark.usefixtures("written")
+def test_each_statement_that_ends_the_process_is_named():
+    edit("def gelu", "__import__('os')._exit(1)\n\ndef gelu")
+    edit("def layer_norm", "__import__('os')._exit(2)\n\ndef layer_norm")
+    troubles = load().troubles
+    assert "status 1" in troubles["gelu"]
+    assert "status 2" in troubles["layer-norm"]
+    edit("import math", "import math\n__import__('os')._exit(0)")
+    with pytest.raises(MinibertError, match=r"line \d+, ended the program, with the status 0\. Mend that line"):
+        load()
+
+
+def test_a_copy_of_the_process_is_only_made_where_something_is_done(monkeypatch):
+    tried = []
+    monkeypatch.setattr(running, "first_deadly", lambda nodes, *_: tried.append(1) or {})
+    plain = "import math\nfrom torch import nn\n'a text'\nN = 3\nclass A(nn.Module):\n    def f(self, x=N): exit()\n"
+    assert running.run_statements(plain, "f", ModuleType("plain")) == {}
+    assert not tried
+    for more in (
+        "print()", "if N: pass", "B = A()", "import absent_module", "import math, absent_module", "with N: pass",
+        "def f(x=print()): pass", "@A\ndef f(): pass", "class B(metaclass=A): pass", "class B:\n    print()",
+    ):  # fmt: skip
+        tried.clear()
+        running.run_statements(f"{plain}{more}", "f", ModuleType("plain"))
+        assert tried, more
 
 
 @pytest.mark.usefixtures("written")
