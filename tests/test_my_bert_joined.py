@@ -463,6 +463,14 @@ def test_a_part_that_ends_the_program_is_named():
     edit("    return math.sqrt(x)", "    raise SystemExit(3)")
     with pytest.raises(MinibertError, match=r"`raise SystemExit\(3\)`\) raised SystemExit: 3"):
         Parts({})["gelu"](1)
+    edit("    raise SystemExit(3)", "    __import__('os')._exit(3)")
+    end = os._exit
+    with pytest.raises(MinibertError, match=r"_exit\(3\)`\) raised SystemExit: 3"):
+        Parts({})["gelu"](1)
+    assert os._exit is end
+    if hasattr(os, "fork"):  # a process that the learner starts ends as it should
+        edit("    __import__('os')._exit(3)", "    import os\n    return os.fork() or os._exit(5)")
+        assert os.waitstatus_to_exitcode(os.waitpid(Parts({})["gelu"](1), 0)[1]) == 5
 
 
 @pytest.mark.usefixtures("written")

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from minibert.encoder import EncoderBlock
 from minibert.errors import MinibertError, check_known
 from minibert.exercises.catalogue import exercises
+from minibert.exercises.running import stays_alive
 from minibert.exercises.swap import Place
 from minibert.own.loading import Loaded, Part, load
 from minibert.words import listed, type_of
@@ -58,7 +59,8 @@ class Working:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         self.running = True
         try:
-            found = self.part.function(*args, **kwargs)
+            with stays_alive():
+                found = self.part.function(*args, **kwargs)
         except (Exception, SystemExit) as error:
             raise self.failed(f"raised {type(error).__name__}: {_one_line(error)}", error) from error
         finally:
