@@ -458,6 +458,19 @@ def test_a_copy_of_the_process_is_only_made_where_something_is_done(monkeypatch)
         assert tried, more
 
 
+def test_a_file_may_compute_with_threads():
+    """The copy of the process has none of the other threads: a file that asks for two must not wait for them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    much = "torch.softmax(torch.ones(500, 500), -1)"
+    try:
+        exec(much)  # so that the second thread exists here
+        file = f"import torch\ntorch.set_num_threads(2)\nx = {much}\n"
+        assert running.run_statements(file, "f", ModuleType("threads")) == {}
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.usefixtures("written")
 def test_a_part_that_ends_the_program_is_named():
     edit("    return math.sqrt(x)", "    raise SystemExit(3)")
