@@ -320,9 +320,11 @@ def shape_trouble(mine: Any, right: Any, axes: Mapping[str, int]) -> str:
         return f"The axes are in another order: you return [{', '.join(have)}], not [{', '.join(want)}]."
     missing, extra = [one for one in want if one not in have], [one for one in have if one not in want]
     if missing and not extra:
-        return f"The axis {listed(missing)} is missing: you return [{', '.join(have)}], not [{', '.join(want)}]."
+        subject = f"axis {missing[0]} is" if len(missing) == 1 else f"axes {listed(missing)} are"
+        return f"The {subject} missing: you return [{', '.join(have)}], not [{', '.join(want)}]."
     if extra and not missing:
-        return f"There is an axis too many, {listed(extra)}: you return [{', '.join(have)}], not [{', '.join(want)}]."
+        subject = f"is an axis too many, {extra[0]}" if len(extra) == 1 else f"are axes too many, {listed(extra)}"
+        return f"There {subject}: you return [{', '.join(have)}], not [{', '.join(want)}]."
     if mine.dim() == right.dim():
         off = [at for at in range(right.dim()) if mine.shape[at] != right.shape[at]]
         if len(off) == 1:

@@ -17,7 +17,7 @@ import math
 import random
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from types import ModuleType
 from typing import Any
@@ -180,6 +180,10 @@ class _Course:
         if (problem := self.found[first].problem) is not None and problem.type in GONE:
             self.cause = problem.message
             return []
+        shown = next((number for number in self.wrong if self._kind(number) != "value"), first)
+        mistyped = {number for number in self.wrong if self._kind(number) == "type"}
+        if shown in mistyped and not mistyped <= set(found.probes):
+            return self.mistyped(shown)
         if self.values_wrong and is_random(self.exercise, self.ask, self.found, self.values_wrong[0]):
             self.cause = "the result is random: another seed gives another result"
             return ["Your result is random, and it should not be: another seed gives another result. Is there dropout, "
@@ -191,12 +195,12 @@ class _Course:
             return self.partly(found, "There is at least this mistake: ", "There are at least these mistakes: ")
         if problem is not None:
             return self.crashed(problem, probes_of(self.exercise)[first])
-        if self.values_wrong and (names := unused(self.exercise, self.ask, self.found, self.wrong)):
+        if self.kinds == {"value"} and (names := unused(self.exercise, self.ask, self.found, self.wrong)):
             plural = "make" if " and " in names or ", " in names else "makes"
             self.cause = f"{names} {plural} no difference"
             return [f"{names[0].upper()}{names[1:]} {plural} no difference to your result: is it used?"
                     if plural == "makes" else f"{names} make no difference to your result: are they used?"]  # fmt: skip
-        if touched := _touched(self.exercise, self.found):
+        if "type" not in self.kinds and (touched := _touched(self.exercise, self.found)):
             self.cause = touched
             return [touched]
         if found.ideas:
@@ -212,9 +216,6 @@ class _Course:
             self.cause = text
             return [text]
         difference = self.compared[first]
-        if difference is not None and difference.kind == "type":
-            self.cause = difference.text
-            return []
         letters = letters_trouble(self.found[first].output, right.output)
         if 2 * len(self.wrong) <= len(self.found) and self.exercise.view is None:
             names = listed([f"“{probes_of(self.exercise)[number].name}”" for number in self.wrong[:4]])
@@ -228,6 +229,15 @@ class _Course:
             self.cause = difference.text
         return []
 
+    def mistyped(self, number: int) -> list[str]:
+        """What is wrong where an outcome is of another type: only that, because nothing else can be seen there."""
+        mine, right = self.found[number].output, right_outcomes(self.exercise)[number].output
+        text = part_of(self.exercise, self.found) or entries_trouble(mine, right)
+        text = text or (shape_trouble(mine, right, {}) if isinstance(mine, Other) else "")
+        difference = self.compared[number]
+        self.cause = text or (difference.text if difference is not None else None)
+        return [text] if text else []
+
     def turned(self, sure: bool) -> str:
         """A sentence about .T or .t() on more than two axes, unless a known mistake explains all."""
         if self.mistakes and self.explain().whole:
@@ -237,7 +247,17 @@ class _Course:
 
     @property
     def values_wrong(self) -> list[int]:
-        return [number for number in self.wrong if self.found[number].problem is None]
+        """The probes that returned something of the right type that is wrong."""
+        return [number for number in self.wrong if self._kind(number) in ("shape", "value")]
+
+    @property
+    def kinds(self) -> set[str]:
+        """How the probes are wrong that returned something: in the type, the shape or the values."""
+        return {self._kind(number) for number in self.wrong} - {"problem"}
+
+    def _kind(self, number: int) -> str:
+        difference = self.compared[number]
+        return difference.kind if difference is not None else ""
 
     def named(self, found: Explanation) -> list[str]:
         """The sentences of an explanation, which becomes the result's."""
@@ -314,12 +334,30 @@ def _compared(exercise: Exercise, probe: Probe, outcome: Outcome, right: Outcome
     if (problem := outcome.problem) is not None:
         text = f"{probe.name}: {problem.message}" if problem.type in GONE else _raised(problem, probe)
         return Difference("problem", text, math.inf)
-    found = [one for one in differences(outcome.output, right.output, probe.axes) if one.distance > exercise.exactness]
+    if isinstance(right.output, Mapping) and exercise.view is not None and not _seen(outcome.output, right.output):
+        found = _unseen(exercise, probe, outcome)
+    else:
+        found = [*differences(outcome.output, right.output, probe.axes)]
+    found = [one for one in found if one.distance > exercise.exactness]
     if not found:
         return None
     kinds = ("type", "shape", "value") if exercise.view is None else ("type", "value", "shape")
     first = min(found, key=lambda one: kinds.index(one.kind))
     return first._replace(text=f"{probe.name}: {first.text}")
+
+
+def _seen(output: Any, right: Mapping[str, Any]) -> bool:
+    """Whether a view could read what was returned; it leaves everything else as it was."""
+    return isinstance(output, Mapping) and not right.keys().isdisjoint(output)
+
+
+def _unseen(exercise: Exercise, probe: Probe, outcome: Outcome) -> list[Difference]:
+    """How what was returned differs in type and shape from what the reference returns, if a view cannot read it."""
+    mine, right = outcome.output, make_call(exercise.reference, probe.call).output
+    if probe.call.again and isinstance(mine, list):  # the results of several calls
+        mine, right = mine[0], right[0]
+    found = [one for one in differences(mine, right, probe.axes) if one.kind in ("type", "shape")]
+    return found or [Difference("type", "the result is not of the form that the task asks for", math.inf)]
 
 
 def _touched(exercise: Exercise, found: Sequence[Outcome]) -> str | None:
@@ -389,11 +427,14 @@ def check(exercise: str, answer: Callable[..., Any]) -> Result:
     notes: list[str] = []
 
     def in_model() -> str | None:
+        swap.prepare(declared)  # before the clock runs: it may wait for a download, and is no work of the answer's
         try:
             with time_limit(LONGEST):
                 trouble, note = swap.trial(declared, answer)
         except TimeoutError:
-            notes.append(f"It is right, but too slow to be tried inside a real model within {LONGEST:.0f} s.")
+            notes.append(
+                f"It is right. It could not be tried inside a real model in {LONGEST:.0f} s; the machine may be busy."
+            )
             return None
         notes.extend([note] if note else [])
         return trouble

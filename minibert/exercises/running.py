@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, NoReturn
 
+from minibert.timing import OwnTime
+
 AT_ONCE = 10.0  # seconds for a statement at the top of a file
 GRACE = 2.0  # seconds more, after which a copy of the process is killed: its statement cannot be interrupted
 
@@ -143,7 +145,8 @@ def calls(node: ast.AST) -> bool:
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Raise TimeoutError in the block after this many seconds. Without alarms (Windows, threads) there is no limit."""
+    """Raise TimeoutError in the block after this many seconds of its own time (see `OwnTime`): a busy machine costs
+    nobody anything. Without alarms (Windows, threads) there is no limit."""
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -151,8 +154,12 @@ def time_limit(seconds: float) -> Iterator[None]:
     class Late(BaseException):  # not an Exception, which a learner's `except Exception` would catch
         pass
 
+    own = OwnTime()
+
     def ring(signum: int, frame: Any) -> None:
-        raise Late
+        if (left := seconds - own.passed()) <= 0:
+            raise Late
+        signal.setitimer(signal.ITIMER_REAL, max(left, 0.01))
 
     before = signal.signal(signal.SIGALRM, ring)
     signal.setitimer(signal.ITIMER_REAL, seconds)

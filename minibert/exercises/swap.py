@@ -306,6 +306,13 @@ class Trial(NamedTuple):
     note: str | None
 
 
+def prepare(exercise: Exercise) -> None:
+    """Load the model of an exercise and run it without an answer, so that `trial` takes only the answer's own time."""
+    seam = str(exercise.swap)
+    real_model(seam)
+    _expected(PRESETS.get(seam, BERT), run_of(seam))
+
+
 def trial(exercise: Exercise, answer: Function) -> Trial:
     """Run a real model on real sentences, without and with the answer, and compare tokens and every layer's vectors."""
     seam = str(exercise.swap)

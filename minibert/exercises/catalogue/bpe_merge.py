@@ -17,8 +17,9 @@ def joined_in(symbols: list[str], pair: Pair, place: str, joint: str) -> list[st
     """The symbols with a pair made one, where it occurs first, or last."""
     found = [at for at, both in enumerate(pairwise(symbols)) if both == pair]
     at = found[-1 if place == "the last" else 0]
-    kept = symbols[at + 1 :] if place == "the second stays" else symbols[at + 2 :]
-    return [*symbols[:at], joint.join(pair), *kept]
+    before = symbols[: at + 1] if place == "the first stays" else symbols[:at]
+    after = symbols[at + 1 :] if place == "the second stays" else symbols[at + 2 :]
+    return [*before, joint.join(pair), *after]
 
 
 def longest_from_the_left(symbols: list[str], merges: list[Pair]) -> list[str]:
@@ -33,19 +34,20 @@ def longest_from_the_left(symbols: list[str], merges: list[Pair]) -> list[str]:
     return pieces
 
 
-def once_through(symbols: list[str], merges: list[Pair]) -> list[str]:
+def once_through(symbols: list[str], merges: list[Pair], place: str, joint: str) -> list[str]:
     """Pair after pair, each wherever it occurs. With the list as it is, this is right."""
     for pair in merges:
         while pair in pairwise(symbols):
-            symbols = joined_in(symbols, pair, "the first", "")
+            symbols = joined_in(symbols, pair, place, joint)
     return symbols
 
 
-def replaced(symbols: list[str], merges: list[Pair]) -> list[str]:
-    """Pair after pair, by replacing text."""
+def replaced(symbols: list[str], merges: list[Pair], times: int) -> list[str]:
+    """Pair after pair, by replacing text, each at most so many times."""
     text = " ".join(symbols)
     for pair in merges:
-        text = text.replace(" ".join(pair), "".join(pair))
+        for _ in range(times):
+            text = text.replace(" ".join(pair), "".join(pair))
     return text.split(" ") if text else []
 
 
@@ -114,9 +116,12 @@ def reference(
     def rank_of(pair: Pair) -> float:
         return texts.get("".join(pair), math.inf) if pairs == "by their text" else ranks.get(pair, math.inf)
 
-    whole = {"last pairs first": lambda symbols, merges: once_through(symbols, merges[::-1]),
-             "long pairs first": lambda symbols, merges: once_through(symbols, sorted(merges, key=longest)),
-             "one sweep": swept, "one scan": side_by_side, "by replacing text": replaced,
+    backwards, by_length = merges[::-1], sorted(merges, key=longest)
+    whole = {"last pairs first": lambda symbols, merges: once_through(symbols, backwards, place, joint),
+             "long pairs first": lambda symbols, merges: once_through(symbols, by_length, place, joint),
+             "one sweep": swept, "one scan": side_by_side,
+             "by replacing text": lambda symbols, merges: replaced(symbols, merges, 1),
+             "by replacing text again": lambda symbols, merges: replaced(symbols, merges, len(symbols)),
              "longest piece from the left": longest_from_the_left}.get(passes)  # fmt: skip
     rounds = {"one merge": 1, "each merge at its first place": 0}.get(passes, 0 if whole else math.inf)
     if whole is not None:
@@ -130,9 +135,9 @@ def reference(
         found = [pair for pair in seen if rank_of(pair) < math.inf]
         if not found:
             break
-        before = symbols
+        # Also where a part of the pair stays, this ends: each time a symbol grows, and none outgrows the list's pairs.
         symbols = joined_in(symbols, CHOICES[choice](found, rank_of), place, joint)
-        rounds = rounds - 1 if len(symbols) < len(before) else 0  # so that it ends
+        rounds -= 1
     if argument == "changed":
         own[:] = symbols
     return {
@@ -278,9 +283,14 @@ EXERCISE = Exercise(
                 "three equal letters are then cut differently; begin at the left"),
         Mistake("second-stays", "place", "the second stays", "the second symbol of a joined pair stays in the word",
                 "its letters are there twice; after a merge, continue after the pair"),
+        Mistake("first-stays", "place", "the first stays", "the first symbol of a joined pair stays in the word",
+                "its letters are there twice; both symbols of the pair make way for the new one"),
         Mistake("by-replacing-text", "passes", "by replacing text",
                 "you replace text, so that a pair is also found in the ends of longer symbols",
                 "\"ca b\" contains \"a b\", but its symbols are ca and b; compare whole symbols"),
+        Mistake("by-replacing-text-again", "passes", "by replacing text again",
+                "you replace text until a pair is found no more, also in the ends of longer symbols",
+                "\"ss s\" contains \"s s\", but its symbols are ss and s; compare whole symbols"),
         Mistake("either-order", "pairs", "in either order", "you also join a pair the other way round",
                 "the list has (l, e), which is le; el is a different piece"),
         Mistake("by-their-text", "pairs", "by their text", "you join neighbours whose text together is that of a pair",
