@@ -41,7 +41,7 @@ from minibert.exercises.causes import (
     unused,
 )
 from minibert.exercises.compare import Difference, differences
-from minibert.exercises.crashes import in_words, keys_of
+from minibert.exercises.crashes import ended, in_words, keys_of
 from minibert.exercises.declare import Exercise, Mistake, Probe, probes_of
 from minibert.exercises.diagnose import Explanation, Search, looked_at, right_outcomes, sentences_of
 from minibert.exercises.result import NOT_REACHED, Result, Stage, fitted, hints_for, shortened
@@ -288,8 +288,8 @@ class _Course:
             return [raised]
         self.cause = said
         if len(raised) < 160 and problem.text:
-            return [raised, f"That means: {said.rstrip('.?')}."]
-        return [f"{said[0].upper()}{said[1:]}{problem.place}.", raised]
+            return [raised, f"That means: {ended(said)}"]
+        return [f"{said[0].upper()}{ended(said[1:], problem.place)}", raised]
 
     def beyond(self) -> list[str]:
         """Where only what the task asks for beyond BERT's own setting is wrong: that this is so."""

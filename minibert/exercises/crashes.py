@@ -171,6 +171,11 @@ def in_words(problem: Problem, axes: Mapping[str, int], keys: tuple[str, ...] = 
     return said
 
 
+def ended(said: str, place: str = "") -> str:
+    """What `in_words` says with its end: a question keeps its mark. place: what stands before the end."""
+    return f"{said.rstrip('.?')}{place}{'?' if said.endswith('?') else '.'}"
+
+
 def keys_of(args: tuple[object, ...]) -> tuple[str, ...]:
     """The keys of the dicts of tensors among the arguments."""
     return tuple(
