@@ -137,7 +137,8 @@ def strange(tmp_path_factory) -> tuple[Path, list[Marked]]:
 def test_every_file_of_a_strange_class_gets_its_marks(strange):
     _, marked = strange
     score = {one.name: one.score for one in marked}
-    for name in STRANGE:
+    assert "notes.docx" not in score  # a loose file that cannot be a submission
+    for name in STRANGE.keys() - {"notes.docx"}:
         assert (score[name] == 10) is (name in FULL), (name, next(one for one in marked if one.name == name))
     assert {"emil", "link.py", "pair/all"} <= set(score)
     if sys.platform == "linux":
@@ -174,6 +175,7 @@ def test_the_report_says_what_was_not_read_and_obeys_nobody(strange):
                  ):  # fmt: skip
         assert f"- {report.in_markdown(name)}:" in section, name
     assert "\n- right.py:" not in section
+    assert "\n- notes.docx: it is not read" in section.split("## Ignored")[1]
     assert "links are not followed" in section
     assert "right.py = " in text or " = right.py" in text  # equal submissions
     by_name = {one.name: one for one in marked}
@@ -482,7 +484,7 @@ def test_an_error_of_ours_costs_one_exercise_and_is_said(tmp_path, monkeypatch):
     assert gelu.status == "error"
     assert "RuntimeError: no" in gelu.text
     gelu.text.encode()
-    assert mask.status == "missing"
+    assert mask.status == "not attempted"
 
 
 def test_a_process_that_ends_costs_the_exercise_at_hand():
@@ -653,3 +655,41 @@ def test_the_numbers_depend_on_the_zip_and_on_the_submission():
     seeds = {grading.seed_for(secret, content) for secret in (1, 2, -1) for content in (b"a", b"b")}
     assert len(seeds) == 6
     assert grading.seed_for(1, b"a") == grading.seed_for(1, b"a")
+
+
+def test_what_cannot_be_a_submission_is_listed_apart_and_what_cannot_be_read_is_counted_apart(tmp_path, capsys):
+    misspelt = RIGHT.replace("def gelu(", "def geluu(")
+    folder = put(tmp_path / "class", {
+        "zoe.py": misspelt, "syntax.py": "def gelu(x:", "notes.txt": "", "emil/answers.docx": "PK",
+        "b/readme.txt": "", "b/gus/a.py": "x = 1",
+    })  # fmt: skip
+    out = tmp_path / "out"
+    command = ["grade", str(folder), "--out", str(out), "--no-swap", "--exercises"]
+    assert main([*command, "gelu"]) == 0
+    assert "4 marked, 0 with full marks, 2 could not be read, 2 loose files ignored" in capsys.readouterr().out
+    rows = {row["submission"]: row["gelu status"] for row in csv.DictReader((out / "grades.csv").open())}
+    assert rows == {"zoe.py": "not attempted", "syntax.py": "not read", "emil/answers.docx": "not read",
+                    "b/gus/a.py": "not attempted"}  # fmt: skip
+    text = (out / "report.md").read_text()
+    assert "| gelu | warm-up | 0 | 0 | 2 | 2 | 0.0 of 10 |" in text
+    ignored = text.split("## Ignored")[1].split("##")[0]
+    assert "- notes.txt: " in ignored
+    assert "- b/readme.txt: " in ignored
+    assert text.count("- geluu: did you mean gelu?") == 1
+    assert "- zoe.py: geluu: did you mean gelu?" in text
+    assert "geluu: did you mean gelu?" in json.loads((out / "zoe.py.results.json").read_text())["output"]
+    assert not (out / "notes.txt.results.json").exists()
+    # Marks for other exercises do not take the place of these.
+    before = text
+    assert main([*command, "causal-mask"]) == 2
+    assert "holds marks for other exercises: choose another --out" in capsys.readouterr().err
+    assert main([*command, "gelu", "causal-mask"]) == 2
+    assert "holds marks for 1 exercise, and this would be for 2" in capsys.readouterr().err
+    assert main(["grade", str(put(tmp_path / "other", {"a.py": "x = 1"})), *command[2:], "gelu"]) == 2
+    assert "holds marks of another folder" in capsys.readouterr().err
+    assert (out / "report.md").read_text() == before
+
+
+def test_text_that_is_no_markup_is_not_escaped():
+    assert report.in_markdown("a command to IPython: !ls") == "a command to IPython: !ls"
+    assert report.in_markdown("![x](y)") == "!&#91;x&#93;(y)"

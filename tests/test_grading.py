@@ -104,12 +104,12 @@ def test_a_class_is_marked(tmp_path, capsys):
     assert main(["grade", str(folder), "--out", str(out), "--exercises", "attention", "gelu", "--seed", "3"]) == 0
     rows = {row["submission"]: row for row in csv.DictReader(io.StringIO((out / "grades.csv").read_text()))}
     assert {name: row["attention status"] for name, row in rows.items()} == {
-        "ada.py": "passed", "bob.ipynb": "failed", "cy/answer.py": "not attempted", "dan.py": "missing",
+        "ada.py": "passed", "bob.ipynb": "failed", "cy/answer.py": "not attempted", "dan.py": "not attempted",
         "'=eve.py": "reference",
     }  # fmt: skip
     assert float(rows["ada.py"]["attention"]) == 10
     assert float(rows["cy/answer.py"]["score"]) == float(rows["'=eve.py"]["score"]) == 0
-    assert all(row["gelu status"] == "missing" for row in rows.values())
+    assert all(row["gelu status"] == "not attempted" for row in rows.values())
     report = (out / "report.md").read_text()
     assert "1 × **unscaled** (attention)" in report
     assert "seed 3" in report

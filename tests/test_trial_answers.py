@@ -25,6 +25,7 @@ import trial_answers_9b  # noqa: F401  isort: skip
 import trial_answers_9c  # noqa: F401  isort: skip
 import trial_answers_9d  # noqa: F401  isort: skip
 import trial_answers_10  # noqa: F401  isort: skip
+import trial_answers_11  # noqa: F401  isort: skip
 
 pytestmark = pytest.mark.slow  # a minute of computing
 

@@ -15,7 +15,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from typing import Any
 import minibert
 from minibert.classroom import isolation
 from minibert.classroom.hidden import hidden, new_seed, seed_for
-from minibert.classroom.marking import Course, Mark, Marked, best_of, mark, mark_content, missing, most, unread
+from minibert.classroom.marking import Course, Mark, Marked, best_of, mark, mark_content, misspelt, most, unread
 from minibert.classroom.pool import marked_by, marked_from
 from minibert.classroom.replies import clean
 from minibert.classroom.report import file_name, gradescope, report, table
@@ -33,10 +33,11 @@ from minibert.exercises.catalogue import exercises
 from minibert.exercises.submissions import Unreadable, content_of, read
 from minibert.files import locked, read_json, refuse_foreign, write_file, write_json
 from minibert.timing import Progress
+from minibert.words import counted
 
 __all__ = [
     "Course", "Mark", "Marked", "Unreadable", "best_of", "content_of", "grade", "gradescope", "handed_in", "hidden",
-    "mark", "mark_content", "missing", "most", "new_seed", "read", "report", "seed_for", "table", "unread",
+    "mark", "mark_content", "misspelt", "most", "new_seed", "read", "report", "seed_for", "table", "unread",
 ]  # fmt: skip
 
 WRITE_EVERY = 1.0  # seconds between two writings of the tables while files finish
@@ -57,11 +58,16 @@ def grade(
     names: the exercises that count, by default all. jobs: how many files are marked at the same time. seed: of the
     hidden probes, by default random; report.md names it, so that the marks can be reproduced. with_swap: also run the
     answers inside a real model. What an earlier, interrupted call with the same arguments has marked is kept. Raises
-    MinibertError for a folder without submissions, an `out` that cannot be written, and one that another grader uses.
+    MinibertError for a folder without submissions, an `out` that cannot be written, that another grader uses, or that
+    has the marks of another class or of other exercises.
     """
     names = list(names or exercises())
     limits = limits or isolation.Limits()
-    found = handed_in(folder, out)
+    listed = handed_in(folder, out)
+    found, loose = [one for one in listed if not one.loose], [one for one in listed if one.loose]
+    if not found:
+        first = f"{loose[0].label}: {loose[0].unread}"
+        raise MinibertError(f"{folder} holds no submissions ({clean(first, 200)}): name the folder that holds them.")
     _refuse_foreign(found, Path(folder), Path(out))
     with _State(Path(out)) as state:
         state.begin(_identity(folder, names, limits, with_swap), seed)
@@ -77,7 +83,7 @@ def grade(
                 return
             rows = [_shown(one, marked[one.label]) for one in found if one.label in marked]
             write_file(state.out / "grades.csv", table(rows, names))
-            write_file(state.out / "report.md", report(rows, names, state.seed, len(found)))
+            write_file(state.out / "report.md", report(rows, names, state.seed, len(found), loose))
             written = time.monotonic()
 
         for one in found:
@@ -188,10 +194,26 @@ class _State:
         old = _json_or_nothing(run)
         goes_on = old.get("identity") == identity and type(old.get("seed")) is int and seed in (None, old["seed"])
         if not goes_on:
+            self._refuse_other(old.get("identity"), identity)
             _remove(self.folder / "done")
             write_json(run, {"identity": identity, "seed": new_seed() if seed is None else seed})
             old = _json_or_nothing(run)
         self.seed = old["seed"]
+
+    def _refuse_other(self, old: Any, new: Mapping[str, Any]) -> None:
+        """Raise MinibertError if there are marks here that the new ones would replace, and do not repeat."""
+        if not isinstance(old, dict) or not (self.out / "grades.csv").exists():
+            return
+        there = old.get("exercises")
+        if there != new["exercises"] and isinstance(there, list):
+            what = f"for {counted(len(there), 'exercise')}, and this would be for {len(new['exercises'])}"
+            if len(there) == len(new["exercises"]):
+                what = "for other exercises"
+        elif old.get("folder") != new["folder"]:
+            what = "of another folder"
+        else:
+            return
+        raise MinibertError(f"{self.out} holds marks {what}: choose another --out, or delete that folder first.")
 
     def _place(self, one: HandedIn) -> Path:
         return self.folder / "done" / f"{hashlib.sha256(os.fsencode(one.label)).hexdigest()[:32]}.json"

@@ -6,6 +6,7 @@ goes wrong with one exercise costs that exercise only, and whatever goes wrong w
 
 from __future__ import annotations
 
+import difflib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from minibert.classroom import isolation
 from minibert.classroom.hidden import hidden
 from minibert.classroom.learner import Learner
 from minibert.classroom.replies import clean
+from minibert.errors import nearest
 from minibert.exercises import swap
 from minibert.exercises.calls import Call, Failed, Outcome, Problem
 from minibert.exercises.catalogue import exercises
@@ -25,13 +27,17 @@ from minibert.exercises.check import evaluate
 from minibert.exercises.declare import Exercise
 from minibert.exercises.submissions import Submission, Unreadable, content_of
 
-NOT_READ, ERROR, MISSING = "not read", "error", "missing"
+ALIKE = 0.8  # from which on a name is taken for a misspelt one, as difflib measures it
+NOT_READ, ERROR, NOT_ATTEMPTED = "not read", "error", "not attempted"
 
 
 @dataclass
 class Mark:
-    """One exercise of one submission. status: as in Result, or "missing" if the file does not define the function,
-    "not read" if the file could not be read, "error" if it could not be marked.
+    """One exercise of one submission.
+
+    status: as in Result, where "not attempted" is also that of a file that does not define the function; or "not read"
+    if the file, or what may define it, could not be read, "error" if it could not be marked. stages: of the check, in
+    a line. hints: for its author, in their order.
     """
 
     exercise: str
@@ -40,9 +46,12 @@ class Mark:
     max_score: float
     text: str
     mistakes: tuple[str, ...] = ()
+    stages: str = ""
+    hints: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        self.text = clean(self.text)
+        self.text, self.mistakes = clean(self.text), tuple(self.mistakes)
+        self.hints = tuple(map(clean, self.hints))
 
 
 @dataclass
@@ -147,6 +156,8 @@ def _mark_part(
         marks.append(found)
         course.ends(found)
     problems = learner.said()
+    absent = [exercises()[one.exercise] for one in marks if one.status == NOT_ATTEMPTED]
+    problems += misspelt(part.names & (learner.defined or part.names), absent)
     if part.borrowed:
         problems.append(f"uses the library: {', '.join(sorted(part.borrowed)[:20])}")
     return Marked(part.name, marks, 0.0, problems, learner.protections, part.twin, part.functions)
@@ -166,7 +177,7 @@ def _decided(learner: Learner, exercise: Exercise, with_swap: bool) -> Mark:
     known = [one for one in exercise.names if one in learner.defined]
     known += [one for one in exercise.names if one in submission.names]
     if not known:
-        return missing(exercise)
+        return missing(exercise, submission)
     name = known[0]
     reached: list[Problem] = []
 
@@ -187,7 +198,8 @@ def _decided(learner: Learner, exercise: Exercise, with_swap: bool) -> Mark:
         text = f"This uses the library's own code ({', '.join(borrowed[:20])}): the exercise is to write it yourself."
         return Mark(exercise.name, "reference", 0.0, result.max_score, text)
     text = result.diagnosis or ("" if result.passed else "It does not pass.")
-    return Mark(exercise.name, result.status, result.score, result.max_score, text, tuple(result.mistakes))
+    hints = tuple(result.hints) if result.status == "failed" else ()
+    return Mark(exercise.name, result.status, result.score, result.max_score, text, result.mistakes, result.line, hints)
 
 
 def _returned(outcome: Outcome) -> Any:
@@ -204,9 +216,28 @@ def most(name: str) -> float:
     return sum(exercises()[name].stages.values())
 
 
-def missing(exercise: Exercise) -> Mark:
+def missing(exercise: Exercise, submission: Submission) -> Mark:
+    """The mark of an exercise whose function is not in a file, or in a part of it that could not be read."""
+    if submission.broken:
+        text = f"No function `{exercise.function}` was found, and not all of the file is Python."
+        return Mark(exercise.name, NOT_READ, 0.0, most(exercise.name), text)
     text = f"The file defines no function `{exercise.function}`."
-    return Mark(exercise.name, MISSING, 0.0, most(exercise.name), text)
+    return Mark(exercise.name, NOT_ATTEMPTED, 0.0, most(exercise.name), text)
+
+
+def misspelt(names: Iterable[str], absent: Sequence[Exercise], alike: float = ALIKE) -> list[str]:
+    """A sentence for each name that looks like that of a function that is not there.
+
+    names: those that a file defines. absent: the exercises that it does not answer. alike: how much, from 0 to 1.
+    """
+    functions = [one.function for one in absent]
+    own = {name for one in exercises().values() for name in one.names}
+    found = []
+    for name in sorted({*names} - own):
+        plain = name.casefold().removeprefix("my_")
+        if difflib.get_close_matches(plain, functions, n=1, cutoff=alike):
+            found.append(f"{name}: {nearest(plain, functions)}")
+    return found
 
 
 def failed(name: str, why: str) -> Mark:
@@ -225,7 +256,7 @@ def best_of(marked: Sequence[Marked]) -> Marked:
     """Several files of one student as one: the best mark of each exercise."""
 
     def rank(mark: Mark) -> tuple[float, bool]:
-        return mark.score, mark.status not in (MISSING, NOT_READ)
+        return mark.score, mark.status not in (NOT_ATTEMPTED, NOT_READ)
 
     marks = [max(of_one, key=rank) for of_one in zip(*(one.marks for one in marked), strict=True)]
     problems = [f"{one.name}: {problem}" for one in marked for problem in one.problems]

@@ -233,5 +233,5 @@ def _given_up(task: Task, names: Sequence[str]) -> tuple[Path, Marked] | None:
 
 def marked_from(content: Mapping[str, Any]) -> Marked:
     """A Marked from its plain values."""
-    marks = [Mark(**{**one, "mistakes": tuple(one["mistakes"])}) for one in content["marks"]]
+    marks = [Mark(**one) for one in content["marks"]]
     return replace(Marked(**{**content, "marks": []}), marks=marks)

@@ -14,12 +14,13 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from minibert.classroom.marking import Marked
+from minibert.classroom.marking import NOT_ATTEMPTED, NOT_READ, Marked
 from minibert.classroom.replies import clean
+from minibert.classroom.submissions import HandedIn
 from minibert.exercises.catalogue import exercises
 
 _ESCAPED = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "[": "&#91;", "]": "&#93;", "://": "&#58;//", "@": "&#8203;&#64;"}
-_MARKUP = re.compile(r"://|www\.|[&<>\[\]@\\`*_~#|$!]", re.IGNORECASE)
+_MARKUP = re.compile(r"://|www\.|[&<>\[\]@\\`*_~#|$]", re.IGNORECASE)
 
 
 def in_markdown(text: str) -> str:
@@ -93,10 +94,12 @@ def gradescope(marked: Marked) -> str:
     return json.dumps(whole, indent=1) + "\n"
 
 
-def report(marked: Sequence[Marked], names: Sequence[str], seed: int, of: int | None = None) -> str:
+def report(
+    marked: Sequence[Marked], names: Sequence[str], seed: int, of: int | None = None, loose: Sequence[HandedIn] = ()
+) -> str:
     """The report for the teacher: results by exercise, how often each mistake was made, and each submission.
 
-    of: how many submissions there are, if not all are marked yet.
+    of: how many submissions there are, if not all are marked yet. loose: files that are not taken for submissions.
     """
     count = len(marked)
     still = "" if of is None or of == count else f" of {of}; the same command marks the others"
@@ -106,19 +109,23 @@ def report(marked: Sequence[Marked], names: Sequence[str], seed: int, of: int | 
         f"Hidden probes: seed {seed} (`--seed {seed}` gives the same marks again).",
         f"Protections while the submissions ran: {_protections(marked)}.",
         "",
-        "| exercise | level | passed | failed | not attempted | mean points |",
-        "| --- | --- | ---: | ---: | ---: | ---: |",
+        "| exercise | level | passed | failed | not attempted | not read | mean points |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for at, name in enumerate(names):
         marks = [one.marks[at] for one in marked]
-        passed = sum(m.status == "passed" for m in marks)
-        absent = sum(m.status in ("missing", "not attempted", "not read") for m in marks)
+        counts = Counter(m.status for m in marks)
+        passed, absent, unread = (counts[status] for status in ("passed", NOT_ATTEMPTED, NOT_READ))
         mean = sum(m.score for m in marks) / max(count, 1)
         most = marks[0].max_score if marks else 0
         level = exercises()[name].level
-        lines.append(f"| {name} | {level} | {passed} | {count - passed - absent} | {absent} | {mean:.1f} of {most:g} |")
+        failed = count - passed - absent - unread
+        lines.append(f"| {name} | {level} | {passed} | {failed} | {absent} | {unread} | {mean:.1f} of {most:g} |")
     lines += ["", "## Known mistakes, and in how many submissions", "", *_mistakes(marked)]
     lines += ["", "## Not read, or not completely", "", *_troubles(marked)]
+    if loose:
+        lines += ["", "## Ignored: loose files that cannot be submissions", ""]
+        lines += [f"- {in_markdown(one.label)}: {in_markdown(one.unread)}" for one in loose]
     lines += ["", "## Equal submissions", "", *_equals(marked)]
     lines += ["", "## Each submission", ""]
     for one in marked:
@@ -128,7 +135,7 @@ def report(marked: Sequence[Marked], names: Sequence[str], seed: int, of: int | 
             f"- {m.exercise}: {m.status}, {m.score:g} of {m.max_score:g}"
             + (f". {in_markdown(m.text)}" if m.text else "")
             for m in one.marks
-            if m.status not in ("missing", "not read")
+            if m.status not in (NOT_ATTEMPTED, NOT_READ)
         ]
         lines.append("")
     return "\n".join(lines).rstrip() + "\n"

@@ -23,13 +23,15 @@ class HandedIn:
     """One row of the marks: a file, or a folder in which there is nothing to mark.
 
     label: its path in the class's folder. unread: why it is not marked; empty if it is to be marked. also: what else
-    lies in the same folder and is not read.
+    lies in the same folder and is not read. loose: whether it is no submission in all likelihood: a file of another
+    kind that lies between the submissions, and not alone in a student's folder.
     """
 
     path: Path
     label: str
     unread: str = ""
     also: list[str] = field(default_factory=list)
+    loose: bool = False
 
 
 def handed_in(folder: str | Path, out: str | Path | None = None) -> list[HandedIn]:
@@ -86,6 +88,9 @@ def _inside(root: Path, folder: Path, skipped: Path | None) -> Iterator[HandedIn
             one.also = [f"{other.path.name}: {other.unread}" for other in unread if other not in links]
         unread = links
     inner = [one for path in folders for one in _inside(root, path, skipped)]
+    if folder == root or (not read and any(not one.unread for one in inner)):
+        for one in unread:
+            one.loose = kind_of(one.path.name) is None
     if not (read or unread or inner or folders) and folder != root:
         inner = [HandedIn(folder, label(folder), "nothing was handed in: the folder is empty")]
     yield from sorted([*read, *unread, *inner], key=lambda one: one.label)

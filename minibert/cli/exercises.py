@@ -24,15 +24,31 @@ def add_commands(commands: Commands) -> None:
 
 def add_check(commands: Commands) -> None:
     parser = add_command(commands, "check", "check the exercises that a file answers, and say what is wrong", run_check)
-    parser.add_argument("file", metavar="FILE", help="a .py file or a notebook with your answers")
+    parser.add_argument("file", metavar="FILE", nargs="?", help="a .py file or a notebook with your answers")
     parser.add_argument("--exercise", metavar="NAME", help="check only this one (default: all that FILE defines)")
-    parser.add_argument("--hint", metavar="N", type=integer(0, 4), default=0, help="show N hints for each that fails")
+    parser.add_argument(
+        "--hint", metavar="N", nargs="?", type=hint_or_file, const=1, default=0,
+        help="show a hint for each that fails, or N of them",
+    )  # fmt: skip
+
+
+def hint_or_file(text: str) -> int | str:
+    """The type of --hint: a number of hints, or the file if it is written after --hint and no number is."""
+    return text if not text.isdecimal() and Path(text).exists() else integer(0)(text)
 
 
 def run_check(args: Namespace) -> None:
     from minibert.cli import marking
+    from minibert.errors import MinibertError
 
-    marking.check_file(args.file, args.exercise, args.hint)
+    hints = args.hint
+    if isinstance(hints, str):
+        if args.file is not None:
+            raise MinibertError(f"--hint takes a number of hints, not {hints!r}.")
+        args.file, hints = hints, 1
+    if args.file is None:
+        raise MinibertError("name the file with your answers: minibert check FILE.")
+    marking.check_file(args.file, args.exercise, hints)
 
 
 def run_progress(args: Namespace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import time
 from argparse import Namespace
@@ -13,17 +14,17 @@ from pathlib import Path
 import minibert
 from minibert.classroom import grading, isolation
 from minibert.cli.options import NotPassed
-from minibert.errors import MinibertError, nearest
+from minibert.errors import MinibertError
 from minibert.exercises import my_bert
 from minibert.exercises.catalogue import exercises
-from minibert.exercises.check import exercise_named, hints_for
+from minibert.exercises.check import exercise_named
 from minibert.exercises.declare import Exercise
 from minibert.exercises.progress import remember
 from minibert.exercises.sources import statements_in
-from minibert.exercises.submissions import Submission
+from minibert.exercises.submissions import Submission, kind_of
 from minibert.files import refuse_foreign, write_file
 from minibert.timing import progress_bar
-from minibert.words import points
+from minibert.words import counted, points
 
 SEED = 0  # of the probes when a learner checks a file: the same each time, so that a diagnosis stays the same
 
@@ -34,6 +35,8 @@ def check_file(path: str, exercise: str | None = None, hints: int = 0) -> None:
     exercise: check only this one. hints: how many to print for each answer that fails. Raises MinibertError for a
     file that cannot be read, or that answers no exercise.
     """
+    if Path(path).is_dir():
+        raise MinibertError(a_folder(Path(path)))
     submission = grading.read(path)
     wanted = [exercise_named(exercise)] if exercise else list(exercises().values())
     asked = [one for one in wanted if submission.names.intersection(one.names)]
@@ -41,7 +44,8 @@ def check_file(path: str, exercise: str | None = None, hints: int = 0) -> None:
         raise MinibertError(nothing_to_check(path, submission, wanted))
     content = grading.content_of(Path(path))
     marked = grading.mark_content(Path(path).name, content, [one.name for one in asked], isolation.Limits(), SEED)
-    for problem in marked.problems:
+    others = [one for one in wanted if one not in asked]
+    for problem in [*marked.problems, *grading.misspelt(submission.names, others)]:
         print(problem)
     passed, trouble = True, ""
     for mark in marked.marks:
@@ -49,16 +53,19 @@ def check_file(path: str, exercise: str | None = None, hints: int = 0) -> None:
         trouble = trouble or remember(mark.exercise, mark.status == "passed", mark.score, mark.max_score)
         print(f"{'✓' if mark.status == 'passed' else '✗'} {mark.exercise}: {mark.status}, "
               f"{points(mark.score)} of {points(mark.max_score)} points")  # fmt: skip
-        if mark.text:
-            print(f"  {mark.text}")
-        if mark.status == "failed":
-            for hint in hints_for(exercises()[mark.exercise], mark.mistakes)[:hints]:
-                print("  hint: " + hint.replace("\n", "\n        "))
+        for text in filter(None, (mark.stages if mark.status in ("passed", "failed") else "", mark.text)):
+            print(f"  {text}")
+        for hint in mark.hints[:hints]:
+            print("  hint: " + hint.replace("\n", "\n        "))
     if trouble:
         print(f"minibert: {trouble}", file=sys.stderr)
     done = [mark.exercise for mark in marked.marks if mark.status == "passed"]
     if done and (joined := my_bert.join_file(done, statements_in(Path(path).name, content), in_box)).news:
         print(joined)
+    if any(len(mark.hints) > hints for mark in marked.marks):
+        only = ["--exercise", exercise] if exercise else []
+        command = shlex.join(["minibert", "check", path, *only, "--hint", *([str(hints + 1)] if hints else [])])
+        print(f"For {'one more' if hints else 'a'} hint: {command}")
     if not passed:
         raise NotPassed
 
@@ -72,14 +79,23 @@ def in_box(text: str, names: Sequence[str]) -> dict[str, str]:
     }
 
 
+def a_folder(folder: Path) -> str:
+    """Why a folder cannot be checked, and what to do."""
+    files = sorted(one.name for one in folder.iterdir() if one.is_file() and kind_of(one.name))
+    if not files:
+        return f"{folder} is a folder without answers: name a .py file or a notebook."
+    example = shlex.join(["minibert", "check", str(folder / files[0])])
+    marked = shlex.join(["minibert", "grade", str(folder)])
+    return f"{folder} is a folder: name one of its files ({example}), or mark all of them ({marked})."
+
+
 def nothing_to_check(path: str, submission: Submission, wanted: Sequence[Exercise]) -> str:
     """Why a file that answers none of these exercises cannot be checked, and what to do."""
     if submission.problems:
         return f"{path} cannot be checked: {'; '.join(submission.problems)}. Mend that first."
     if len(wanted) == 1:
         return f"{path} does not define {wanted[0].function}: write that function, or leave out --exercise."
-    near = {one: nearest(one, [other.function for other in wanted]) for one in sorted(submission.names)}
-    meant = [f"{one}: {text}" for one, text in near.items() if text.startswith("did you mean")]
+    meant = grading.misspelt(submission.names, wanted, 0.6)
     also = f" ({'; '.join(meant[:3])})" if meant else ""
     return f"{path} defines none of the exercises' functions{also}; `minibert progress` lists the exercises."
 
@@ -120,7 +136,9 @@ def grade(args: Namespace) -> None:
         )
     full = sum(one.score == one.max_score for one in marked)
     unread = sum(all(mark.status == "not read" for mark in one.marks) for one in marked)
+    loose = sum(one.loose for one in grading.handed_in(args.submissions, args.out))
     also = f", {unread} could not be read" if unread else ""
+    also += f", {counted(loose, 'loose file')} ignored" if loose else ""
     print(f"{len(marked)} marked, {full} with full marks{also}: see grades.csv and report.md in {Path(args.out)}")
 
 

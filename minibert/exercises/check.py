@@ -44,6 +44,7 @@ from minibert.exercises.compare import Difference, differences
 from minibert.exercises.crashes import ended, in_words, keys_of
 from minibert.exercises.declare import Exercise, Mistake, Probe, probes_of
 from minibert.exercises.diagnose import Explanation, Search, looked_at, right_outcomes, sentences_of
+from minibert.exercises.printing import Once
 from minibert.exercises.result import NOT_REACHED, Result, Stage, fitted, hints_for, shortened
 from minibert.exercises.running import run_statements, time_limit
 from minibert.words import listed, type_of
@@ -429,7 +430,7 @@ def check(exercise: str, answer: Callable[..., Any]) -> Result:
     def in_model() -> str | None:
         swap.prepare(declared)  # before the clock runs: it may wait for a download, and is no work of the answer's
         try:
-            with time_limit(LONGEST):
+            with printed.call(), time_limit(LONGEST):
                 trouble, note = swap.trial(declared, answer)
         except TimeoutError:
             notes.append(
@@ -443,7 +444,13 @@ def check(exercise: str, answer: Callable[..., Any]) -> Result:
         source = textwrap.dedent(inspect.getsource(answer))
     except (OSError, TypeError):
         source = None
-    result = evaluate(declared, lambda call: timed_call(answer, call), in_model, source)
+    printed = Once(getattr(answer, "__name__", "it"))
+
+    def ask(call: Call) -> Outcome:
+        with printed.call():
+            return timed_call(answer, call)
+
+    result = evaluate(declared, ask, in_model, source)
     result.note = notes[0] if notes else None
     if owner != "torch" and result.status in ("passed", "failed"):  # torch's own function is not the learner's work
         told = [result.note, progress.remember(declared.name, result.passed, result.score, result.max_score)]

@@ -62,6 +62,11 @@ class Result:
         return sum(self.exercise.stages.values())
 
     @property
+    def line(self) -> str:
+        """The stages in a line: "✓ signature  ✗ shape  · values"."""
+        return "  ".join(f"{stage.sign} {stage.name}" for stage in self.stages if stage.max_points)
+
+    @property
     def hints(self) -> list[str]:
         """All hints in their order; the last one says that it is the last."""
         if self.passed:
@@ -87,8 +92,7 @@ class Result:
     def __str__(self) -> str:
         if self.status in ("not attempted", "reference"):
             return f"{self._head}. {self.diagnosis or ''}".rstrip()
-        marks = [f"  {stage.sign} {stage.name}" for stage in self.stages if stage.max_points]
-        lines = [self._head, "".join(marks).strip()]
+        lines = [self._head, self.line]
         lines += [text for text in (self.diagnosis, self.note) if text]
         if self.status == "failed":
             lines.append("(.hint() says more, a little at a time.)")

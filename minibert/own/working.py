@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from minibert.encoder import EncoderBlock
 from minibert.errors import MinibertError, check_known
 from minibert.exercises.catalogue import exercises
+from minibert.exercises.printing import once
 from minibert.exercises.running import stays_alive
 from minibert.exercises.swap import Place
 from minibert.own.loading import Loaded, Part, load
@@ -53,6 +54,7 @@ class Working:
         self.calls = 0
         self.running = False
         self.last: Any = None  # what it returned last
+        self.function = once(part.function, part.exercise.function).around(part.function)
         self.parameters: dict[int, Tensor] = {}
         self.blocks: set[int] = set()
 
@@ -60,7 +62,7 @@ class Working:
         self.running = True
         try:
             with stays_alive():
-                found = self.part.function(*args, **kwargs)
+                found = self.function(*args, **kwargs)
         except (Exception, SystemExit) as error:
             raise self.failed(f"raised {type(error).__name__}: {_one_line(error)}", error) from error
         finally:
