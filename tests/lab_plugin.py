@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ from typing import Any
 import lab
 import pytest
 
+USUAL = "not slow and not more"  # what runs unless the command line says otherwise: see pyproject.toml
+OF_MANY = 8  # cases of a test that is marked as having many, when the whole fast suite runs
 MOST_SHEETS = 3  # of failed lab tests, at the very end: the first ones are the causes, what follows are effects
 # The golden tests that go through a learner's function inside the models: file, and how the test's name begins.
 GOLDEN = ("test_models.py", "test_golden_numbers[")
@@ -32,12 +34,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """All cores for the whole fast suite; one process for what is read in order, or is not to be disturbed."""
-    named = any("::" in name or Path(name).is_file() for name in config.args)
-    chosen = config.option.markexpr != "not slow"  # -m slow, -m lab
+    chosen = config.option.markexpr != USUAL  # -m slow, -m lab
     in_order = config.option.maxfail or config.option.usepdb or config.option.collectonly or config.option.answer
-    if named or chosen or in_order:
+    if names_files(config) or chosen or in_order:
         return 0
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def names_files(config: pytest.Config) -> bool:
+    """Whether the command line names files or tests."""
+    return any("::" in name or Path(name).is_file() for name in config.args)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -81,14 +87,32 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if wanted and not golden and not any(mark in text for mark in wanted) else None
 
 
+@pytest.hookimpl(tryfirst=True)  # before the marks are looked at
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Files in reading order, and in each the lab tests first."""
+    """Files in reading order, and in each the lab tests first. Of a test with many cases a few run in the whole suite.
+
+    The others run with -m more. A file that is named runs wholly.
+    """
+    if not names_files(config) or "more" in config.option.markexpr.replace(USUAL, ""):
+        for more in cases_left_out(items):
+            more.add_marker("more")
     items.sort(key=lambda item: (lab.rank(item.path), lab_of(item) is None))
     for number, item in enumerate(items):
         item.stash[NUMBER] = number
     if lab.answers:
         config.hook.pytest_deselected(items=[item for item in items if not wanted_for_answers(item)])
         items[:] = [item for item in items if wanted_for_answers(item)]
+
+
+def cases_left_out(items: Sequence[pytest.Item]) -> Iterator[pytest.Item]:
+    """Of each test that is marked as having many cases, all but OF_MANY, which are spread evenly."""
+    cases: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("many") is not None:
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for of_one in cases.values():
+        kept = {len(of_one) * number // OF_MANY for number in range(OF_MANY)}
+        yield from (item for number, item in enumerate(of_one) if len(of_one) > OF_MANY and number not in kept)
 
 
 # ---------------------------------------------------------------------------------------------- the lab sheet

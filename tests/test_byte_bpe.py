@@ -178,6 +178,7 @@ def test_golden_offsets_and_special_tokens_in_the_text(small: ByteBPE, case: dic
     assert [list(span) for _, span in prefixed.pieces(case["text"])] == case["offsets_with_prefix_space"]
 
 
+@pytest.mark.slow
 def test_the_kind_of_every_character() -> None:
     """Letter, number, blank or sign, as the reference has it for all of Unicode 16."""
     expected = dict.fromkeys(range(sys.maxunicode + 1), "sign")
@@ -217,6 +218,7 @@ def test_the_module_tells_the_truth_about_unaffable(gpt2: ByteBPE) -> None:
 # ----------------------------------------------------------------------------------------- the real merges
 
 
+@pytest.mark.slow
 def test_real_reviews_agree_with_the_slow_reference(gpt2: ByteBPE, reviews) -> None:
     for review in reviews.test[:60]:
         expected = slow_pieces(review.text, gpt2)
@@ -940,6 +942,7 @@ def slow_learn(word_counts: dict[str, int], size: int) -> list[tuple[str, str]]:
                 at += 1
 
 
+@pytest.mark.slow
 def test_trained_on_reviews(reviews) -> None:
     texts = [review.text for review in reviews.train if review.source == "rotten-tomatoes"][:600]
     tok = ByteBPE.train(texts, 900)

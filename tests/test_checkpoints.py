@@ -123,6 +123,7 @@ def test_the_names_and_shapes_we_write_are_the_published_ones(golden, tmp_path, 
 # ----------------------------------------------------------------------------------------- round trips
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(("family", "head"), EVERY_MODEL)
 def test_what_is_saved_comes_back_bit_by_bit(tmp_path, family, head):
     changes = {"hidden_act": "relu", "hidden_dropout_prob": 0.3, "attention_probs_dropout_prob": 0.2}
@@ -543,6 +544,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(("damage", "parts"), BROKEN.values(), ids=BROKEN)
 def test_a_broken_folder_is_refused_with_a_sentence(saved, damage, parts):
     folder = saved()

@@ -303,6 +303,7 @@ def test_the_order_of_name_and_function_is_suggested():
         minibert.check(right, "attention")
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in DRAWN)) for n in exercises()])
 def test_a_diagnosis_is_short_and_nothing_of_it_is_lost(name):
     exercise = exercises()[name]

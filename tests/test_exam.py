@@ -96,6 +96,7 @@ def test_a_count_is_that_of_the_formula_and_its_parts_sum_to_it(template):
 # ------------------------------------------------------------------------------------------------ mistakes
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("template", MISTAKES, ids=lambda one: one.name)
 def test_only_the_named_mistake_gives_what_is_shown(template):
     exercise = exercises()[template.name]

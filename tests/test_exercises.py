@@ -83,6 +83,7 @@ def test_every_exercise_has_a_file_of_its_name():
             assert exercises()[file.stem.replace("_", "-")] is module.EXERCISE
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(("name", "which", "function"), RIGHT, ids=[f"{name}-{which}" for name, which, _ in RIGHT])
 def test_a_right_answer_gets_full_marks_whatever_way_it_is_written(name, which, function):
     result = run(exercises()[name], function)
@@ -90,6 +91,7 @@ def test_a_right_answer_gets_full_marks_whatever_way_it_is_written(name, which, 
     assert result.score == result.max_score
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(("name", "mistake"), MISTAKES)
 def test_a_known_mistake_fails_and_is_named(name, mistake):
     exercise = exercises()[name]
@@ -101,6 +103,7 @@ def test_a_known_mistake_fails_and_is_named(name, mistake):
     assert known.says[1:] in result.diagnosis
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("name", NAMES)
 def test_no_two_mistakes_do_the_same(name):
     exercise = exercises()[name]
@@ -139,6 +142,7 @@ def test_the_stub_scores_nothing_and_is_no_mistake(name):
         assert (result.status, result.score, result.mistakes) == ("not attempted", 0, ())
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("name", NAMES)
 def test_answers_that_do_nothing_score_nothing(name):
     exercise = exercises()[name]
@@ -502,6 +506,7 @@ def test_swap_replaces_and_puts_back():
 SWAPPED = [name for name, exercise in exercises().items() if exercise.swap]
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("name", SWAPPED)
 def test_a_right_answer_runs_a_real_model_and_a_wrong_one_is_found_out(name):
     exercise = exercises()[name]

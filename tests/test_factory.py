@@ -143,6 +143,7 @@ def test_bert_base_with_pooler_and_tied_masked_lm_head():
     assert parts["head"] - pair == 768 * 768 + 768 + 2 * 768 + 30_522
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize("head", [None, "words", "sequence-classification"])
 def test_the_parts_sum_to_the_whole(name, head):

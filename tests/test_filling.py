@@ -103,6 +103,7 @@ def by_hand(family: str, ids: torch.Tensor, types: torch.Tensor, places: list[in
         return model(ids, token_type_ids=types).logits[0, places].softmax(-1)
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("family", LEARNED)
 @pytest.mark.parametrize("text", [ONE, TWO])
 @pytest.mark.parametrize("mask", ["[MASK]", "<mask>", "[mask]"])

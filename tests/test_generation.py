@@ -143,6 +143,7 @@ def test_golden_tokens(golden, name, beams, skip_padding):
     assert (written[:, -1] == EOS).all(), "the end is forced"
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(str(x) for x in list(case.values())[:-1]))
 def test_golden_tokens_with_all_settings(golden, case):
     folder, cases = golden("bart")
@@ -460,6 +461,7 @@ def test_padded_ids_do_not_change_what_is_written(beams):
     assert torch.equal(found[0], found[2])
 
 
+@pytest.mark.slow
 def test_whatever_is_asked_the_writing_keeps_its_rules():
     """Random texts, masks and settings: it starts and ends as it must, is padded, and is never too long."""
     rng = random.Random(0)

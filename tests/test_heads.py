@@ -349,6 +349,7 @@ def test_gradients_of_the_masked_lm_head():
     assert gradcheck_module(randomise(MaskedLMHead(4, 3, 5, "gelu", 1e-12)).double(), randn(2, 4), randn(5, 3))
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("return_hidden", [False, True])
 @pytest.mark.parametrize("return_attention", [False, True])
 @pytest.mark.parametrize("skip_padding", [True, False])

@@ -89,6 +89,7 @@ def two_right_names(part: str) -> list[tuple[str, str]]:
     ]
 
 
+@pytest.mark.many
 @by_part
 def test_no_box_has_two_right_names(part):
     assert two_right_names(part) == []
@@ -109,6 +110,7 @@ def test_a_mistake_that_is_there_twice_is_one_suspect(monkeypatch):
     assert two_right_names("gelu") == []
 
 
+@pytest.mark.many
 @by_part
 def test_the_boxes_own_examples_tell_all_suspects_apart(part):
     """With fresh numbers, as a learner gets them in the second to the fourth call."""
@@ -296,6 +298,7 @@ def test_a_box_changes_no_argument(monkeypatch):
     assert tensors[0][0].tolist() == [1.0, 1.0]
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("part", PARTS)
 def test_examples_are_valid_fresh_and_repeatable(part):
     box = box_with(part, NOTHING) if part in PLAIN else minibert.hunt(part)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import itertools
 import json
 import os
 import re
@@ -140,6 +141,7 @@ def fails(one: lab.Lab, answer: Callable[..., Any]) -> bool:
     return False
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("one", [one for one in ALL if one.exercise], ids=lambda one: one.test)
 def test_a_lab_test_catches_the_mistake_that_it_names(one):
     """And right answers pass, however they are written: a lab test asks no more than its exercise does."""
@@ -209,9 +211,22 @@ def test_files_come_in_reading_order():
 )
 def test_all_cores_are_for_the_whole_fast_suite(monkeypatch, arguments, options, alone):
     monkeypatch.chdir(lab.ROOT)
-    usual = {"markexpr": "not slow", "maxfail": 0, "usepdb": False, "collectonly": False, "answer": None}
+    usual = {"markexpr": lab_plugin.USUAL, "maxfail": 0, "usepdb": False, "collectonly": False, "answer": None}
     config = SimpleNamespace(args=arguments, option=SimpleNamespace(**{**usual, **options}))
     assert (lab_plugin.pytest_xdist_auto_num_workers(config) == 0) == alone
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 30, 1000])
+def test_of_a_test_with_many_cases_a_few_are_taken_from_everywhere(count):
+    def item(name: str, many: bool) -> Any:
+        return SimpleNamespace(nodeid=name, get_closest_marker=lambda mark: many if many and mark == "many" else None)
+
+    items = [item(f"t.py::many[{n}]", True) for n in range(count)] + [item(f"t.py::all[{n}]", False) for n in range(50)]
+    left_out = {id(one) for one in lab_plugin.cases_left_out(items)}
+    kept = [number for number, one in enumerate(items) if id(one) not in left_out]
+    assert kept[-50:] == list(range(count, count + 50))
+    assert len(kept) - 50 == min(count, lab_plugin.OF_MANY)
+    assert max(after - before for before, after in itertools.pairwise([*kept[:-50], count])) <= max(1, -(-count // 8))
 
 
 @pytest.mark.slow
@@ -251,6 +266,7 @@ def notebook(*cells: str) -> str:
     return json.dumps({"cells": [{"cell_type": "code", "source": cell} for cell in cells], "nbformat": 4})
 
 
+@pytest.mark.slow
 def test_a_right_answer_in_a_notebook_passes(tmp_path):
     (tmp_path / "my.ipynb").write_text(
         notebook("%matplotlib inline\nimport math", "raise SystemExit('a lesson')", RIGHT, "attention = attention")
@@ -274,6 +290,7 @@ def test_a_wrong_answer_fails_with_the_property_in_words(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_a_file_without_an_answer_is_one_sentence_and_runs_nothing(tmp_path):
     (tmp_path / "my.py").write_text("def something(x):\n    return x\n")
     run = run_pytest(f"--answer={tmp_path / 'my.py'}")
@@ -283,6 +300,7 @@ def test_a_file_without_an_answer_is_one_sentence_and_runs_nothing(tmp_path):
     assert sentence.startswith(f"ERROR: {tmp_path / 'my.py'} defines none of the exercises' functions: write one of ")
 
 
+@pytest.mark.slow
 def test_a_file_that_is_not_there_is_one_sentence():
     run = run_pytest("--answer", "no-such-file.py")
     assert run.returncode == pytest.ExitCode.USAGE_ERROR

@@ -234,6 +234,7 @@ x
 """
 
 
+@pytest.mark.slow
 def test_a_lesson_is_assembled_and_run(tmp_path):
     lesson = with_text(TRIAL, tmp_path)
     assert (lesson.title, lesson.question, lesson.exercises) == ("A trial", "Does it work?", ["gelu"])
@@ -261,6 +262,7 @@ def test_a_lesson_that_fails_warns_or_varies_is_refused(tmp_path, code, message)
         build(with_text(TRIAL.replace("x = 2\nx", f"x = 2\n{code}"), tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", ["{{print(x)}}", "{{display(x)}}"])
 def test_a_value_that_shows_something_by_itself_is_refused(tmp_path, value):
     with pytest.raises(MinibertError, match="prints or shows something, but it may only return a value"):
@@ -276,6 +278,7 @@ def test_without_a_kernel_a_lesson_says_so(tmp_path, monkeypatch):
         build(with_text(TRIAL, tmp_path))
 
 
+@pytest.mark.slow
 def test_a_raw_cell_stays_as_it_is(tmp_path):
     ran = build(with_text(TRIAL + "\n# %% [raw]\n# as it is\n", tmp_path))
     assert [cell.source for cell in ran.cells if cell.cell_type == "raw"] == ["as it is"]
@@ -335,6 +338,7 @@ def drawn(curve: np.ndarray, moved: int = 0, height: int = 300) -> str:
     return base64.b64encode(figure._repr_png_()[0]).decode()
 
 
+@pytest.mark.slow
 def test_how_alike_two_pictures_must_be():
     rising = np.linspace(0, 1, 50)
     picture = drawn(rising)

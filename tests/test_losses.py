@@ -44,6 +44,7 @@ LOSSES: dict[str, Callable[[Tensor, Any], Tensor]] = {
 }
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("autocast", [False, True], ids=["", "autocast"])
 @pytest.mark.parametrize("dtype", HALVES, ids=str)
 @pytest.mark.parametrize("student", STUDENTS)

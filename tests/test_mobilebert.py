@@ -536,6 +536,7 @@ def test_where_a_block_drops(form):
     assert block.attention.dropout == 0.1
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("head", [None, "pretraining", "sequence-classification"])
 @pytest.mark.parametrize("changes", [{}, ABLATION], ids=["NoNorm + ReLU", "LayerNorm + GELU"])

@@ -143,6 +143,7 @@ ANSWERS = {
 CALLS = {"gelu": "gelu(0)", "causal-mask": "causal_mask(0)", "layer-norm": "layer_norm(0, 0, 0, 0)"}
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("case", ANSWERS)
 def test_answers_do_in_one_file_what_they_did_alone_whatever_passed_first(case):
     answers = dict(zip(CALLS, ANSWERS[case], strict=False))
@@ -184,6 +185,7 @@ HIDDEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", HIDDEN)
 @pytest.mark.parametrize("trial", [in_file, marking.in_box])
 def test_a_copy_that_does_not_pass_is_not_written(case, trial):
@@ -279,6 +281,7 @@ HAND = {
 }  # fmt: skip
 
 
+@pytest.mark.many
 @pytest.mark.usefixtures("written")
 @pytest.mark.parametrize("ends", ["\n", "\r\n"])
 @pytest.mark.parametrize("case", HAND)

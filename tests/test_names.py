@@ -48,6 +48,7 @@ NAMED = {
 }
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("given", STRANGE)
 @pytest.mark.parametrize("call", NAMED)
 def test_what_is_no_name_is_one_sentence(call, given):

@@ -304,6 +304,7 @@ def test_word_starts():
     assert torch.equal(word_starts(torch.tensor([[7, 6, 9, 8]]), CONTINUES), torch.tensor([[True, False, False, True]]))
 
 
+@pytest.mark.slow
 def test_words_are_chosen_whole_and_long_ones_as_often_as_short_ones():
     rows = slice(0, 2000)
     chosen = choose_whole_words(FREE[rows], STARTS[rows], RATE, generator=seeded(7))

@@ -128,6 +128,7 @@ def test_without_any_part_it_is_the_library_s_model(batch):
     assert "0 of" in repr(my)
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("name", [name for name in wiring.WIRES if name in NAMES])
 def test_each_part_alone_gives_what_the_library_gives(name, batch):
     have(name)

@@ -846,6 +846,7 @@ def test_narrow_figures_can_be_read_on_a_telephone(draw):
     assert draw().get_size_inches()[0] <= 5.6
 
 
+@pytest.mark.many
 @EVERY_FIGURE
 def test_no_text_covers_another_or_is_cut_off(draw):
     figure = draw()
@@ -982,6 +983,7 @@ def test_data_that_do_not_fit_are_refused_in_words(draw, sentence):
 # ------------------------------------------------------------------------------------------ files
 
 
+@pytest.mark.many
 @EVERY_FIGURE
 def test_files_are_png_and_the_same_every_time_whatever_the_user_has_set(draw, tmp_path):
     first = plots.save(draw(), tmp_path / "new" / "first.png")
@@ -993,6 +995,7 @@ def test_files_are_png_and_the_same_every_time_whatever_the_user_has_set(draw, t
     assert imread(first)[..., :3].std() > 0.05  # something is drawn
 
 
+@pytest.mark.many
 @EVERY_FIGURE
 def test_a_figure_shows_itself_in_a_notebook_at_the_size_of_a_page(draw):
     png, shown = draw()._repr_png_()

@@ -498,6 +498,7 @@ def test_a_student_that_is_taught_layer_by_layer_has_no_more_steps(letters, tmp_
     assert "stages" not in found[mobile.COPIED][0]
 
 
+@pytest.mark.slow
 def test_all_begin_with_short_rows_and_batches_of_any_size_with_the_same_model(letters, tmp_path, monkeypatch):
     grid.run(letters, tmp_path, quick=True, seeds=(0,))
     work = tmp_path / "E6-quick"

@@ -363,6 +363,7 @@ def test_a_file_that_was_only_saved_again_is_the_same(capsys):
     assert "already finished" in capsys.readouterr().out
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json"])
 @pytest.mark.parametrize("command", [pretrain, distill, finetune])
 def test_an_edited_model_is_another_one(command, name, capsys):

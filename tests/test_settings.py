@@ -74,6 +74,7 @@ REFUSED = {
 NOT_THEIRS = {"distilbert": ("eps in", "eps that"), "bart": ("eps in", "eps that")}  # their eps is fixed
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("family", ALL)
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_setting_that_would_change_the_numbers_is_refused_by_its_name(tmp_path, family, name):
@@ -173,6 +174,7 @@ def test_a_model_may_have_no_padding_token(tmp_path, family):
     assert json.loads((tmp_path / "b" / "config.json").read_text())["pad_token_id"] is None
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(
     ("name", "same"),
     [("gelu_python", "gelu"), ("gelu_fast", "gelu_new"), ("gelu_accurate", "gelu_new"), ("swish", "silu")],
@@ -191,6 +193,7 @@ def test_an_activation_may_have_another_name(tmp_path, family, name, same):
 # ------------------------------------------------------------------------------------ labels and problem
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("family", ALL)
 @pytest.mark.parametrize(
     ("changes", "labels"),
@@ -225,6 +228,7 @@ TARGETS = {
 }
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("family", ALL)
 @pytest.mark.parametrize("problem", TARGETS)
 def test_the_problem_that_a_config_names_is_the_one_that_is_trained(tmp_path, family, problem):

@@ -478,6 +478,7 @@ def test_rerun_of_an_unknown_row_is_one_sentence(asked, capsys):
 # -------------------------------------------------------------------------------------------------- pictures
 
 
+@pytest.mark.slow
 def test_only_what_is_recorded_is_drawn(recorded_folder, tmp_path):
     assert draw_recorded(tmp_path / "figures") == []
     for id in ("D3", "R1"):  # the masks without the pairs: no masking.png yet

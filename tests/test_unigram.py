@@ -393,6 +393,7 @@ def test_a_copy_in_another_process_starts_with_an_empty_cache(request: pytest.Fi
     assert [copy.encode(text) for text in AWKWARD] == [tok.encode(text) for text in AWKWARD]
 
 
+@pytest.mark.slow
 def test_real_reviews_quick_and_slow(albert: Unigram, xlnet: Unigram, reviews) -> None:
     for review in reviews.test[:25]:
         for tok in (albert, xlnet):
@@ -554,6 +555,7 @@ def test_damaged_tables_of_rules(blob: bytes) -> None:
 # ------------------------------------------------------------------------------------------------------ offsets
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("lowercase", [True, False])
 @pytest.mark.parametrize("text", AWKWARD, ids=lambda text: ascii(text)[:30])
 def test_offsets_lead_back_to_the_text(text: str, lowercase: bool) -> None:
@@ -1167,6 +1169,7 @@ def test_more_pieces_make_the_text_more_probable() -> None:
     assert likelihood(8) < likelihood(12) < likelihood(20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", [AlbertUnigram, XLNetUnigram])
 def test_trained_on_reviews(tmp_path: Path, family: type[Unigram], reviews) -> None:
     texts = [review.text for review in reviews.train if review.source == "rotten-tomatoes"][:500]
@@ -1185,6 +1188,7 @@ def test_trained_on_reviews(tmp_path: Path, family: type[Unigram], reviews) -> N
     assert [again.encode(text) for text in held_out] == [tok.encode(text) for text in held_out]
 
 
+@pytest.mark.slow
 def test_what_comes_before_never_decides_with_a_learned_vocabulary(reviews) -> None:
     """Sums of rounded scores are exact in 32 bits, so equal ways stay equal however far into a text they are."""
     texts = [review.text for review in reviews.train if review.source == "rotten-tomatoes"][:300]
