@@ -34,7 +34,7 @@ def add_check(commands: Commands) -> None:
 
 def hint_or_file(text: str) -> int | str:
     """The type of --hint: a number of hints, or the file if it is written after --hint and no number is."""
-    return text if not text.isdecimal() and Path(text).exists() else integer(0)(text)
+    return text if not text.isdecimal() and Path(text).is_file() else integer(0)(text)
 
 
 def run_check(args: Namespace) -> None:
@@ -47,7 +47,7 @@ def run_check(args: Namespace) -> None:
             raise MinibertError(f"--hint takes a number of hints, not {hints!r}.")
         args.file, hints = hints, 1
     if args.file is None:
-        raise MinibertError("name the file with your answers: minibert check FILE.")
+        raise MinibertError("the following arguments are required: FILE; `minibert check --help` lists the options.")
     marking.check_file(args.file, args.exercise, hints)
 
 
