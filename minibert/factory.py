@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from minibert.config import ModelConfig
-from minibert.errors import MinibertError, check_known, quoted
+from minibert.errors import MinibertError, check_known, check_seed, quoted
 from minibert.heads import WithHead, add_head
 from minibert.model import Model, initialise
 from minibert.models import FAMILIES, PRESETS
@@ -25,9 +25,11 @@ def build(name_or_config: str | ModelConfig, head: str | None = None, seed: int 
     seed: fixes the weights, and leaves torch's own random state as it was.
 
     Under ``torch.device("meta")`` nothing is allocated and no weights are drawn: a model of any size takes
-    milliseconds, and its parameters can be counted. Raises MinibertError for an unknown preset or head.
+    milliseconds, and its parameters can be counted. Raises MinibertError for an unknown preset or head, and for a seed
+    that is not an integer.
     """
     config = name_or_config if isinstance(name_or_config, ModelConfig) else preset(name_or_config)
+    seed = None if seed is None else check_seed(seed)
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)

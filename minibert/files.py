@@ -13,6 +13,7 @@ import json
 import os
 import secrets
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -277,3 +278,15 @@ def alone(path: Path, instead: str) -> Iterator[None]:
                 raise MinibertError(f"another notebook or command is writing to {path} just now: do this again.")
             time.sleep(0.02)
         yield
+
+
+def writable_folder(path: str | Path) -> Path:
+    """Make the folder for the pictures, and check that files can be written there, before the long work begins."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            return Path(path)
+    except FileExistsError:
+        raise MinibertError(f"{path} is a file, but the pictures need a folder: name another one.") from None
+    except OSError as error:
+        raise MinibertError(f"no pictures can be written to {path} ({error.strerror}): name another folder.") from error

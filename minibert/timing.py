@@ -10,31 +10,16 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter, thread_time
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from minibert.errors import MinibertError
-
-Progress = Callable[[int, int], None]  # is called with how many are done, and of how many
-
-
-@contextmanager
-def progress_bar(label: str, unit: str = "call") -> Iterator[Progress]:
-    """A progress bar on stderr, if that is a terminal; it disappears at the end."""
-    with tqdm(desc=label, unit=unit, leave=False, dynamic_ncols=True, disable=None) as bar:
-
-        def advance(done: int, of: int) -> None:
-            bar.total = of
-            bar.update(done - bar.n)
-
-        yield advance
+from minibert.signs import Progress
 
 
 class OwnTime:

@@ -20,6 +20,11 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
+def are(number: int) -> str:
+    """The verb after a number: "1 of 60 parts is yours", "2 of 60 parts are yours"."""
+    return "is" if number == 1 else "are"
+
+
 def points(score: float) -> str:
     """A score as a learner sees it: whole points, rounded down, so that only all of them read as all of them."""
     return f"{math.floor(score + 1e-9):g}"

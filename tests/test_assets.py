@@ -400,7 +400,7 @@ def test_a_home_that_is_not_known(monkeypatch):
 
 
 def test_an_unknown_asset_lists_the_known_ones():
-    assert error_of("minilm") == "there is no asset 'minilm'; did you mean minilm-l6 or minilm-l6-mlm?"
+    assert error_of("minilm") == "there is no download 'minilm'; did you mean minilm-l6 or minilm-l6-mlm?"
 
 
 def test_the_real_vocabulary_is_the_pinned_one(gpt2_folder):
@@ -442,7 +442,7 @@ def test_a_missing_folder_is_not_looked_for_on_the_hub(source, monkeypatch, tmp_
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")  # where no ./missing and no ../x can be
     stub_hub(monkeypatch, lambda *_, **__: pytest.fail("the hub was asked"))
-    with pytest.raises(MinibertError, match=r"neither a folder that exists nor an asset \(minilm-l6"):
+    with pytest.raises(MinibertError, match=r"neither a folder .* nor a name that minibert knows; .*minilm-l6"):
         resolve(source)
 
 

@@ -682,7 +682,7 @@ def test_the_functions_of_a_file_are_found_by_the_names_that_check_takes():
 
 def test_swap_refuses_what_it_does_not_know():
     with (
-        pytest.raises(MinibertError, match="there is no seam 'atention'; did you mean attention"),
+        pytest.raises(MinibertError, match="there is no part 'atention' to swap; did you mean attention"),
         minibert.swap(atention=right),
     ):
         pass

@@ -392,7 +392,7 @@ def test_the_command_prints_a_table_or_json(tmp_path, capsys):
         ([], "the following arguments are required: TEXT"),
         (["a film"], "there is no mask in the text"),
         (["a [MASK]", "--top", "0"], "--top: must be an integer, at least 1, but is '0'"),
-        (["a [MASK]", "--model", "./nowhere"], "'./nowhere' is neither a folder that exists nor an asset"),
+        (["a [MASK]", "--model", "./nowhere"], "'./nowhere' is neither a folder that exists nor a name"),
     ],
 )
 def test_the_command_says_in_one_sentence_what_is_wrong(arguments, sentence, capsys):

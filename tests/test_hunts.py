@@ -221,9 +221,9 @@ def test_a_seed_draws_the_part():
     ("part", "seed", "sentence"),
     [
         ("layer-nrm", 0, "there is no part 'layer-nrm' to hunt in; did you mean layer-norm"),
-        ("layer-norm", "3", "the seed of a hunt must be an integer, but is '3'"),
-        ("layer-norm", True, "the seed of a hunt must be an integer, but is True"),
-        ("layer-norm", 1.0, "the seed of a hunt must be an integer, but is 1.0"),
+        ("layer-norm", "3", "the seed must be an integer, but is '3'"),
+        ("layer-norm", True, "the seed must be an integer, but is True"),
+        ("layer-norm", 1.0, "the seed must be an integer, but is 1.0"),
     ],
 )
 def test_what_is_no_hunt_is_one_sentence(part, seed, sentence):

@@ -596,7 +596,7 @@ def test_bad_arguments():
         corrupt(ids, attention, MASK, V, seeded())
     with expect_refusal("mask_id is 1000, but the vocabulary runs from 0 to 999"):
         corrupt(ids, free, V, V, seeded())
-    with expect_refusal("there are 4 texts but 3 seeds"):
+    with expect_refusal("4 texts cannot be masked with 3 seeds"):
         mask_one_by_one(mask_with(CHOOSERS["tokens"]), ids, attention, range(3))
 
 

@@ -106,7 +106,7 @@ def test_accuracy_is_the_share_of_right_answers():
 
 def test_texts_without_a_word_to_predict_are_refused():
     empty = [single([], TOKENIZER, 9), single([TOKENIZER.unk_id], TOKENIZER, 9)]
-    with expect_refusal("there is no word to predict", "all 2 texts"):
+    with expect_refusal("there is no word to predict", "in 2 texts"):
         MaskedWords(empty, TOKENIZER)
     with expect_refusal("there is no word to predict"):
         PermutedWords(empty, TOKENIZER)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -58,6 +59,7 @@ def fakes(monkeypatch, model, tok):
     monkeypatch.setitem(tour.MADE, tour.MASKED_LM, replace(tour.MADE[tour.MASKED_LM], delta=Path(__file__)))
     monkeypatch.setattr(minibert, "load_tokenizer", lambda name: tok)
     monkeypatch.setattr(tour, "load_reviews", lambda source, seed: SimpleNamespace(train=REVIEWS, test=REVIEWS))
+    monkeypatch.setattr(tour, "fetch", lambda name: Path(name))
     monkeypatch.setattr(tour, "DISTILLED_TEXTS", 2)
     monkeypatch.setattr(tour.backwards, "STEPS", 2)
     monkeypatch.setenv("COLUMNS", "80")
@@ -153,6 +155,54 @@ def test_without_the_weights_the_rest_is_shown_and_the_error_comes_last(fakes, t
     assert "/attention.png" not in said
 
 
+def test_a_network_that_is_down_is_told_before_the_first_part(fakes, tmp_path, capsys, monkeypatch):
+    asked = []
+
+    def fail(name):
+        asked.append((name, capsys.readouterr().out))
+        raise MinibertError("the index cannot be reached: try again.")
+
+    monkeypatch.setattr(tour, "fetch", fail)
+    monkeypatch.setattr(minibert, "from_pretrained", lambda *_: pytest.fail("what cannot be fetched was asked for"))
+    with pytest.raises(MinibertError, match="cannot be reached"):
+        tour.tour(tmp_path)
+    said = capsys.readouterr().out
+    assert [name for name, _ in asked] == [tour.WEIGHTS]
+    assert "1. What is new" not in asked[0][1]
+    assert said.index("cannot be reached") < said.index("1. What is new") < said.index("3. How fast")
+    assert "4. What a real BERT" not in said
+    assert "Where to go from here" in said
+
+
+def test_the_tour_goes_on_without_the_second_vocabulary(fakes, tmp_path, capsys, monkeypatch):
+    def fail(name):
+        if name == tour.VOCABULARY:
+            raise MinibertError("no vocabulary.")
+
+    monkeypatch.setattr(tour, "fetch", fail)
+    tour.tour(tmp_path)
+    assert "4. What a real BERT" in capsys.readouterr().out
+
+
+def test_tiny_models_compute_on_one_thread(monkeypatch):
+    """Also while it writes: there, two threads on a busy machine took minutes."""
+    before, used = torch.get_num_threads(), set()
+    torch.set_num_threads(2)
+    try:
+        model = tour.backwards.untrained(0)
+        generate = model.generate
+        model.generate = lambda *given, **named: (used.add(torch.get_num_threads()), generate(*given, **named))[1]
+        model.register_forward_pre_hook(lambda *_: used.add(torch.get_num_threads()))
+        monkeypatch.setattr(tour.backwards, "STEPS", 1)
+        tour.backwards.learn(model, 0)
+        tour.backwards.share_right(model, 0, texts=2)
+        tour.backwards.write(model, tour.WRITTEN)
+        assert used == {1}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("inside", ["", "/deeper"])
 def test_a_file_in_the_place_of_the_folder_is_refused_before_anything_is_done(inside, fakes, tmp_path, capsys):
     (tmp_path / "figures").write_text("mine")
@@ -166,7 +216,7 @@ def test_a_folder_that_takes_no_files_is_refused_before_anything_is_done(fakes, 
     def refuse(dir):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(tour.tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     with pytest.raises(MinibertError, match=r"no pictures can be written to .* \(Permission denied\)"):
         tour.tour(tmp_path)
     assert capsys.readouterr().out == ""

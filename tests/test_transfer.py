@@ -473,9 +473,9 @@ def test_models_that_do_not_fit_are_refused():
         progressive_transfer(tiny("albert").float(), tiny("bert").float(), batches(), steps=1)
     with expect_refusal("a Linear has no encoder"):
         progressive_transfer(nn.Linear(2, 2), teacher, batches(), steps=1)
-    with expect_refusal("0 steps on 2 batches"):
+    with expect_refusal("steps is 0, and there are 2 batches"):
         progressive_transfer(student, teacher, batches(), steps=0)
-    with expect_refusal("1 steps on 0 batches"):
+    with expect_refusal("steps is 1, and there are 0 batches"):
         progressive_transfer(student, teacher, [], steps=1)
 
 

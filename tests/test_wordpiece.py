@@ -593,8 +593,23 @@ def test_text_that_is_no_str(bad: object) -> None:
 def test_advice_fits_what_was_given() -> None:
     with pytest.raises(MinibertError, match=r"decode\('utf-8'\)"):
         tiny("a").encode(b"a")
-    with pytest.raises(MinibertError, match="empty cell of a table"):
-        tiny("a").encode(float("nan"))
+    for empty in (None, float("nan")):
+        with pytest.raises(MinibertError, match="empty cell of a table"):
+            tiny("a").encode(empty)
+    for given, advice in (
+        (["a", "b"], r"tok\.encode\(first, second\), many pairs as tok\(firsts, seconds\)"),
+        (("a", "b"), "many pairs as"),
+        (["a"], "one list of texts"),
+        (["a", "b", "a"], "one list of texts"),
+        (3, r"tok\.decode\(ids\)"),
+        (np.int64(3), r"tok\.decode\(ids\)"),
+        (torch.tensor([2, 3]), r"tok\.decode\(ids\)"),
+        ({"a": 1}, "give a text, or a list of texts"),
+        (1.5, "give a text, or a list of texts"),
+    ):
+        with pytest.raises(MinibertError, match=advice) as told:
+            tiny("a", "b")([given])
+        assert "empty cell" not in str(told.value)
 
 
 @pytest.mark.parametrize(("pair", "max_length"), [(None, 1), (None, 0), (None, -5), ("b", 2), (None, 8.0)])
@@ -613,9 +628,9 @@ def test_batches_that_make_no_sense() -> None:
     tok = tiny("a")
     with pytest.raises(MinibertError, match="no texts in the batch"):
         tok([])
-    with pytest.raises(MinibertError, match="2 texts but 1 pairs"):
+    with pytest.raises(MinibertError, match="2 texts but 1 second text"):
         tok(["a", "a"], ["a"])
-    with pytest.raises(MinibertError, match="2 texts but 1 pairs"):
+    with pytest.raises(MinibertError, match="2 texts but 1 second text"):
         tok(["a", "a"], "a")
 
 

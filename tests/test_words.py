@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from minibert.words import counted, listed, signed
+from minibert.words import are, counted, listed, signed
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,7 @@ def test_another_word_may_stand_before_the_last_item():
 
 def test_a_noun_agrees_with_its_number():
     assert [counted(n, "seed") for n in (0, 1, 2, 3000)] == ["0 seeds", "1 seed", "2 seeds", "3,000 seeds"]
+    assert [are(n) for n in (0, 1, 2)] == ["are", "is", "are"]
     assert [counted(n, "class", "classes") for n in (1, 2)] == ["1 class", "2 classes"]
 
 

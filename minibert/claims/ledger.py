@@ -11,7 +11,8 @@ from minibert.claims.timed import TIMED
 from minibert.claims.trained import TRAINED
 from minibert.claims.tried import TRIED
 from minibert.errors import MinibertError, quoted
-from minibert.timing import Progress, machine
+from minibert.signs import Progress
+from minibert.timing import machine
 from minibert.words import listed
 
 READING_ORDER = (

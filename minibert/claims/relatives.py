@@ -17,7 +17,7 @@ from minibert.experiments.relatives import E6
 from minibert.experiments.speed import compare_family
 from minibert.factory import preset
 from minibert.models.mobilebert import MobileBertConfig
-from minibert.timing import Progress
+from minibert.signs import Progress
 
 ROBERTA, ROBERTA_LARGE = "roberta-base", "roberta-large"
 MOBILEBERT = "mobilebert-uncased"

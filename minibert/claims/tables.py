@@ -15,6 +15,7 @@ from minibert.claims.records import VERDICTS, Result
 from minibert.claims.sizes import FamilyRow, family
 from minibert.errors import MinibertError
 from minibert.files import read_text, write_file
+from minibert.words import counted
 
 WIDTH = 100  # columns of a terminal
 
@@ -99,7 +100,7 @@ def _summary(results: Sequence[Result]) -> str:
     if len(results) < 2:
         return ""
     counts = Counter(result.verdict for result in results)
-    return f"{len(results)} claims: " + ", ".join(f"{v} {counts[v]}" for v in VERDICTS if counts[v]) + "."
+    return f"{counted(len(results), 'claim')}: " + ", ".join(f"{v} {counts[v]}" for v in VERDICTS if counts[v]) + "."
 
 
 def _machines(results: Sequence[Result]) -> list[str]:
@@ -108,7 +109,7 @@ def _machines(results: Sequence[Result]) -> list[str]:
     for result in results:
         if result.machine is not None:
             m = result.machine
-            where = f"{m['processor']}, {m['threads']} threads, torch {m['torch']}, {result.date}"
+            where = f"{m['processor']}, {counted(m['threads'], 'thread')}, torch {m['torch']}, {result.date}"
             occasions.setdefault(where, []).append(result.id)
     return [f"{', '.join(ids)}: measured on {where}." for where, ids in occasions.items()]
 

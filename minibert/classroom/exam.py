@@ -17,7 +17,7 @@ from minibert.classroom.exam_mistakes import MISTAKES
 from minibert.classroom.exam_question import Question, Template
 from minibert.classroom.exam_sizes import CLAIMS, COUNTS, SHAPES
 from minibert.classroom.hidden import new_seed
-from minibert.errors import MinibertError
+from minibert.errors import MinibertError, check_seed
 from minibert.files import refuse_foreign, write_files
 from minibert.words import listed
 
@@ -143,7 +143,7 @@ def write_exams(out: Path, seed: int | None = None, versions: int = 1, until: in
     seed: of the first version; the others have seeds after it (see `seeds_of`). None: one that nobody can guess. Raises
     MinibertError if the folder has another exam of that name, which would be lost.
     """
-    first = new_seed() if seed is None else seed
+    first = new_seed() if seed is None else check_seed(seed)
     files = {}
     for version, own in enumerate(seeds_of(first, versions, until), start=1):
         files[f"exam-{version}.md"], files[f"exam-{version}-key.md"] = exam(own, version, until)

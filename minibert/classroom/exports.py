@@ -17,7 +17,7 @@ from nbformat.v4 import new_markdown_cell
 
 import minibert
 from minibert.classroom.hidden import new_seed
-from minibert.errors import MinibertError
+from minibert.errors import MinibertError, check_seed
 from minibert.exercises.catalogue import exercises
 from minibert.exercises.declare import Exercise
 from minibert.exercises.notebooks import (
@@ -221,7 +221,7 @@ def autograder(chosen: Sequence[Exercise], seed: int | None = None) -> bytes:
     names = "" if len(chosen) == len(exercises()) else f"--exercises {' '.join(one.name for one in chosen)}"
     setup = SETUP % {"torch": torch.__version__.partition("+")[0]}
     files = {"setup.sh": setup.encode(), "run_autograder": (RUN % names).encode()}
-    files["seed"] = f"{new_seed() if seed is None else seed}\n".encode()
+    files["seed"] = f"{new_seed() if seed is None else check_seed(seed)}\n".encode()
     package = {path: content for path, content in package_files().items() if not path.startswith(WEIGHTS)}
     files |= {f"package/{path}": content for path, content in package.items()}
     packed = io.BytesIO()

@@ -28,11 +28,11 @@ from minibert.classroom.pool import marked_by, marked_from
 from minibert.classroom.replies import clean
 from minibert.classroom.report import file_name, gradescope, report, table
 from minibert.classroom.submissions import MARKER, HandedIn, handed_in
-from minibert.errors import MinibertError
+from minibert.errors import MinibertError, check_seed
 from minibert.exercises.catalogue import exercises
 from minibert.exercises.submissions import Unreadable, content_of, read
 from minibert.files import locked, read_json, refuse_foreign, write_file, write_json
-from minibert.timing import Progress
+from minibert.signs import Progress
 from minibert.words import counted
 
 __all__ = [
@@ -61,7 +61,7 @@ def grade(
     MinibertError for a folder without submissions, an `out` that cannot be written, that another grader uses, or that
     has the marks of another class or of other exercises.
     """
-    names = list(names or exercises())
+    names, seed = list(names or exercises()), None if seed is None else check_seed(seed)
     limits = limits or isolation.Limits()
     listed = handed_in(folder, out)
     found, loose = [one for one in listed if not one.loose], [one for one in listed if one.loose]

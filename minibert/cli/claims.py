@@ -66,10 +66,13 @@ def is_measured(known: Result, args: Namespace) -> bool:
 def measure(known: Result, args: Namespace) -> Result:
     """The result of a claim, measured here and now."""
     from minibert import claims
-    from minibert.timing import progress_bar
+    from minibert.signs import progress_bar
 
-    with progress_bar(f"measuring {known.id}") as progress:
+    with progress_bar(f"measuring {known.id}", "run") as progress:
         found = claims.measure(known.id, quick=args.quick, progress=progress)
+    if not claims.LEDGER[known.id].is_recorded:
+        kind = claims.LEDGER[known.id].kind
+        print(f"{known.id}: nothing to train or to time. It was {kind} again just now, as each time.", file=sys.stderr)
     if args.record:
         print(f"recorded: {claims.record(found)}", file=sys.stderr)
     return found

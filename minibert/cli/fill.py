@@ -13,7 +13,7 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument("text", metavar="TEXT", help="a text with one [MASK] or more, in quotes")
     parser.add_argument(
         "--model", metavar="SOURCE", default="minilm-l6-mlm",
-        help="an asset or a checkpoint folder, with the head that predicts words (default: minilm-l6-mlm)",
+        help="a checkpoint folder, with the head that predicts words (default: minilm-l6-mlm, which is downloaded)",
     )  # fmt: skip
     parser.add_argument("--top", type=integer(1), metavar="N", default=5, help="words for each mask (default: 5)")
     parser.add_argument("--json", action="store_true", help="print as JSON")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from minibert.cli.options import Commands, add_command, seed
 from minibert.errors import MinibertError
+from minibert.words import counted
 
 
 def add_commands(commands: Commands) -> None:
@@ -34,6 +35,7 @@ def run_lessons(args: Namespace) -> None:
         raise MinibertError("--html writes the pages of all lessons, which lead to each other: leave the numbers out.")
     from minibert.lessons import building, solutions
     from minibert.lessons.lesson import folder, lessons
+    from minibert.signs import progress_bar
 
     chosen = lessons(args.lessons)
     if args.solutions or (args.build and any(map(solutions.offered, lessons()))):
@@ -44,11 +46,14 @@ def run_lessons(args: Namespace) -> None:
         building.update_readme(folder().parent / "README.md")
     if args.check:
         building.check(chosen)
-        print(f"{len(chosen)} lessons agree with their sources.")
+        one = len(chosen) == 1
+        print(f"{counted(len(chosen), 'lesson')} {'agrees with its source' if one else 'agree with their sources'}.")
     if args.html:
         from minibert.lessons.site import render  # here, because building and checking need no nbconvert
 
-        print(render(lessons(), Path(args.out or folder().parent / "site")))
+        with progress_bar("writing the pages"):
+            index = render(lessons(), Path(args.out or folder().parent / "site"))
+        print(index)
     if not (args.build or args.solutions or args.check or args.html):
         for lesson in chosen:
             print(f"{lesson.number}  {lesson.title}\n    {lesson.question}")
@@ -61,7 +66,9 @@ def add_explore(commands: Commands) -> None:
     parser.add_argument("--serve", action="store_true", help="serve the page on this computer, to type sentences into")
     parser.add_argument("--port", metavar="N", type=int, help="of --serve (default: one that is free)")
     parser.add_argument("--pair", metavar="TEXT", help="a second sentence, read together with the first")
-    parser.add_argument("--model", metavar="SOURCE", default="minilm-l6", help="an asset or a checkpoint folder")
+    parser.add_argument(
+        "--model", metavar="SOURCE", default="minilm-l6", help="minilm-l6, minilm-l6-mlm or a checkpoint folder"
+    )
     parser.add_argument("--before", metavar="TEXT", help="what was read before, for a model with a memory (XLNet)")
     parser.add_argument("--written", metavar="TEXT", help="what the decoder writes (BART); default: the text itself")
     parser.add_argument("--out", metavar="FILE", help="default: attention.html")

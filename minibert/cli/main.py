@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from minibert.cli import bench, claims, exercises, fetch, fill, hunting, lessons, mine, training
 from minibert.cli.options import seed
 from minibert.errors import MinibertError, nearest
+from minibert.signs import show_signs_of_life
 
 OK, FAILED, INTERRUPTED, PIPE_CLOSED = 0, 2, 130, 141  # exit statuses; the last two are those that shells use
 
@@ -103,7 +104,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return complain("there is no standard output to print to: do not close it, or send it to a file.")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal that lacks a character shows ?, and the work continues
+            # A terminal that lacks a character shows ?, and the work continues. A line in a log is there at once.
+            stream.reconfigure(errors="replace", line_buffering=True)
+    show_signs_of_life()
     try:
         try:
             status = run(sys.argv[1:] if argv is None else argv)

@@ -23,7 +23,7 @@ from minibert.exercises.progress import remember
 from minibert.exercises.sources import statements_in
 from minibert.exercises.submissions import Submission, kind_of
 from minibert.files import refuse_foreign, write_file
-from minibert.timing import progress_bar
+from minibert.signs import progress_bar
 from minibert.words import counted, points
 
 SEED = 0  # of the probes when a learner checks a file: the same each time, so that a diagnosis stays the same

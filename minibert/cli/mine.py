@@ -88,11 +88,12 @@ def show_vectors(my: nn.Module, deeds: Deeds, args: Namespace) -> None:
     """Print how far the vectors of real sentences are from the library's, and which parts are to blame."""
     from minibert.cli.tour import heading, say
     from minibert.own import trying
-    from minibert.timing import progress_bar
+    from minibert.signs import progress_bar
 
     library, tok = trying.from_library()
     heading("The same vectors?")
-    deeds.difference = trying.compare(my, library, tok)
+    with progress_bar("comparing the vectors"):
+        deeds.difference = trying.compare(my, library, tok)
     trying.count(my, deeds)
     say(
         f"With the weights of all-MiniLM-L6-v2 ({deeds.parameters:,} parameters), real sentences get vectors of length "
@@ -101,7 +102,8 @@ def show_vectors(my: nn.Module, deeds: Deeds, args: Namespace) -> None:
     )
     if deeds.difference > trying.ALIKE:
         ran = [name for name in my.parts.yours if my.parts.working[name].calls]
-        deeds.off = trying.which_differ(ran, library, tok, args.fallback)
+        with progress_bar("trying each part alone"):
+            deeds.off = trying.which_differ(ran, library, tok, args.fallback)
         for name, apart in deeds.off.items():
             say(f"{name} alone makes a difference of {apart:.1e}: check it again.", indent="  ! ")
     if not args.quick and my.parts.yours:
@@ -120,9 +122,9 @@ def show_search(my: nn.Module, deeds: Deeds, args: Namespace) -> None:
     reviews = load_reviews("rotten-tomatoes", args.seed).test[: 100 if args.quick else None]
     say(f"It reads {len(reviews)} sentences from film reviews; these are the nearest to some sentences of ours:")
     library, tok = trying.from_library()
-    expected = search(library, tok, reviews)
+    expected = search(library, tok, reviews, "the library's reads reviews")
     with my.parts:
-        found = search(my, tok, reviews)
+        found = search(my, tok, reviews, "yours reads reviews")
     show_found(found, reviews)
     deeds.same, deeds.asked = int((found.numbers == expected.numbers).sum()), found.numbers.numel()
     deeds.among = len(reviews)
@@ -134,12 +136,13 @@ def show_more(parts: Parts, deeds: Deeds, args: Namespace) -> None:
     """Let it learn, teach and write, and print how that went. Its parts count their calls with those of `parts`."""
     from minibert.cli.tour import heading, say
     from minibert.own import trying
-    from minibert.timing import progress_bar
+    from minibert.signs import progress_bar
     from minibert.training.data import load_reviews
 
     heading("It learns, teaches and writes")
     texts = [review.text for review in load_reviews("rotten-tomatoes", args.seed).train]
-    learned = trying.learn(texts, deeds, args.without, args.fallback, args.seed)
+    with progress_bar("learning and teaching"):
+        learned = trying.learn(texts, deeds, args.without, args.fallback, args.seed)
     mean = sum(deeds.learned) / len(deeds.learned)
     say(
         f"It learns from masked words: in {len(deeds.learned)} steps, a hidden word costs it {mean:.2f} nats on "
@@ -161,6 +164,7 @@ def show_more(parts: Parts, deeds: Deeds, args: Namespace) -> None:
 def show_parts(deeds: Deeds) -> None:
     """Print the list of parts: whose each is, and what it did."""
     from minibert.cli.tour import heading, say
+    from minibert.words import are, counted
 
     heading("Its parts")
     topic = ""
@@ -172,7 +176,7 @@ def show_parts(deeds: Deeds) -> None:
     left = [row.name for row in deeds.rows if row.sign != "✓"]
     print()
     say(
-        f"{deeds.yours} of {len(deeds.rows)} parts are yours, in {deeds.lines:,} lines."
+        f"{deeds.yours} of {len(deeds.rows)} parts {are(deeds.yours)} yours, in {counted(deeds.lines, 'line')}."
         + (f" Still the library's: {', '.join(left)}." if left else " All of it is yours.")
     )
 

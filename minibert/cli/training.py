@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from minibert.cli.options import Commands, add_command, integer, not_negative, positive, seed
 from minibert.errors import MinibertError
 from minibert.training.choices import INITS, MASKINGS, OBJECTIVES, SOFT_TARGETS, SOURCES, VOCAB_SIZE
+from minibert.words import counted
 
 if TYPE_CHECKING:
     from torch import nn
@@ -120,7 +121,7 @@ def add_pretrain(commands: Commands) -> None:
         "the others",
     )  # fmt: skip
     parser.add_argument(
-        "--tokenizer", metavar="SOURCE", help="for a preset: the folder or asset whose vocabulary it reads"
+        "--tokenizer", metavar="SOURCE", help="for a preset: the folder (or gpt2-bpe) whose vocabulary it reads"
     )
     parser.add_argument(
         "--vocab-size", type=integer(1), metavar="N",
@@ -144,7 +145,7 @@ def add_distill(commands: Commands) -> None:
     add_common_options(parser, "distill")
     head_steps = DEFAULTS["distill"]["head_steps"]
     parser.add_argument(
-        "--teacher", default="minilm-l6-mlm", help="a BERT: an asset or a folder (default: minilm-l6-mlm)"
+        "--teacher", default="minilm-l6-mlm", help="a BERT: a checkpoint folder, or minilm-l6-mlm (the default)"
     )
     parser.add_argument(
         "--init", choices=INITS, default="alternate",
@@ -176,7 +177,9 @@ def add_distill(commands: Commands) -> None:
 def add_finetune(commands: Commands) -> None:
     parser = add_command(commands, "finetune", "train a model to tell positive from negative texts", run_finetune)
     add_common_options(parser, "finetune")
-    parser.add_argument("--model", default="runs/distill", help="preset, asset or folder (default: runs/distill)")
+    parser.add_argument(
+        "--model", default="runs/distill", help="a preset, minilm-l6 or a folder (default: runs/distill)"
+    )
     parser.add_argument("--compare", metavar="TEACHER", help="fine-tune this model too and print the retention")
     parser.add_argument("--distill", action="store_true", help="learn from the fine-tuned teacher's answers as well")
     parser.add_argument("--test-texts", type=integer(1), metavar="N", help="test on N texts (default: all)")
@@ -339,7 +342,7 @@ def run_pretrain(args: Namespace) -> None:
     tokenizer, learned = tokenizer_for(run, args.tokenizer or args.model, splits[0], args.vocab_size)
     model, fresh = recipes.loaded_for(args.model, recipe.head, tokenizer, args.seed)
     check_length(args, model)
-    print_once(f"tokenising {len(splits[0]):,} texts ...")
+    print_once(f"tokenising {counted(len(splits[0]), 'text')} ...")
     task, held_out_task = (
         recipe.task(args.objective, some, tokenizer, args.max_length, args.seed, args.masking, args.static)
         for some in splits[:2]
@@ -418,7 +421,8 @@ def run_distill(args: Namespace) -> None:
     examples, held_out = (recipes.single_texts(some, tokenizer, args.max_length) for some in splits[:2])
     if head_is_fresh:
         print_once(
-            f"{args.teacher} has no masked-lm head: training one for {args.head_steps} steps, with the rest frozen"
+            f"{args.teacher} has no masked-lm head: training one for {counted(args.head_steps, 'step')}, "
+            "with the rest frozen"
         )
         recipes.train_head(
             teacher, examples, tokenizer, args.head_steps, args.batch_size, args.seed,
@@ -427,7 +431,11 @@ def run_distill(args: Namespace) -> None:
     student = make_student(teacher, args.init, layers, args.seed, args.fold_types)
     print_once(
         f"teacher: {count_parameters(teacher):,} parameters; student: {count_parameters(student):,}, "
-        + (f"from random weights, {len(layers)} layers" if args.init == "random" else f"from layers {layers}")
+        + (
+            f"from random weights, {counted(len(layers), 'layer')}"
+            if args.init == "random"
+            else f"from layers {layers}"
+        )
     )
     task, held_out_task = (
         Distillation(

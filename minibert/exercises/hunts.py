@@ -1,6 +1,6 @@
 """Hunts: a part of the model in a box, perhaps with a mistake in it, which is found by calling the box.
 
-    box = minibert.hunt("layer-norm", seed=3)
+    box = minibert.hunt("layer-norm", seed=9)
     box  # how it is called, and the kinds of examples
     print(box.task)  # what it should return
     box(*box.example())  # call it, plot what it returns, compare it with your own function
@@ -25,7 +25,7 @@ from typing import Any
 
 from torch import Tensor
 
-from minibert.errors import MinibertError, check_known, nearest, quoted
+from minibert.errors import MinibertError, check_known, check_seed, nearest, quoted
 from minibert.exercises import progress
 from minibert.exercises.calls import BUILDERS, Built, Outcome, mapped
 from minibert.exercises.catalogue import exercises
@@ -52,10 +52,7 @@ def hunt(part: str | None = None, seed: int = 0) -> Box:
 
     Raises MinibertError for an unknown part, and for a seed that is not an integer.
     """
-    if type(seed) is not int:
-        raise MinibertError(f"the seed of a hunt must be an integer, but is {quoted(seed)}.")
-    if not -(2**63) <= seed < 2**63:
-        raise MinibertError("the seed of a hunt must be an integer of at most 64 bits.")
+    seed = check_seed(seed)
     known = exercises()
     if part is None:
         part = Random(f"a part for {seed}").choice(list(known))

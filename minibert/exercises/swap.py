@@ -14,7 +14,7 @@ To swap for a whole test session, find the functions of a file with `seams_for`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache, wraps
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -47,7 +47,7 @@ from minibert.tokenizers.unigram import AlbertUnigram, Unigram, XLNetUnigram
 from minibert.tokenizers.unigram_model import BestPath, Known
 from minibert.tokenizers.wordpiece import WordPiece
 from minibert.training import infilling, permutation
-from minibert.words import type_of
+from minibert.words import listed, type_of
 
 Function = Callable[..., Any]
 
@@ -250,8 +250,7 @@ class _Swapped:
         return mock.patch.object(place.owner, place.name, stand_in)
 
 
-@contextmanager
-def swap(**functions: Function) -> Iterator[None]:
+def swap(*given: object, **functions: Function) -> AbstractContextManager[None]:
     """Inside the block, let these functions do the work in every model; afterwards the library does it again.
 
     functions: seam -> a function with the signature of the exercise of that name. Seams: attention, split_heads,
@@ -262,12 +261,30 @@ def swap(**functions: Function) -> Iterator[None]:
     dropout on the weights; activations other than the exact GELU; embeddings that are not BERT's; a decoder that
     trains, or writes one token at a time; the last step of a beam search. If one function contains another, as
     feed_forward contains gelu, only the larger one is called. Do not use this from several threads at the same time.
-    Raises MinibertError for an unknown seam or a value that is not a function.
+    Raises MinibertError for an unknown seam, a value that is not a function, and a function without its seam's name.
     """
+    if given:
+        raise MinibertError(
+            f"swap takes each function by the name of the part whose work it does, as in {_example(given)}; "
+            f"the parts are {listed(SEAMS)}."
+        )
     for name, function in functions.items():
-        check_known("seam", name, SEAMS)
+        check_known("part", name, SEAMS, " to swap")
         if not callable(function):
             raise MinibertError(f"swap({name}=...) takes a function, not {type_of(function)}.")
+    return _swapped(functions)
+
+
+def _example(given: Sequence[object]) -> str:
+    """How to write what was given without a name: swap("gelu", f) as "with minibert.swap(gelu=f): ..."."""
+    seam = next((one for one in given if isinstance(one, str) and one in SEAMS), "gelu")
+    named = (getattr(one, "__name__", "") for one in given if callable(one))
+    function = next((name for name in named if name.isidentifier()), f"my_{seam}")
+    return f"`with minibert.swap({seam}={function}):`"
+
+
+@contextmanager
+def _swapped(functions: Mapping[str, Function]) -> Iterator[None]:
     with ExitStack() as stack:
         for name, places in SEAMS.items():
             if name in functions:

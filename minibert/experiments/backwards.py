@@ -18,7 +18,7 @@ from torch.optim import AdamW
 
 from minibert.factory import build
 from minibert.models.bart import BartConfig
-from minibert.timing import Progress
+from minibert.signs import Progress
 
 WORDS = (
     "a", "and", "bad", "before", "book", "brother", "cast", "chose", "film", "friend", "funny", "good", "left", "liked",
@@ -57,30 +57,43 @@ class Writing(NamedTuple):
     read: list[str]
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one core: in a tiny model, threads wait for each other longer than they compute, and much longer when
+    the machine does other things."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def untrained(seed: int) -> nn.Module:
     return build(CONFIG, "seq2seq-lm", seed=seed).eval()
 
 
+@one_thread()
 def learn(model: nn.Module, seed: int, progress: Progress | None = None) -> None:
     """Train a model in place, on random words; about 5 seconds on one core."""
     rng = Random(seed)
     optimiser = AdamW(model.parameters(), lr=RATE, betas=(0.9, 0.98))
     model.train()
-    with one_thread():
-        for step in range(STEPS):
-            for group in optimiser.param_groups:
-                group["lr"] = RATE * min((step + 1) / WARM_UP, 1, 3 * (STEPS - step) / STEPS)
-            texts = torch.tensor([numbers(random_text(rng)) for _ in range(BATCH)])
-            loss = model(texts, labels=backwards(texts)).loss
-            optimiser.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimiser.step()
-            if progress is not None:
-                progress(step + 1, STEPS)
+    for step in range(STEPS):
+        for group in optimiser.param_groups:
+            group["lr"] = RATE * min((step + 1) / WARM_UP, 1, 3 * (STEPS - step) / STEPS)
+        texts = torch.tensor([numbers(random_text(rng)) for _ in range(BATCH)])
+        loss = model(texts, labels=backwards(texts)).loss
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        if progress is not None:
+            progress(step + 1, STEPS)
     model.eval()
 
 
+@one_thread()
 def share_right(model: nn.Module, seed: int, texts: int = 200, length: int = LENGTH) -> float:
     """The share of random texts that a model writes backwards without a mistake."""
     rng = Random(f"test {seed}")  # not the texts that were learned from
@@ -93,6 +106,7 @@ def share_right(model: nn.Module, seed: int, texts: int = 200, length: int = LEN
     return right.double().mean().item()
 
 
+@one_thread()
 def write(model: nn.Module, words: Sequence[str]) -> Writing:
     """Let a model write what it makes of a text of words in WORDS, and at least as many tokens."""
     vocabulary = (*SPECIAL, *WORDS)
@@ -121,14 +135,3 @@ def numbers(words: Sequence[str]) -> list[int]:
 def backwards(texts: Tensor) -> Tensor:
     """The words of each text in the opposite order; its start and its end stay. (B, S) -> (B, S)."""
     return torch.cat([texts[:, :1], texts[:, 1:-1].flip(1), texts[:, -1:]], dim=1)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute on one core: for so small a model, more threads cost more than they help."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

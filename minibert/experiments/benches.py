@@ -30,7 +30,8 @@ from minibert.generation import Rules, allowed
 from minibert.heads import Seq2SeqLM
 from minibert.losses import IGNORE
 from minibert.models.bart import Bart
-from minibert.timing import paired, progress_bar, ratio, summary
+from minibert.signs import progress_bar
+from minibert.timing import paired, ratio, summary
 from minibert.tokenizers import AlbertUnigram, load_tokenizer
 from minibert.training.batching import inputs, single
 from minibert.training.data import load_reviews

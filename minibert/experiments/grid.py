@@ -18,7 +18,7 @@ import torch
 
 from minibert.errors import MinibertError
 from minibert.files import locked, read_json, write_json
-from minibert.timing import Progress
+from minibert.signs import Progress
 from minibert.training.loop import has_bf16
 from minibert.words import listed
 
@@ -88,6 +88,8 @@ def run(
         (name, seed) for at, seed in enumerate(seeds) for name in names if at < experiment.fewer.get(name, at + 1)
     ]
     wanted.sort(key=lambda cell: cell[0] in experiment.fewer)  # first those that carry a verdict
+    if progress is not None:
+        progress(sum(cell_file(work, *cell).exists() for cell in wanted), len(wanted))
     while missing := [cell for cell in wanted if not cell_file(work, *cell).exists()]:
         trained = 0
         for name, seed in missing:

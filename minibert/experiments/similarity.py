@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from minibert.losses import mean_vector
-from minibert.timing import Progress
+from minibert.signs import Progress
 from minibert.tokenizers.base import Tokenizer
 
 BATCH = 32  # texts per forward pass

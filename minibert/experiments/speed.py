@@ -18,7 +18,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from minibert.config import ModelConfig
 from minibert.factory import build, count_parameters, preset
-from minibert.timing import Progress, machine, paired, ratio, summary
+from minibert.signs import Progress
+from minibert.timing import machine, paired, ratio, summary
 
 TOKENS = (32, 128, 256)  # a typical Rotten Tomatoes sentence, a common limit, a typical IMDB review
 ROUNDS, QUICK_ROUNDS = 25, 7  # per length

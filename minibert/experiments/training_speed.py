@@ -21,7 +21,8 @@ import torch
 
 from minibert.factory import build, count_parameters, preset
 from minibert.losses import IGNORE
-from minibert.timing import Progress, paired, ratio, summary
+from minibert.signs import Progress
+from minibert.timing import paired, ratio, summary
 from minibert.training.loop import Settings, make_optimiser
 
 ROUNDS, QUICK_ROUNDS = 9, 3

@@ -38,7 +38,6 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
 from torch import Tensor
 from torch.nn.functional import max_pool2d
-from tqdm import tqdm
 
 from minibert import plots
 from minibert.claims.tables import fill_markers
@@ -50,6 +49,7 @@ from minibert.lessons import COURSE, solutions
 from minibert.lessons.example_check import drawn_check
 from minibert.lessons.lesson import Lesson, folder, lessons, stored_notebook
 from minibert.lessons.teaching import update_teaching
+from minibert.signs import progress_bar
 
 LONGEST = 300  # seconds that a cell may take before a lesson counts as stuck; on two cores none needs a minute
 TRAINED = "trained"  # the tag of cells whose numbers differ from machine to machine
@@ -291,17 +291,21 @@ def strangers(a: Tensor, b: Tensor) -> float:
 
 def build_all(chosen: Sequence[Lesson]) -> Iterator[Path]:
     """Run the lessons' sources and write their notebooks, one after another; yields each notebook's file."""
-    for lesson in tqdm(chosen, desc="building lessons", unit="lesson", disable=None):
-        yield write_file(lesson.notebook, written(build(lesson)))
+    with progress_bar("building lessons", "lesson") as progress:
+        for done, lesson in enumerate(chosen):
+            progress(done, len(chosen))
+            yield write_file(lesson.notebook, written(build(lesson)))
 
 
 def check(chosen: Sequence[Lesson]) -> None:
     """Build lessons again and compare. Raises MinibertError, naming the cells, when a stored lesson differs."""
     solutions.check(chosen, lessons())
     wrong = []
-    for lesson in tqdm(chosen, desc="checking lessons", unit="lesson", disable=None):
-        stored = stored_notebook(lesson)
-        wrong += [f"{lesson.name}, {line}" for line in differences(stored, build(lesson))]
+    with progress_bar("checking lessons", "lesson") as progress:
+        for done, lesson in enumerate(chosen):
+            progress(done, len(chosen))
+            stored = stored_notebook(lesson)
+            wrong += [f"{lesson.name}, {line}" for line in differences(stored, build(lesson))]
     if wrong:
         raise MinibertError(
             "stored lessons differ from what their sources give; build them again with `minibert lessons --build`:\n"

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from minibert.assets import place_of
 from minibert.attention import Inside
 from minibert.checkpoints import Loaded, from_pretrained
-from minibert.errors import MinibertError
+from minibert.errors import MinibertError, check_seed
 from minibert.files import GENERATOR, refuse_foreign, write_file
 from minibert.filling import evaluating, guesses, has_mask, load_with_words, mask_places, with_own_masks
 from minibert.generation import EncoderDecoder, shift_right
@@ -171,7 +171,7 @@ def _explored(
     written: str | None = None,
     seed: int = 0,
 ) -> Explorer:
-    encoding = _encode(tokenizer, text, pair)
+    seed, encoding = check_seed(seed), _encode(tokenizer, text, pair)
     assert tokenizer is not None  # or _encode has refused
     backbone = _backbone(model)
     words = Words(encoding.tokens, encoding.sequence_ids, **_guessed(model, tokenizer, encoding))

@@ -14,7 +14,7 @@ from torch.optim import AdamW
 from minibert.attention import MultiHeadAttention
 from minibert.checkpoints import from_pretrained
 from minibert.encoder import EncoderBlock
-from minibert.errors import MinibertError
+from minibert.errors import MinibertError, check_seed
 from minibert.heads import MaskedLM
 from minibert.own import report
 from minibert.own.wiring import grains, wires
@@ -73,7 +73,7 @@ class Mine:
         Returns the loss of each step, in nats (with a teacher, the weighted sum of the three losses). There is no
         dropout. Raises MinibertError without a masked-lm head, or without texts.
         """
-        model = cast(nn.Module, self)
+        model, seed = cast(nn.Module, self), check_seed(seed)
         for one in (model, teacher):
             if one is not None and not isinstance(one, MaskedLM):
                 raise MinibertError('to predict masked words, it needs a head: minibert.mine(..., head="masked-lm").')

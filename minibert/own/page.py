@@ -10,6 +10,7 @@ from minibert.exercises.catalogue import exercises
 from minibert.files import GENERATOR
 from minibert.own.report import YOURS
 from minibert.own.trying import WRITTEN, Deeds
+from minibert.words import are
 
 STYLE = """
 :root { --ink: #222; --paper: #fff; --soft: #f3f5f7; --line: #d5dae0; --mine: #00634a; --tint: #dff2ea; --dim: #5c6570;
@@ -52,7 +53,7 @@ def page_of(deeds: Deeds) -> str:
             "All of its parts are mine. They have passed their checks, and run in a real model, with real weights."
         )
     else:
-        opening = f"{deeds.yours} of its {len(deeds.rows)} parts are mine; the library does the rest."
+        opening = f"{deeds.yours} of its {len(deeds.rows)} parts {are(deeds.yours)} mine; the library does the rest."
     body = [
         "<h1>My BERT</h1>",
         f'<p class="dim">Written by me, part by part, and put together on {date.today():%d %B %Y}.</p>',

@@ -13,6 +13,7 @@ from minibert.encoder import EncoderBlock
 from minibert.exercises.catalogue import exercises
 from minibert.own.wiring import elsewhere
 from minibert.own.working import Parts
+from minibert.words import counted
 
 YOURS, LIBRARY, FAILED = "✓", "·", "!"
 
@@ -48,7 +49,7 @@ def of(model: nn.Module) -> str:
     parts = cast(Parts, model.parts)
     lines = [
         f"Your {type(model).__name__.removeprefix('My')}: {factory.count_parameters(model) / 1e6:.1f}M parameters, "
-        f"{len(parts.yours)} of {len(exercises())} parts yours, in {own_lines(parts):,} lines"
+        f"{len(parts.yours)} of {len(exercises())} parts yours, in {counted(own_lines(parts), 'line')}"
     ]
     for topic, listed in _by_topic(rows(parts)):
         lines.append(f"  {topic:<14}{'  '.join(f'{row.sign} {row.name}' for row in listed)}")

@@ -19,7 +19,7 @@ from minibert.models.bert import BertConfig
 from minibert.own import report
 from minibert.own.model import mine
 from minibert.own.working import Parts
-from minibert.timing import Progress
+from minibert.signs import Progress
 from minibert.tokenizers import load_tokenizer
 from minibert.tokenizers.base import Tokenizer
 
@@ -144,9 +144,10 @@ def write(
     backwards.learn(model, seed, progress)
     read = torch.tensor([backwards.numbers(WRITTEN)])
     longest = backwards.CONFIG.max_position_embeddings
-    expected = model.generate(read, max_length=longest, num_beams=3)
+    with backwards.one_thread():
+        expected = model.generate(read, max_length=longest, num_beams=3)
     my = mine(model, without=without, fallback=fallback)
-    with cast(Parts, my.parts):
+    with backwards.one_thread(), cast(Parts, my.parts):
         written = my.generate(read, max_length=longest, num_beams=3)
         my(read)  # all places of a text at once: here the future has to be hidden
     vocabulary = (*backwards.SPECIAL, *backwards.WORDS)

@@ -23,7 +23,7 @@ from minibert.exercises.printing import once
 from minibert.exercises.running import stays_alive
 from minibert.exercises.swap import Place
 from minibert.own.loading import Loaded, Part, load
-from minibert.words import listed, type_of
+from minibert.words import are, listed, type_of
 
 # Attributes of a block: how small the parts are that work in it, and its number in the model.
 GRAIN, NUMBER = "own_grain", "own_number"
@@ -227,4 +227,5 @@ class Parts:
         return self  # a copy of a model has the same parts
 
     def __repr__(self) -> str:
-        return f"{len(self.yours)} of {len(exercises())} parts are yours: {listed(self.yours) or 'none yet'}"
+        number = len(self.yours)
+        return f"{number} of {len(exercises())} parts {are(number)} yours: {listed(self.yours) or 'none yet'}"

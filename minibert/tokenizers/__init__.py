@@ -30,7 +30,8 @@ TOKENIZERS: tuple[type[Tokenizer], ...] = (WordPiece, ByteBPE, Unigram)
 
 
 def load_tokenizer(source: str | Path) -> Tokenizer:
-    """The tokenizer of a checkpoint folder, of a vocab.txt or spiece.model, or of an asset ("minilm-l6", "gpt2-bpe").
+    """The tokenizer of a checkpoint folder, of a vocab.txt or spiece.model, or of what minibert downloads ("minilm-l6",
+    "gpt2-bpe").
 
     The files in a folder decide which family reads it. A vocab.txt is read with the settings in a
     tokenizer_config.json in the same folder, if there is one, and otherwise as uncased.
@@ -45,7 +46,8 @@ def load_tokenizer(source: str | Path) -> Tokenizer:
         return WordPiece.from_file(path, **settings_beside(path))
     if path.suffix in (".txt", ".model"):
         raise MinibertError(
-            f"there is no file {path}; name a vocab.txt or spiece.model, a checkpoint folder or an asset."
+            f"there is no file {path}; give a vocab.txt or spiece.model, a checkpoint folder, or a name such as "
+            "minilm-l6."
         )
     folder = path if path.is_dir() else resolve(source)
     for family in TOKENIZERS:

@@ -12,6 +12,7 @@ import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from minibert.errors import MinibertError
 from minibert.files import write_files
-from minibert.words import type_of
+from minibert.words import counted, type_of
 
 FIRST, SECOND = 0, 1  # the two texts of a pair
 
@@ -96,7 +97,7 @@ class Tokenizer(ABC):
         missing = [token for token in self.special.all() if token not in vocabulary]
         if missing:
             raise MinibertError(
-                f"the vocabulary ({len(vocabulary)} tokens) lacks {', '.join(missing)}; "
+                f"the vocabulary ({counted(len(vocabulary), 'token')}) lacks {', '.join(missing)}; "
                 f"{type(self).__name__} needs {', '.join(self.special.all())}: is it another family's vocabulary?"
             )
         self.vocabulary = dict(vocabulary)
@@ -198,7 +199,8 @@ class Tokenizer(ABC):
             columns.append(as_batch(pairs, "pairs"))
             if len(columns[0]) != len(columns[1]):
                 raise MinibertError(
-                    f"{len(columns[0])} texts but {len(columns[1])} pairs; each text needs its own second text."
+                    f"there are {counted(len(columns[0]), 'text')} but {counted(len(columns[1]), 'second text')} "
+                    "(pairs); each text needs its own second text."
                 )
         if not columns[0]:
             raise MinibertError("there are no texts in the batch; give at least one.")
@@ -356,8 +358,17 @@ def check_text(text: Any, name: str) -> str:
         return text
     if isinstance(text, bytes):
         advice = "decode it first: text.decode('utf-8')"
-    else:
+    elif text is None or (isinstance(text, (float, np.floating)) and np.isnan(text)):
         advice = "an empty cell of a table often reads as nan or None: drop it, or put '' in its place"
+    elif isinstance(text, (list, tuple)) and all(isinstance(one, str) for one in text):
+        pair = (
+            "two texts that belong together are given as tok.encode(first, second), many pairs as tok(firsts, seconds)"
+        )
+        advice = pair if len(text) == 2 else "tok(texts) takes one list of texts, and tok.encode(text) one text"
+    elif isinstance(text, Integral) or hasattr(text, "tolist"):
+        advice = "give text: str(number), or tok.decode(ids) for the ids of tokens"
+    else:
+        advice = "give a text, or a list of texts"
     raise MinibertError(f"{name} is {repr(text)[:40]}, {type_of(text)}, but must be a str; {advice}.")
 
 

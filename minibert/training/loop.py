@@ -29,9 +29,10 @@ from torch import Tensor, distributed, nn
 from torch.nn.utils import parametrize
 from tqdm import tqdm
 
-from minibert.errors import MinibertError
+from minibert.errors import MinibertError, check_seed
 from minibert.files import write_file
-from minibert.words import listed
+from minibert.signs import Bar
+from minibert.words import counted, listed
 
 Batch = dict[str, Tensor]  # tensors whose first axis is B
 
@@ -70,6 +71,7 @@ class Settings:
     bf16: bool | None = None  # whether forward passes run in bfloat16; None: on a GPU that supports it
 
     def __post_init__(self) -> None:
+        check_seed(self.seed)
         at_least = {"steps": 1, "batch_size": 1, "accumulation": 1, "save_every": 1, "validate_every": 0}
         for name, least in at_least.items():
             value = getattr(self, name)
@@ -253,8 +255,8 @@ def train(
     texts, parts = min(settings.batch_size, len(lengths)), processes.count * settings.accumulation
     if texts < parts:
         raise MinibertError(
-            f"a batch of {texts} texts cannot be split into {parts} micro-batches (processes x accumulation): "
-            "lower the accumulation, or give larger batches or more texts."
+            f"a batch of {counted(texts, 'text')} cannot be split into {parts} micro-batches (processes x accumulation)"
+            ": lower the accumulation, or give larger batches or more texts."
         )
     folder = Path(folder)
     model.to(device).train()
@@ -264,14 +266,7 @@ def train(
     bf16 = device.type == "cuda" and has_bf16(device) if settings.bf16 is None else settings.bf16
     autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16)
     order = batches_from(lengths, settings, start)
-    bar = tqdm(
-        desc=title,
-        total=settings.steps,
-        initial=start,
-        unit="step",
-        dynamic_ncols=True,
-        disable=None if processes.is_first() else True,  # None: only on a terminal, not in a log file
-    )
+    bar = Bar(title, "step", settings.steps, start, hidden=not processes.is_first(), leave=True)
     with bar, interrupt_between_steps() as interrupted:
         for step in range(start, settings.steps):
             began = time.perf_counter()
@@ -298,16 +293,14 @@ def train(
             record["seconds"] = time.perf_counter() - began
             record["tokens"] = int(batch["attention_mask"].sum())
             log.append(record)
-            bar.update()
-            bar.set_postfix_str(
-                f"loss {record['loss']:.3f}, {record['tokens'] / record['seconds']:,.0f} tokens/s", refresh=False
-            )
+            speed = record["tokens"] / record["seconds"]
+            bar.show(step + 1, note=f"loss {record['loss']:.3f}, {speed:,.0f} tokens/s")
             stop = processes.total([float(interrupted())])[0] > 0  # all processes stop after the same step
             if processes.is_first() and (last or stop or (step + 1) % settings.save_every == 0):
                 save(folder, model, optimiser, settings, step + 1, log)
             if stop:
                 if processes.is_first():
-                    bar.write(f"saved after step {step + 1}: the same command continues from there.", file=sys.stderr)
+                    tqdm.write(f"saved after step {step + 1}: the same command continues from there.", file=sys.stderr)
                 raise KeyboardInterrupt
     model.eval()
     return log

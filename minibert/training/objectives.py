@@ -33,6 +33,7 @@ from torch import Tensor
 from minibert.errors import MinibertError
 from minibert.layers import check_ids
 from minibert.losses import IGNORE, check_shape
+from minibert.words import counted
 
 # ------------------------------------------------------------------------------- 1. what may be chosen
 
@@ -248,7 +249,8 @@ def mask_one_by_one(
     """
     check_shape(attention_mask, input_ids.shape, "attention_mask")
     if len(seeds) != len(input_ids):
-        raise MinibertError(f"there are {len(input_ids)} texts but {len(seeds)} seeds; each text needs its own.")
+        texts = counted(len(input_ids), "text")
+        raise MinibertError(f"{texts} cannot be masked with {counted(len(seeds), 'seed')}: each text needs its own.")
     result = Masked(input_ids.clone(), torch.full_like(input_ids, IGNORE, dtype=torch.long))
     generator = torch.Generator()
     for row, (real, seed) in enumerate(zip(attention_mask.bool(), seeds, strict=True)):

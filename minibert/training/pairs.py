@@ -25,6 +25,7 @@ from typing import NamedTuple
 
 from minibert.errors import MinibertError
 from minibert.files import lines_of
+from minibert.words import counted
 
 Sentence = list[int]  # token ids
 Document = list[Sentence]
@@ -251,6 +252,6 @@ def _chunks(document: Document, size: int) -> Iterator[list[int]]:
 def _check_room(room: int, least: int) -> None:
     if room < least:
         raise MinibertError(
-            f"there is room for {room} tokens between the special ones, but at least {least} are needed: "
+            f"there is room for {counted(room, 'token')} between the special ones, but at least {least} are needed: "
             "raise max_length."
         )

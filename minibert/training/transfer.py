@@ -25,7 +25,7 @@ from minibert.heads import WithHead
 from minibert.losses import check_shape, divergence_of_weights, full_precision, mean_of
 from minibert.model import Output
 from minibert.training.distillation import counted_tokens
-from minibert.words import type_of
+from minibert.words import are, counted, type_of
 
 
 class TransferWeights(NamedTuple):
@@ -173,7 +173,10 @@ def progressive_transfer(
     """
     pupil, master = _fitting(student, teacher)
     if not isinstance(steps, int) or steps < 1 or not batches:
-        raise MinibertError(f"{steps} steps on {len(batches)} batches: transfer needs an integer, at least 1, of each.")
+        raise MinibertError(
+            f"steps is {steps!r}, and there {are(len(batches))} {counted(len(batches), 'batch', 'batches')}: transfer "
+            "needs an integer, at least 1, of each."
+        )
     if averaged is not None and (not isinstance(averaged, int) or averaged < 1):
         raise MinibertError(f"averaged is {averaged!r}; it must be an integer, at least 1, or None for all batches.")
 
