@@ -45,7 +45,7 @@ class Bar:
 
         self.drawn = tqdm(
             desc=label, unit=unit, total=total, initial=done, leave=leave, dynamic_ncols=True,
-            disable=True if hidden else None,
+            disable=True if hidden or sys.stderr is None else None,
         )  # fmt: skip
 
     def show(self, done: int, of: int | None = None, note: str = "") -> None:
@@ -65,13 +65,11 @@ class Bar:
         self.drawn.close()
 
     def __str__(self) -> str:
-        parts = [self.label]
+        parts, plural = [self.label], self.unit if self.unit.isupper() else None  # MB
         if self.total is not None:
-            parts.append(
-                f"{self.done:,} of {counted(self.total, self.unit, self.unit if self.unit.isupper() else None)}"
-            )
+            parts.append(f"{self.done:,} of {counted(self.total, self.unit, plural)}")
         elif self.done:
-            parts.append(counted(self.done, self.unit))
+            parts.append(counted(self.done, self.unit, plural))
         return ", ".join([*parts, *filter(None, [self.note]), f"{monotonic() - self.began:.0f} s"])
 
 
@@ -98,7 +96,7 @@ class _Signs:
             self.bars.remove(bar)
             if not self.bars and self.thread is not None:
                 self.stop.set()
-                self.thread.join()
+                self.thread.join(1.0)  # no longer, should nobody read what it writes
                 self.thread = None
 
     def _run(self, stream: TextIO, stop: Event) -> None:
