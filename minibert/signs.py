@@ -40,9 +40,9 @@ class Bar:
     ):  # fmt: skip
         self.label, self.unit, self.total, self.done, self.hidden = label, unit, total, done, hidden
         self.note = ""  # what else is known of the last piece
-        self.began = monotonic()
         from tqdm import tqdm  # here, because the command line appears sooner without it
 
+        self.began = monotonic()
         self.drawn = tqdm(
             desc=label, unit=unit, total=total, initial=done, leave=leave, dynamic_ncols=True,
             disable=True if hidden or sys.stderr is None else None,

@@ -33,10 +33,10 @@ def log(monkeypatch):
     found = Log()
     monkeypatch.setattr(signs, "FIRST_LINE", 0.01)
     monkeypatch.setattr(signs, "NEXT_LINE", 0.01)
+    monkeypatch.setattr(signs, "monotonic", lambda: 0.0)  # however busy the machine is
     monkeypatch.setattr(signs, "_SIGNS", signs._Signs())
     signs.show_signs_of_life()
-    monkeypatch.setattr(sys, "stderr", found)
-    monkeypatch.setattr(sys, "__stderr__", found)
+    monkeypatch.setattr(signs, "sys", SimpleNamespace(stderr=found, __stderr__=found))
     return found
 
 
@@ -113,10 +113,9 @@ def test_where_nothing_is_written(how, log, monkeypatch):
     if how == "a library":
         monkeypatch.setattr(signs._SIGNS, "wanted", False)
     if how == "a notebook":  # what a cell prints is not the stderr of the process
-        monkeypatch.setattr(sys, "stderr", io.StringIO())
+        monkeypatch.setattr(signs.sys, "stderr", io.StringIO())
     if how == "no stderr":
-        monkeypatch.setattr(sys, "stderr", None)
-        monkeypatch.setattr(sys, "__stderr__", None)
+        monkeypatch.setattr(signs, "sys", SimpleNamespace(stderr=None, __stderr__=None))
     with Bar("work", hidden=how.startswith("another")) as bar:
         bar.show(1, 2)
         time.sleep(0.1)
