@@ -80,6 +80,10 @@ def test_the_tasks_that_the_student_wins_are_taken_out_as_well():
     assert thanks.why.count("keeps 96.2% (") == 1
     assert "only because of the tasks that the student wins" in thanks.why
     assert "wins on every task" in judged(0.82).why
+    perhaps = judged(0.777, **won)  # 97.1% without it, and 97% is within the interval
+    assert perhaps.verdict == CONDITION
+    assert "reaches below 97%: it holds for certain only if those tasks count" in perhaps.why
+    assert "only because" not in perhaps.why
 
 
 def test_a_task_that_the_teacher_has_not_learned_does_not_count():

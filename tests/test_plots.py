@@ -329,6 +329,16 @@ def test_retention_shows_both_shares_of_each_task_with_their_intervals():
     assert [line.get_xdata()[0] for line in dashed] == [97]
 
 
+def test_an_interval_that_would_hide_the_others_is_cut_off_with_an_arrow():
+    axes = plots.retention({"a": ((0.9, 0.8, 1.0), (1.0, 0.2, 8.0)), "b": ((1.1, 1.0, 1.2), (0.95, 0.9, 1.0))}).axes[0]
+    assert 55 < axes.get_xlim()[0] < 60
+    assert 140 < axes.get_xlim()[1] < 145
+    arrows = {line.get_marker(): line.get_xdata().tolist() for line in axes.lines if line.get_marker() in "<>"}
+    assert arrows == {"<": [pytest.approx(60)], ">": [pytest.approx(140)]}
+    assert "arrow: it goes on" in axes.get_xlabel()
+    assert "arrow" not in retention().axes[0].get_xlabel()
+
+
 def test_retention_can_be_read_on_a_telephone():
     """390 pixels wide, the smallest letters are still about nine pixels high."""
     figure = retention()

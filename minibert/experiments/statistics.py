@@ -187,9 +187,10 @@ def kept(student: Sequence[Runs], teacher: Sequence[Runs]) -> Kept:
         raise MinibertError("the teacher is no better than guessing, so there is nothing to keep: train it for longer.")
     drawn_ours, drawn_theirs = (_drawn_medians(model) for model in (student, teacher))
     above = drawn_theirs > guess  # in the others there is no gap
+    some_ours, some_theirs = drawn_ours[above], drawn_theirs[above]
     return Kept(
-        Spread(ours / theirs, *middle((drawn_ours / drawn_theirs)[above])),
-        Spread((ours - guess) / (theirs - guess), *middle(((drawn_ours - guess) / (drawn_theirs - guess))[above])),
+        Spread(ours / theirs, *middle(some_ours / some_theirs)),
+        Spread((ours - guess) / (theirs - guess), *middle((some_ours - guess) / (some_theirs - guess))),
     )
 
 

@@ -27,6 +27,7 @@ from minibert.plots.style import (
 )
 
 Interval = tuple[float, float, float]  # a number, and the two ends of the interval around it
+FURTHEST = 30.0  # percentage points beyond all numbers, where longer intervals are cut off, or they hide the others
 
 
 @styled
@@ -40,7 +41,8 @@ def retention(
 
     rows: task -> two shares with the ends of their intervals: of the teacher's score, and of what the teacher is above
     guessing; 1 is all of it. averages: the rows that sum up the others, set apart. claimed: a share, drawn as a dashed
-    line. The figure is narrow, so that it can be read on a telephone.
+    line. An interval that reaches much further than all the shares is cut off, with an arrow. The figure is narrow, so
+    that it can be read on a telephone.
     Raises MinibertError when there is nothing to draw, or the ends of an interval are the wrong way round.
     """
     if not rows or not set(averages) <= rows.keys():
@@ -52,14 +54,18 @@ def retention(
     figure = Picture(figsize=(5.4, 1.5 + 0.62 * len(rows)), layout="constrained")
     axes = figure.add_subplot()
     axes.axvline(100, color=GREY, linewidth=1, zorder=0)
+    lowest = min(max(shares.min(), shares[:, :, 0].min() - FURTHEST), 100 * claimed)
+    highest = max(min(shares.max(), shares[:, :, 0].max() + FURTHEST), 100)
     axes.axvline(100 * claimed, color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
     for which, (label, colour, marker, shift) in enumerate(
         (("of its score", BLUE, "o", 0.0), ("of its lead over guessing", VERMILION, "D", 0.2))
     ):
         centre, low, high = shares[:, which].T
         heights = np.arange(len(rows)) + shift
-        reach = np.maximum([centre - low, high - centre], 0)
+        reach = np.maximum([centre - np.maximum(low, lowest), np.minimum(high, highest) - centre], 0)
         axes.errorbar(centre, heights, xerr=reach, fmt=marker, color=colour, markersize=6, capsize=3, label=label)
+        for end, arrow, cut in ((lowest, "<", low < lowest), (highest, ">", high > highest)):
+            axes.plot(np.full(cut.sum(), end), heights[cut], arrow, color=colour, markersize=8)
     for row, (name, share) in enumerate(zip(rows, shares[:, 0, 0], strict=True)):
         weight = "bold" if name in averages else "normal"
         at = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "va": "bottom", "weight": weight}
@@ -67,12 +73,12 @@ def retention(
         axes.annotate(f"{share:.1f}%", (1, row - 0.12), (0, 2), ha="right", **at)
         if name in averages:
             axes.axhspan(row - 0.52, row + 0.42, color=GREY, alpha=0.25, linewidth=0, zorder=-1)
-    lowest, highest = min(shares.min(), 100 * claimed), max(shares.max(), 100)
     axes.set_xlim(lowest - 0.04 * (highest - lowest), highest + 0.04 * (highest - lowest))
     axes.set_ylim(len(rows) - 0.5, -0.75)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
-    axes.set_xlabel(f"kept of the teacher, in %; dashed: {claimed:.0%}")
+    goes_on = "; arrow: it goes on" if shares.min() < lowest or shares.max() > highest else ""
+    axes.set_xlabel(f"kept of the teacher, in %; dashed: {claimed:.0%}{goes_on}")
     figure.suptitle(title, x=0.01, ha="left", fontsize=13)
     figure.legend(loc="outside lower left", ncols=2, fontsize=10)
     return figure

@@ -49,7 +49,12 @@ def judge_kept(figures: Figures) -> Judgement:
         why.append(f"Without {listed(won, 'and')}, where the student wins, it keeps {in_percent(without)}.")
         if verdict == HOLDS and _verdict(without) != HOLDS:
             verdict = CONDITION
-            why.append("So it holds only because of the tasks that the student wins.")
+            if _verdict(without) == FAILS:
+                why.append("So it holds only because of the tasks that the student wins.")
+            else:
+                why.append(
+                    f"That interval reaches below {CLAIMED_SHARE:.0%}: it holds for certain only if those tasks count."
+                )
     else:
         why.append("The student wins on every task." if won else "The student wins on no task.")
     why.append(
