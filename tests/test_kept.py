@@ -86,6 +86,14 @@ def test_the_tasks_that_the_student_wins_are_taken_out_as_well():
     assert "only because" not in perhaps.why
 
 
+def test_runs_that_stayed_at_guessing_are_told():
+    figures = kept_figures(0.78)
+    figures["cells"][variant(TEACHER, ORDER)][3] = cell(ORDER, 0.53, 3, 1000)
+    why = rules.judge_kept(figures).why
+    assert f"Some runs stayed at guessing, and count in the medians: the teacher on {ORDER} in 1 of 5 runs." in why
+    assert "Some runs" not in judged(0.78).why
+
+
 def test_a_task_that_the_teacher_has_not_learned_does_not_count():
     """A teacher and a student that both guess would keep everything."""
     guessed = {variant(model, ORDER): 0.54 for model in (TEACHER, STUDENT)}

@@ -41,7 +41,7 @@ def judge_kept(figures: Figures) -> Judgement:
         f"{counted(len(tasks), 'task')}"
     )
     verdict = _verdict(whole.share)
-    why = [_in_detail(cells, tasks)]
+    why = [_in_detail(cells, tasks), *_failed(cells, tasks)]
     won = wins(cells, tasks)
     rest = [task for task in tasks if task not in won]
     if won and rest:
@@ -93,6 +93,18 @@ def learned(cells: Cells) -> list[str]:
 def wins(cells: Cells, tasks: Sequence[str]) -> list[str]:
     """The tasks on which the student's score is above the teacher's."""
     return [task for task in tasks if _score(cells, STUDENT, task) > _score(cells, TEACHER, task)]
+
+
+def _failed(cells: Cells, tasks: Sequence[str]) -> list[str]:
+    """A sentence about the runs in which a model stayed at guessing on a task that it learned with other seeds."""
+    told = []
+    for task in tasks:
+        for model, words in ((TEACHER, "the teacher"), (STUDENT, "the student")):
+            runs = cells[variant(model, task)]
+            stayed = sum(run["score"] - run["guess"] < LEARNED for run in runs)
+            if 0 < stayed < len(runs):
+                told.append(f"{words} on {task} in {stayed} of {len(runs)} runs")
+    return [f"Some runs stayed at guessing, and count in the medians: {listed(told, 'and')}."] if told else []
 
 
 def kept_on(cells: Cells, tasks: Sequence[str]) -> Kept:
