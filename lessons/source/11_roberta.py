@@ -25,7 +25,7 @@ from minibert.training.data import load_reviews
 from minibert.training.loop import Settings, train
 from minibert.training.objectives import candidates, choose_tokens, corrupt
 from minibert.training.pairs import full_sentences, nsp_pairs, sop_pairs, split_sentences
-from minibert.training.tasks import MaskedWords
+from minibert.training.tasks import MaskedWords, loss_by_frequency
 
 torch.set_num_threads(1)  # the models of this lesson are so small that a second thread brings little
 
@@ -52,7 +52,8 @@ plots.bars(errors, "errors in 100 questions; fewer is better", "A new recipe, th
 # A quarter of BERT's errors is gone, and no layer was added. The largest step is the first one, with nearly the same
 # text. RoBERTa reads {{SEQUENCES | .1f}} times as many sequences, and all of them have {{512}} tokens (section 3.1).
 # BERT read only {{128}} at a time in nine tenths of its steps (Devlin et al. 2019, appendix A.2). Together that is
-# {{TOKENS | .1f}} times as many tokens, by a better recipe. So BERT had been trained too little.
+# {{TOKENS | .1f}} times as many tokens, by a better recipe. How much each of the two brings, this row cannot tell. The
+# authors conclude that BERT was "significantly undertrained" (abstract).
 #
 # This lesson takes the recipe apart and tries each part on something small. No weights of a RoBERTa can be fetched
 # here; the text always says which model is real.
@@ -198,13 +199,13 @@ plots.looks(
     torch.stack(list(passes.values())).float(),
     list(passes),
     [tok.tokens[i] for i in sentence[0]],
-    "Which tokens are the questions (dark)",
+    "Which tokens are chosen (dark)",
 )
 
 # %% [markdown]
-# With a static mask, the model is never asked about most words of this sentence, however often it reads it. With
+# With a static mask, most words of this sentence are never predicted, however often the model reads it. With
 # dynamic masks, a token escapes a pass with the probability $0.85$, and $n$ passes with $0.85^n$. **On paper:** after
-# how many passes has {{99}}% of the tokens been a question at least once? Write your number here:
+# how many passes have {{99}}% of the tokens been chosen at least once? Write your number here:
 
 # %%
 mine = 0
@@ -229,7 +230,7 @@ curves["1 − 0.85ⁿ"] = (steps, [100 * (1 - 0.85**n) for n in steps])
 for n in (1, 10, 29, 40):
     counted = curves["dynamic"][1][n - 1]
     print(f"after {n:>2} passes: {counted:5.1f}% counted, {100 * (1 - 0.85**n):5.1f}% by formula")
-plots.lines(curves, "passes over the text", "% of the tokens, at least once", "How much of a text is asked")
+plots.lines(curves, "passes over the text", "% chosen at least once", "How much of a text has been predicted")
 
 # %% [markdown]
 # Does it matter? Train three small BERTs, in the setting of [lesson 07](07_pretraining.ipynb): one block,
@@ -266,6 +267,7 @@ plan = Settings(
     validate_every=4 * len(few) // BATCH,
     save_every=10_000,
 )
+by_frequency = loss_by_frequency(MaskedWords(few, small), MaskedWords(held_out, small))
 held = padded(held_out, small)
 held_seen, held_labels = MaskedWords(held_out, small).masked(
     held["input_ids"], held["attention_mask"], torch.Generator().manual_seed(1)
@@ -297,18 +299,19 @@ plots.lines(
     "passes over the text",
     "loss on other texts, in nats (lower is better)",
     "The same text forty times, with three kinds of masks",
-    {"uniform guessing": log(1500)},
+    {"uniform guessing": log(1500), "word frequencies": by_frequency},
 )
 
 # %% [markdown] tags=["trained"]
 # With **one mask** the model learns the answers by heart: the loss of its last step is
 # {{learned["one mask"][-1]["loss"] | .2f}}, but on other texts it is worse than giving all pieces the same probability,
-# $\ln 1500$. **Ten masks**, each seen four times as in BERT, prevent nearly all of that. **Dynamic** masks are a little
-# better still: {{learned["dynamic"][-1]["held out"] | .2f}} against {{learned["ten masks"][-1]["held out"] | .2f}}.
-# (One run each; with two other seeds the order was the same. Try it: change `seed=0`. None of the three can read; the
-# text is far too short for that.)
+# {{log(1500) | .2f}} nats. **Ten masks**, each seen four times as in BERT, prevent nearly all of that. **Dynamic**
+# masks are a little better still: {{learned["dynamic"][-1]["held out"] | .2f}} against
+# {{learned["ten masks"][-1]["held out"] | .2f}}. (One run each; with two other seeds the order was the same. Try it:
+# change `seed=0`. None of the three can read, for the text is far too short: giving each piece its share of this text,
+# without looking at the sentence, costs {{by_frequency | .2f}}.)
 #
-# So what counts is how often *the same question* comes back, and ten masks are many for forty passes. No
+# So what counts is how often *the same mask* comes back, and ten masks are many for forty passes. No
 # wonder that the paper found little: of three scores two are better and one is worse ([lesson
 # 07](07_pretraining.ipynb) has them), "comparable or slightly better" (section 4.1).
 
@@ -340,7 +343,8 @@ for name, make in {"NSP: true or random?": nsp_pairs, "SOP: in order or swapped?
 plots.bars(found, "% right; guessing gives 50", "What counting shared words can do", digits=0)
 
 # %% [markdown]
-# Much of NSP can be answered from the topic alone, and nothing of SOP. RoBERTa keeps neither. It fills each input with
+# Much of NSP can be answered from the topic alone. For SOP this guesser must fail: swapping two segments changes no
+# word. RoBERTa keeps neither. It fills each input with
 # whole sentences, one after another, until no further one fits (*full-sentences*, section 4.2). How full are the
 # inputs?
 
@@ -356,8 +360,10 @@ for name, lengths in inputs.items():
 # %% [markdown]
 # Full sentences are hardly fuller than BERT's segments. Only pairs of single sentences waste room, and they do harm:
 # {{84.0 - 82.9 | .1f}} points less on MNLI than BERT's segments (Table 2). Full sentences without NSP are a little
-# better in three of five scores, equal in one, worse in one ([lesson 07](07_pretraining.ipynb) has them). So removing
-# NSP "matches or slightly improves" (section 4.2), and the paper says no more.
+# better in three of five scores, equal in one, worse in one ([lesson 07](07_pretraining.ipynb) has them). Inputs that
+# do not go on into the next document (*doc-sentences*) were a little better still, but their batches differ in size. So
+# removing NSP "matches or slightly improves" (section 4.2). The authors suppose that BERT's own test of this removed
+# the loss and kept the pairs.
 #
 # ## Larger batches
 #
@@ -390,13 +396,13 @@ for name, model in {"fresh": minibert.build(mlm.config, head="masked-lm", seed=0
         cosines[f"{name} model, {4 * count} reviews"] = every
 print("gradients", tuple(gradients.shape))
 panels = {"cosine between the gradients of two batches": cosines}
-plots.ablation(panels, "Larger batches agree on the direction", sort=False, dots="draws")
+plots.ablation(panels, "How well two batches agree on a direction", sort=False, dots="draws")
 
 # %% [markdown]
-# Each dot is one draw of two batches. For the fresh model a few dozen reviews show a direction. For the trained one
-# even two batches of {{128}} hardly agree, and the cosine of small ones may be negative: a step then goes nearly
-# anywhere. Probably what is left to learn is rare. (One matrix and short texts: these sizes are not those of the paper.
-# McCandlish et al. 2018 have the theory.)
+# Each dot is one draw of two batches. For the fresh model a few dozen reviews show a direction. For the trained one two
+# batches of {{128}} have a little in common (two random directions among so many numbers have a cosine of nearly zero),
+# but most of each step is noise. Probably what is left to learn is rare. (One matrix and short texts: these sizes are
+# not those of the paper. McCandlish et al. 2018 have the theory.)
 #
 # A better direction allows a larger step. But once two batches agree, a still larger one only costs computing. In the
 # paper's test the number of sequences stays the same, and only the size of the steps changes (perplexity is e to the
@@ -433,14 +439,14 @@ print("✓" if mine == torch.cat(losses).mean() else "✗ not yet: each masked w
 #
 # ## What to make of it
 #
-# Each difference in the recipe is small. Together with ten times the text and five times the steps they give the
-# picture at the top. Remember it when you read that a new model beats an old one: perhaps it was only trained longer,
-# on more text. Look first for what else was different.
+# Each difference that was tried here is small by itself. Together, with more tokens, they are the first step of the
+# picture at the top; ten times the text and five times the steps are the others. Remember it when you read that a new
+# model beats an old one: perhaps it was only trained longer, on more text. Look first for what else was different.
 #
 # ## What could go wrong
 #
-# - **Positions from zero**, or counted by place with an offset of two: right for texts padded at the end, and wrong for
-#   all others.
+# - **Positions from zero**: each token gets the vector of another place, as tried above.
+# - **Positions counted by place**, with an offset of two: right for texts padded at the end, and wrong for all others.
 # - **Positions from the attention mask.** Equal in most cases; but a mask that hides a real token would shift all the
 #   others.
 # - **Padding taken to be zero.** Zero is `<s>`: the first token disappears.

@@ -103,10 +103,10 @@ print(f"BERT-base {bert_size:,}, the paper's block {paper_size:,}, the released 
 plots.bars(millions, "million parameters", "A quarter of BERT-base, in twice the layers", marked=[*counted][2:])
 
 # %% [markdown]
-# The paper's numbers are right for the paper's block: {{paper_size / 1e6 | .1f}} million parameters,
-# {{bert_size / paper_size | .2f}} times fewer than BERT-base. The released model is a little smaller still. One of its
-# blocks has {{minibert.count_parameters(mobile.encoder.blocks[0]) / 1e6 | .2f}} million parameters, a block of
-# BERT-base {{minibert.count_parameters(bert.encoder.blocks[0]) / 1e6 | .2f}}.
+# The paper's numbers are those of the paper's block, nearly to the last digit: {{paper_size / 1e6 | .1f}} million
+# parameters, {{bert_size / paper_size | .2f}} times fewer than BERT-base. The released model is a little smaller still.
+# One of its blocks has {{minibert.count_parameters(mobile.encoder.blocks[0]) / 1e6 | .2f}} million parameters, a block
+# of BERT-base {{minibert.count_parameters(bert.encoder.blocks[0]) / 1e6 | .2f}}.
 #
 # ## Why four feed-forward parts?
 #
@@ -132,8 +132,9 @@ plots.bars(ratios, unit, "The balance in a block", digits=2, marked=["BERT-base"
 
 # %% [markdown]
 # Three parts give {{ratio(of_paper, 3) | .2f}} and four {{ratio(of_paper, 4) | .2f}}, on both sides of BERT's
-# {{ratios["BERT-base"] | .2f}}. In the released block queries and keys read the narrow vector, and the ratio falls to
-# {{ratio(of_released, 4) | .2f}}. (The bottleneck's own matrices are counted as neither.)
+# {{ratios["BERT-base"] | .2f}}. The authors tried which ratio is best. The scores were highest between {{0.4}} and
+# {{0.6}} (section 4.1), and both are inside. In the released block queries and keys read the narrow vector, and the
+# ratio falls to {{ratio(of_released, 4) | .2f}}. (The bottleneck's own matrices are counted as neither.)
 #
 # ## NoNorm
 #
@@ -162,31 +163,31 @@ for name, values in results.items():
 
 # %% [markdown]
 # Layer norm gives the same for $100\,h$ as for $h$. NoNorm does not. So nothing keeps the numbers small. Here are
-# twenty-four blocks of MobileBERT's size, with random weights that are larger than fresh ones, and the length of the
-# vectors on their way:
+# twenty-four blocks of MobileBERT's size, and the largest number in the vectors on their way. The weights are random,
+# with the standard deviation of fresh ones, {{0.02}}, and three times as large:
 
 # %%
-length = {}
-for name, kind in {"layer norm": "layer_norm", "no norm": "no_norm"}.items():
+largest = {}
+for kind, std in (("layer_norm", 0.06), ("no_norm", 0.06), ("no_norm", 0.02)):
     config = dataclasses.replace(mobile.config, normalization_type=kind)
     torch.manual_seed(0)
-    x, lengths = torch.randn(1, 16, D), []
+    x, logs = torch.randn(1, 16, D), []
     for _ in range(24):
         block = MobileBertBlock(config)
-        initialise(block, std=0.06)
+        initialise(block, std)
         with torch.no_grad():
             x, _ = block.eval()(x, Layout())
-        lengths.append(x.norm(dim=-1).mean().log10().item())
-    length[name] = (range(1, 25), lengths)
+        logs.append(x.abs().max().log10().item())
+    largest[f"{kind.replace('_', ' ')}, {std}"] = (range(1, 25), logs)
 title = "Nothing keeps the numbers small"
 limit = {"float16 ends": log10(torch.finfo(torch.float16).max)}
-plots.lines(length, "blocks passed", "log₁₀ of a token's mean length", title, limit)
+plots.lines(largest, "blocks passed", "log₁₀ of the largest number", title, limit)
 
 # %% [markdown]
-# The scale is logarithmic: two more means a hundred times as long. The dashed line is the largest number of `float16`,
-# {{torch.finfo(torch.float16).max | ,.0f}}, so be careful with half precision. And do not train such a model without a
-# teacher. The weights of a student are random at first, too, but each layer is taught to give numbers as large as the
-# teacher's.
+# The scale is logarithmic: two more means a hundred times as large. Fresh weights do little harm. But nothing stops
+# weights from growing during training, and then the numbers grow from block to block. The dashed line is the largest
+# number of `float16`, {{torch.finfo(torch.float16).max | ,.0f}}, so be careful with half precision. A teacher helps
+# here, too: it shows each layer how large its numbers should be.
 #
 # MobileBERT also uses ReLU in place of GELU, for the same reason: a comparison is faster than an error function.
 #
@@ -410,12 +411,13 @@ panels = {"from the student's states": [*left.values()], "from the teacher's": a
 plots.distributions(panels, [*left], "What a wrong input costs", "% of the loss that is left", digits=0)
 
 # %% [markdown] tags=["trained"]
-# Yes, for a good part: from right states, more of the loss goes in every layer above the first. But look at the
-# cosines. One above the other, these blocks are *worse* than those that were taught in turn, probably because none of
-# them has learned to live with the mistakes below it. (One run, and {{len(right)}} sentences.) This speaks for teaching
-# the layers one after the other. The paper also continues to train the lower layers with a small rate, and trains for
-# {{TRANSFER_STEPS | ,}} steps (section 4.2); then it distils the masked words. Ours was less than a minute, and the
-# student is still far from its teacher.
+# Probably, for a good part: from right states, a smaller share of the loss is left in every layer above the first.
+# (Each share is of the block's own loss at the start, so compare them with care.) But look at the cosines. One above
+# the other, these blocks are *worse* than those that were taught in turn, probably because none of them has learned to
+# live with the mistakes below it. (One run, and {{len(right)}} sentences.) The paper compares with another rival: to
+# teach all layers at the same time (section 3.6). It also continues to train the lower layers with a small rate, and
+# trains for {{TRANSFER_STEPS | ,}} steps (section 4.2); then it distils the masked words. Ours was less than a minute,
+# and the student is still far from its teacher.
 #
 # ## How fast is it?
 #
@@ -436,8 +438,8 @@ plots.bars(faster, "times as fast, or times fewer operations (BERT-base: 1)", "T
 
 # %% [markdown]
 # How fast a model is depends on the machine. On the phone NoNorm and ReLU make most of the difference, on the CPU
-# almost none. And on the CPU the model is slower than the count of operations suggests, because each of
-# the many small steps in twenty-four layers takes some extra time.
+# almost none. And on the CPU the model is slower than the count of operations suggests, probably because
+# each of the many small steps in twenty-four layers takes some extra time.
 #
 # **As good as BERT-base?** In the paper {{78.3 - 77.7 | .1f}} points of GLUE less (tests of language understanding,
 # lesson 09; Table 4), and better on SQuAD (find the answer in a passage, Table 5). `minibert claims M3`
@@ -457,8 +459,8 @@ plots.bars(faster, "times as fast, or times fewer operations (BERT-base: 1)", "T
 # ## In short
 #
 # - Narrow inside, {{D}} features outside: the outside is what layers, and models, have in common.
-# - In the paper's block, four feed-forward parts bring attention and feed-forward back to about BERT's balance; in the
-#   released one attention is smaller still. Three embeddings make up for a narrow table.
+# - In the paper's block, three or four feed-forward parts bring attention and feed-forward back near BERT's balance; in
+#   the released one attention is smaller still. Three embeddings make up for a narrow table.
 # - NoNorm scales and shifts, and normalises nothing.
 # - A teacher with the same outside can teach every layer: states and attention, from the lowest layer up.
 #

@@ -299,7 +299,7 @@ EXERCISE = Exercise(
         "- pattern: normalise each token's features (a layer norm without weight and bias, eps 1e-12) on both sides, "
         "then the mean squared difference over the features\n"
         "- mean: the squared difference of the means of a token's features\n"
-        "- variance: the absolute difference of their variances (divided by D)\n"
+        "- variance: the absolute difference of their variances (the mean of the squares: divisor D, not D - 1)\n"
         "- attention: KL(teacher ‖ student) of each query's weights, in nats, the mean over the heads\n\n"
         "The arguments:\n\n"
         "- `student_hidden`, `teacher_hidden`: (B, S, D), after the same layer\n"
