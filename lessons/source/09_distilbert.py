@@ -117,7 +117,7 @@ for T in (1, 2, 4):
     panels[f"T = {T}"] = (p / p.max())[columns]
     entropy = -(p * p.log()).sum()
     rest = 1 - p.topk(10).values.sum()
-    print(f"T = {T}: as if among {entropy.exp():6,.0f} of {len(p):,} words; {rest:.0%} outside the ten likeliest")
+    print(f"T = {T}: as if among {entropy.exp():6,.0f} of {len(p):,} words, {rest:.0%} outside the top ten")
 title, unit = "A higher temperature lifts the unlikely words", "as likely as the likeliest word"
 plots.distributions(panels, SHOWN, title, unit)
 
@@ -349,7 +349,7 @@ for text in (TEXT, *others):
 #
 # The paper leaves out one thing at a time, an **ablation**, and says how many points of GLUE, an average over nine
 # tests of language understanding, this changes (Sanh et al. 2019, Table 4). The ledger of this project has the same for
-# our teacher, with students of three layers and five seeds: how much worse they predict masked words. In both columns,
+# our teacher, with students of three layers and five seeds: what a masked word costs. In both columns,
 # minus is worse:
 
 # %%
@@ -357,9 +357,10 @@ for text in (TEXT, *others):
 better = {}
 for name, (variant, points) in LEFT_OUT.items():
     better[name] = [-nats for nats in differences(measured.figures["cells"], "masked_lm", variant, ALL_LOSSES)]
-    print(f"without {name:<22} paper {-points:+.2f} points   here {fmean(better[name]):+.3f} nats per masked word")
+    print(f"without {name:<22} paper {-points:+.2f} points   here {fmean(better[name]):+.3f} nats")
 losses = {f"without {name}": better[name] for name in ("soft targets", "masked words", "cosine")}
-plots.ablation({"nats per masked word; left of zero: worse": losses}, "The three losses, seed by seed", sort=False)
+panels = {"nats per masked word; left of zero: worse": losses}
+plots.ablation(panels, "The three losses, seed by seed", sort=False)
 
 # %% [markdown]
 # In both, the start from the teacher's weights is worth most, and soft targets most of the three losses. But here the

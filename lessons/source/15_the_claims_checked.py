@@ -237,10 +237,10 @@ draw_retention(measured.figures)
 
 # %% [markdown]
 # The blue marks are shares of the teacher's score, as in the paper. The orange ones leave out what guessing alone would
-# score, so they are further apart and less certain. Leave out one task, and the average goes from
-# {{min(without_one.values()) | .1%}} to {{max(without_one.values()) | .1%}}. So one number for "understanding" depends
-# on the choice of the tasks, and the choice must be made before the results are known: leaving out just those tasks
-# that the student wins lowers *any* average (the last row of the picture). WNLI has a reason of its own.
+# score, so they are further apart and less certain. Leave out one task, and the average is between
+# {{min(without_one.values()) | .1%}} and {{max(without_one.values()) | .1%}}. So the number depends on the choice of
+# the tasks, and that must be made before the results are known: leaving out just those that the student wins lowers
+# *any* average (the last row of the picture). WNLI has a reason of its own.
 #
 # And what would have been kept *without* distillation? A student that was only cut from the teacher and then fine-tuned
 # keeps {{kept_by(cells, CUT).mean | .1%}} on the sentiment of sentences, the distilled one
