@@ -329,7 +329,7 @@ plots.marked(texts_shown, kinds, "Which words does the gap stand for?")
 # ## The same in the ecosystem's standard library
 #
 # Outside this course you will mostly use Hugging Face's `transformers`. Nothing here needs it; the code below is only
-# for reading. You know every line by now:
+# for reading. You will recognise the steps of your own loop:
 #
 # ```python
 # from transformers import (AutoModelForSequenceClassification, AutoTokenizer,

@@ -116,8 +116,8 @@ may_not = order_mask(turns)  # (B, S, S), a 1 where a word may not look
 plots.masks({"who may look at whom": may_not[0] == 0}, sentence, title="The turns: city, a, new, is, york")
 
 # %% [markdown]
-# Read the row of *york*: it sees all the others, because its turn is the last. *city* sees nothing. And no word sees
-# itself, or it could copy its own answer.
+# Read the row of *york*: it sees all the others, because its turn is the last. *city* sees nothing, and then attention
+# gives zeros. And no word sees itself, or it could copy its own answer.
 #
 # ## Two streams
 #

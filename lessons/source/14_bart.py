@@ -192,7 +192,7 @@ exact = [text == original for text, original in zip(texts, held_out, strict=True
 print(f"exactly the original:  {sum(exact) / len(exact):.0%}")
 
 # %% [markdown]
-# Is that little? If *sister* is missing, it may have been *mother* or *aunt*: nobody can know. So look for the ceiling.
+# Is that little? If *sister* is missing, it may have been *mother* or *aunt*: nobody can know. So compare with chance.
 # Folded: for each damaged text, all texts of the language that fit it, with the sentences in either order and any
 # number of words in each gap.
 
@@ -232,8 +232,8 @@ names = [[tok.tokens[i].strip("Ġ") for i in row[0].tolist()] for row in (damage
 plots.looks(looked[0].mean(dim=0), names[1][1:], names[0], "What the decoder looks at, token by token")
 
 # %% [markdown]
-# (A row is labelled with the token that is *written* from it.) A token that is copied looks at its own place in the
-# text that was read: see *aunt*, *new* and *cake*. Now look at the verb, which was masked: *ate* looks at *cake*,
+# (A row is labelled with the token that is *written* from it.) Some tokens that are copied look at their own place in
+# the text that was read: see *aunt*, *new* and *cake*. Now look at the verb, which was masked: *ate* looks at *cake*,
 # because the object decides the verb. And *she* looks at *aunt*, as well as at its own place. Words that are the same
 # in every text look at nothing in particular; the decoder has learned them by heart. Nobody has told it where to look.
 #
@@ -339,11 +339,10 @@ plots.bars(operations, unit, "The hundredth token, computed in three ways", digi
 
 # %% [markdown]
 # With everything kept, the blocks need {{operations["nothing kept"] / operations["keys, values too"] | .0f}} times
-# fewer operations than with nothing kept, and {{operations["encoder kept"] / operations["keys, values too"] | .0f}}
-# times fewer than with the encoder's output alone; the words are the same. Not in the picture: the scores of all
-# {{base.config.vocab_size | ,}} words for the new token, {{scoring | .2f}} billion in each of the three ways. With them
-# it is {{(operations["nothing kept"] + scoring) / (operations["keys, values too"] + scoring) | .0f}} times fewer than
-# with nothing kept. The price is memory: two vectors for each token, in each block. With beams, each beam has its own.
+# fewer operations than with nothing kept, and the words are the same. (Not in the picture: the scores of all
+# {{base.config.vocab_size | ,}} words for the new token, {{scoring | .2f}} billion in each of the three ways. If they
+# are counted, too, it is {{(operations["nothing kept"] + scoring) / (operations["keys, values too"] + scoring) | .0f}}
+# times.) The price is memory: two vectors for each token, in each block. With beams, each beam has its own.
 #
 # ## The claims
 #
