@@ -284,7 +284,7 @@ plots.lines(
 # 2. **Copying.** *kept* falls and *replaced* rises. The model has found that a visible word that it must predict is
 #    right half of the time. It does not yet use the neighbours, so *hidden* does not fall.
 # 3. **The sentence.** Only then does *hidden* fall: a hidden word can only be guessed from its neighbours. At the end
-# it is {{checked[-1]["hidden"] | .2f}} nats, against {{frequencies | .2f}} for the frequencies.
+#    it is {{checked[-1]["hidden"] | .2f}} nats, against {{frequencies | .2f}} for the frequencies.
 #
 # A model that only copies has the loss $0.8\,\mathcal{L}_f + 0.1 \ln 2 + 0.1\,(\mathcal{L}_f + \ln 2)$, where
 # $\mathcal{L}_f$ is the loss of the frequencies. Here that is {{0.9 * frequencies + 0.2 * math.log(2) | .2f}} nats,
