@@ -94,7 +94,7 @@ def resolve(source: str | Path) -> Path:
 
 def _tried(name: str) -> str:
     """A sentence about a source that is nothing here, with the names that are known."""
-    return f"{quoted(name)} is neither a folder that exists nor a name that minibert knows; {nearest(name, names())}"
+    return f"{name!r} is neither a folder that exists nor a name that minibert knows; {nearest(name, names())}"
 
 
 def cache_folder() -> Path:

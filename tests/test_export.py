@@ -27,6 +27,7 @@ from minibert.exercises.catalogue import exercises
 from minibert.exercises.check import evaluate
 from minibert.lessons.building import readme_block
 from minibert.lessons.lesson import folder, lessons
+from minibert.lessons.linked import LINK
 from minibert.pinned import MADE
 
 
@@ -99,8 +100,13 @@ def test_a_class_gets_all_that_it_needs(tmp_path):
     assert all(lesson.title in readme for lesson in lessons())
     assert fill_markers(readme, {"lessons": readme_block()}) == readme  # `minibert lessons --build` changes nothing
     for lesson in lessons():  # links to code and to other lessons
-        for target in re.findall(r"\]\(((?!http)[^)\s]+)\)", (tmp_path / "lessons" / lesson.notebook.name).read_text()):
-            assert (tmp_path / "lessons" / target.partition("#")[0]).exists(), target
+        cells = json.loads((tmp_path / "lessons" / lesson.notebook.name).read_text(encoding="utf-8"))["cells"]
+        text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+        targets = [found["target"] for found in LINK.finditer(text) if found["target"]]
+        assert targets
+        for target in targets:
+            if not target.startswith(("http", "#")):
+                assert (tmp_path / "lessons" / target.partition("#")[0]).exists(), target
 
 
 def test_a_class_is_never_written_over_anything(tmp_path, capsys):

@@ -263,7 +263,7 @@ def test_too_little_to_make_pairs(make):
     for documents in ([], [[]], [[[1, 2]], [[3, 4]]], [[[1, 2], []], [[3]]]):
         with expect_refusal(expected, "but there is none"):
             make(documents, 29, random.Random(0))
-    with expect_refusal("there is room for 1 tokens", "at least 2", "raise max_length"):
+    with expect_refusal("there is room for 1 token ", "at least 2", "raise max_length"):
         make(made_up(3), 1, random.Random(0))
 
 
