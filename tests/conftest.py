@@ -19,10 +19,16 @@ from minibert.training.data import Reviews, load_reviews
 # The models of the tests are tiny: a second thread would wait more than it works, most of all on a busy machine.
 torch.set_num_threads(1)
 
-# What runs in the background (nohup, or & in a script) ignores Ctrl-C, and so do the processes that it starts. Tests
-# interrupt themselves and the commands that they start, which must behave as in a terminal.
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+@pytest.fixture(autouse=True)
+def ctrl_c_interrupts() -> None:
+    """What runs in the background (nohup, or & in a script) ignores Ctrl-C, and so do the processes that it starts.
+
+    Tests interrupt themselves and the commands that they start, which must behave as in a terminal. Before each test,
+    because a library may set it back.
+    """
+    if signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None):
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
