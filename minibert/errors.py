@@ -28,7 +28,7 @@ def check_known(what: str, name: object, known: Iterable[str], for_what: str = "
 def check_seed(seed: object) -> int:
     """A seed as an integer that every generator takes. Every public function looks at its seed with this.
 
-    Raises MinibertError for what is no integer (text, True and 1.0 are none), or has more than 64 bits.
+    Raises MinibertError for what is not an integer (text, True, 1.0), or has more than 64 bits.
     """
     try:
         if isinstance(seed, bool):

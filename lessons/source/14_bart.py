@@ -207,13 +207,13 @@ for ids, real in zip(unseen["input_ids"], unseen["attention_mask"].bool(), stric
     fits = re.compile("".join("( [^ ]+)*" if word == "<mask>" else f" {re.escape(word)}" for word in words))
     fitting.append([text for text, orders in both_orders.items() if any(map(fits.fullmatch, orders))])
 certain = [right for right, texts in zip(exact, fitting, strict=True) if len(texts) == 1]
-ceiling = sum(1 / len(texts) for texts in fitting) / len(fitting)
+by_chance = sum(1 / len(texts) for texts in fitting) / len(fitting)
 print(f"only one text fits: {len(certain)} of {len(fitting)}; of these the model restored {sum(certain)}")
-print(f"choosing any text that fits would be right in {ceiling:.0%}")
+print(f"choosing any text that fits would be right in {by_chance:.0%}")
 
 # %% [markdown] tags=["trained"]
 # Where the original can be known, the model restored {{sum(certain)}} of {{len(certain)}}. Where it cannot, it has to
-# guess. Somebody who knew the whole language and chose any text that fits would be right in {{ceiling | .0%}} of all
+# guess. Somebody who knew the whole language and chose any text that fits would be right in {{by_chance | .0%}} of all
 # cases; the model is right in {{sum(exact) / len(exact) | .0%}}, nearly as often. Copying what is left is never
 # enough: each text has a gap.
 

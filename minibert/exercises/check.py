@@ -428,7 +428,7 @@ def check(exercise: str, answer: Callable[..., Any]) -> Result:
     notes: list[str] = []
 
     def in_model() -> str | None:
-        swap.prepare(declared)  # before the clock runs: it may wait for a download, and is no work of the answer's
+        swap.prepare(declared)  # before the clock runs: it may wait for a download, which is not the answer's work
         try:
             with printed.call(), time_limit(LONGEST):
                 trouble, note = swap.trial(declared, answer)

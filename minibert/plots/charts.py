@@ -165,7 +165,7 @@ def ablation(
     panels: a measure, with its unit -> variant -> its value for each seed; bars are means. intervals: measure ->
     variant -> the ends of a 95% interval, for the lines on the bars; without them the lines are one standard deviation.
     sort: list the variants by their mean in the first panel, largest first, and not in the order in which they are
-    given. dots: what the dots are, in the plural, where they are no seeds. The names are above the bars, so that the
+    given. dots: what the dots are, in the plural, where they are not seeds. The names are above the bars, so that the
     figure can be read on a telephone.
     Raises MinibertError when there is nothing to draw, the panels do not list the same variants, or an interval is
     missing or does not include its mean.
