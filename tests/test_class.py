@@ -368,6 +368,31 @@ def test_what_is_done_is_kept_and_the_same_command_goes_on(how, tmp_path):
     assert not list((out / ".marking").glob("temporary-*"))
 
 
+@pytest.mark.parametrize("where", ["_write_result", "keep"])
+@pytest.mark.parametrize("after", [False, True])
+def test_wherever_an_interrupt_comes_the_table_has_what_is_kept(where, after, tmp_path, monkeypatch):
+    folder, out = put(tmp_path / "subs", {f"{n}.py": RIGHT for n in range(3)}), tmp_path / "out"
+    marks = [Mark("gelu", "passed", 10.0, 10.0, "")]
+    with monkeypatch.context() as patched:
+        patched.setattr(grading, "marked_by", lambda paths, *_: ((one, Marked(one.name, marks, 0.0)) for one in paths))
+        holder = grading._State if where == "keep" else grading
+        whole, calls = getattr(holder, where), []
+
+        def interrupted(*given: object) -> None:
+            calls.append(given)
+            if len(calls) < 2 or after:
+                whole(*given)
+            if len(calls) == 2:
+                raise KeyboardInterrupt
+
+        patched.setattr(holder, where, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            grading.grade(folder, out, ["gelu"], with_swap=False)
+    assert len(rows_of(out)) == len(done(out)) == (2 if (where, after) == ("keep", True) else 1)
+    grading.grade(folder, out, ["gelu"], with_swap=False)
+    assert len(rows_of(out)) == len(done(out)) == len(list(out.glob("*.results.json"))) == 3
+
+
 @pytest.mark.slow
 def test_only_what_is_new_or_changed_is_marked_again(tmp_path):
     folder, out = put(tmp_path / "subs", {"a.py": RIGHT, "b.py": WRONG}), tmp_path / "out"

@@ -97,13 +97,16 @@ def grade(
             with contextlib.closing(marking):
                 for path, result in marking:
                     one = by_path[path]
-                    marked[one.label] = result
                     _write_result(state.out, one, result)
                     state.keep(one, result)
+                    marked[one.label] = result  # last, so that a row in the tables is also one that is kept
                     tables()
                     if progress is not None:
                         progress(len(marked), len(found))
-        finally:  # also after Ctrl-C: what is done is in the tables
+        finally:  # also after Ctrl-C, which can come between the lines above: what is kept is in the tables
+            for one in by_path.values():
+                if one.label not in marked and (old := state.kept(one)) is not None:
+                    marked[one.label] = old
             tables(finished=True)
     return [_shown(one, marked[one.label]) for one in found]
 
