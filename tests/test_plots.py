@@ -18,6 +18,7 @@ from matplotlib.text import Text
 
 from minibert import files, plots
 from minibert.errors import MinibertError
+from minibert.models.relative import shift
 from minibert.plots.style import text_width
 
 COUNTS = {
@@ -112,6 +113,10 @@ def grids() -> Figure:
     return plots.grids({"scores": SCORES, "weights": [[0.5, 0.5, 0], [0, 1, 0]]}, ["a", "b"], "xyz", digits=[1, 2])
 
 
+def shifted() -> Figure:
+    return plots.shifted(np.arange(10).reshape(2, 5), ["b", "c"], ["a", "b", "c"], framed=(1, 0))
+
+
 def similarity() -> Figure:
     return plots.similarity(ALIKE, "abc")
 
@@ -186,7 +191,7 @@ EVERY_FIGURE = pytest.mark.parametrize(
     [
         *(parameters, speed, attention, retention, ablation, speed_up),
         *(vectors, lines, flow, distributions, shares, family, size_and_speed),
-        *(grid, grids, similarity, head_split, head_split_wrong, masks, padded_batch, pieces, masked_text),
+        *(grid, grids, shifted, similarity, head_split, head_split_wrong, masks, padded_batch, pieces, masked_text),
         *(layer_map, stacks, course_map, encoder_block, shared_block),
         *(bars_below, looks, widths, bottleneck_block, encoder_decoder),
     ],
@@ -406,6 +411,26 @@ def test_the_figures_of_lessons_can_be_read_on_a_telephone(draw):
     figure.draw_without_rendering()
     title = figure._suptitle if figure.get_suptitle() else figure.axes[0]._left_title
     assert title.get_window_extent().x1 <= figure.bbox.width
+
+
+@pytest.mark.parametrize(("queries", "keys"), [(1, 1), (3, 3), (2, 5)])
+def test_shifted_scores_are_those_of_the_library_and_keep_the_colour_of_their_key(queries, keys):
+    scores = torch.arange(queries * (keys + queries)).reshape(queries, -1)
+    names = [f"key {number}" for number in range(keys)]
+    figure = plots.shifted(scores, names[-queries:], names, framed=(queries - 1, 0))
+    rows = rows_of(figure)
+    assert rows == [[str(int(n)) for n in row] for table in (scores, shift(scores)) for row in table]
+    colours = [to_hex(patch.get_facecolor()) for _, _, patch in sorted(boxes(figure), key=lambda b: b[1][::-1])]
+    above, below = colours[: scores.numel()], colours[scores.numel() :]
+    by_number = dict(zip(scores.flatten().tolist(), above, strict=True))
+    assert below == [by_number[n] for n in shift(scores).flatten().tolist()]
+    assert below[:keys] * queries == below
+    assert len({*below}) == keys
+    assert "#ffffff" not in below
+    assert above.count("#ffffff") == queries * queries
+    thick = [patch for patch in figure.axes[0].patches if patch.get_linewidth() > 2 and not patch.get_fill()]
+    numbers = {(round(x, 3), round(y, 3)): text for text, (x, y), _ in boxes(figure)}
+    assert [numbers[middle(patch)] for patch in thick] == [str(int(shift(scores)[-1, 0]))] * 2
 
 
 def test_three_grids_that_do_not_fit_on_a_line_are_one_below_another():
@@ -971,6 +996,8 @@ def test_no_text_covers_another_or_is_cut_off(draw):
         (lambda: plots.bars({"a": 1}, "errors", marked=["b"]), "must be among them"),
         (lambda: plots.looks([[1.2]], "a", "b"), "from 0 to 1"),
         (lambda: plots.looks([[1.0]], "ab", "b"), "2 row"),
+        (lambda: plots.shifted(np.ones((2, 4)), "ab", "a"), "2 queries for 1 keys"),
+        (lambda: plots.shifted(np.ones((2, 5)), "ab", "ab"), "a label for each"),
         (lambda: plots.widths({}), "at least one step"),
         (lambda: plots.widths({"a": []}), "at least one step"),
         (lambda: plots.widths({"a": [("in", 0)]}), "integer of 1 or more"),

@@ -27,7 +27,7 @@ from minibert.plots.diagrams import (
     stacks,
 )
 from minibert.plots.narrow import bars, bottleneck_block, encoder_decoder, looks, widths
-from minibert.plots.sheets import grid, grids, similarity
+from minibert.plots.sheets import grid, grids, shifted, similarity
 from minibert.plots.sketches import Mark, Part, answers, cuts, judged, marked, to_scale
 from minibert.plots.style import (
     BLUE,
@@ -88,6 +88,7 @@ __all__ = [
     "retention",
     "save",
     "shares",
+    "shifted",
     "similarity",
     "size_and_speed",
     "speed",

@@ -14,15 +14,22 @@ from numpy.typing import ArrayLike
 
 from minibert.errors import MinibertError
 from minibert.plots.style import (
+    BLUE,
+    GREEN,
     GREY,
     INK,
     NARROW,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
     VERMILION_TO_BLUE,
     WHITE_TO_BLUE,
     Picture,
     check_lengths,
     format_number,
     ink_on,
+    pale,
     read_matrix,
     styled,
     text_width,
@@ -30,6 +37,7 @@ from minibert.plots.style import (
 )
 
 LARGEST = 14  # inches
+HUES = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY)  # of things that are only told apart
 HATCHED = {"corner": 0, "hatch": "////", "edge": "#C8C8C8"}  # the look of a box for "nothing here"
 
 
@@ -263,6 +271,48 @@ def grids(
             if headings[at]:
                 sheet.text(x, top - 0.08, headings[at], 11, ha="left", va="bottom", weight="bold")
         y += max(len(every[at]) for at in xs) * height
+    return sheet.finish(title)
+
+
+@styled
+def shifted(
+    scores: ArrayLike,
+    queries: Sequence[str],
+    keys: Sequence[str],
+    framed: tuple[int, int] | None = None,
+    title: str = "Each number goes to its key",
+    digits: int = 0,
+) -> Picture:
+    """Scores by distance, and below them by key. A number keeps its row, and its colour is that of its key.
+
+    scores: (S, T + S), in columns for the distances T, T - 1, ..., 1 - S. queries, keys: S and T labels; the queries
+    are the last S of the T keys. framed: a query and a key, counted from 0, whose number is framed in both.
+    Raises MinibertError when the scores do not have that shape, or there are more queries than keys.
+    """
+    count, total = len(queries), len(keys)
+    if not 0 < count <= total:
+        raise MinibertError(f"there are {count} queries for {total} keys: give at least one, and no more than keys.")
+    values = read_matrix(scores, queries, [""] * (count + total), "scores")
+    colours = [pale(HUES[key % len(HUES)], 0.45) for key in range(total)]
+    texts = [[format_number(value, digits) for value in row] for row in values]
+    distances = [format_number(total - column, 0) for column in range(count + total)]
+    first = [count - query for query in range(count)]  # the column of each query's score with key 0
+    before = [
+        [colours[column - start] if 0 <= column - start < total else "white" for column in range(count + total)]
+        for start in first
+    ]
+    moved = [row[start : start + total] for row, start in zip(texts, first, strict=True)]
+    width = max([0.46, *(text_width(text, 10) + 0.14 for text in (*keys, *(text for row in texts for text in row)))])
+    sheet, cell, down = Sheet(), (width, 0.34), count * 0.34
+    sides = {"cell": cell, "row_label": "query"}
+    sheet.matrix(0, 0, before, texts, queries, distances, column_label="distance", **sides)
+    below = down + 0.5 + sheet.head_room(keys, width, "key")
+    sheet.arrow((total * width / 2, down + 0.1), (total * width / 2, down + 0.44), linewidth=2)
+    sheet.matrix(0, below, [colours] * count, moved, queries, keys, column_label="key", **sides)
+    if framed is not None:
+        query, key = framed
+        for column, y in ((first[query] + key, 0.0), (key, below)):
+            sheet.box(column * width, y + query * 0.34, *cell, fill=False, corner=0, linewidth=2.2)
     return sheet.finish(title)
 
 
