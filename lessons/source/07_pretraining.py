@@ -3,10 +3,9 @@
 #
 # > Where does BERT's knowledge come from, if nobody labels anything?
 #
-# Take any text. Hide a few of its words, and ask for them. You know the right answers, because you hid them yourself:
-# no labels are needed, only text. In this lesson you build this task step by step, and a small BERT learns it from
-# random weights. The second half, for another evening, is about other ways to choose the words, and about BERT's other
-# task: pairs of sentences.
+# Take any text. Hide a few of its words, and ask for them. You know the right answers, because you hid them yourself.
+# You build this task step by step, and a small BERT learns it. The second half, for another evening, is about BERT's
+# other task: pairs of sentences.
 #
 # Here is what BERT sees of the end of a real film review. Guess the four words under `[MASK]`.
 
@@ -53,16 +52,17 @@ def cells(numbers):
     return " | ".join(numbers)
 
 
-# %%
-RATE = 0.15
+RATE = 0.15  # of the tokens are chosen
 
 
 def mask(ids, attention_mask, generator):
+    """BERT's masking, with the library's functions."""
     free = candidates(ids, tok.special_ids, attention_mask)  # what may be chosen
     chosen = choose_tokens(free, rate=RATE, generator=generator)  # what is chosen
     return corrupt(ids, chosen, tok.mask_id, tok.vocab_size, generator)  # what becomes of it
 
 
+# %%
 generator = torch.Generator().manual_seed(22)
 masked_ids, labels = mask(text["input_ids"], text["attention_mask"], generator)  # both (1, S)
 before, seen = ([tok.tokens[i] for i in row] for row in (text["input_ids"][0], masked_ids[0]))
@@ -76,25 +76,24 @@ asked_for = [None if i == IGNORE else tok.tokens[i] for i in labels[0]]
 plots.masked_text(before[1:-1], seen[1:-1], asked_for[1:-1])
 
 # %% [markdown]
-# What did you use? Some grammar, the words nearby, what people say about films. A network that becomes good at this
-# must learn such things. BERT's paper calls the task the **masked language model**, MLM. (The seed was chosen to show
-# all three fates of a word.)
+# What did you use? Some grammar, the words nearby, what people say about films. A network must learn such things, too.
+# BERT's paper calls the task the **masked language model**, MLM. (The seed was chosen to show hidden, replaced and kept
+# words.)
 #
-# This is what a trained model says. `minilm-l6-mlm` is the MiniLM-L6 of lesson 06, trained as a masked language model
-# on film reviews:
+# `minilm-l6-mlm` is the MiniLM-L6 of lesson 06, trained in this way on film reviews. Here is what it says:
 
 # %%
 for prompt in ("the acting was [MASK] and the plot made no sense.", "The capital of France is [MASK]."):
     print(minibert.fill(prompt, "minilm-l6-mlm"), "\n")
 
 # %% [markdown]
-# It has opinions about films and is very unsure about France: what such a model knows comes from its texts.
+# It has opinions about films and is very unsure about France: what it knows comes from its texts.
 #
 # ## Which tokens
 #
 # BERT chooses {{RATE | .0%}} of the tokens, never special tokens or padding. Each hidden word is a question, but it is
-# also missing from the context of the other questions. This share is only a choice: Wettig et al. 2023 (abstract)
-# found {{WETTIG | .0%}} better for a model of BERT-large's size.
+# also missing from the context of the others. The share is only a choice: Wettig et al. 2023 (abstract) found
+# {{WETTIG | .0%}} better for a model of BERT-large's size.
 #
 # ## 80/10/10
 #
@@ -117,11 +116,10 @@ expected = dict(zip(fates, (80, 10, 10), strict=True))
 plots.shares(measured, expected, f"What became of {int(asked.sum()):,} chosen tokens")
 
 # %% [markdown]
-# Why? `[MASK]` occurs in no real text. If the model had to predict only `[MASK]`, it could learn to do nothing where
-# there is none, and its vectors of visible words could be useless. But these are the vectors that we want later
-# (Devlin et al. 2019, section 3.1 and appendix A.1).
+# Why? `[MASK]` occurs in no real text. If the model had to predict only `[MASK]`, its vectors of visible words could be
+# useless. But these are the vectors that we want later (Devlin et al. 2019, section 3.1 and appendix A.1).
 #
-# The rule is easy to get wrong. Here, a first draw replaces a tenth, a second draw keeps a tenth, and the rest are
+# The rule is easy to get wrong. Here a first draw replaces a tenth, a second draw keeps a tenth, and the rest are
 # hidden:
 
 # %%
@@ -129,20 +127,13 @@ fate = torch.rand(2, int(asked.sum()), generator=torch.Generator().manual_seed(0
 replaced = fate[0] < 0.1
 kept = ~replaced & (fate[1] < 0.1)  # a second draw, of those that are left
 hidden = ~replaced & ~kept
-print("two draws:", *(f"{100 * share.float().mean():.1f}%" for share in (hidden, replaced, kept)))
+shares = {"hidden": hidden, "replaced": replaced, "kept": kept}
+print("two draws:", *(f"{name} {100 * share.float().mean():.1f}% " for name, share in shares.items()))
 
 # %% [markdown]
-# The second draw takes a tenth of what the first has left. There is no error; only counting shows the mistake.
+# The second draw keeps a tenth of the nine tenths that the first has left. There is no error; only counting shows it.
 
 # %% exercise="mask-tokens"
-
-# %% [markdown]
-# **A hunt.** In this box there is a `mask_tokens`, perhaps with one of the known mistakes in it. You cannot see its
-# code. Call it, count what becomes of the tokens, and name the mistake.
-
-# %%
-box = minibert.hunt("mask-tokens", seed=3)
-box
 
 # %% [markdown]
 # ## The loss: only the chosen tokens
@@ -157,13 +148,17 @@ box
 # | $p_s$ | `logits.softmax(dim=-1)` | (B, S, V), each row sums to one |
 # | $w_s$ | `labels` | (B, S), `-100` where nothing must be predicted |
 # | $M$ | `(labels != -100).sum()` | one number |
+#
+# With the natural logarithm the unit is the **nat**. In plain words: $x$ nats per token are as bad as guessing among
+# $e^x$ equally likely pieces. At $\ln 10 \approx 2.3$ nats, the model is as unsure as if it had ten pieces to choose
+# from; at $0$ nats it is sure and right.
 
 # %% exercise="masked-lm-loss"
 
 # %% [markdown]
 # When `masked-lm-loss` has passed, compare: four tokens, three words, two labels.
 
-# %% tags=["folded"]
+# %% tags=["folded"] fold="By hand"
 logits = torch.tensor([[[2.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 3.0], [1.0, 1.0, 1.0]]])  # (B, S, V)
 tiny_labels = torch.tensor([[-100, 1, -100, 0]])  # (B, S)
 p = logits.softmax(dim=-1)
@@ -174,8 +169,8 @@ print(f"by hand                {by_hand:.3f}")
 print(f"the library's          {F.cross_entropy(flat, flat_labels):.3f}")
 
 # %% [markdown]
-# The unit is the **nat**. Compare a loss with two simple baselines that do not read the sentence. One gives each of the
-# $V$ pieces the same probability, the other gives each piece its frequency in the texts.
+# When is a loss good? Compare it with two baselines that do not read the sentence. One gives each of the $V$ pieces the
+# same probability, the other gives piece $w$ its share $p(w)$ of the texts:
 #
 # $$\mathcal{L}_{\text{uniform}} = \ln V \qquad \mathcal{L}_{\text{frequencies}} = -\sum_w p(w) \ln p(w)$$
 #
@@ -224,18 +219,18 @@ print("logits at the chosen positions", tuple(chosen_only.shape), "(M, V)")
 print("logits everywhere              ", tuple(everywhere.shape), "(B, S, V)")
 
 # %% [markdown]
-# The logits of the other positions are computed for nothing. So the library's heads select the chosen positions first.
+# The other rows of logits are never used. So the library's heads select the chosen positions first.
 #
 # ## Train it
 #
 # You will write a training loop in the next lesson; here we use the library's. Its learning rate rises first and then
-# falls, because large steps at the start harm a fresh post-norm encoder (lesson 04).
+# falls (lesson 04 says why).
 #
-# One block, {{config.hidden_size}} features: about as small as a BERT can be and still learn something. On held-out
-# rows, we look at the loss of the three fates separately. The training takes one to two minutes on one core: time to
-# guess what the three curves will do.
+# One block, {{config.hidden_size}} features: about as small as a BERT can be and still learn something. We look at the
+# held-out loss of hidden, kept and replaced words separately. The training takes one to two minutes: guess what the
+# three curves will do.
 
-# %% tags=["folded"]
+# %% tags=["folded"] fold="The model, its settings, and the three losses"
 # 1/√D: a linear layer's output is then about as large as its input. BERT's 0.02 would give a quarter of that.
 model = minibert.build(replace(config, initializer_range=config.hidden_size**-0.5), head="masked-lm", seed=0)
 settings = Settings(
@@ -281,17 +276,17 @@ plots.lines(
 # There are three phases, and the mean of the three curves would hide them.
 #
 # 1. **Frequencies.** All three fall towards the loss of the word frequencies.
-# 2. **Copying.** *kept* falls and *replaced* rises. The model has found that a visible word that it must predict is
-#    right half of the time. It does not yet use the neighbours, so *hidden* does not fall.
+# 2. **Copying.** *kept* falls and *replaced* rises: the model has found that a visible word that it must predict is
+#    right half of the time. It does not use the neighbours yet, so *hidden* does not fall.
 # 3. **The sentence.** Only then does *hidden* fall: a hidden word can only be guessed from its neighbours. At the end
 #    it is {{checked[-1]["hidden"] | .2f}} nats, against {{frequencies | .2f}} for the frequencies.
 #
-# A model that only copies has the loss $0.8\,\mathcal{L}_f + 0.1 \ln 2 + 0.1\,(\mathcal{L}_f + \ln 2)$, where
-# $\mathcal{L}_f$ is the loss of the frequencies. Here that is {{0.9 * frequencies + 0.2 * math.log(2) | .2f}} nats,
-# without reading the sentence. So a loss just below the frequencies proves nothing: a short training may have stopped
-# in the second phase.
+# A model that only copies pays $\mathcal{L}_f$, the loss of the frequencies, for a hidden word. To a visible word it
+# gives one half, and to the frequencies the other: a kept word costs $\ln 2$, a replaced one $\mathcal{L}_f + \ln 2$.
+# Together $0.8\,\mathcal{L}_f + 0.1 \ln 2 + 0.1\,(\mathcal{L}_f + \ln 2)$ is
+# {{0.9 * frequencies + 0.2 * math.log(2) | .2f}} nats. So a loss just below the frequencies proves nothing.
 #
-# What does it guess? Here are the five likeliest pieces after the training, for two sentences:
+# Here are the model's five likeliest pieces for two sentences (chosen because it does them well):
 
 # %% tags=["folded", "trained"]
 chances, pieces = {}, {}  # sentence -> five probabilities, and their pieces
@@ -304,13 +299,12 @@ for prompt in ("If you want [MASK] see a good movie, see it.", "She [MASK] in lo
 plots.distributions(chances, pieces, "The five likeliest pieces for [MASK]", "probability in %", digits=0)
 
 # %% [markdown] tags=["trained"]
-# It has learned a little grammar. (The two sentences were chosen because it does them well.) The real BERT did the same
-# for much longer: {{PAPER_STEPS | ,}} batches of {{PAPER_BATCH}} texts from books and Wikipedia (Devlin et al. 2019,
-# appendix A.2).
+# It has learned a little grammar. The real BERT did the same for much longer: {{PAPER_STEPS | ,}} batches of
+# {{PAPER_BATCH}} texts (Devlin et al. 2019, appendix A.2).
 
 # %% [markdown]
 # **Your BERT.** `minibert.mine` puts the parts that have passed into the real model; what is missing comes from the
-# library. Here it is trained for three steps on hidden words, with your masks and your loss if they have passed.
+# library. Here it takes three steps of training, with your masks and your loss if they have passed.
 
 # %% tags=["trained"]
 my = minibert.mine("minilm-l6-mlm", head="masked-lm")
@@ -318,20 +312,25 @@ found = my.learn([review.text for review in reviews.train[:40]], steps=3, batch_
 print("loss of each step, in nats:", *(f"{loss:.2f}" for loss in found))
 
 # %% [markdown]
-# Each step reads other reviews, so three losses show no trend yet. But all are far below $\ln V$, which is
-# {{math.log(tok.vocab_size) | .1f}}: the parts and the real weights fit together.
+# All are far below $\ln V$, which is {{math.log(tok.vocab_size) | .1f}}: the parts and the real weights fit together.
 
 # %% [markdown]
-# **A good place to stop for tonight.** You have built BERT's first task and seen a model learn it. Next: other ways to
-# choose the words, and BERT's second task, which is about pairs of sentences.
+# **A hunt.** In this box there is a `mask_tokens`, perhaps with one of the known mistakes in it. Call it, count what
+# becomes of the tokens, and name the mistake.
+
+# %%
+box = minibert.hunt("mask-tokens", seed=3)
+box
 
 # %% [markdown]
+# **A good place to stop for tonight.** Next: other ways to choose, and pairs.
+#
 # ## Other ways to choose
 #
-# If only one of a word's three pieces is hidden, the other two often give it away. **Whole words**: all pieces of a
-# word or none (BERT's later release). **N-grams**: runs of one to three whole words (Lan et al. 2020, section 4.1).
-# **Rarity**: a word's chance is proportional to $\text{count}^{-0.7}$, so fewer questions are about *the* (DistilBERT's
-# released code). The chosen pieces are in brackets.
+# If only one of a word's three pieces is hidden, the others often give it away. **Whole words**: all pieces of a word
+# or none (BERT's later release). **N-grams**: runs of one to three whole words (Lan et al. 2020, section 4.1).
+# **Rarity**: in proportion to $\text{count}^{-0.7}$, so fewer questions are about *the* (DistilBERT's released code).
+# The chosen pieces are in brackets.
 
 # %%
 ids = own("The acting is great, the story is simple and touching.")["input_ids"]
@@ -342,31 +341,15 @@ for masking in MASKINGS:
     print(f"{masking:<12}", " ".join(shown[1:-1]))
 
 # %% [markdown]
-# In training, each text is read many times. BERT's texts were masked beforehand, ten times each (**static** masking,
-# according to Liu et al. 2019, section 4.1). RoBERTa draws a new mask each time a text is read (**dynamic** masking),
-# so in the long run every position is chosen:
-
-# %%
-print("share of the positions that were chosen at least once, after 1, 10 and 40 passes")
-ways = {"static, one mask": (1, 1, 1), "static, ten masks": (1, 10, 10), "dynamic": (1, 10, 40)}
-for way, masks in ways.items():
-    print(f"{way:<18}", *(f"{1 - 0.85**n:>6.1%}" for n in masks))
-
-# %% [markdown]
-# RoBERTa's paper found little difference between the two ({{claims.LEDGER["R1"].source}}):
+# Should a text get the same mask each time it is read (*static*), or a new one (*dynamic*)? See
+# [lesson 11](11_roberta.ipynb).
 #
-# | masks | SQuAD 2.0 | MNLI | SST-2 |
-# |---|---|---|---|
-# | static | {{cells(numbers_of("R1")[:3])}} |
-# | dynamic | {{cells(numbers_of("R1")[3:])}} |
-
-# %% [markdown]
 # ## Two sentences: does the second follow?
 #
-# BERT had a second task. Many applications are about pairs of texts. So it was given two passages and asked whether the
-# second follows the first in the original text: **next sentence prediction**, NSP (Devlin et al. 2019, section 3.1).
-# This too needs no labels. ALBERT asks a harder question: are two consecutive passages in order, or swapped? **Sentence
-# order prediction**, SOP (Lan et al. 2020, section 3.1).
+# Many applications are about pairs of texts. So BERT had a second task: does the second passage follow the first in the
+# original text? This is **next sentence prediction**, NSP (Devlin et al. 2019, section 3.1). ALBERT asks a harder
+# question: are two consecutive passages in order, or swapped? **Sentence order prediction**, SOP (Lan et al. 2020,
+# section 3.1).
 
 # %%
 documents = [[tok.ids(sentence) for sentence in split_sentences(text)] for text in texts[:400]]
@@ -378,16 +361,47 @@ for name, found in {"NSP": (nsp[81], nsp[68]), "SOP": (sop[83], sop[57])}.items(
 
 # %% [markdown]
 # The label is **`0` where the second is the next** (as in the released code), and for SOP where the order is right.
-
-# %% exercise="sentence-pairs"
+#
+# First write ALBERT's pairs. One draw for each pair of neighbours decides both: below one half, they stay in order and
+# the label is `0`; otherwise they are swapped, and it is `1`.
 
 # %% exercise="sentence-order"
 
 # %% [markdown]
+# ## Does the second task help?
+#
+# RoBERTa left NSP out ({{claims.LEDGER["R2"].source}}):
+#
+# | input | SQuAD 1.1 | SQuAD 2.0 | MNLI | SST-2 | RACE |
+# |---|---|---|---|---|---|
+# | with NSP, pairs of segments | {{cells(numbers_of("R2")[:5])}} |
+# | without, full sentences | {{cells(numbers_of("R2")[5:10])}} |
+# | without, within one document | {{cells(numbers_of("R2")[10:])}} |
+#
+# The inputs differ in more than the task, so the rows do not show NSP alone. One explanation: a passage from another
+# text is mostly about something else, so the topic gives the answer away. ALBERT compared both tasks with none
+# ({{claims.LEDGER["A8"].source}}):
+#
+# | second task | average |
+# |---|---|
+# | none | {{numbers_of("A8")[0]}} |
+# | NSP | {{numbers_of("A8")[1]}} |
+# | SOP | {{numbers_of("A8")[2]}} |
+#
+# A model trained on NSP was right about the order of only {{numbers_of("A8")[3]}}% of the pairs, hardly better than
+# guessing. For our own small models, see `minibert claims R2 A8`.
+#
+# ## BERT's pairs
+#
+# The loop is the same, but a wrong second sentence comes from *another* document: leave out its own before you draw.
+
+# %% exercise="sentence-pairs"
+
+# %% [markdown]
 # ## Both losses, added
 #
-# The pair is laid out as in lesson 05, the head for the pairs reads the pooled vector, words are masked as before, and
-# the loss is the sum of both. This is the head `"pretraining"`:
+# The pair is laid out as in lesson 05, and its words are masked as before. The head `"pretraining"` also judges the
+# pair, from the pooled vector, and adds both losses:
 
 # %%
 rows_of_pairs = [pair(p.first, p.second, tok, p.label) for p in nsp[:8]]
@@ -402,31 +416,6 @@ print(f"loss {out.loss:.2f}; ln V + ln 2 = {math.log(2 * tok.vocab_size):.2f}")
 # %% exercise="pretraining-loss"
 
 # %% [markdown]
-# ## Does the second task help?
-#
-# RoBERTa left NSP out ({{claims.LEDGER["R2"].source}}):
-#
-# | input | SQuAD 1.1 | SQuAD 2.0 | MNLI | SST-2 | RACE |
-# |---|---|---|---|---|---|
-# | with NSP, pairs of segments | {{cells(numbers_of("R2")[:5])}} |
-# | without, full sentences | {{cells(numbers_of("R2")[5:10])}} |
-# | without, within one document | {{cells(numbers_of("R2")[10:])}} |
-#
-# The inputs differ in more than the task, so the rows do not show NSP alone.
-#
-# One explanation: a passage from another text is mostly about something else, so the topic gives the answer away.
-# ALBERT compared both tasks with none ({{claims.LEDGER["A8"].source}}):
-#
-# | second task | average |
-# |---|---|
-# | none | {{numbers_of("A8")[0]}} |
-# | NSP | {{numbers_of("A8")[1]}} |
-# | SOP | {{numbers_of("A8")[2]}} |
-#
-# A model trained on NSP was right about the order of only {{numbers_of("A8")[3]}}% of the pairs, hardly better than
-# guessing. What small models of our own show is in the ledger, this project's list of claims and verdicts (lesson 15):
-# `minibert claims R1 R2 A8`.
-#
 # ## What could go wrong
 #
 # **One `ignore_index` for both losses.** With `ignore_index=0` for the words, `[PAD]` does not count. But for the
@@ -440,14 +429,12 @@ for name, said in {"always next": [0] * 4, "always random": [1] * 4, "right": tr
     print(f"{name:<14} loss {right:.2f}   with ignore_index=0 {wrong:.2f}")
 
 # %% [markdown]
-# *always random* gets the same loss as the right answers. In training, the loss would go to zero, and the head would
-# only learn a constant.
+# *always random* gets the same loss as the right answers, so the head would only learn a constant.
 #
 # - **The input changed in place.** A masker that writes into its input masks the *data*: the next time, the gaps are
-#   still there, and `[MASK]` becomes a label. Return a copy.
+#   still there, and `[MASK]` becomes a label.
 # - **The loss divided by all positions.** It is about seven times too small, and smaller with more padding.
-# - **Special tokens masked.** They are easy to guess: the loss looks better, and the model learns less.
-# - **The same mask every time.** `manual_seed(0)` inside the function that masks makes dynamic masking static.
+# - **`manual_seed(0)` inside the function that masks.** Every call draws the same mask.
 # - **Labels only where `[MASK]` is.** Then a kept word does nothing, and a replaced one is only noise.
 
 # %% [markdown]
@@ -456,13 +443,12 @@ for name, said in {"always next": [0] * 4, "always random": [1] * 4, "right": tr
 # - A text contains its own answers: hide some words and ask for them.
 # - BERT must predict {{RATE | .0%}} of the tokens, never special tokens or padding; 80/10/10 of these are hidden,
 #   replaced, kept, by one draw.
-# - The loss is the mean over the chosen positions; labels elsewhere are `-100`. A fresh model is near $\ln V$.
+# - The loss is the mean over the chosen positions, in nats; labels elsewhere are `-100`. A fresh model is near $\ln V$.
 # - Below the word frequencies a model may still only copy. Look at the hidden words separately.
 # - NSP (`0`: is next) was left out by RoBERTa; ALBERT asks for the order instead.
 #
 # **To read.** Devlin et al. 2019, *BERT*, section 3.1 and appendix A; Liu et al. 2019, *RoBERTa*, section 4; Wettig et
-# al. 2023, *Should You Mask 15% in Masked Language Modeling?*. In the library:
-# [minibert/training/objectives.py](../minibert/training/objectives.py) and
+# al. 2023. In the library: [minibert/training/objectives.py](../minibert/training/objectives.py) and
 # [minibert/training/tasks.py](../minibert/training/tasks.py).
 #
 # **Next:** [fine-tuning: from a reader to a tool](08_fine_tuning.ipynb).
