@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 
 from minibert import plots
 from minibert.errors import MinibertError
-from minibert.plots.style import BLUE, GREEN, GREY, NARROW, ORANGE, part_colours
+from minibert.plots.style import BLUE, GREEN, GREY, NARROW, ORANGE, pale, part_colours
 
 WORDS = ("some words of a longer text " * 4).split()
 
@@ -93,9 +93,38 @@ def test_a_text_that_is_too_long_is_cut():
     assert len(said) == 2 + 1 + 2
 
 
+def on_its_way(**changed) -> plots.Picture:
+    given = {
+        "text": "A [MASK] film.",
+        "tokens": ["[CLS]", "a", "[MASK]", "film", ".", "[SEP]"],
+        "ids": [101, 1037, 103, 2143, 1012, 102],
+        "vectors": ([[at, 0.25, -0.5, 9] for at in range(6)], [[-at, 0.75, -0.125, 9] for at in range(6)]),
+        "guesses": {"good": 0.4, "bad": 0.1},
+        "blocks": 3,
+        "asked": 2,
+    }
+    return plots.through_a_model(**(given | changed))
+
+
+def test_a_text_goes_through_the_steps_of_a_model_from_top_to_bottom():
+    picture = on_its_way()
+    at = texts_at(picture)
+    steps = ["A [MASK] film.", "[MASK]", "103", "2.00", "block 1", "block 3", "−2.00", "good", "bad"]
+    places = [at[step][1] for step in steps]
+    assert places == sorted(places)
+    assert at["[MASK]"][0] == at["103"][0] == at["2.00"][0] == at["−2.00"][0]  # one column
+    assert "9.00" not in at  # three numbers of each vector
+    assert {"a vector for each token: 4 numbers", "40%", "10%"} < at.keys()
+    bars = [box.get_width() for box in picture.axes[0].patches if isinstance(box, Rectangle)]
+    assert bars[0] / bars[1] == pytest.approx(4)
+    yellow = [box for box in picture.axes[0].patches if to_hex(box.get_facecolor()) == to_hex(pale(ORANGE, 0.7))]
+    assert len(yellow) == 4  # the masked token: as a piece, as an id, and as a vector before and after the blocks
+
+
 @pytest.mark.parametrize(
     "picture",
     [
+        on_its_way,
         lambda: plots.cuts({"kind": [(word, False) for word in WORDS * 3]}),
         lambda: plots.marked({"text": [plots.Mark(word) for word in WORDS * 3]}, {}),
         lambda: plots.judged([("heading", " ".join(WORDS * 3))]),
@@ -116,6 +145,13 @@ def test_nothing_is_wider_than_a_telephone(picture):
         (lambda: plots.marked({"text": []}, {}), "at least one"),
         (lambda: plots.marked({"text": [plots.Mark("a", "right")]}, {}), "has no meaning"),
         (lambda: plots.judged([]), "at least one"),
+        (lambda: on_its_way(ids=[1, 2]), "6 tokens, 2 ids"),
+        (lambda: on_its_way(vectors=([[1, 2, 3]] * 6, [[1, 2, 3]] * 5)), "one before and one after for each"),
+        (lambda: on_its_way(vectors=([[1, 2]] * 6, [[1, 2]] * 6)), "of 3 numbers or more"),
+        (lambda: on_its_way(guesses={}), "at least one, from 0 to 1"),
+        (lambda: on_its_way(guesses={"good": 1.5}), "at least one, from 0 to 1"),
+        (lambda: on_its_way(blocks=0), "must be 1 or more"),
+        (lambda: on_its_way(asked=6), "one of the tokens"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(draw, message):

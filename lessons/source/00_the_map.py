@@ -3,7 +3,8 @@
 #
 # > What will you be able to build, and how do you find out where you went wrong?
 #
-# BERT is a network that reads text. Hide a word from it, and it guesses which word was there.
+# BERT is a network that reads text. Put `[MASK]` in place of a word, and it guesses which word was there. This is what
+# happens to a sentence on its way:
 
 # %% tags=["folded"]
 import math
@@ -16,13 +17,42 @@ from minibert.layers import gelu as library_gelu
 from minibert.lessons import COURSE
 from minibert.lessons.lesson import lessons
 
+
+def picture_of(text, source):
+    """The text's way through a model with a masked-LM head, with the model's own numbers."""
+    model = minibert.from_pretrained(source, head="masked-lm")
+    encoding = minibert.load_tokenizer(source).encode(text)
+    with torch.no_grad():
+        hidden = model.backbone(torch.tensor([encoding.ids]), return_hidden=True).hidden_states
+    return plots.through_a_model(
+        text,
+        encoding.tokens,
+        encoding.ids,
+        (hidden[0][0], hidden[-1][0]),
+        {guess.word: guess.probability for guess in minibert.fill(text, source, top=4).masks[0]},
+        model.config.num_hidden_layers,
+        encoding.tokens.index("[MASK]"),
+        "How a BERT guesses a masked word",
+    )
+
+
+# %%
+picture_of("This [MASK] is unwatchable.", "minilm-l6-mlm")
+
+# %% [markdown]
+# Read it downwards. All numbers are those of a real model. Of each vector you see the first three numbers. The guess
+# for `[MASK]` uses words on both sides of it. Ask the same model about a sentence of your own:
+
 # %%
 print(minibert.fill("I will never watch this [MASK] again.", "minilm-l6-mlm"))
 
 # %% [markdown]
-# After lesson 06 you have written every part of this model. The lessons take you from one dot product to a whole BERT
-# that runs on your own code, then through its family. At the end you check how much of what is said about these models
-# is true. You need Python and a little PyTorch: tensors, shapes, `nn.Module`, `backward()`.
+# The model is `minilm-l6-mlm`: a small BERT of six blocks, which was trained to imitate a larger model (*distilled*,
+# lesson 09), and then to guess masked words in film reviews. After lesson 06 you have written every part of it.
+#
+# The lessons take you from one dot product to a whole BERT that runs on your own code, then through its family. At the
+# end you check how much of what is said about these models is true. You need Python and a little PyTorch: tensors,
+# shapes, `nn.Module`, `backward()`.
 
 # %%
 times = {lesson.number: f"{lesson.minutes} min" for lesson in lessons()}
@@ -61,10 +91,10 @@ print("vectors out: ", tuple(hidden.shape), "  (B, S, D)")
 print("parameters:  ", f"{minibert.count_parameters(bert):,}")
 
 # %% [markdown]
-# This model, MiniLM-L6, is the *real BERT* of these lessons: BERT's architecture with
+# This model, `minilm-l6` (MiniLM-L6), is the *real BERT* of these lessons: BERT's architecture with
 # {{bert.config.num_hidden_layers}} layers and {{bert.config.hidden_size}} features, and weights that others have
-# trained. It imitates a larger model (lesson 09) and was then trained to compare sentences, so what you see in it need
-# not be true of BERT-base. Its sources are in lesson 06.
+# trained. After its distillation it was trained to compare sentences, so what you see in it need not be true of
+# BERT-base. Its sources are in lesson 06. The model at the top was made from it.
 #
 # ## How an exercise works
 #

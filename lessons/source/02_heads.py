@@ -27,37 +27,61 @@ tokens = tok.encode(sentence).tokens
 with torch.no_grad():
     weights = torch.cat(bert(**tok(sentence), return_attention=True).attentions)  # (L, H, S, S)
 she = tokens.index("she")
-chosen = {"the word before": (0, 2), "the word after": (1, 8), "a noun": (1, 3), "[CLS]": (2, 9)}  # from 0
+chosen = {"the word before": (0, 2), "the word after": (1, 8), "a noun": (1, 3), "[CLS]": (2, 9)}  # layer, head
 panels = {name: weights[layer, head, she] for name, (layer, head) in chosen.items()}
 plots.distributions(panels, tokens, "Where “she” looks, in four heads of a real BERT", "attention weight")
 
 # %% [markdown]
-# One head looks at the word before, one at the word after, one at the noun that matches the pronoun, and one at
-# `[CLS]`, the mark in front. The model has {{weights.shape[0]}} layers of {{weights.shape[1]}} heads. These four were
-# picked because they are easy to read; the others are less tidy, as the counts below show.
+# One head looks at the word before, one at the word after, one at the noun that matches the pronoun (the head of lesson
+# 01: for *he* it looks at *father*), and one at the special token `[CLS]`. The model has {{weights.shape[0]}} layers of
+# {{weights.shape[1]}} heads, here **counted from zero**, as in the code. These four were picked because they are easy
+# to read; the others are less tidy, as the counts below show.
 #
 # ## Why not one?
 #
-# The output of a head is *one* mixture. If *she* needs both *mother* and *left*, one head has to share its weight
-# between the two, say `0.7` and `0.3`. Quite different values can give the same mean:
-# $0.7 \cdot 1 + 0.3 \cdot 2$ is as much as $0.7 \cdot 1.6 + 0.3 \cdot 0.6$. A change in the first cancels a change
-# in the second. The same with vectors:
+# Suppose that a token needs feature $A$ of one token and feature $B$ of another. A head uses the same weights for all
+# features. Let each feature be zero or one, and the weights $w$ and $1 - w$:
+#
+# | first token $(A, B)$ | second token $(A, B)$ | wanted: first $A$, second $B$ | one head gives |
+# |---|---|---|---|
+# | $(1, 1)$ | $(1, 1)$ | $(1, 1)$ | $(1, 1)$ |
+# | $(0, 0)$ | $(0, 0)$ | $(0, 0)$ | $(0, 0)$ |
+# | $(1, 1)$ | $(0, 0)$ | $(1, 0)$ | $(w, w)$ |
+#
+# If the first two rows are right, the third is wrong, whatever $w$ is and however it is computed. Linear layers before
+# and after do not help: they turn a weighted sum into the same weighted sum of what they make of each token. Two heads
+# can do it, each with weights of its own. Here both were trained on all pairs of tokens, with equally many parameters.
+# Queries and keys may use features and positions:
 
-# %%
-torch.manual_seed(0)
-one, other, change = torch.randn(3, 4)  # the values of two tokens, four features each, and what we add
-one_changed, other_changed = one + 0.3 * change, other - 0.7 * change
+# %% tags=["folded", "trained"]
+pairs = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 4).reshape(16, 2, 2)  # all pairs: (B, S, 2)
+wanted = torch.stack([pairs[:, 0, 0], pairs[:, 1, 1]], dim=-1)  # (B, 2): A of the first, B of the second
+with_positions = torch.cat([pairs, torch.eye(2).expand(16, 2, 2)], dim=-1)  # (B, S, 4)
 
-one_head, changed = 0.7 * one + 0.3 * other, 0.7 * one_changed + 0.3 * other_changed
-print("one head, 0.7 and 0.3: the same?  ", torch.allclose(one_head, changed))
 
-# Two heads with two features each: the first looks at one token, the second at the other.
-two_heads, changed = torch.cat([one[:2], other[2:]]), torch.cat([one_changed[:2], other_changed[2:]])
-print("two heads, side by side: the same?", torch.allclose(two_heads, changed))
+def trained(heads, values):
+    """What attention with so many heads gives for each pair after training, (B, 2)."""
+    torch.manual_seed(0)
+    model = MultiHeadAttention(4, heads, value_size=values.shape[-1])
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.05)
+    for _ in range(300):
+        found = model(torch.ones(16, 1, 4), with_positions, values)[0][:, 0, :2]
+        optimiser.zero_grad()
+        (found - wanted).square().mean().backward()
+        optimiser.step()
+    return found.detach()
+
+
+for heads in (1, 2):
+    of_a, of_b = (trained(heads, pairs) - wanted).abs().amax(dim=0).tolist()
+    print(f"heads: {heads}   largest error of A {of_a:.1f}, of B {of_b:.1f}")
 
 # %% [markdown]
-# Two heads keep their results apart. The price is that each has only half of the features. This is the idea of
-# **multi-head attention**: $H$ attentions side by side, each on its own $K = D / H$ features.
+# One head has to compromise: it gets one feature right, and answers one half for the other. (The values here carry no
+# positions. In BERT they do, and through them one head can come closer: try `trained(1, with_positions)`.)
+#
+# The price of two heads is that each has only half of the features. This is **multi-head attention**: $H$ attentions
+# side by side, each on its own $K = D / H$ features.
 #
 # ## Where queries, keys and values come from
 #
@@ -65,8 +89,8 @@ print("two heads, side by side: the same?", torch.allclose(two_heads, changed))
 #
 # $$q = x\,W_Q + b_Q \qquad k = x\,W_K + b_K \qquad v = x\,W_V + b_V$$
 #
-# The layers are learned: their weights decide what a head looks for. We take them from the second block of the model,
-# with the real input of that block, for two sentences of equal length:
+# They are learned: their weights decide what a head looks for. We take them from `blocks[1]`, with the real input of
+# that block, for two sentences of equal length:
 
 # %%
 batch = tok([sentence, "My mother met my father, but he left early."])
@@ -80,17 +104,17 @@ for name, tensor in {"x": x, "q": q, "k": k, "v": v}.items():
     print(name, tuple(tensor.shape), "  (B, S, D)")
 
 # %% [markdown]
-# ## The cut
+# ## Splitting into heads
 #
-# The input is not cut; q, k and v are. Each of their numbers was computed from all $D$ features of a token, so every
+# The input is not split; q, k and v are. Each of their numbers was computed from all $D$ features of a token, so every
 # head reads the whole token. Of a token's $D$ numbers in q, the first head gets the first $K$, the second the next $K$,
-# and so on; the same for k and v. Then the heads go in front of the tokens, so that each head sees a whole text,
-# $(S, K)$, and the formula of the last lesson runs on all of them at once:
+# and so on; the same for k and v. Then the axis of the heads goes before that of the tokens, so that each head sees a
+# whole text, $(S, K)$, and the formula of the last lesson runs on all of them at once:
 #
 # $$(B, S, D) \rightarrow (B, S, H, K) \rightarrow (B, H, S, K)$$
 #
-# With [einops](https://einops.rocks) it is one line that says what it does: name the axes, take `(h k)` apart, put them
-# in another order. Without it: `x.view(B, S, H, K).transpose(1, 2)`.
+# With [einops](https://einops.rocks) it is one line: name the axes, take `(h k)` apart, put them in another order.
+# Without it: `x.view(B, S, H, K).transpose(1, 2)`.
 
 # %%
 H = many.num_heads
@@ -101,7 +125,7 @@ small = torch.arange(18.0).reshape(1, 3, 6)  # a small q, (B, S, D): three token
 plots.head_split(small[0], num_heads=2, tokens=["my", "mother", "met"], name="q")
 
 # %% [markdown]
-# One step gives the same *shape* and is wrong. `view` cuts the numbers in the order in which they are stored, and in
+# A `view` alone gives the same *shape* and is wrong. It cuts the numbers in the order in which they are stored, and in
 # memory a token's features are next to each other:
 
 # %%
@@ -120,8 +144,8 @@ plots.head_split(small[0], num_heads=2, tokens=["my", "mother", "met"], wrong=Tr
 # %% [markdown]
 # ## Together again
 #
-# All heads of all texts attend in one call, because the formula works with any number of axes in front. Then the cut is
-# undone, and one more linear layer mixes what the heads found (Vaswani et al. 2017, section 3.2.2):
+# All heads of all texts attend in one call, because the formula works with any number of axes in front. Then the heads
+# are merged, and one more linear layer mixes what they found (Vaswani et al. 2017, section 3.2.2):
 #
 # $$\text{MultiHead}(Q, K, V) = \text{Concat}(\text{head}_1, \ldots, \text{head}_H)\,W^O$$
 #
@@ -129,9 +153,9 @@ plots.head_split(small[0], num_heads=2, tokens=["my", "mother", "met"], wrong=Tr
 #
 # | the paper | here | shape |
 # |---|---|---|
-# | $Q W_i^Q$, for all $i$ | query layer, then the cut | (B, H, S, K) |
+# | $Q W_i^Q$, for all $i$ | query layer, then split | (B, H, S, K) |
 # | $\text{head}_i$, for all $i$ | attention, one call | (B, H, S, K) |
-# | Concat | the cut undone | (B, S, D) |
+# | Concat | merged | (B, S, D) |
 # | $\ldots W^O$ | the output layer | (B, S, D) |
 #
 # In the paper each head has small matrices $W_i^Q$ of its own, of $D \times K$ numbers; here all heads share one large
@@ -185,15 +209,14 @@ for heads, bleu in BLEU.items():
 # ## What the heads look at
 #
 # Walk through all heads of the model yourself. Point at a word to see where it looks, and choose a cell of the large
-# map to see how its weight comes about. Layers and heads are counted from one there, and from zero in the code.
+# map to see how its weight comes about. (Only this page and lesson 01 count from one.)
 
 # %%
 minibert.explore(sentence)
 
 # %% [markdown]
-# If you pick heads at random, most of them follow no simple rule. So measure over real sentences. Here are four simple
-# rules. In how many of the {{weights[:, :, 0, 0].numel()}} heads does one rule catch more than half of a word's
-# attention?
+# Most heads follow no simple rule. Measure it over real sentences: in how many of the
+# {{weights[:, :, 0, 0].numel()}} heads does one of four simple rules catch more than half of a word's attention?
 
 # %% tags=["folded"]
 reviews = [review.text for review in load_reviews("rotten-tomatoes").test[:64]]
@@ -202,7 +225,7 @@ caught = {rule: [] for rule in ["[CLS] or [SEP]", *steps]}
 with torch.no_grad():
     for text in reviews:
         seen = torch.cat(bert(**tok(text), return_attention=True).attentions)  # (L, H, S, S)
-        words = torch.arange(1, seen.shape[-1] - 1)  # all but the two marks
+        words = torch.arange(1, seen.shape[-1] - 1)  # all but the two special tokens
         caught["[CLS] or [SEP]"].append(seen[:, :, words][..., [0, -1]].sum(-1).mean(-1))  # (L, H)
         for rule, step in steps.items():
             caught[rule].append(seen[:, :, words, words + step].mean(-1))
@@ -215,14 +238,13 @@ for rule, share in caught.items():
 
 # %% [markdown]
 # There is one clear "word before" head and one "word after" head: the two that you saw. In
-# {{int((caught["[CLS] or [SEP]"] > 0.5).sum())}} heads most of the attention goes to the two marks. For the other
+# {{int((caught["[CLS] or [SEP]"] > 0.5).sum())}} heads most of the attention goes to the special tokens. For the other
 # {{int((torch.stack(list(caught.values())) <= 0.5).all(0).sum())}} none of these rules describes what they do.
 #
-# Why would a word look at a mark? Clark et al. 2019, section 3.2, saw the same in BERT-base, mostly with `[SEP]`, and
-# explained it as a way to do nothing: a softmax *has* to put its weight somewhere. If so, a head should fetch little
-# from a mark. What it fetches is weight times value, so compare the two shares of `[CLS]` in each layer: in the
-# weights, and in weight times the length of the value. (The output layer is left out here; Kobayashi et al. 2020
-# include it.)
+# Why would a word look at a special token? Clark et al. 2019, section 3.2, saw the same in BERT-base, mostly with
+# `[SEP]`, and explained it as a way to do nothing: a softmax *has* to put its weight somewhere. If so, a head should
+# fetch little from it. What it fetches is weight times value, so compare the two shares of `[CLS]` in each layer: in
+# the weights, and in weight times the length of the value. (Kobayashi et al. 2020 also include the output layer.)
 
 # %%
 of_cls = {"in the weights": [], "in what is fetched": []}
@@ -234,18 +256,18 @@ with torch.no_grad():
         by_length = fetched[:, 1:-1, 0] / fetched[:, 1:-1].sum(-1)  # of all words, to [CLS]
         of_cls["in the weights"].append(100 * weights[layer][:, 1:-1, 0].mean().item())
         of_cls["in what is fetched"].append(100 * by_length.mean().item())
-layers = [f"layer {number + 1}" for number in range(len(hidden) - 1)]
+layers = [f"layer {number}" for number in range(len(hidden) - 1)]
 plots.distributions(of_cls, layers, "The share of [CLS]", "share in %", digits=0)
 
 # %% [markdown]
-# In this text, the share of `[CLS]` in what is fetched is several times smaller than its share in the weights, in every
-# layer (Kobayashi et al. 2020, section 4, found this in BERT). A picture of the weights alone would have told you that
-# the third layer is mostly about `[CLS]`: it has {{of_cls["in the weights"][2] | .0f}}% of the weights, but only
+# In this sentence, the share of `[CLS]` in what is fetched is several times smaller than in the weights, in every layer
+# (Kobayashi et al. 2020, section 4, found this in BERT). A picture of the weights alone would have told you that
+# `layer 2` is mostly about `[CLS]`: it has {{of_cls["in the weights"][2] | .0f}}% of the weights, but only
 # {{of_cls["in what is fetched"][2] | .0f}}% of what is fetched. The page above shows the same for every head when you
 # switch it to *value-weighted*: there the lengths are taken after the output matrix.
 #
 # So be careful: **a weight is not an explanation.** It says what a head mixed, not why, nor what the next layers did
-# with it. After the first layer, the vector at a word's position is already a mixture of the whole text. Jain & Wallace
+# with it. After one layer, the vector at a word's position is already a mixture of the whole text. Jain & Wallace
 # 2019, section 4.2, found very different weights that lead to the same answer; Wiegreffe & Pinter 2019 replied that it
 # depends on what you call an explanation, and how you test for it.
 #
@@ -261,7 +283,7 @@ plots.distributions(of_cls, layers, "The share of [CLS]", "share in %", digits=0
 #
 # ## In short
 #
-# - One attention gives one mixture; $H$ heads give $H$ mixtures, each with $K = D / H$ features.
+# - One head uses one row of weights for all its features; $H$ heads have $H$ rows, each for $K = D / H$ features.
 # - Split: `"b s (h k) -> b h s k"`. Merge: the reverse. Then one linear layer mixes.
 # - The number of parameters does not depend on the number of heads.
 # - Few heads follow a simple rule, and a weight is not an explanation.

@@ -165,23 +165,25 @@ for name, mine, theirs in (("last hidden state", h, output.last_hidden_state), (
 #
 # What are the blocks for? In the embedding table, *score* has one row. But a score can be music or the result of a
 # game. Take four sentences, and compare the vectors of *score* after each block. Two of the six pairs have the same
-# meaning.
+# meaning. They never have the same position, and share no noun but *score*; half of the other pairs do have the same
+# position.
 
 # %%
 word = "score"
 sentences = {
-    "The score was written for a small orchestra.": "music",
-    "The score is played by an orchestra.": "music",
-    "The final score of the game was even.": "game",
-    "They kept the score during the match.": "game",
+    "The score was written for strings and piano.": "music",
+    "She composed the whole score for an orchestra.": "music",
+    "The score was two goals to one.": "game",
+    "They knew the final score of our match.": "game",
 }
-vectors = []
+vectors, places = [], []
 with torch.no_grad():
     for sentence in sentences:
         at = tok.encode(sentence).tokens.index(word)
         hidden = mini(**tok(sentence), return_hidden=True).hidden_states  # L + 1 tensors (1, S, D)
         vectors.append(F.normalize(torch.stack([h[0, at] for h in hidden]), dim=-1))  # (L + 1, D)
-print("four sentences, each with", *vectors[0].shape[:1], "vectors of", word)
+        places.append(at)
+print(f"the positions of {word}: {places}; vectors of each: {len(vectors[0])}")
 
 # %% tags=["folded"]
 meanings = list(sentences.values())
@@ -189,6 +191,7 @@ curves = {"same meaning": [], "another meaning": []}
 for a, b in combinations(range(len(sentences)), 2):
     kind = "same meaning" if meanings[a] == meanings[b] else "another meaning"
     curves[kind].append((vectors[a] * vectors[b]).sum(-1))
+top = {name: [float(cosines[-1]) for cosines in found] for name, found in curves.items()}  # of each pair
 curves = {name: torch.stack(found).mean(0) for name, found in curves.items()}  # (L + 1,)
 plots.lines(
     {name: (range(len(found)), found.tolist()) for name, found in curves.items()},
@@ -198,13 +201,12 @@ plots.lines(
 )
 
 # %% [markdown]
-# At the bottom all four are nearly equal; only the position differs. On the way up the vectors take in what stands
-# around them, and the two meanings come apart, though not at every block: at the top the cosine is
-# {{float(curves["same meaning"][-1]) | .2f}} for the same meaning and {{float(curves["another meaning"][-1]) | .2f}}
-# for another one. Such vectors are called **contextual**.
+# The lines are means over pairs. At the bottom only the position differs, so pairs of *another* meaning are even a
+# little more alike. On the way up the vectors take in the words around them, and this is reversed. At the top the two
+# pairs of the same meaning have a cosine of at least {{min(top["same meaning"]) | .2f}}, and the other four of at most
+# {{max(top["another meaning"]) | .2f}}. Position does not explain that. Such vectors are called **contextual**.
 #
-# Four sentences prove nothing, and the other words matter: the sentences about music also share *orchestra*. Try *plot*
-# (of a film, of land) in sentences of your own. There the difference is less clear.
+# Four sentences prove nothing in general. Try *plot* (of a film, of land) in your own: there it is less clear.
 #
 # **Where this came from.** word2vec (Mikolov et al. 2013) gave each word one vector, learned from its neighbours and
 # the same in every sentence. ELMo (Peters et al. 2018, section 3) computed vectors in context with two recurrent
@@ -215,7 +217,7 @@ plots.lines(
 #
 # ## Coming out: the same table again
 #
-# To guess a hidden word (next lesson), the model must score each of the $V$ pieces for a token. The **masked-LM head**
+# To guess a masked token (next lesson), the model must score each of the $V$ pieces for it. The **masked-LM head**
 # does it: a linear layer, GELU, a norm, and then the dot product with each word's embedding.
 #
 # $$\text{logits} = \text{LayerNorm}(\text{GELU}(h W^\top + b))\; E^{\text{word}\top} + b_V$$
@@ -315,7 +317,7 @@ plots.distributions(panels, list(work), title, "share in %", digits=0)
 # {{100 * sizes["words"] / total | .1f}}% of the parameters.)
 #
 # The embedding table has a fifth of the parameters and, as an input, does none of the work. (In the masked-LM head
-# it is a matrix product, for each word that is guessed.) The scores and the weighted sum of
+# it is a matrix product, for each token that is guessed.) The scores and the weighted sum of
 # attention, with their $S \times S$ weights, are a small part of the work even at BERT's full length. They would equal
 # all linear layers together at $S = 6 D$, which is {{6 * D | ,}} tokens.
 #

@@ -28,7 +28,7 @@ from minibert.plots.diagrams import (
 )
 from minibert.plots.narrow import bars, bottleneck_block, encoder_decoder, looks, widths
 from minibert.plots.sheets import grid, grids, shifted, similarity
-from minibert.plots.sketches import Mark, Part, answers, cuts, judged, marked, to_scale
+from minibert.plots.sketches import Mark, Part, answers, cuts, judged, marked, through_a_model, to_scale
 from minibert.plots.style import (
     BLUE,
     GREEN,
@@ -94,6 +94,7 @@ __all__ = [
     "speed",
     "speed_up_by_bandwidth",
     "stacks",
+    "through_a_model",
     "to_scale",
     "vectors",
     "widths",

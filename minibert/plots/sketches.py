@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from minibert.errors import MinibertError
 from minibert.plots.sheets import Sheet, wrapped
 from minibert.plots.style import (
@@ -16,8 +19,11 @@ from minibert.plots.style import (
     SKY,
     VERMILION,
     Picture,
+    check_lengths,
+    format_number,
     pale,
     part_colours,
+    read_numbers,
     styled,
     text_width,
     wrapped_text,
@@ -137,6 +143,92 @@ def answers(
                 sheet.box(x, y + 0.08, width, 0.3, answer, pale(ORANGE, 0.7), size=11, weight="bold")
             x += width + 0.06
         y += 1.9
+    return sheet.finish(title)
+
+
+@styled
+def through_a_model(
+    text: str,
+    tokens: Sequence[str],
+    ids: Sequence[int],
+    vectors: tuple[ArrayLike, ArrayLike],
+    guesses: Mapping[str, float],
+    blocks: int,
+    asked: int,
+    title: str = "What a model does with a text",
+) -> Picture:
+    """A text on its way through a model, to be read downwards: pieces, ids, vectors, blocks, and the words it guesses.
+
+    tokens, ids: S of each. vectors: (S, D) before the first block, and (S, D) after the last; of each token the first
+    three numbers are written. guesses: word -> its probability, the likeliest first. blocks: how many. asked: which
+    token is masked, from 0.
+    Raises MinibertError when there is not one id and one vector of at least three numbers for each token, there is no
+    guess, a probability is not from 0 to 1, there is no block, or `asked` is none of the tokens.
+    """
+    check_lengths(tokens=tokens, ids=ids)
+    before, after = (read_numbers(rows, "the vectors", 2) for rows in vectors)
+    if not (len(before) == len(after) == len(tokens)) or before.shape != after.shape or before.shape[1] < 3:
+        raise MinibertError("a token lacks its vectors: give one before and one after for each, of 3 numbers or more.")
+    if not guesses or not all(0 <= share <= 1 for share in guesses.values()):
+        raise MinibertError("a figure of a guess needs words with probabilities: give at least one, from 0 to 1.")
+    if blocks < 1 or not 0 <= asked < len(tokens):
+        raise MinibertError("the blocks must be 1 or more, and the masked token one of the tokens: give such numbers.")
+    sheet, y, gap, told, high = Sheet(), 0.0, 0.05, "#606060", 0.3
+    written = [[format_number(value, 2) for value in row[:3]] for row in (*before, *after)]
+    number = max(text_width(text, 9) for row in written for text in row) + 0.06
+    widths = [max(text_width(token, 10) + 0.1, number) for token in tokens]
+    wide = sum(widths) + gap * (len(tokens) - 1)
+    left = [sum(widths[:at]) + gap * at for at in range(len(tokens))]
+
+    def label(words: str, start: float = 0.0) -> None:
+        """Between two steps: arrows down, and what the next step is."""
+        sheet.arrow((start + 0.1, y), (start + 0.1, y + 0.32), colour=told)
+        sheet.text(start + 0.24, y + 0.15, words, 10, ha="left", color=told)
+
+    def columns(rows: np.ndarray) -> None:
+        for at, (x, width) in enumerate(zip(left, widths, strict=True)):
+            colour = pale(ORANGE, 0.7) if at == asked else pale(SKY, 0.2)
+            sheet.box(x, y, width, 0.78, colour=colour, edge=GREY)
+            for line, value in enumerate([*(format_number(value, 2) for value in rows[at][:3]), "…"]):
+                sheet.text(x + width / 2, y + 0.12 + 0.18 * line, value, 9)
+
+    sheet.text(0, y + 0.12, text, 12, ha="left", weight="bold")
+    y += 0.28
+    label("cut into pieces; two special tokens around them")
+    y += 0.36
+    for at, (x, width) in enumerate(zip(left, widths, strict=True)):
+        colour = pale(ORANGE, 0.7) if at == asked else "#F2F2F2"
+        sheet.box(x, y, width, high, tokens[at], colour, edge=GREY)
+    y += high + 0.04
+    label("each piece has a number in the vocabulary, its id")
+    y += 0.36
+    for at, (x, width) in enumerate(zip(left, widths, strict=True)):
+        sheet.box(x, y, width, high, str(ids[at]), pale(ORANGE, 0.7) if at == asked else "#F2F2F2", 9, edge=GREY)
+    y += high + 0.04
+    label(f"a vector for each token: {before.shape[1]} numbers")
+    y += 0.36
+    columns(before)
+    y += 0.82
+    label("every token looks at every other, in each block")
+    y += 0.36
+    for block in range(blocks):
+        sheet.box(0, y, wide, 0.24, f"block {block + 1}", pale(BLUE, 0.35 + 0.3 * block / blocks))
+        y += 0.27
+    y += 0.01
+    label("the same tokens, with vectors that depend on the sentence")
+    y += 0.36
+    columns(after)
+    y += 0.82
+    middle = left[asked] + widths[asked] / 2
+    label("a probability for each piece", middle - 0.1)
+    y += 0.36
+    names = max(text_width(word, 11, "bold") for word in guesses) + 0.1
+    reach = (wide - names - 0.6) / max(*guesses.values(), 0.01)
+    for word, share in guesses.items():
+        sheet.text(0, y + 0.12, word, 11, ha="left", weight="bold")
+        sheet.box(names, y, max(reach * share, 0.01), 0.24, colour=ORANGE, corner=0, edge="none")
+        sheet.text(names + reach * share + 0.08, y + 0.12, f"{share:.0%}", 11, ha="left")
+        y += 0.29
     return sheet.finish(title)
 
 
