@@ -289,7 +289,7 @@ print(f"{'(word frequencies alone)':<27} {by_frequency:10.2f} nats")
 # | batch | up to four thousand sequences (released code: {{released_batch | ,}}) | {{ROWS}} rows of {{S}} tokens |
 # | length | three passes over the text (released code) | {{STEPS}} steps |
 # | optimiser | AdamW, rate `5e-4`, first rising, then falling (released code) | the same |
-# | hardware | eight V100 GPUs, about ninety hours | two CPU cores, about a minute |
+# | hardware | eight `V100` GPUs, about ninety hours | two CPU cores, about a minute |
 #
 # ## Taught before your eyes
 #
@@ -302,7 +302,8 @@ print(f"{'(word frequencies alone)':<27} {by_frequency:10.2f} nats")
 def train(student, weights=(5.0, 2.0, 1.0)):
     """weights: of soft targets, masked words, cosine. Returns step -> what was measured."""
     optimiser = torch.optim.AdamW(student.parameters(), lr=5e-4, betas=(0.9, 0.98))
-    rate = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: min((step + 1) / 4, (STEPS - step) / STEPS))
+    share = [min((step + 1) / 4, (STEPS - step) / STEPS) for step in range(STEPS + 1)]  # of the learning rate
+    rate = torch.optim.lr_scheduler.LambdaLR(optimiser, share.__getitem__)
     torch.manual_seed(0)
     curve = {0: before["folded into the positions"]}
     batches = batches_of_epoch([len(row.ids) for row in task.examples], ROWS, seed=0)
