@@ -46,7 +46,7 @@ from minibert.heads import (
 from minibert.layers import MaskedLMHead, gelu, layer_norm
 from minibert.losses import mean_of
 from minibert.model import Output
-from minibert.training.pair_pooled import PairPooled
+from minibert.training.pair_pooled import PairPooled, PairPretraining
 
 # ------------------------------------------------------------------------------------------ the lab sheet
 # Each property by itself, with numbers that can be worked out on paper. Read these first.
@@ -645,6 +645,27 @@ def test_two_texts_are_compared_by_their_mean_vectors():
     head.classifier = nn.Identity()
     u, v = (mean / mean.square().mean().sqrt() for mean in (u, v))
     assert_close(head.score(Output(hidden), ids, (ids > 0).long()).logits[0], torch.cat([(u - v).abs(), u * v]))
+
+
+def test_masked_words_and_a_pair_are_learned_together_from_mean_vectors():
+    """The masked-lm head stays as it is; class 0 starts as the surer the more alike the two texts are."""
+    torch.manual_seed(0)
+    masked_lm = build(CONFIGS["bert"], "masked-lm", seed=0)
+    both = PairPretraining(masked_lm, separator_id=3).eval()
+    ids = torch.tensor([[2, 5, 5, 3, 6, 3, 0], [2, 5, 5, 5, 3, 6, 3]])
+    labels = torch.full_like(ids, -100)
+    labels[0, 1] = 9
+    found, alone = both(ids, (ids > 0).long(), labels=labels), masked_lm.eval()(ids, (ids > 0).long(), labels=labels)
+    assert_close(found.logits, alone.logits)
+    assert_close(found.loss, alone.loss)
+    width = both.config.hidden_size
+    with torch.no_grad():
+        both.pair.weight[:, :-width] = 0
+    u = torch.randn(1, 1, width, generator=torch.Generator().manual_seed(1))
+    for v, surer in ((u, 0), (-u, 1)):
+        hidden = torch.cat([u.expand(1, 4, width), v.expand(1, 3, width)], dim=1)
+        logits = both.score(Output(hidden), ids[:1], (ids[:1] > 0).long(), wanted=ids[:1] < 0).pair_logits[0]
+        assert logits.argmax() == surer
 
 
 def test_two_texts_are_told_apart_by_two_classes():

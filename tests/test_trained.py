@@ -221,11 +221,11 @@ def test_the_paper_s_orders_are_compared_in_each_half_of_its_table():
 # ---------------------------------------------------------------------------------- A8, R1, R2: masks and pairs
 
 
-def pairs(sop=(0.72, 4.9), nsp_tried_on_sop=0.52, sop_tried_on_sop=0.7, none=(0.70, 5.0), **how):
+def pairs(sop=(0.72, 4.9), nsp_tried_on_sop=0.52, sop_tried_on_sop=0.7, none=(0.70, 5.0), nsp_tried_on_nsp=0.8, **how):
     found = scores(**{"no pairs": none, "NSP": (0.70, 5.0), "SOP": sop}, **how)
     for name, right in (("NSP", nsp_tried_on_sop), ("SOP", sop_tried_on_sop)):
         for seed in found["cells"][name]:
-            seed |= {"nsp_accuracy": 0.8, "sop_accuracy": right}
+            seed |= {"nsp_accuracy": nsp_tried_on_nsp if name == "NSP" else 0.8, "sop_accuracy": right}
     return found
 
 
@@ -237,6 +237,8 @@ def pairs(sop=(0.72, 4.9), nsp_tried_on_sop=0.52, sop_tried_on_sop=0.7, none=(0.
         (pairs(nsp_tried_on_sop=0.56), CONDITION),  # NSP does teach some order
         (pairs(sop_tried_on_sop=0.64), UNMEASURED),  # nor is SOP learned: too small a run
         (pairs(sop_tried_on_sop=0.66), HOLDS),
+        (pairs(nsp_tried_on_nsp=0.64), UNMEASURED),  # what a model has not learned, it cannot teach
+        (pairs(nsp_tried_on_nsp=0.66), HOLDS),
         (pairs(sop=NO_DIFFERENCE, nsp_tried_on_sop=0.56), FAILS),
         (pairs(sop=(0.68, 5.0)), FAILS),  # NSP is the better one
         (pairs(seeds=1), UNMEASURED),
@@ -257,6 +259,11 @@ def test_the_pair_heads_are_told_on_both_tasks():
     assert "width 128" not in found.why
     too_small = rules.judge_order(pairs(sop_tried_on_sop=0.6))
     assert "right on SOP in 60.0% of the cases" in too_small.why
+    assert "So SOP is hardly learned, and the experiment cannot say whether it helps to learn it." in too_small.why
+    neither = rules.judge_order(pairs(sop_tried_on_sop=0.6, nsp_tried_on_nsp=0.5)).why
+    assert "So SOP and NSP are hardly learned" in neither
+    assert "until 65% are right" in neither
+    assert rules.judge_no_pairs(pairs(nsp_tried_on_nsp=0.6)).verdict == UNMEASURED
 
 
 BETTER, WORSE = (0.70, 4.9), (0.70, 5.1)
