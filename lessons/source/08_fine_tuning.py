@@ -347,7 +347,7 @@ def batch_of(rows):
     return ids, (ids != 0).long(), start, end  # 0 is [PAD]
 
 
-span_train, span_test = named(reviews.train, 16 * 40), named(reviews.test, 200)
+span_train, span_test = named(reviews.train, 16 * 30), named(reviews.test, 200)
 for ids, start, end in span_train[:3]:
     print(" ".join(tok.tokens[i] for i in ids), "| start", start, "end", end)
 
@@ -372,9 +372,9 @@ finder = SpanFinder()
 optimiser = torch.optim.AdamW(finder.parameters(), weight_decay=0.01, fused=True)
 finder.train()
 span_losses = []
-for step in range(40):
+for step in range(30):
     for group in optimiser.param_groups:
-        group["lr"] = rate_at(step, 40, RATE)
+        group["lr"] = rate_at(step, 30, RATE)
     ids, mask, start, end = batch_of(span_train[16 * step : 16 * (step + 1)])
     starts, ends = finder(ids, mask)
     loss = (F.cross_entropy(starts, start) + F.cross_entropy(ends, end)) / 2
