@@ -304,7 +304,7 @@ comma = torch.cat(chances)[:, with_comma].sum(-1)  # (number of words,)
 true = with_comma[torch.tensor([label for row in truths for label in row])]
 said = comma.topk(round(with_comma[trained_on].double().mean().item() * len(comma))).indices
 comma_f1 = 2 * int(true[said].sum()) / (len(said) + int(true.sum()))
-print(f"highest probability of a comma {comma.max():.2f}; F1 of the {len(said)} likeliest places {comma_f1:.0%}")
+print(f"highest probability of comma {comma.max():.2f}; F1 of the {len(said)} likeliest places {comma_f1:.0%}")
 
 # %% [markdown] tags=["trained"]
 # Now F1 is {{100 * comma_f1 | .0f}}, above guessing. A score judges the model *and* how its probabilities become
@@ -324,12 +324,13 @@ OTHER_CAPITAL = re.compile(r"\W(?!I\b)[A-Z]")
 
 
 def named(some, count):
-    """(ids, start, end) for sentences of at most LENGTH tokens: start and end are the name's first and last token."""
+    """(ids, start, end) of sentences of at most LENGTH tokens; start, end: the name's first and last token."""
     rows = []
     for review in some:
         for sentence in split_sentences(review.text):
             found = NAME.search(sentence)
-            if found and not OTHER_CAPITAL.search(sentence[1 : found.start() - 1] + " " + sentence[found.end() :]):
+            others = sentence[1 : found.start() - 1] + " " + sentence[found.end() :] if found else ""
+            if found and not OTHER_CAPITAL.search(others):
                 before, name, after = (
                     tok.ids(part) for part in (sentence[: found.start()], found[0], sentence[found.end() :])
                 )
@@ -397,7 +398,7 @@ for step in range(30):
 
 # %% tags=["folded", "trained"] fold="The best pair, and counting"
 def best_pair(starts, ends):
-    """The start and the end with the highest sum, of all pairs with the end not before the start. starts, ends: (S,)"""
+    """The start and the end with the highest sum, the end not before the start. starts, ends: (S,)"""
     legal = torch.ones(len(starts), len(ends)).triu().bool()
     return divmod(int((starts[:, None] + ends).masked_fill(~legal, -torch.inf).argmax()), len(starts))
 
