@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import pairwise
 
 import pytest
@@ -10,7 +11,7 @@ from matplotlib.patches import Rectangle
 
 from minibert import plots
 from minibert.errors import MinibertError
-from minibert.plots.style import BLUE, GREEN, GREY, NARROW, ORANGE, pale, part_colours
+from minibert.plots.style import BLUE, GREEN, GREY, NARROW, ORANGE, SKY, pale, part_colours
 
 WORDS = ("some words of a longer text " * 4).split()
 
@@ -85,6 +86,17 @@ def test_words_keep_their_places_whatever_is_shown():
     assert tuple(before.get_size_inches()) == tuple(after.get_size_inches())
 
 
+def test_a_head_shows_which_vectors_it_reads_and_which_weights_are_fresh():
+    layers = [plots.Layer("pooler", fresh=False), plots.Layer("linear")]
+    tokens = [("[CLS]", "good"), ("a", ""), ("b", None)]
+    sheet = plots.answers({"task": plots.Headed(layers, tokens)}).axes[0]
+    colours = Counter(to_hex(box.get_facecolor()).upper() for box in sheet.patches if hasattr(box, "get_boxstyle"))
+    assert colours[BLUE] == 2 + 1  # two of three vectors, and the legend
+    assert colours["#FFFFFF"] == 1 + 1
+    assert colours[to_hex(pale(SKY)).upper()] == 2 + 1  # the model and the pooler
+    assert colours[to_hex(pale(ORANGE, 0.7)).upper()] == 1 + 1
+
+
 def test_a_text_that_is_too_long_is_cut():
     rows = [("short", "a few words"), ("long", " ".join(WORDS * 6))]
     said = [text.get_text() for text in plots.judged(rows, lines=2).axes[0].texts]
@@ -128,6 +140,7 @@ def test_a_text_goes_through_the_steps_of_a_model_from_top_to_bottom():
         lambda: plots.cuts({"kind": [(word, False) for word in WORDS * 3]}),
         lambda: plots.marked({"text": [plots.Mark(word) for word in WORDS * 3]}, {}),
         lambda: plots.judged([("heading", " ".join(WORDS * 3))]),
+        lambda: plots.answers({"task": plots.Headed([plots.Layer("linear")], [("a", "b"), ("c", None)])}),
     ],
 )
 def test_nothing_is_wider_than_a_telephone(picture):
@@ -141,7 +154,9 @@ def test_nothing_is_wider_than_a_telephone(picture):
         (lambda: plots.cuts({"kind": []}), "at least one piece"),
         (lambda: plots.to_scale({}), "at least one part"),
         (lambda: plots.to_scale({"model": [plots.Part("words", 0)]}), "a size above 0"),
-        (lambda: plots.answers({"task": []}), "at least one token"),
+        (lambda: plots.answers({}), "a layer, and a token"),
+        (lambda: plots.answers({"task": plots.Headed([], [("a", "b")])}), "a layer, and a token"),
+        (lambda: plots.answers({"task": plots.Headed([plots.Layer("linear")], [("a", None)])}), "a layer, and a token"),
         (lambda: plots.marked({"text": []}, {}), "at least one"),
         (lambda: plots.marked({"text": [plots.Mark("a", "right")]}, {}), "has no meaning"),
         (lambda: plots.judged([]), "at least one"),

@@ -4,13 +4,14 @@
 # > BERT was trained to guess words. How does it become a model that answers your question, with few labelled texts?
 #
 # Pre-training is long and needs no labels. The tasks that we want to solve in the end need only a short training and a
-# few labels: is this review good or bad? Where does a sentence end? Which words answer a question? The idea of BERT's
+# few labels: is this review good or bad? Where does a sentence end? Which words are the answer? The idea of BERT's
 # paper is that one pre-trained model serves all of these. Put a small new **head** on it, and train everything a little
 # further: **fine-tuning** (Devlin et al. 2019, section 3.2 and figure 4).
 #
-# Three kinds of heads are enough for most tasks.
+# Three kinds of heads are enough for most tasks. In this lesson you train each of them.
 
 # %% tags=["folded"]
+import re
 import tempfile
 from itertools import islice
 from random import Random
@@ -20,11 +21,13 @@ from torch.nn import functional as F
 
 import minibert
 from minibert import plots
-from minibert.experiments.tasks import Places, WordClasses, questions, unpunctuated
+from minibert.experiments.tasks import WordClasses, unpunctuated
+from minibert.plots import Headed, Layer
+from minibert.training.answers import scored
 from minibert.training.data import load_reviews
 from minibert.training.loop import Settings, train
+from minibert.training.pairs import split_sentences
 from minibert.training.recipes import classifier_for
-from minibert.training.spans import find_spans
 from minibert.training.token_labels import (
     LABELS,
     count_found,
@@ -36,24 +39,33 @@ from minibert.training.token_labels import (
 
 tok = minibert.load_tokenizer("minilm-l6")
 
-# %%
+# %% tags=["folded"]
 tasks = {
-    "one label for the text": [("[CLS]", "positive"), ("a", ""), ("great", ""), ("film", "")],
-    "a label for each word": [("[CLS]", ""), ("is", "Capital"), ("it", "lower"), ("good", "lower ?")],
-    "a span: where the answer is": [("[CLS]", ""), ("by", ""), ("sofia", "start"), ("coppola", "end")],
+    "one label for the text": Headed(
+        [Layer("pooler: D → D", fresh=False), Layer("linear: D → C")],
+        [("[CLS]", "positive"), ("a", None), ("great", None), ("film", None)],
+    ),
+    "a label for each word": Headed(
+        [Layer("linear: D → C")], [("[CLS]", None), ("is", "Capital"), ("it", "lower"), ("good", "lower ?")]
+    ),
+    "a span: where the name is": Headed(
+        [Layer("linear: D → 2")], [("[CLS]", None), ("by", ""), ("sofia", "start"), ("coppola", "end")]
+    ),
 }
 plots.answers(tasks, "One BERT, three heads")
 
 # %% [markdown]
-# | head | reads | weights | gives |
+# Read each drawing from the bottom. BERT gives a vector for each token; the head reads some of them.
+#
+# | head | reads | fresh weights | gives |
 # |---|---|---|---|
 # | one label for the text | the pooled `[CLS]` | $(C, D)$ | (B, C) |
-# | a label for each word | every token | $(C, D)$ | (B, S, C) |
-# | a span | every token | $(2, D)$ | $(B, S, 2)$: start, end |
+# | a label for each word | each word's first token | $(C, D)$ | (B, S, C) |
+# | a span | each token of the text | $(2, D)$ | $(B, S, 2)$: start, end |
 #
-# $C$ is the number of classes. (The first head comes after the pooler, $D \times D$.) Against the millions of the
-# encoder, each head is tiny. All weights are trained, but most of what is needed has already been learned, so few
-# labels are enough. Write the first head; the pooler is that of lesson 06.
+# $C$ is the number of classes. Only the last layer is fresh: a few thousand random numbers at most, against the
+# millions of the encoder. Fine-tuning trains **all** weights, pre-trained and fresh. But most of what is needed has
+# already been learned, so few labels are enough. Write the first head; the pooler is that of lesson 06.
 
 # %% exercise="classification-head"
 
@@ -61,39 +73,45 @@ plots.answers(tasks, "One BERT, three heads")
 # ## The data
 #
 # Sentences by film critics, labelled positive or negative (Pang & Lee 2005), in three splits. We train on a part of the
-# first, and look at the test split once, at the end.
+# first. The validation split is for choices, such as the learning rate; here they have been made. The test split is
+# used once, at the end.
 
 # %%
 critics = load_reviews("rotten-tomatoes")
-STEPS, BATCH, RATE = 60, 32, 3e-4
+STEPS, BATCH, RATE, LENGTH = 50, 32, 3e-4, 32
 train_set = critics.train[: STEPS * BATCH]
-for name, split in {"train, of which we use": train_set, "test": critics.test}.items():
+splits = {"train, of which we use": train_set, "validation, not used": critics.validation, "test": critics.test}
+for name, split in splits.items():
     positive = sum(review.label for review in split) / len(split)
     print(f"{name:<24} {len(split):>5,} sentences, {positive:.0%} positive")
 for review in train_set[:3]:
     print(review.label, review.text)
 
 # %% [markdown]
-# Half of them are positive, so guessing is right half of the time, with a loss of $\ln 2$. Always compute this number
-# first.
+# Half of them are positive, so guessing is right half of the time, with a loss of $\ln 2$. Always compute this first.
 #
 # ## A training loop by hand
 #
 # Each step: take a batch, compute the loss and the gradients, and move every weight a little against its gradient. The
-# learning rate rises for a tenth of the steps and then falls to zero. Each sentence is read once. There are
-# three trainings in this lesson; each takes about a minute or less on two cores.
+# learning rate rises for a tenth of the steps and then falls to zero. Each sentence is read once, up to {{LENGTH}}
+# tokens. The three trainings of this lesson take about a minute and a half together.
+
 
 # %% tags=["trained"]
+def rate_at(step, steps, highest):
+    return highest * min(10 * (step + 1) / steps, (steps - step) / (0.9 * steps))
+
+
 model = classifier_for("minilm-l6", tok, seed=0)  # the encoder's real weights, and a fresh classifier
-optimiser = torch.optim.AdamW(model.parameters(), weight_decay=0.01)
+optimiser = torch.optim.AdamW(model.parameters(), weight_decay=0.01, fused=True)  # fused: the same, faster
 torch.manual_seed(0)  # for dropout
 model.train()  # dropout on
 losses = []
 for step in range(STEPS):
     for group in optimiser.param_groups:
-        group["lr"] = RATE * min(10 * (step + 1) / STEPS, (STEPS - step) / (0.9 * STEPS))
+        group["lr"] = rate_at(step, STEPS, RATE)
     chosen = train_set[BATCH * step : BATCH * (step + 1)]
-    batch = tok([review.text for review in chosen], max_length=64)  # tensors (B, S)
+    batch = tok([review.text for review in chosen], max_length=LENGTH)  # tensors (B, S)
     labels = torch.tensor([review.label for review in chosen])  # (B,)
 
     logits = model(**batch).logits  # (B, 2)
@@ -117,7 +135,7 @@ plots.lines(
 # %% [markdown]
 # It begins at $\ln 2$, the loss of a model that knows nothing, and falls. Dropout is on here, so this is not yet how
 # good the model is. (BERT's paper uses lower rates, $2$ to $5 \cdot 10^{-5}$, and two to four passes: Devlin et al.
-# 2019, appendix A.3. We have only sixty steps, so we take a higher one.)
+# 2019, appendix A.3. Our {{STEPS}} steps need a higher one.)
 #
 # Two lines matter more than they look. `zero_grad` is needed because `backward` *adds* to the gradients. And
 # `clip_grad_norm_` shortens a gradient that is too long, so that one strange batch does not ruin the model.
@@ -128,9 +146,12 @@ plots.lines(
 # %% tags=["trained"]
 def positive(texts):
     model.eval()  # dropout off
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # similar lengths together: less padding
+    p = torch.zeros(len(texts))
     with torch.no_grad():
-        found = [model(**tok(texts[at : at + 64], max_length=64)).logits for at in range(0, len(texts), 64)]
-    return torch.cat(found).softmax(dim=-1)[:, 1]  # (number of texts,)
+        for some in (order[at : at + 64] for at in range(0, len(texts), 64)):
+            p[some] = model(**tok([texts[i] for i in some], max_length=LENGTH)).logits.softmax(-1)[:, 1]
+    return p  # (number of texts,)
 
 
 texts, truth = [review.text for review in critics.test], torch.tensor([review.label for review in critics.test])
@@ -142,13 +163,12 @@ print(f"{accuracy:.1%} of {len(right)} sentences, standard error {100 * error:.1
 
 # %% [markdown] tags=["trained"]
 # The standard error says how far {{len(right)}} sentences can be trusted: another test set of this size would give
-# another number, mostly within two standard errors. The error of a *difference* between two such numbers is $\sqrt 2$
-# times as large: less than about {{2 * 2**0.5 * 100 * error | .0f}} points mean little here. (Two models that read the
-# same sentences can be compared sentence by sentence, and that can do better.)
+# another number, mostly within two standard errors. For the *difference* of two such numbers it is $\sqrt 2$ times as
+# large: less than about {{2 * 2**0.5 * 100 * error | .0f}} points mean little here.
 #
 # ## What it gets wrong
 #
-# One number hides all the details. Read the mistakes, first those that the model was surest of:
+# One number hides the details. Read the mistakes, the surest ones first:
 
 # %% tags=["trained"]
 surest = [i for i in (p - 0.5).abs().argsort(descending=True).tolist() if not right[i]][:4]
@@ -157,8 +177,8 @@ rows = [(f"said {said[bool(p[i] > 0.5)]}, labelled {said[bool(truth[i])]}", text
 plots.judged(rows, "Sure, and wrong")
 
 # %% [markdown]
-# Some labels are hard for people, too. Then sort: which kind of sentence goes wrong more often? And test an idea about
-# the reason with sentences of your own, in which only one thing changes:
+# Some labels are hard for people, too. Then sort: which kind goes wrong more often? And test an idea about the reason
+# with sentences of your own:
 
 # %% tags=["trained"]
 kinds = {
@@ -179,18 +199,16 @@ panels = {"The film is …": (100 * found).tolist()}
 plots.distributions(panels, probes, "How positive is it?", "positive, in %", digits=0)
 
 # %% [markdown] tags=["trained"]
-# Sentences with *not* go wrong more often, and the probes say more. *not* makes *good* bad, but it lifts *bad* only
-# from {{100 * found[2] | .0f}} to {{100 * found[3] | .0f}}: the model has not learned that *not* turns a word round.
-# *long* alone gets {{100 * found[4] | .0f}}. With *good* it is {{100 * found[5] | .0f}} if *good* follows *but*, and
-# {{100 * found[6] | .0f}} if it comes first. What comes last weighs more; whether that is due to *but*, these probes
-# cannot tell. All this from {{len(train_set) | ,}} labelled sentences, each of them read once.
+# Sentences with *not* go wrong more often. In the probes, *not* makes *good* bad, but it lifts *bad* only from
+# {{100 * found[2] | .0f}} to {{100 * found[3] | .0f}}: the model has not learned that *not* turns a word round. And
+# what comes last weighs more: *long, but good* gets {{100 * found[5] | .0f}}, *good, but long*
+# {{100 * found[6] | .0f}}. Whether that is due to *but*, these probes cannot tell.
 #
 # ## The library's loop
 #
-# [`minibert.training.loop.train`](../minibert/training/loop.py) does the same steps. It also offers: no weight decay
-# for biases and norms, several micro-batches for a step, validation, saving and continuing a run that was stopped,
-# several processes. You give it an *objective*, which says what is learned, and the `Settings`, which say how.
-# `minibert finetune` is the command.
+# [`minibert.training.loop.train`](../minibert/training/loop.py) does the same steps, and can continue a run that was
+# stopped. You give it an *objective*, which says what is learned, and the `Settings`, which say how. `minibert
+# finetune` is the command.
 #
 # A good place to stop for tonight. Two more heads follow.
 #
@@ -198,8 +216,8 @@ plots.distributions(panels, probes, "How positive is it?", "positive, in %", dig
 #
 # Take a text, make it lower case, remove the punctuation, and let the model put both back. No labels are needed: the
 # text itself says what is right (Tilk & Alumäe 2016 for the marks). Each word has one of {{len(LABELS)}} labels: the
-# mark that follows it, and its case. In the last line *unwatchable* is cut into three pieces; which of them should get
-# the label?
+# mark that follows it, and its case. In the last line *unwatchable* is cut into three pieces. It has one label (lower
+# case, then a full stop); which piece gets it?
 
 # %%
 for word in labelled_words("Well, I saw it in New York. Is it good?"):
@@ -209,8 +227,8 @@ row = words_example(few, tok, 16)
 print(*(f"{tok.tokens[i]}:{label}" for i, label in zip(row.ids, row.labels, strict=True)))
 
 # %% [markdown]
-# A word may have several pieces, but it has one label. So the label is at the word's **first piece**, and `-100` at all
-# others (Devlin et al. 2019, section 5.3). We start from `minilm-l6-mlm` of lesson 07:
+# The label is at the word's **first piece**, and `-100`, which the loss leaves out, at all others (Devlin et al. 2019,
+# section 5.3). We start from `minilm-l6-mlm` of lesson 07, with the library's loop:
 
 
 # %% tags=["trained"]
@@ -222,18 +240,18 @@ def tuned(model, objective, steps, rate, batch_size=8):
     return model.eval()
 
 
-def teacher():
+def pretrained():
     torch.manual_seed(0)  # for the fresh head
     return minibert.from_pretrained("minilm-l6-mlm", head="masked-lm").backbone
 
 
 reviews = load_reviews("imdb")
 word_rows, word_test = (
-    list(islice(unpunctuated(some, tok, 64, Random(0)), count))
-    for some, count in ((reviews.train, 800), (reviews.test, 200))
+    list(islice(unpunctuated(some, tok, 48, Random(0)), count))
+    for some, count in ((reviews.train, 8 * 90), (reviews.test, 200))
 )
-labeller = WordClasses().model(teacher(), tok)
-tuned(labeller, WordClasses().objective(word_rows, tok), steps=100, rate=5e-4)
+labeller = WordClasses().model(pretrained(), tok)
+tuned(labeller, WordClasses().objective(word_rows, tok), steps=90, rate=5e-4)
 
 own = (
     "I saw the film in London last week and it is the best that I have seen. Is it perfect? No, but "
@@ -258,7 +276,10 @@ plots.marked(compared, kinds, "Capitals and punctuation, restored")
 
 # %% tags=["trained"]
 truths = [row.truth for row in word_test]
-counts = count_found(label_words(labeller, word_test, tok), truths)
+chances = [None] * len(word_test)  # for each text the probabilities of the labels of its words
+for number, logits in scored(labeller, word_test, tok):
+    chances[number] = logits[torch.tensor(word_test[number].labels) != -100].softmax(-1)
+counts = count_found([chance.argmax(-1).tolist() for chance in chances], truths)  # the most likely label
 names = {",": "comma", ".": "full stop", "?": "question mark", "Capital": "Capital", "UPPER": "UPPER"}
 share = {name: 100 * sum(one.true) / sum(map(len, truths)) for name, one in counts.items()}
 panels = {
@@ -269,67 +290,177 @@ title = "What is restored, on held-out reviews (higher is better)"
 plots.distributions(panels, list(names.values()), title, "F1, in %", digits=0)
 
 # %% [markdown] tags=["trained"]
-# Rare classes (question mark, UPPER) are not learned yet. But frequency is not all: a comma follows
-# {{share[","] | .0f}}% of the words and a full stop {{share["."] | .0f}}%, and after a hundred steps F1 is
-# {{100 * counts[","].f1 | .0f}} for commas and {{100 * counts["."].f1 | .0f}} for full stops. A mean over all words
-# would not show it: most words are lower case without a mark, and are easy to get right.
+# Rare classes (question mark, UPPER) are not learned yet; a mean over all words, most of them lower case without a
+# mark, would hide it. But frequency is not all: a comma follows {{share[","] | .0f}}% of the words and a full stop
+# {{share["."] | .0f}}%, yet F1 is {{100 * counts[","].f1 | .0f}} and {{100 * counts["."].f1 | .0f}}. For commas,
+# guessing is better! The reason: we take the **most likely** label, and after so few steps that is hardly ever a comma
+# (said {{sum(counts[","].said)}} times, for {{sum(counts[","].true)}} true ones). Has nothing been learned? Say a comma
+# where its probability is highest, at the same share of the words as in the training texts:
+
+# %% tags=["trained"]
+with_comma = torch.tensor([label.endswith(",") for label in LABELS])
+trained_on = torch.tensor([label for row in word_rows for label in row.truth])
+comma = torch.cat(chances)[:, with_comma].sum(-1)  # (number of words,)
+true = with_comma[torch.tensor([label for row in truths for label in row])]
+said = comma.topk(round(with_comma[trained_on].double().mean().item() * len(comma))).indices
+comma_f1 = 2 * int(true[said].sum()) / (len(said) + int(true.sum()))
+print(f"highest probability of comma {comma.max():.2f}; F1 of the {len(said)} likeliest places {comma_f1:.0%}")
+
+# %% [markdown] tags=["trained"]
+# Now F1 is {{100 * comma_f1 | .0f}}, above guessing. A score judges the model *and* how its probabilities become
+# answers.
 #
 # ## A span
 #
-# In question answering, the answer is a stretch of the passage: the head scores each token as the start and as the end,
-# and the best pair wins, with the end not before the start (Devlin et al. 2019, section 4.2). How the pair is found is
-# yours to write. Replace `raise NotImplementedError()`, run the cell, then the check.
+# In question answering, the answer is a stretch of the passage: the head gives each token two scores, as the start and
+# as the end of the answer (Devlin et al. 2019, section 4.2). Our question is always the same, so it need not be in the
+# row: *which name does the sentence mention?* Again the text has the answer, in capitals, which the tokenizer removes.
+# A name is two or more capitalised words in a row (so titles count, too), and not at the beginning. We take sentences
+# with one.
+
+# %% tags=["folded"] fold="Sentences with a name"
+NAME = re.compile(r"(?<=[a-z] )[A-Z][a-z]+(?: [A-Z][a-z]+)+\b")
+OTHER_CAPITAL = re.compile(r"\W(?!I\b)[A-Z]")
+
+
+def named(some, count):
+    """(ids, start, end) of sentences of at most LENGTH tokens; start, end: the name's first and last token."""
+    rows = []
+    for review in some:
+        for sentence in split_sentences(review.text):
+            found = NAME.search(sentence)
+            others = sentence[1 : found.start() - 1] + " " + sentence[found.end() :] if found else ""
+            if found and not OTHER_CAPITAL.search(others):
+                before, name, after = (
+                    tok.ids(part) for part in (sentence[: found.start()], found[0], sentence[found.end() :])
+                )
+                ids = tok.assemble(before + name + after).ids
+                if len(ids) <= LENGTH:
+                    rows.append((ids, len(before) + 1, len(before) + len(name)))  # [CLS] is token 0
+        if len(rows) >= count:
+            return rows[:count]
+    raise ValueError("too few sentences")
+
+
+def batch_of(rows):
+    ids = torch.nn.utils.rnn.pad_sequence([torch.tensor(row[0]) for row in rows], batch_first=True)
+    start, end = torch.tensor([row[1:] for row in rows]).T
+    return ids, (ids != 0).long(), start, end  # 0 is [PAD]
+
+
+span_train, span_test = named(reviews.train, 16 * 30), named(reviews.test, 200)
+for ids, start, end in span_train[:3]:
+    print(" ".join(tok.tokens[i] for i in ids), "| start", start, "end", end)
+
+# %% [markdown]
+# The head is the last row of the table, one small matrix. The loss is that of two choices among $S$ tokens, averaged.
+
+
+# %% tags=["trained"]
+class SpanFinder(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.encoder = pretrained()
+        self.head = torch.nn.Linear(self.encoder.config.hidden_size, 2)  # fresh
+
+    def forward(self, ids, mask):
+        hidden = self.encoder(ids, mask).last_hidden_state  # (B, S, D)
+        scores = self.head(hidden).masked_fill(mask[..., None] == 0, -1e9)  # (B, S, 2), none for padding
+        return scores.unbind(-1)  # starts (B, S), ends (B, S)
+
+
+finder = SpanFinder()
+optimiser = torch.optim.AdamW(finder.parameters(), weight_decay=0.01, fused=True)
+finder.train()
+span_losses = []
+for step in range(30):
+    for group in optimiser.param_groups:
+        group["lr"] = rate_at(step, 30, RATE)
+    ids, mask, start, end = batch_of(span_train[16 * step : 16 * (step + 1)])
+    starts, ends = finder(ids, mask)
+    loss = (F.cross_entropy(starts, start) + F.cross_entropy(ends, end)) / 2
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(finder.parameters(), 1.0)
+    optimiser.step()
+    optimiser.zero_grad()
+    span_losses.append(loss.item())
+
+
+# %% [markdown] tags=["trained"]
+# The best end may be before the best start. So the best *pair* wins, of those with the end not before the start.
+# Finding it is yours to write. Replace `raise NotImplementedError()`, run the cell, then the check.
 
 # %% exercise="best-span"
 
 # %% [markdown]
-# Questions can be made without labels: find a word or phrase that occurs twice in a passage. Hide one occurrence, and
-# ask for the other (Ram et al. 2021, section 3). The head is theirs, too, and not the one in the table above: two
-# matrices, $(D, D)$ each and at first the identity. A token's score is its dot product with the vector of the gap.
+# Now held-out reviews. (The folded cell has its own function for the pair.) How often is the span exactly right?
 
 
-# %% tags=["trained"]
-span_rows, span_test = (
-    list(islice(questions(some, tok, 64, Random(0)), count))
-    for some, count in ((reviews.train, 400), (reviews.test, 200))
-)
-finder = Places().model(teacher(), tok)
+# %% tags=["folded", "trained"] fold="The best pair, and counting"
+def best_pair(starts, ends):
+    """The start and the end with the highest sum, the end not before the start. starts, ends: (S,)"""
+    legal = torch.ones(len(starts), len(ends)).triu().bool()
+    return divmod(int((starts[:, None] + ends).masked_fill(~legal, -torch.inf).argmax()), len(starts))
 
 
-def exact(model):
-    return Places().answers(model.eval(), span_test, tok)["score"]
+def scores_of(model):
+    """For each sentence to test on, the scores of its tokens as start and as end, without [CLS] and [SEP]."""
+    model.eval()
+    with torch.no_grad():
+        for at in range(0, len(span_test), 50):
+            rows = span_test[at : at + 50]
+            for row, starts, ends in zip(rows, *model(*batch_of(rows)[:2]), strict=True):
+                yield starts[1 : len(row[0]) - 1], ends[1 : len(row[0]) - 1]
 
 
-scores = {"guessing": Places().by_guessing(span_test), "before": exact(finder)}
-tuned(finder, Places().objective(span_rows, tok), steps=50, rate=2e-4)
-scores["after"] = exact(finder)
+heads = {"untrained head": list(scores_of(SpanFinder())), "trained head": list(scores_of(finder))}
+truth_spans = [(start - 1, end - 1) for _, start, end in span_test]  # without [CLS]
+spans = {name: [best_pair(*pair) for pair in pairs] for name, pairs in heads.items()}
+exact = {name: sum(map(tuple.__eq__, said, truth_spans)) / len(said) for name, said in spans.items()}
+by_guessing = sum(2 / ((len(ids) - 2) * (len(ids) - 1)) for ids, _, _ in span_test) / len(span_test)
+print(f"guessing among all spans  {by_guessing:.1%} exactly right")
+for name, share in exact.items():
+    illegal = sum(int(starts.argmax()) > int(ends.argmax()) for starts, ends in heads[name])
+    print(f"{name:<24} {share:>5.1%} exactly right; best start after best end: {illegal} of {len(span_test)}")
 
-shown = [140, 2]
+# %% [markdown]
+# The scores of a short sentence, as probabilities, before and after the training:
+
+# %% tags=["folded", "trained"]
+short = next(i for i, (ids, _, _) in enumerate(span_test) if 10 <= len(ids) <= 12)
+panels = {}
+for name, pairs in heads.items():
+    for kind, scores in zip(("start", "end"), pairs[short], strict=True):
+        panels[f"{kind}, {name}"] = scores.softmax(-1).tolist()
+pieces = [tok.tokens[i] for i in span_test[short][0][1:-1]]
+plots.distributions(panels, pieces, "Where does the name start, and where does it end?")
+
+# %% [markdown]
+# The first two sentences that it gets right, and the first two that it gets wrong:
+
+# %% tags=["folded", "trained"]
+hits = [said == true for said, true in zip(spans["trained head"], truth_spans, strict=True)]
 texts_shown = {}
-for number, (start, end) in zip(shown, find_spans(finder, [span_test[i] for i in shown], tok), strict=True):
-    row = span_test[number]
-    marks = []
-    for at, i in list(enumerate(row.ids))[1:-1]:  # without [CLS] and [SEP]
-        answer, given = row.start <= at <= row.end, start <= at <= end
-        said = "right" if given else "missed"
-        kind = "asked" if i == tok.mask_id else said if answer else "wrong" if given else ""
-        marks.append(plots.Mark(tok.tokens[i], kind))
-    found = (start, end) == (row.start, row.end)
-    texts_shown[f"passage {number}: {'found' if found else 'not found'}"] = marks
-kinds = {"right": "answer, found", "missed": "answer, missed", "wrong": "said, and wrong"}
-kinds["asked"] = "the question"
-plots.marked(texts_shown, kinds, "Which words does the gap stand for?")
+for hit in (True, False):
+    for number in [i for i, one in enumerate(hits) if one is hit][:2]:
+        (first, last), (start, end) = spans["trained head"][number], truth_spans[number]
+        marks = []
+        for at, i in enumerate(span_test[number][0][1:-1]):
+            answer, given = start <= at <= end, first <= at <= last
+            kind = ("right" if given else "missed") if answer else "wrong" if given else ""
+            marks.append(plots.Mark(tok.tokens[i], kind))
+        texts_shown[f"sentence {number}: {'right' if hit else 'wrong'}"] = marks
+kinds = {"right": "name, found", "missed": "name, missed", "wrong": "said, and wrong"}
+plots.marked(texts_shown, kinds, "Which name does the sentence mention?")
 
 # %% [markdown] tags=["trained"]
-# Answers that are exactly right: {{scores["guessing"] | .1%}} by guessing, {{scores["before"] | .0%}} before the
-# training, and {{scores["after"] | .0%}} after fifty steps, on {{len(span_test)}} held-out passages. Even before the
-# training it is sometimes right: the head compares each token with the gap, and a masked language model's vector of a
-# gap is already similar to that of the missing word. Starting from what a model can already do saves labels.
+# {{exact["trained head"] | .0%}} are exactly right after {{len(span_losses)}} steps, {{exact["untrained head"] | .0%}}
+# before. The encoder knows names from its pre-training; the head learns where to look.
 #
 # ## The same in the ecosystem's standard library
 #
-# Outside this course you will mostly use Hugging Face's `transformers`. Nothing here needs it; the code below is only
-# for reading. You will recognise the steps of your own loop:
+# Outside this course you will mostly use Hugging Face's `transformers`. The code below is only for reading; you will
+# recognise the steps of your own loop:
 #
 # ```python
 # from transformers import (AutoModelForSequenceClassification, AutoTokenizer,
@@ -361,26 +492,20 @@ plots.marked(texts_shown, kinds, "Which words does the gap stand for?")
 #
 # - **`eval()` forgotten** before testing: dropout is on, and each call gives a different answer.
 # - **`zero_grad` forgotten:** each step repeats all earlier ones.
-# - **Too high a rate:** the loss stays at $\ln 2$, and the pre-trained weights are lost. Too low: nothing is learned in
-#   a few steps. Look at the first hundred steps.
-# - **A label for every piece.** Then long words count several times. And without `-100`, padding is learned as well.
-# - **The test split used to choose.** If you pick the best of ten settings on it, its number is too good. That is what
-#   the validation split is for.
-# - **The same text in two splits.** These data have duplicates; `load_reviews` removes them before it splits.
+# - **Too high a rate:** the loss stays at $\ln 2$, and the pre-trained weights are lost. Too low: nothing is learned.
+# - **A label for every piece:** long words count several times. And without `-100`, padding is learned as well.
+# - **The test split used to choose.** The best of ten settings on it has a number that is too good.
+# - **The same text in two splits.** `load_reviews` removes duplicates before it splits.
 #
-# ## Exercises
-#
-# Two, without a check.
+# ## Exercises without a check
 #
 # **Only the head.** In the loop by hand, freeze the encoder: write `model.backbone.requires_grad_(False)` below the
-# first line, and run it and the next two cells of code again. You should see a loss that stays close to $\ln 2$, and an
-# accuracy only a little above one half. If nothing changed, the line is after the loop. But is it the frozen encoder,
-# or the rate? Try `RATE = 0.1` as well: the loss jumps about, but about two thirds are right. And with the mean of all
-# token vectors in place of the pooled `[CLS]`, which is what this checkpoint was trained for, a head alone gets about
-# three quarters right, not far below the fine-tuned model. So change one thing at a time before you conclude.
+# line that makes the model, and run this cell and the next one again. You should see a loss that stays close to
+# $\ln 2$, and an accuracy only a little above one half. But is it the frozen encoder, or the rate? Try `RATE = 0.1` as
+# well: now about two thirds are right. Change one thing at a time before you conclude.
 #
-# **A text of your own.** Write it in lower case without marks. Capitals of names that film reviewers like should
-# come back; which other words does it take for names?
+# **A text of your own.** Write it in lower case without marks. Which names come back? Which other words does it take
+# for names?
 
 # %% tags=["trained"]
 text = "my sister went to new york to see tom hanks but he was not there"
@@ -392,13 +517,14 @@ plots.judged([("restored", found)], "Your text", lines=3)
 # ## In short
 #
 # - Fine-tuning: a pre-trained encoder, a small new head, and all weights trained a little further.
-# - The loop: batch, loss, `backward`, clip, `step`, `zero_grad`; the rate rises, then falls.
+# - The loop: batch, loss, `backward`, clip, `step`, `zero_grad`.
 # - Three heads: a label for the text, for each word (at its first piece), and a start and an end.
 # - Compute what guessing gives first. Give the standard error with an accuracy, and read the mistakes.
 # - Each class needs a score of its own: a mean hides those that are not learned.
 #
 # **To read.** Devlin et al. 2019, *BERT*, section 4 and appendix A.3; Ram et al. 2021, *Few-Shot Question Answering by
-# Pretraining Span Selection*, section 3. In the library: [training/loop.py](../minibert/training/loop.py),
-# [training/token_labels.py](../minibert/training/token_labels.py), [training/spans.py](../minibert/training/spans.py).
+# Pretraining Span Selection*, section 3: questions about a passage, made without labels. In the library:
+# [training/loop.py](../minibert/training/loop.py), [training/token_labels.py](../minibert/training/token_labels.py),
+# [training/spans.py](../minibert/training/spans.py).
 #
 # **Next:** [DistilBERT: half the depth](09_distilbert.ipynb).

@@ -28,7 +28,7 @@ from minibert.plots.diagrams import (
 )
 from minibert.plots.narrow import bars, bottleneck_block, encoder_decoder, looks, widths
 from minibert.plots.sheets import grid, grids, shifted, similarity
-from minibert.plots.sketches import Mark, Part, answers, cuts, judged, marked, through_a_model, to_scale
+from minibert.plots.sketches import Headed, Layer, Mark, Part, answers, cuts, judged, marked, through_a_model, to_scale
 from minibert.plots.style import (
     BLUE,
     GREEN,
@@ -54,6 +54,8 @@ __all__ = [
     "SKY",
     "VERMILION",
     "WHITE_TO_BLUE",
+    "Headed",
+    "Layer",
     "Mark",
     "Part",
     "Picture",

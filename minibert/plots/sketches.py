@@ -115,34 +115,70 @@ def to_scale(
     return sheet.finish(title)
 
 
-@styled
-def answers(
-    tasks: Mapping[str, Sequence[tuple[str, str]]], title: str = "What a head answers", model: str = "BERT"
-) -> Picture:
-    """Tasks one below the other: the tokens that a model reads, and above each token what a head answers there, if it
-    is asked there.
+class Layer(NamedTuple):
+    """A layer of a head. fresh: whether its weights are new, and not those of the checkpoint."""
 
-    tasks: heading -> for each token, itself and the answer, "" for none.
-    Raises MinibertError when there is no task, or a task has no tokens.
+    name: str
+    fresh: bool = True
+
+
+class Headed(NamedTuple):
+    """A head on a model. layers: from the lowest to the highest. tokens: each token of a text, and what the head says
+    there: "" where it says nothing, None for a token whose vector it does not read."""
+
+    layers: Sequence[Layer]
+    tokens: Sequence[tuple[str, str | None]]
+
+
+@styled
+def answers(tasks: Mapping[str, Headed], title: str = "What a head answers", model: str = "BERT") -> Picture:
+    """Tasks one below the other, each from its tokens upwards: the model, its vectors, the head, and what it answers.
+
+    tasks: heading -> the head and the text. Layers have the colour of fresh or of pre-trained weights; the vectors that
+    a head reads are marked.
+    Raises MinibertError when there is no task, a head has no layer, or it reads no vector.
     """
-    if not tasks or not all(len(tokens) for tokens in tasks.values()):
-        raise MinibertError("a figure of answers needs tasks: give each task at least one token.")
-    sheet, y = Sheet(), 0.0
-    for heading, tokens in tasks.items():
-        sheet.text(0, y, heading, 11, ha="left", va="bottom", weight="bold")
-        widths = [max(text_width(token, 11), text_width(answer, 11, "bold")) + 0.16 for token, answer in tokens]
-        wide = sum(widths) + 0.06 * (len(widths) - 1)
-        sheet.box(0, y + 0.62, wide, 0.3, model, pale(SKY), size=11)
-        x = 0.0
-        for (token, answer), width in zip(tokens, widths, strict=True):
+    if not tasks or not all(
+        task.layers and any(said is not None for _, said in task.tokens) for task in tasks.values()
+    ):
+        raise MinibertError(
+            "a figure of answers needs tasks: give each task a layer, and a token whose vector is read."
+        )
+    looks = {
+        "pre-trained weights": {"colour": pale(SKY)},
+        "fresh weights, random at first": {"colour": pale(ORANGE, 0.7)},
+        "vector that the head reads": {"colour": BLUE},
+        "vector that it does not read": {"colour": "white", "edge": GREY, "linestyle": (0, (2, 2))},
+    }
+    trained, fresh, read, unread = looks.values()
+    sheet, y, size = Sheet(), 0.0, 11
+    for heading, (layers, tokens) in tasks.items():
+        sheet.text(0, y, heading, size, ha="left", va="bottom", weight="bold")
+        widths = [max(text_width(token, size), text_width(said or "", size, "bold")) + 0.16 for token, said in tokens]
+        starts = [sum(widths[:at]) + 0.06 * at for at in range(len(widths))]
+        reads = [at for at, (_, said) in enumerate(tokens) if said is not None]
+        left, right = starts[reads[0]], starts[reads[-1]] + widths[reads[-1]]
+        right = max(right, left + max(text_width(layer.name, size) for layer in layers) + 0.2)
+        head = y + 0.62 + 0.36 * len(layers)  # the lower edge of the head
+        for above, layer in enumerate(layers, 1):
+            sheet.box(left, head - 0.36 * above, right - left, 0.3, layer.name, size=size,
+                      **(fresh if layer.fresh else trained))  # fmt: skip
+        bottom = head - 0.06
+        wide = starts[-1] + widths[-1]
+        sheet.box(0, bottom + 0.74, wide, 0.3, model, size=size, **trained)
+        for (token, said), x, width in zip(tokens, starts, widths, strict=True):
             middle = x + width / 2
-            sheet.arrow((middle, y + 1.14), (middle, y + 0.92), colour="#606060")
-            sheet.box(x, y + 1.14, width, 0.3, token, "#F2F2F2", size=11, edge=GREY)
-            if answer:
-                sheet.arrow((middle, y + 0.62), (middle, y + 0.38), colour="#606060")
-                sheet.box(x, y + 0.08, width, 0.3, answer, pale(ORANGE, 0.7), size=11, weight="bold")
-            x += width + 0.06
-        y += 1.9
+            sheet.arrow((middle, bottom + 1.26), (middle, bottom + 1.04), colour="#606060")
+            sheet.box(x, bottom + 1.26, width, 0.3, token, "#F2F2F2", size=size, edge=GREY)
+            sheet.arrow((middle, bottom + 0.74), (middle, bottom + 0.54), colour="#606060")
+            sheet.box(middle - 0.15, bottom + 0.36, 0.3, 0.18, **(unread if said is None else read))
+            if said is not None:
+                sheet.arrow((middle, bottom + 0.36), (middle, bottom), colour="#606060")
+            if said:
+                sheet.arrow((middle, y + 0.62), (middle, y + 0.4), colour="#606060")
+                sheet.text(middle, y + 0.26, said, size, weight="bold")
+        y = bottom + 2.06
+    sheet.legend(0, y - 0.36, looks, NARROW - 0.24)
     return sheet.finish(title)
 
 
