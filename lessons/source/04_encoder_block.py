@@ -68,12 +68,12 @@ with torch.no_grad():
         print(f"after attention {number}:  {cosine_between_tokens(x):5.2f}")
 
 # %% [markdown]
-# After two rounds the cosine is one, to two digits: all tokens of a text point the same way. (Dong et al. 2021, section
-# 2, prove that this is where pure attention leads.) The lesson comes back to this number twice.
+# After two rounds all tokens of a text point the same way, to two digits. (Dong et al. 2021, section 2, prove that this
+# is where pure attention leads.) The lesson comes back to this number twice.
 #
 # ## Feed-forward: each token by itself
 #
-# A head moves information between places. The feed-forward part works on it, one token at a time. It widens the vector
+# A head moves information between tokens. The feed-forward part works on it, one token at a time. It widens the vector
 # from $D$ to $F$ features (in BERT four times as many), applies a curved function, and narrows the vector again
 # (Vaswani et al. 2017, section 3.3):
 #
@@ -110,8 +110,8 @@ curves = {"ReLU": (points, F.relu(points)), "GELU": (points, gelu(points))}
 plots.lines(curves, "x", "output", "GELU lets a little of the negative numbers through")
 
 # %% [markdown]
-# The feed-forward part does not know a token's position or its neighbours. Yet it has most of a block's parameters.
-# Counted for BERT-base:
+# The feed-forward part knows neither a token's position (its place in the text) nor its neighbours. Yet it has most of
+# a block's parameters. Counted for BERT-base:
 
 # %%
 with torch.device("meta"):  # shapes without numbers: enough to count
@@ -233,7 +233,7 @@ plots.flow(panels, "block", "Twelve random blocks: what norm and residual each c
 #   weights).
 # - **Both** keep the tokens apart and the lengths equal, and the gradient arrives.
 #
-# These are random weights. Every training starts from such weights, but trained weights can behave differently.
+# Every training starts from such random weights, but trained weights can behave differently.
 #
 # **A good place to stop for tonight.** You have built a block. Still to come: where the norm stands, a real BERT's
 # stack of blocks, and dropout.
@@ -305,18 +305,33 @@ print("x", tuple(x.shape), " wide", tuple(wide.shape), " y", tuple(y.shape))
 print("as the model's next state:", torch.allclose(y, real.hidden_states[1], atol=1e-5))
 
 # %% [markdown]
-# An `Encoder` is a list of blocks and a loop. How does a token's vector change from block to block? Here is the mean
-# cosine between the vectors of the same token in two states, over thirty-two real sentences:
+# An `Encoder` is a list of blocks and a loop. How does a token's vector change from block to block? The picture shows
+# the mean cosine between the vectors of the same token in two states, over thirty-two real sentences. Above it is the
+# cosine of the first experiment, between *two* tokens of a text: after all blocks, and after their attentions alone.
+
 
 # %%
+def attentions_alone(x):
+    for block in bert.encoder.blocks:
+        x, _ = block.attention(x)
+    return x
+
+
 batch = tok([review.text for review in load_reviews("rotten-tomatoes").test[:32]])
 real_tokens = batch["attention_mask"].bool()
 with torch.no_grad():
     hidden = bert(**batch, return_hidden=True).hidden_states  # L + 1 of (B, S, D)
+    texts = {
+        "the embeddings": [x[real] for x, real in zip(hidden[0], real_tokens, strict=True)],  # each (tokens, D)
+        "whole blocks": [x[real] for x, real in zip(hidden[-1], real_tokens, strict=True)],
+    }
+    texts["attentions alone"] = [attentions_alone(x[None])[0] for x in texts["the embeddings"]]
+between = {name: sum(map(cosine_between_tokens, vectors)) / len(vectors) for name, vectors in texts.items()}
+for name, cosine in between.items():
+    print(f"two tokens of one text, {name:<16} {cosine:.2f}")
+
 unit = F.normalize(torch.stack([state[real_tokens] for state in hidden]), dim=-1)  # (L + 1, N, D)
 cosines = torch.einsum("and,bnd->ab", unit, unit) / unit.shape[1]  # (L + 1, L + 1), the mean over all tokens
-last = [cosine_between_tokens(text[real]) for text, real in zip(hidden[-1], real_tokens, strict=True)]
-print(f"two tokens of one text after the last block: {sum(last) / len(last):.2f}")
 steps = cosines.diagonal(1).tolist()  # each state with the next
 
 labels = ["embeddings", *(f"block {number}" for number in range(1, len(hidden)))]
@@ -324,9 +339,10 @@ plots.similarity(cosines, labels, "The same token in different states of a real 
 
 # %% [markdown]
 # Next to the diagonal the cosines are high: the lower blocks change a vector a little, as an addition should (from
-# {{min(steps[:-1]) | .2f}} to {{max(steps) | .2f}}); the last one changes it most ({{steps[-1] | .2f}}). And after
-# {{len(hidden) - 1}} blocks the tokens of a text are still far from equal. Two bare attentions with random weights had
-# made them almost equal.
+# {{min(steps[:-1]) | .2f}} to {{max(steps) | .2f}}); the last one changes it most ({{steps[-1] | .2f}}). After all
+# {{len(hidden) - 1}} blocks the tokens of a text are still far from equal ({{between["whole blocks"] | .2f}}). That is
+# not because the attentions are trained: without the rest of their blocks they, too, make all tokens equal
+# ({{between["attentions alone"] | .2f}}). (Though they were never trained to work alone.)
 #
 # ## Dropout
 #
@@ -382,8 +398,9 @@ for name, output in wrong.items():
     print(f"{name:<30} {(output - y).abs().max():.4f}")
 
 # %% [markdown]
-# The last two are so small that you cannot see them in the output. A comparison with known numbers finds them. (Some
-# models were trained *with* the approximation by tanh: checkpoints call it `gelu_new`.)
+# The last two are so small that you cannot see them in the output. A comparison with known numbers finds them. (Which
+# GELU is right? Google's BERT code used the error function at first, and tanh in later versions. This library reads the
+# `gelu` of BERT's checkpoints as the exact one. `gelu_new`, in ALBERT's second version, is the approximation by tanh.)
 #
 # - **`model.eval()` forgotten.** If one text gives different vectors each time, look here first.
 # - **The mean over the wrong axis.** If it is taken over the batch, a text's vectors depend on the other texts; if over

@@ -3,10 +3,10 @@
 #
 # > How much better does a BERT become if nothing changes but its training?
 #
-# RoBERTa is a BERT. Its blocks are BERT's blocks, and you could load its weights into the encoder that you built in
+# RoBERTa is a BERT: you could load its weights into the encoder that you built in
 # [lesson 04](04_encoder_block.ipynb). What its authors changed is the recipe: more text, larger batches, longer
-# training, no sentence pairs, fresh masks. They report what each change brings. Here are the remaining errors on MNLI
-# (does one sentence follow from another?) of models as large as BERT-large:
+# training, no sentence pairs, and fresh masks (a mask says which tokens are hidden and must be predicted). Here are the
+# errors that remain on MNLI (does one sentence follow from another?), for models as large as BERT-large:
 
 # %% tags=["folded"]
 import random
@@ -50,19 +50,19 @@ plots.bars(errors, "errors in 100 questions; fewer is better", "A new recipe, th
 
 # %% [markdown]
 # A quarter of BERT's errors is gone, and no layer was added. The largest step is the first one, with nearly the same
-# text. RoBERTa reads {{SEQUENCES | .1f}} times as many sequences, and all of them have {{512}} tokens (section 3.1).
-# BERT read only {{128}} at a time in nine tenths of its steps (Devlin et al. 2019, appendix A.2). Together that is
-# {{TOKENS | .1f}} times as many tokens, by a better recipe. How much each of the two brings, this row cannot tell. The
-# authors conclude that BERT was "significantly undertrained" (abstract).
+# text. RoBERTa reads {{SEQUENCES | .1f}} times as many sequences, all of {{512}} tokens (Liu et al. 2019, section 3.1);
+# BERT's had only {{128}} in nine tenths of its steps (Devlin et al. 2019, appendix A.2). That makes
+# {{TOKENS | .1f}} times as many tokens, by a better recipe. How much each of the two brings, this bar cannot tell.
 #
-# This lesson takes the recipe apart and tries each part on something small. No weights of a RoBERTa can be fetched
-# here; the text always says which model is real.
+# This lesson tries the parts of the recipe on something small. No weights of a RoBERTa can be fetched here; the text
+# always says which model is real.
 #
 # ## What is the same, counted
 
 # %%
 rows = {"blocks": lambda m: m.encoder, "pooler": lambda m: m.pooler, "words": lambda m: m.embeddings.word}
 rows |= {"positions": lambda m: m.embeddings.position, "token types": lambda m: m.embeddings.token_type}
+rows |= {"norm": lambda m: m.embeddings.norm}
 print(f"{'':<12} {'BERT-base':>12} {'RoBERTa-base':>13}   table")
 for name, part in rows.items():
     a, b = minibert.count_parameters(part(bert)), minibert.count_parameters(part(roberta))
@@ -71,15 +71,14 @@ for name, part in rows.items():
 print(f"{'all':<12} {bert_size:>12,} {size:>13,}")
 
 # %% [markdown]
-# (The norm of the embeddings is in the sum only.) The blocks are equal. The difference is all in the tables before
-# them: a longer vocabulary, one token type instead of two, and two more positions. Why two more, if a text may have no
-# more tokens than in BERT? You will see below.
+# The blocks are equal. The difference is all in the tables before them: more words, one token type instead of two, and
+# two more positions. (A token's *position* is its place in the text; the table has a vector for each.) Why two more?
+# You will see below.
 #
 # ## Bytes, not words
 #
-# RoBERTa reads **byte-level BPE** (section 4.4; [lesson 05](05_words_into_pieces.ipynb) builds it). The merges can be
-# fetched, because they were published with an older model (Radford et al. 2019, section 2.2). Give both tokenizers a
-# sentence with some odd characters:
+# RoBERTa reads **byte-level BPE** (section 4.4; [lesson 05](05_words_into_pieces.ipynb) builds it), with the merges of
+# an older model (Radford et al. 2019, section 2.2), which can be fetched. A sentence with odd characters:
 
 # %%
 odd = "A naïve 🙂 film from Łódź."
@@ -95,12 +94,11 @@ plots.cuts(cut, "One sentence, two tokenizers")
 
 # %% [markdown]
 # The word pieces lose the capitals, the accents and the smiley, which became `[UNK]`. The bytes lose nothing: `Ġ` is a
-# space, and `ðŁĻĤ` is how the four bytes of 🙂 are written. The price is in the last word, whose letters were rare in
-# the text from which the merges were learned.
+# space, and `ðŁĻĤ` is how the four bytes of 🙂 are written. The price: the last word, whose letters are rare, falls
+# into many pieces. (And some scores get slightly worse; section 4.4.)
 #
-# The scores do not improve: on some tasks it is slightly worse, but one encoding for every text is worth more to the
-# authors (section 4.4). Two small things matter in code. `<s>` and `</s>` do the work of `[CLS]`
-# and `[SEP]`, and two of them stand between the texts of a pair. And **padding has the id one**; in BERT it is zero:
+# Two details matter in code. `<s>` and `</s>` do the work of `[CLS]` and `[SEP]`, with two `</s>` between the texts of
+# a pair. And **padding has the id one**; in BERT it is zero:
 
 # %%
 print(*(f"{token} {tok.tokens.index(token)}  " for token in ("<s>", "<pad>", "</s>", "<unk>")))
@@ -109,9 +107,9 @@ print(tok.encode("A film.", "It stays.").tokens)
 # %% [markdown]
 # ## Positions that start at two
 #
-# BERT gives the places of a text the positions $0, 1, 2, \ldots$ RoBERTa numbers the *tokens*, leaves
-# the padding out, and starts at `padding_idx + 1`. Row `padding_idx` of the position table belongs to the padding. Here
-# are three texts; the third one is padded in front:
+# BERT numbers the places of a row $0, 1, 2, \ldots$, padding included. RoBERTa numbers the *tokens*, leaves the padding
+# out, and starts at `padding_idx + 1`. Row `padding_idx` of the position table belongs to the padding. Here are three
+# texts; the third one is padded in front:
 
 # %%
 batch = tok(["A quiet film that stays.", "Two hours.", "Never again."])
@@ -126,11 +124,9 @@ title = "The row of the position table that each token gets"
 plots.grid(tiny.position_ids(ids), ["text 0", "text 1", "text 2"], places, title, digits=0)
 
 # %% [markdown]
-# Read the last row: three tokens of padding get the row one, and the text begins at two, as the others do. Row zero is
-# never used. So a text may have $514 - 2 = 512$ tokens, as in BERT. (In fairseq, the authors' software, each table
-# keeps a row for padding, and the weights were trained that way.)
-#
-# Write it. The numbers come from the *ids*; there is no attention mask in this function.
+# In the last row, three tokens of padding get the row one, and the text begins at two, as the others do. Row zero is
+# never used. So a text may have $514 - 2 = 512$ tokens, as in BERT. Now write it, from the *ids*, without an attention
+# mask:
 
 # %% exercise="roberta-positions"
 
@@ -145,9 +141,10 @@ by_hand = number * real + tok.pad_id
 print("as the library's:", torch.equal(by_hand, tiny.position_ids(ids)))
 
 # %% [markdown]
-# **What if you forget it?** Then each token gets the vector of another place. Make the same mistake with a trained
-# model. MiniLM-L6 (lesson 07) learned with positions from zero, so here we start too late. It must guess the masked
-# words of {{200}} film reviews:
+# **What if you forget it?** Then each token gets the vector of another position. Try it with a trained model. MiniLM-L6
+# (lesson 07) learned with positions from zero, so here we start too late; in the last line each text's positions are
+# shuffled. The model predicts the masked tokens of {{200}} film reviews ({{15}}% of all). The loss is the mean of
+# $-\ln p$ of the right token, in *nats per masked token*:
 
 # %%
 film_reviews = [review.text for review in load_reviews("rotten-tomatoes").train[:256]]
@@ -163,26 +160,28 @@ def masked_batch(texts, generator):
 
 
 seen, mask, chosen, labels = masked_batch(film_reviews[:200], torch.Generator().manual_seed(0))
-right_positions = mlm.backbone.position_ids
+right = mlm.backbone.position_ids(seen)  # (B, S): 0, 1, 2, ... in each row
+order = torch.rand(right.shape, generator=torch.Generator().manual_seed(0)).argsort(dim=1)
 found_words = {}
-for late in (0, 2, 32):
-    mlm.backbone.position_ids = lambda ids, late=late: right_positions(ids) + late
+for name, positions in {"from 0": right, "from 2": right + 2, "from 32": right + 32, "shuffled": order}.items():
+    mlm.backbone.position_ids = lambda ids, positions=positions: positions
     with torch.no_grad():
         logits = mlm(seen, mask, wanted=chosen).logits  # (M, V)
     loss = torch.nn.functional.cross_entropy(logits, labels[chosen])
-    found_words[late] = (logits.argmax(-1) == labels[chosen]).float().mean().item()
-    print(f"first position {late:>2}: loss {loss:.2f}, {found_words[late]:.1%} of the masked words found")
-mlm.backbone.position_ids = right_positions
+    found_words[name] = (logits.argmax(-1) == labels[chosen]).float().mean().item()
+    print(f"positions {name:<8}  loss {loss:.2f}, {found_words[name]:5.1%} of the masked tokens right")
+del mlm.backbone.position_ids  # the model's own method again
 
 # %% [markdown]
-# No error, no strange shape, and only {{100 * (found_words[0] - found_words[2]) | .0f}} points fewer words are found.
-# That is why this mistake is so hard to see: the model looks a little worse than its paper says. Only a comparison with
-# known numbers shows it.
+# No error, no strange shape, and starting at two costs only
+# {{100 * (found_words["from 0"] - found_words["from 2"]) | .0f}} points. So only a comparison with known numbers shows
+# this mistake. Starting at {{32}} is hardly worse. But shuffled positions leave {{found_words["shuffled"] | .0%}}: what
+# counts is mostly where the tokens stand *to each other*, and a late start does not change that.
 #
 # ## A new mask at each pass
 #
 # BERT's texts were masked in advance (**static**). RoBERTa draws a new mask each time a text is read (**dynamic**;
-# section 4.1). The code differs only in the seed: one for each text, or one for each text *and pass*.
+# section 4.1). In code only the seed differs: one for each text, or one for each text *and pass*.
 
 # %%
 sentence = tok("A quiet film that stays with you long after the lights are on.")["input_ids"]
@@ -203,17 +202,16 @@ plots.looks(
 )
 
 # %% [markdown]
-# With a static mask, most words of this sentence are never predicted, however often the model reads it. With
-# dynamic masks, a token escapes a pass with the probability $0.85$, and $n$ passes with $0.85^n$. **On paper:** after
-# how many passes have {{99}}% of the tokens been chosen at least once? Write your number here:
+# With a static mask, most words of this sentence are never predicted. With dynamic masks, a token escapes a pass with
+# the probability $0.85$, and $n$ passes with $0.85^n$. **On paper:** after how many passes have {{99}}% of the tokens
+# been chosen at least once? Write your number here:
 
 # %%
 mine = 0
 print("✓" if 1 - 0.85**mine >= 0.99 > 1 - 0.85 ** (mine - 1) else "✗ not yet")
 
 # %% [markdown]
-# Here are the formula and a count, over the tokens of real reviews. BERT had ten masks for each text: from the eleventh
-# pass on, they came again.
+# The formula and a count over real reviews. BERT had ten masks for each text, then the same ten again:
 
 # %%
 generator = torch.Generator().manual_seed(0)
@@ -233,10 +231,10 @@ for n in (1, 10, 29, 40):
 plots.lines(curves, "passes over the text", "% chosen at least once", "How much of a text has been predicted")
 
 # %% [markdown]
-# Does it matter? Train three small BERTs, in the setting of [lesson 07](07_pretraining.ipynb): one block,
-# {{1500 | ,}} pieces, rows of sixteen tokens. But there is very little text, and each model reads it forty times, as
-# often as BERT read its books (section 4.1). Only the masks differ. **Guess before you run it:** which one learns its
-# own text best, and which one is best on other texts?
+# Does it matter? Train three small BERTs that differ only in their masks, in the setting of
+# [lesson 07](07_pretraining.ipynb): one block, {{1500 | ,}} pieces, rows of sixteen tokens. There is little text, and
+# each model reads it forty times, as often as BERT read its books (section 4.1). **Guess before you run it:** which one
+# learns its own text best, and which one is best on other texts?
 
 # %% tags=["folded"]
 imdb, PASSES, BATCH, S = load_reviews("imdb"), 40, 64, 16
@@ -297,31 +295,29 @@ plots.lines(
         for name, found in learned.items()
     },
     "passes over the text",
-    "loss on other texts, in nats (lower is better)",
+    "loss on other texts, nats per masked token (lower is better)",
     "The same text forty times, with three kinds of masks",
     {"uniform guessing": log(1500), "word frequencies": by_frequency},
 )
 
 # %% [markdown] tags=["trained"]
 # With **one mask** the model learns the answers by heart: the loss of its last step is
-# {{learned["one mask"][-1]["loss"] | .2f}}, but on other texts it is worse than giving all pieces the same probability,
-# {{log(1500) | .2f}} nats. **Ten masks**, each seen four times as in BERT, prevent nearly all of that. **Dynamic**
-# masks are a little better still: {{learned["dynamic"][-1]["held out"] | .2f}} against
-# {{learned["ten masks"][-1]["held out"] | .2f}}. (One run each; with two other seeds the order was the same. Try it:
-# change `seed=0`. None of the three can read, for the text is far too short: giving each piece its share of this text,
-# without looking at the sentence, costs {{by_frequency | .2f}}.)
+# {{learned["one mask"][-1]["loss"] | .2f}}, but on other texts it is worse than giving all pieces the same probability
+# ({{log(1500) | .2f}}). **Ten masks**, each seen four times as in BERT, prevent nearly all of that. **Dynamic** masks
+# are a little better still: {{learned["dynamic"][-1]["held out"] | .2f}} against
+# {{learned["ten masks"][-1]["held out"] | .2f}}. (One run each; with two other seeds the order was the same. None of
+# the three can read: giving each piece its share of this text, without looking, costs {{by_frequency | .2f}}.)
 #
-# So what counts is how often *the same mask* comes back, and ten masks are many for forty passes. No wonder that the
-# paper found little, from static to dynamic: SQuAD 2.0 {{78.3}} to {{78.7}}, MNLI {{84.3}} to {{84.0}}, SST-2 {{92.5}}
-# to {{92.9}}, "comparable or slightly better" (section 4.1, Table 1).
+# What counts is how often *the same mask* comes back, and ten masks are many for forty passes. No wonder that the paper
+# found little, from static to dynamic: SQuAD 2.0 {{78.3}} to {{78.7}}, MNLI {{84.3}} to {{84.0}}, SST-2 {{92.5}} to
+# {{92.9}}, "comparable or slightly better" (section 4.1, Table 1).
 
 # %% [markdown]
 # ## No pairs: full sentences
 #
 # BERT also predicts whether the second of two segments follows the first (NSP, lesson 07). RoBERTa drops this task. Why
-# could that be no loss? Here is a guesser that does not read. Of two pairs, a true one and a random one, it takes the
-# pair whose segments share more words; rare words count more. ALBERT's pairs, in order or swapped (SOP), get the same
-# test:
+# is that no loss? Here is a guesser that does not read. Of a true pair and a random one it takes the pair whose
+# segments share more words; rare words count more. ALBERT's pairs, in order or swapped (SOP), get the same test:
 
 # %%
 texts = [review.text for review in imdb.train[:300]]
@@ -343,10 +339,9 @@ for name, make in {"NSP: true or random?": nsp_pairs, "SOP: in order or swapped?
 plots.bars(found, "% right; guessing gives 50", "What counting shared words can do", digits=0)
 
 # %% [markdown]
-# Much of NSP can be answered from the topic alone. For SOP this guesser must fail: swapping two segments changes no
-# word. RoBERTa keeps neither. It fills each input with
-# whole sentences, one after another, until no further one fits (*full-sentences*, section 4.2). How full are the
-# inputs?
+# Much of NSP can be answered from the topic alone. For SOP this guesser must fail: swapping changes no word. RoBERTa
+# keeps neither. It fills each input with whole sentences until no further one fits (*full-sentences*, section 4.2). How
+# full are the inputs?
 
 # %%
 alone = [min(len(a) + len(b), room) for d in documents for a, b in zip(d[::2], d[1::2], strict=False)]
@@ -359,18 +354,16 @@ for name, lengths in inputs.items():
 
 # %% [markdown]
 # Full sentences are hardly fuller than BERT's segments. Only pairs of single sentences waste room, and they do harm:
-# {{84.0 - 82.9 | .1f}} points less on MNLI than BERT's segments (Table 2). Full sentences without NSP are a little
-# better in three of five scores, equal in one, worse in one ([lesson 07](07_pretraining.ipynb) has them). Inputs that
-# do not go on into the next document (*doc-sentences*) were a little better still, but their batches differ in size. So
-# removing NSP "matches or slightly improves" (section 4.2). The authors suppose that BERT's own test of this removed
-# the loss and kept the pairs.
+# {{84.0 - 82.9 | .1f}} points less on MNLI than BERT's segments (Table 2). Full sentences without NSP are mostly a
+# little better: removing NSP "matches or slightly improves" (section 4.2; lesson 07 has the scores). The authors
+# suppose that BERT's own test of this removed the loss and kept the pairs.
 #
 # ## Larger batches
 #
-# BERT took a step after {{256}} sequences, RoBERTa after {{8000 | ,}}. A gradient is a mean over the masked words
-# of a batch. With few of them it is noisy: two batches push the weights in different directions. How different? We ask
-# the trained MiniLM-L6 and the same model with fresh weights, for the gradient of one matrix. It is computed in
-# **micro-batches** of four reviews, which can be added up to any batch:
+# BERT took a step after {{256}} sequences, RoBERTa after {{8000 | ,}}. A gradient is a mean over the masked tokens of a
+# batch. With few of them it is noisy: two batches push the weights in different directions. How different? Take one
+# matrix of the trained MiniLM-L6, and of the same model with fresh weights. Its gradient is computed in
+# **micro-batches** of four reviews, which add up to any batch:
 
 
 # %%
@@ -400,13 +393,11 @@ plots.ablation(panels, "How well two batches agree on a direction", sort=False, 
 
 # %% [markdown]
 # Each dot is one draw of two batches. For the fresh model a few dozen reviews show a direction. For the trained one two
-# batches of {{128}} have a little in common (two random directions among so many numbers have a cosine of nearly zero),
-# but most of each step is noise. Probably what is left to learn is rare. (One matrix and short texts: these sizes are
-# not those of the paper. McCandlish et al. 2018 have the theory.)
+# batches of {{128}} agree only a little (random directions would have a cosine near zero): most of each step is noise.
+# (One matrix, short texts: these sizes are not the paper's. McCandlish et al. 2018 have the theory.)
 #
-# A better direction allows a larger step. But once two batches agree, a still larger one only costs computing. In the
-# paper's test the number of sequences stays the same, and only the size of the steps changes (perplexity is e to the
-# power of the loss):
+# A better direction allows a larger step; but once two batches agree, more only costs computing. In the paper's test
+# the number of sequences read stays the same (perplexity is e to the power of the loss):
 
 # %%
 # Liu et al. 2019, Table 3: batch, steps, learning rate, perplexity of held-out words (lower is better), MNLI.
@@ -421,48 +412,43 @@ for sequences, steps, rate, perplexity, accuracy in TABLE_3:
     print(f"{sequences:>5} × {steps:>9,} = {read:.0f} M sequences, {told}")
 
 # %% [markdown]
-# The middle row is the best. The largest batch is no better than BERT's on MNLI; the authors use it because it is
-# easier to spread over many machines (section 4.3).
-#
-# Few machines have memory for {{8000 | ,}} sequences at once. But gradients can be added up, as above: many
-# micro-batches, then one step. One thing can go wrong. **On paper:** here are the losses of the masked words in two
-# micro-batches. What is the loss of the whole batch?
+# The middle row is the best. The authors use the largest batch because it is easier to spread over many machines
+# (section 4.3). Few machines have memory for so many sequences at once. But gradients can be added up, as above: many
+# micro-batches, then one step. **On paper:** here are the losses of the masked tokens in two micro-batches. What is the
+# loss of the whole batch?
 
 # %%
-losses = [torch.tensor([2.0]), torch.tensor([6.0, 4.0, 2.0])]  # one masked word, and three
+losses = [torch.tensor([2.0]), torch.tensor([6.0, 4.0, 2.0])]  # one masked token, and three
 mine = 0.0
-print("✓" if mine == torch.cat(losses).mean() else "✗ not yet: each masked word counts the same")
+print("✓" if mine == torch.cat(losses).mean() else "✗ not yet: each masked token counts the same")
 
 # %% [markdown]
-# The mean of the two means is lower: there the single word of the first micro-batch counts as much as three of the
-# second. So add up *sums*, and divide once by the number of masked words.
+# The mean of the two means is lower: the first micro-batch's single token counts as much as the second's three. So add
+# up *sums*, and divide once by the number of masked tokens.
 #
 # ## What to make of it
 #
-# Each difference that was tried here is small by itself. Together, with more tokens, they are the first step of the
-# picture at the top; ten times the text and five times the steps are the others. Remember it when you read that a new
-# model beats an old one: perhaps it was only trained longer, on more text. Look first for what else was different.
+# Each change that was tried here is small by itself; together, with more tokens, they are the first step of the picture
+# at the top: BERT was "significantly undertrained" (abstract). So when a new model beats an old one, ask what else was
+# different: perhaps it was only trained longer.
 #
 # ## What could go wrong
 #
-# - **Positions from zero**: each token gets the vector of another place, as tried above.
-# - **Positions counted by place**, with an offset of two: right for texts padded at the end, and wrong for all others.
-# - **Positions from the attention mask.** Equal in most cases; but a mask that hides a real token would shift all the
-#   others.
+# - **Positions counted by place**, with an offset of two: wrong for texts that are not padded at the end.
+# - **Positions from the attention mask.** A mask that hides a real token shifts all the others.
 # - **Padding taken to be zero.** Zero is `<s>`: the first token disappears.
 # - **Token types with a one.** RoBERTa has one row for them; ones are an error here.
-# - **A text as long as the config's number**, {{roberta.config.max_position_embeddings}}: it may have
-#   {{roberta.config.max_length}} tokens.
-# - **Dynamic masking with one seed for each text.** That is static masking.
+# - **A text of {{roberta.config.max_position_embeddings}} tokens**, the config's number:
+#   {{roberta.config.max_length}} is the most.
+# - **One seed for each text**: that is static masking.
 #
 # ## In short
 #
-# - RoBERTa's blocks are BERT's. The embedding table of the words is larger, token types and NSP are gone.
-# - Positions are numbered from `padding_idx + 1`, real tokens only, from the ids.
-# - Dynamic masks ask about every token in time. It matters when a text is read often.
-# - Inputs without pairs, dynamic masks and larger batches each bring little. More text and more tokens read, with all
-#   of these, bring a lot.
-# - A batch can be larger than memory: add up the gradients of micro-batches, weighted by their words.
+# - RoBERTa has BERT's blocks, a larger embedding table of the words, and neither token types nor NSP.
+# - Positions count real tokens only, from `padding_idx + 1`, and come from the ids.
+# - Dynamic masks matter when a text is read often.
+# - No pairs, dynamic masks, larger batches: each brings little; with more text and more tokens read, a lot.
+# - A batch can be larger than memory: add up sums of micro-batches.
 #
 # **To read.** Liu et al. 2019, *RoBERTa: A Robustly Optimized BERT Pretraining Approach*, sections 4 and 5: how
 # to vary one thing at a time. Then [minibert/models/roberta.py](../minibert/models/roberta.py):

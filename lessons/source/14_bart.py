@@ -98,8 +98,8 @@ for seed in range(4):
 # a second attention between self-attention and feed-forward, the **cross-attention** (section 2.1): the queries come
 # from the decoder, keys and values from what the encoder has read.
 #
-# In training the whole text is known, so all places are computed at once. The decoder reads the text *one step late*,
-# and has to predict the next token at each place:
+# In training the whole text is known, so all its positions (the places in it) are computed at once. The decoder reads
+# the text *one step late*, and has to predict the next token at each position:
 
 # %%
 labels = torch.tensor([tok.encode("my aunt ate it.").ids])  # (B, T)
@@ -111,7 +111,7 @@ for before, now in zip(late[0], labels[0], strict=True):
 # ## Train it
 #
 # Two blocks on each side, {{64}} features. Dropout is off, so that the losses below are those of the model as it is
-# used.
+# used. The loss is the mean of $-\ln p$ of the right next token, in *nats per token*.
 
 # %%
 start_config = minibert.PRESETS["tiny-bart"].for_vocabulary(
@@ -137,7 +137,7 @@ for number in range(steps):
     chosen = torch.randint(len(documents), (32,), generator=generator)
     task.rate = 0.2 + 0.2 * torch.rand((), generator=generator).item()  # the share of words that are removed
     batch = task.batch(chosen.tolist(), seed=number)
-    batch.pop("token_type_ids", None)
+    batch.pop("token_type_ids", None)  # BART has none
     loss = model(**batch).loss  # cross-entropy of the tokens written, mean
     optimiser.zero_grad()
     loss.backward()
@@ -147,7 +147,7 @@ for number in range(steps):
     losses.append(loss.item())
 model.eval()
 hundreds = {f"steps {at + 1} to {at + 100}": sum(losses[at : at + 100]) / 100 for at in range(0, steps, 100)}
-plots.bars(hundreds, "loss in nats a token, mean; lower is better", "It learns to repair", digits=2)
+plots.bars(hundreds, "loss in nats per token, mean; lower is better", "It learns to repair", digits=2)
 
 # %% [markdown]
 # ## It writes
@@ -193,8 +193,8 @@ print(f"exactly the original:  {sum(exact) / len(exact):.0%}")
 
 # %% [markdown]
 # Is that little? If *sister* is missing, it may have been *mother* or *aunt*: nobody can know. So compare with chance.
-# Folded: for each damaged text, all texts of the language that fit it, with the sentences in either order and any
-# number of words in each gap.
+# The folded cell finds, for each damaged text, all texts of the language that fit it, with the sentences in either
+# order and any number of words in each gap.
 
 # %% tags=["folded", "trained"]
 both_orders = {}
@@ -214,8 +214,7 @@ print(f"choosing any text that fits would be right in {by_chance:.0%}")
 # %% [markdown] tags=["trained"]
 # Where the original can be known, the model restored {{sum(certain)}} of {{len(certain)}}. Where it cannot, it has to
 # guess. Somebody who knew the whole language and chose any text that fits would be right in {{by_chance | .0%}} of all
-# cases; the model is right in {{sum(exact) / len(exact) | .0%}}, nearly as often. Copying what is left is never
-# enough: each text has a gap.
+# cases; the model is right in {{sum(exact) / len(exact) | .0%}}, nearly as often.
 
 # %% [markdown]
 # ## What it looks at while it writes
@@ -235,7 +234,7 @@ plots.looks(looked[0].mean(dim=0), names[1][1:], names[0], "What the decoder loo
 # (A row is labelled with the token that is *written* from it.) Some tokens that are copied look at their own place in
 # the text that was read: see *aunt*, *new* and *cake*. Now look at the verb, which was masked: *ate* looks at *cake*,
 # because the object decides the verb. And *she* looks at *aunt*, as well as at its own place. Words that are the same
-# in every text look at nothing in particular; the decoder has learned them by heart. Nobody has told it where to look.
+# in every text look at nothing in particular; the decoder has learned them by heart.
 #
 # **A good place to stop for tonight.** Next: other ways to search for a text, and what they cost.
 #
@@ -243,8 +242,8 @@ plots.looks(looked[0].mean(dim=0), names[1][1:], names[0], "What the decoder loo
 #
 # Greedy search takes the best word now. That may lead to a text that is not the best. In our language people do
 # something *at home* in {{at_home | .0%}} of the texts, and otherwise *in the* garden ({{in_garden | .0%}}), kitchen,
-# car or office. The model reads "first my aunt found a new cake. then ▢." How may the second sentence end, after *she
-# ate it*?
+# car or office. The model reads "first my aunt found a new cake. then ▢." How likely is each end of the second
+# sentence, after *she ate it*?
 
 # %% tags=["folded", "trained"]
 damaged = "first my aunt found a new cake. then ▢."
@@ -270,16 +269,16 @@ for where in ("at home", "in the garden"):
     print(f"{where:<14} first word {p[0]:.2f}, the rest {p[1:].prod():.2f}, together {p.prod():.2f}")
 
 # %% [markdown]
-# Why so much for *at home*? It makes the gap five words long, and each other place makes it six. The lengths are
-# Poisson with mean three, so the weights are {{WHERE["at home"]}} · P(five) = {{WHERE["at home"] * poisson(5) | .2f}}
-# against {{WHERE["in the garden"]}} · P(six) = {{WHERE["in the garden"] * poisson(6) | .2f}} for the garden: no
-# probabilities yet, because they do not sum to one. (The last span is also cut to what is still to be removed, so long
-# gaps are even rarer in training.)
+# Why so much for *at home*? It makes the gap five words long, and each other place makes it six, and gaps of five are
+# likelier: lengths are Poisson with mean three. So the weights are {{WHERE["at home"]}} · P(five) =
+# {{WHERE["at home"] * poisson(5) | .2f}} for it, against {{WHERE["in the garden"]}} · P(six) =
+# {{WHERE["in the garden"] * poisson(6) | .2f}} for the garden (weights, not yet probabilities).
 #
 # *in* is the better first word, because many places begin with it. But then its probability is divided among them, and
 # the best whole ending begins with *at*. **Beam search** keeps the best few texts, the *beams*. In each step every beam
 # is continued with every word, and of all of these the best few remain. A text's score is the sum of its words'
-# log-probabilities, divided by its length to a power (the length penalty), because longer sums are lower.
+# log-probabilities, divided by its length to a power (the length penalty), because longer sums are lower. Here are the
+# whole texts with their probabilities:
 
 # %% tags=["trained"]
 for name, text in {"greedy": write(damaged), "4 beams": write(damaged, num_beams=4)}.items():
@@ -292,9 +291,9 @@ for name, text in {"greedy": write(damaged), "4 beams": write(damaged, num_beams
 # ## What the cache saves
 #
 # To write its hundredth token the decoder looks at all those before it. Must it compute them again? No: their keys and
-# values have not changed, because a causal token never sees what comes after it. So they are kept, and those of the
-# text that was read are kept too. Then a step computes a single token. Counted for BART-base, which has read a hundred
-# tokens:
+# values have not changed, because a causal token never sees what comes after it. So they are kept (in a *cache*), and
+# so are those of the text that was read. Then a step computes a single token. Counted for BART-base, which has read a
+# hundred tokens:
 
 # %% tags=["folded"]
 with torch.device("meta"):  # shapes without numbers: enough to count
@@ -339,10 +338,10 @@ plots.bars(operations, unit, "The hundredth token, computed in three ways", digi
 
 # %% [markdown]
 # With everything kept, the blocks need {{operations["nothing kept"] / operations["keys, values too"] | .0f}} times
-# fewer operations than with nothing kept, and the words are the same. (Not in the picture: the scores of all
-# {{base.config.vocab_size | ,}} words for the new token, {{scoring | .2f}} billion in each of the three ways. If they
-# are counted, too, it is {{(operations["nothing kept"] + scoring) / (operations["keys, values too"] + scoring) | .0f}}
-# times.) The price is memory: two vectors for each token, in each block. With beams, each beam has its own.
+# fewer operations than with nothing kept, and the words are the same. (With the scores of all
+# {{base.config.vocab_size | ,}} words for the new token, {{scoring | .2f}} billion in each way, it is
+# {{(operations["nothing kept"] + scoring) / (operations["keys, values too"] + scoring) | .0f}} times.) The price is
+# memory: two vectors for each token, in each block. With beams, each beam has its own.
 #
 # ## The claims
 #
@@ -357,11 +356,9 @@ plots.bars(operations, unit, "The hundredth token, computed in three ways", digi
 #
 # ## What could go wrong
 #
-# - **The decoder reads the labels without the shift by one step.** It sees the answer. The loss falls to zero, and it
-#   writes nonsense.
-# - **No causal mask**: the same.
-# - **Padding of the text is looked at** in the cross-attention. The mask is that of the *text's* padding, and it
-#   applies to the keys.
+# - **The decoder reads the labels without the shift by one step**, or without a causal mask. It sees the answer. The
+#   loss falls to zero, and it writes nonsense.
+# - **Padding is looked at** in the cross-attention. The mask is that of the *text that is read*, for the keys.
 # - **Cross-attention the wrong way round.** Queries come from the decoder, keys and values from the encoder.
 # - **One mask for each missing word.** Then the model is told the number, and the task is the same as BERT's.
 # - **A beam that begins as copies of itself.** All beams would stay equal; only one may count in the first step.
