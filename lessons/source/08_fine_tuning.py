@@ -200,9 +200,9 @@ plots.distributions(panels, probes, "How positive is it?", "positive, in %", dig
 
 # %% [markdown] tags=["trained"]
 # Sentences with *not* go wrong more often. In the probes, *not* makes *good* bad, but it lifts *bad* only from
-# {{100 * found[2] | .0f}} to {{100 * found[3] | .0f}}: the model has not learned that *not* turns a word round. And
-# what comes last weighs more: *long, but good* gets {{100 * found[5] | .0f}}, *good, but long*
-# {{100 * found[6] | .0f}}. Whether that is due to *but*, these probes cannot tell.
+# {{found[2] | .0%}} to {{found[3] | .0%}}: the model has not learned that *not* turns a word round. And
+# what comes last weighs more: *long, but good* gets {{found[5] | .0%}}, *good, but long*
+# {{found[6] | .0%}}. Whether that is due to *but*, these probes cannot tell.
 #
 # ## The library's loop
 #
@@ -292,7 +292,7 @@ plots.distributions(panels, list(names.values()), title, "F1, in %", digits=0)
 # %% [markdown] tags=["trained"]
 # Rare classes (question mark, UPPER) are not learned yet; a mean over all words, most of them lower case without a
 # mark, would hide it. But frequency is not all: a comma follows {{share[","] | .0f}}% of the words and a full stop
-# {{share["."] | .0f}}%, yet F1 is {{100 * counts[","].f1 | .0f}} and {{100 * counts["."].f1 | .0f}}. For commas,
+# {{share["."] | .0f}}%, yet F1 is {{counts[","].f1 | .0%}} and {{counts["."].f1 | .0%}}. For commas,
 # guessing is better! The reason: we take the **most likely** label, and after so few steps that is hardly ever a comma
 # (said {{sum(counts[","].said)}} times, for {{sum(counts[","].true)}} true ones). Has nothing been learned? Say a comma
 # where its probability is highest, at the same share of the words as in the training texts:
@@ -307,7 +307,7 @@ comma_f1 = 2 * int(true[said].sum()) / (len(said) + int(true.sum()))
 print(f"highest probability of comma {comma.max():.2f}; F1 of the {len(said)} likeliest places {comma_f1:.0%}")
 
 # %% [markdown] tags=["trained"]
-# Now F1 is {{100 * comma_f1 | .0f}}, above guessing. A score judges the model *and* how its probabilities become
+# Now F1 is {{comma_f1 | .0%}}, above guessing. A score judges the model *and* how its probabilities become
 # answers.
 #
 # ## A span
