@@ -1,7 +1,10 @@
 """E4: static or dynamic masking? And which task besides masked words: sentence order, next sentence, or none?
 
 Two grids. Masking is tried from random weights. The order of sentences is not learned from nothing in so short a time,
-so the pair tasks start from the weights of a masked-LM that reads.
+so the pair tasks start from the weights of a masked-LM that reads. What it took to learn them, as tried with one seed:
+with a head on [CLS] and equal weights of the two losses, or with the mean vector of the whole row, the pair's loss
+stayed at ln 2 for 500 steps (the latter: for 200). With the mean vector of each text and PAIR_WEIGHTS, two pairs in
+three are classified correctly after 200 steps.
 """
 
 from __future__ import annotations
