@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -17,6 +18,7 @@ from safetensors.torch import load_file
 from tiny import expect_refusal
 from training_tiny import TOKENIZER
 
+from minibert import files
 from minibert.checkpoints import from_pretrained
 from minibert.cli import training as commands
 from minibert.cli.main import main, parse
@@ -128,7 +130,7 @@ def test_a_student_can_be_made_of_a_roberta(monkeypatch):
 @pytest.mark.parametrize(
     ("model", "sentence"),
     [
-        ("tiny-mobilebert", "the teacher must be a BERT or a RoBERTa"),
+        ("tiny-mobilebert", "the teacher must be of the family bert or roberta"),
         ("tiny-xlnet", "xlnet cannot have the head 'masked-lm'"),
         ("tiny-bart", "bart cannot have the head 'masked-lm'"),
     ],
@@ -231,6 +233,31 @@ def test_the_teacher_is_measured_beside_one_that_was_trained_wholly_and_its_cut(
     assert found["cut"]["rank"] == 2
     assert found["cut"]["bytes"] < Path("rank0/model.safetensors").stat().st_size / 2
     json.dumps(found)
+
+
+def test_the_teachers_two_files_are_put_in_place_together(monkeypatch, tmp_path):
+    (tmp_path / "low").mkdir()
+    (tmp_path / "low" / low_rank.DELTA).write_bytes(b"new")
+    weights = [tmp_path / f"{teacher.NAME}{suffix}" for suffix in (".safetensors", ".json")]
+    for one in weights:
+        one.write_bytes(b"old")
+    monkeypatch.setattr(teacher, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(teacher, "measured", lambda low, full: {"perplexity": 9.0})
+    monkeypatch.setattr("sys.argv", ["teacher", str(tmp_path / "low")])
+    write = files._write_unfinished
+
+    def full_disk(path: Path, content: files.Content) -> None:
+        if ".json" in path.name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, content)
+
+    monkeypatch.setattr(files, "_write_unfinished", full_disk)
+    with expect_refusal("No space left on device"):
+        teacher.main()
+    assert [one.read_bytes() for one in weights] == [b"old", b"old"]
+    monkeypatch.setattr(files, "_write_unfinished", write)
+    teacher.main()
+    assert (weights[0].read_bytes(), json.loads(weights[1].read_text())) == (b"new", {"perplexity": 9.0})
 
 
 def test_a_vocabulary_is_not_written_over_by_the_run_that_reads_it(capsys):

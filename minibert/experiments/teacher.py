@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from argparse import ArgumentParser
 from pathlib import Path
 from statistics import fmean
@@ -24,7 +23,7 @@ from torch import nn
 from minibert.checkpoints import from_pretrained
 from minibert.deltas import applied
 from minibert.experiments.baselines import baselines
-from minibert.files import read_json, write_json
+from minibert.files import read_json, write_files
 from minibert.filling import fill
 from minibert.losses import IGNORE
 from minibert.timing import machine
@@ -120,8 +119,9 @@ def main() -> None:
     parser.add_argument("full", type=Path, nargs="?", help="the run without --rank, to compare with")
     args = parser.parse_args()
     found = measured(args.low, args.full)
-    shutil.copyfile(args.low / low_rank.DELTA, WEIGHTS / f"{NAME}.safetensors")
-    write_json(WEIGHTS / f"{NAME}.json", found, indent=1)
+    delta = (args.low / low_rank.DELTA).read_bytes()
+    described = json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+    write_files(WEIGHTS, {f"{NAME}.safetensors": delta, f"{NAME}.json": described})
     print(json.dumps({name: found[name] for name in found if name not in ("curve", "trained_wholly")}, indent=1))
 
 

@@ -113,4 +113,5 @@ FAMILY = Family(
     aliases={"hidden_size": "dim", "num_attention_heads": "n_heads", "num_hidden_layers": "n_layers"},
     constants={"sinusoidal_pos_embds": False},
     effectless=("tie_weights_",),
+    student_of="bert",
 )

@@ -36,7 +36,8 @@ class Family:
     effectless: settings that their config may contain and that change no number (see settings.py).
     absent: our config field -> what it means that their config leaves it out, where that is not our default.
     objective, vocabulary: what a fresh model is pre-trained on, and which kind of vocabulary it reads; names of
-    training.choices.
+    training.choices. student_of: the family (its model_type) whose models can be teachers of this one, as students
+    start from their layers; None if no paper makes such students.
     """
 
     config: type[ModelConfig]
@@ -59,6 +60,7 @@ class Family:
     absent: Mapping[str, Any] = field(default_factory=dict)
     objective: str = "mlm"
     vocabulary: str = "wordpiece"
+    student_of: str | None = None
 
     @property
     def model_type(self) -> str:

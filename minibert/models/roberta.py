@@ -134,5 +134,6 @@ FAMILY = Family(
     absent={"max_position_embeddings": 512, "type_vocab_size": 2, "layer_norm_eps": 1e-12},
     objective="full-sentences",
     vocabulary="byte-bpe",
+    student_of="roberta",  # as DistilRoBERTa is, which was released with DistilBERT's code
     constants={"position_embedding_type": "absolute", "is_decoder": False, "add_cross_attention": False},
 )

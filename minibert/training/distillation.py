@@ -16,16 +16,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from minibert.config import EncoderConfig
+from minibert.config import EncoderConfig, ModelConfig
 from minibert.encoder import Backbone
 from minibert.errors import MinibertError, check_known, quoted
 from minibert.factory import build
 from minibert.heads import MaskedLM, WithHead
 from minibert.losses import check_shape, check_temperature, cross_entropy, divergence, mean_of, one_minus_cosine
-from minibert.models.bert import BertConfig
-from minibert.models.distilbert import DistilBertConfig
-from minibert.models.roberta import RobertaConfig
+from minibert.models import FAMILIES
 from minibert.training.choices import INITS
+from minibert.words import listed
 
 # ------------------------------------------------------------------------------------------- the three losses
 
@@ -187,15 +186,19 @@ def student_from_teacher(
     Source: Sanh et al. 2019, section 3, "Student initialization".
     """
     backbone = teacher.backbone if isinstance(teacher, WithHead) else teacher
-    if not isinstance(backbone, Backbone) or not isinstance(backbone.config, (BertConfig, RobertaConfig)):
-        raise MinibertError("the teacher must be a BERT or a RoBERTa, bare or with a masked-lm or pretraining head.")
+    students = {family.student_of: family.config for family in FAMILIES.values() if family.student_of is not None}
+    if not isinstance(backbone, Backbone) or backbone.config.model_type not in students:
+        raise MinibertError(
+            f"the teacher must be of the family {listed(sorted(students), 'or')}, bare or with a masked-lm or "
+            "pretraining head."
+        )
     if backbone is not teacher and not isinstance(teacher, MaskedLM):
         raise MinibertError(
             "only a masked-lm or pretraining head can be copied to the student: pass teacher.backbone, and give the "
             "student a head of its own."
         )
     layers = _checked_layers(layers, len(backbone.encoder.order))
-    config = student_config(backbone.config, len(layers))
+    config = student_config(backbone.config, len(layers), students[backbone.config.model_type])
     with torch.device("meta"):
         student = build(config, None if backbone is teacher else "masked-lm")
     student.to_empty(device=next(teacher.parameters()).device)
@@ -213,19 +216,18 @@ def student_from_teacher(
     return student
 
 
-# What a DistilBERT does not take over from its BERT: depth, token types (it has none), dropout before a classifier.
+# What a student of another kind does not take over, as DistilBERT from BERT: depth, token types (it has none), dropout
+# before a classifier.
 STUDENTS_OWN = frozenset({"num_hidden_layers", "type_vocab_size", "classifier_dropout", "qa_dropout"})
 
 
-def student_config(
-    teacher: EncoderConfig, num_hidden_layers: int, kind: type[EncoderConfig] = DistilBertConfig
-) -> EncoderConfig:
+def student_config(teacher: EncoderConfig, num_hidden_layers: int, kind: type[ModelConfig]) -> ModelConfig:
     """The config of a student of this depth, copied field by field, so that a field added later is never lost.
 
-    A BERT's student is of the other `kind`: it has the teacher's value of every field that both have, except those of
-    STUDENTS_OWN. A RoBERTa's student is a RoBERTa.
+    A student of another `kind` than its teacher has the teacher's value of every field that both have, except those of
+    STUDENTS_OWN. One of the same kind differs in its depth only.
     """
-    if isinstance(teacher, RobertaConfig):
+    if isinstance(teacher, kind):
         return replace(teacher, num_hidden_layers=num_hidden_layers)
     shared = {field.name for field in fields(kind)} & {field.name for field in fields(teacher)}
     taken = {name: getattr(teacher, name) for name in shared - STUDENTS_OWN}
