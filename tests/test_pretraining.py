@@ -20,7 +20,7 @@ from training_tiny import TOKENIZER
 
 from minibert import files
 from minibert.checkpoints import from_pretrained
-from minibert.cli import training as commands
+from minibert.cli import pretrain as pretraining, training as commands
 from minibert.cli.main import main, parse
 from minibert.cli.runs import VOCABULARY
 from minibert.deltas import applied
@@ -181,25 +181,25 @@ def test_another_vocabulary_can_be_read_or_asked_for():
 @pytest.mark.parametrize("arguments", [["--model", "tiny-bart", "--tokenizer", "gpt2-bpe"], ["--model", "minilm-l6"]])
 def test_quick_asks_for_no_vocabulary_where_one_is_read(arguments, monkeypatch):
     monkeypatch.setattr(recipes, "family_of", lambda source: FAMILIES["bart" if source == "tiny-bart" else "bert"])
-    args = commands.with_recipe(parse(["pretrain", "--quick", *arguments]))
+    args = pretraining.with_recipe(parse(["pretrain", "--quick", *arguments]))
     assert args.vocab_size is None
-    assert commands.with_recipe(parse(["pretrain", "--quick", "--model", "tiny-bart"])).vocab_size == 1500
+    assert pretraining.with_recipe(parse(["pretrain", "--quick", "--model", "tiny-bart"])).vocab_size == 1500
 
 
 def test_minilm_has_the_recipe_of_the_packages_own_masked_lm(monkeypatch):
     monkeypatch.setattr(recipes, "family_of", lambda source: FAMILIES["bert"])
     own, quick = commands.OWN["minilm-l6"], commands.OWN_QUICK["minilm-l6"]
-    full = vars(commands.with_recipe(parse(["pretrain", "--model", "minilm-l6"])))
+    full = vars(pretraining.with_recipe(parse(["pretrain", "--model", "minilm-l6"])))
     assert {name: full[name] for name in own} == own
     assert full["objective"] == "full-sentences"
-    short = vars(commands.with_recipe(parse(["pretrain", "--model", "minilm-l6", "--quick"])))
+    short = vars(pretraining.with_recipe(parse(["pretrain", "--model", "minilm-l6", "--quick"])))
     assert {name: short[name] for name in own | quick} == own | quick
     given = ["--objective", "mlm", "--max-length", "32", "--learning-rate", "0.5", "--rank", "0", "--steps", "7"]
-    asked = vars(commands.with_recipe(parse(["pretrain", "--model", "minilm-l6", "--quick", *given])))
+    asked = vars(pretraining.with_recipe(parse(["pretrain", "--model", "minilm-l6", "--quick", *given])))
     assert [asked[name] for name in ("objective", "max_length", "learning_rate", "rank", "steps")] == [
         "mlm", 32, 0.5, 0, 7,
     ]  # fmt: skip
-    other = vars(commands.with_recipe(parse(["pretrain", "--model", "tiny-bert"])))
+    other = vars(pretraining.with_recipe(parse(["pretrain", "--model", "tiny-bert"])))
     assert (other["objective"], other["rank"], other["max_length"]) == ("mlm", None, 128)
 
 

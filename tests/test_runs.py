@@ -15,7 +15,7 @@ from training_tiny import TOKENIZER, same_weights, small
 
 from minibert import checkpoints
 from minibert.checkpoints import from_pretrained, save_pretrained
-from minibert.cli import main as cli, training as commands
+from minibert.cli import main as cli, pretrain as pretraining, training as commands
 from minibert.cli.main import main
 from minibert.cli.runs import RECORD, Run
 from minibert.tokenizers import WordPiece
@@ -464,7 +464,7 @@ def test_the_names_in_the_options_are_those_of_the_tasks():
 def options(*arguments: str) -> Namespace:
     """The options that a command runs with."""
     args = cli.parse(arguments)
-    return commands.with_recipe(args) if args.command == "pretrain" else commands.with_defaults(args)
+    return pretraining.with_recipe(args) if args.command == "pretrain" else commands.with_defaults(args)
 
 
 @pytest.mark.parametrize("command", ["pretrain", "distill", "finetune"])

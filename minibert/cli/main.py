@@ -15,14 +15,15 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from minibert.cli import bench, claims, exercises, fetch, fill, hunting, lessons, mine, training
+from minibert.cli import bench, claims, distill, exercises, fetch, fill, finetune, hunting, lessons, mine, pretrain
 from minibert.cli.options import seed
 from minibert.errors import MinibertError, nearest
 from minibert.signs import show_signs_of_life
 
 OK, FAILED, INTERRUPTED, PIPE_CLOSED = 0, 2, 130, 141  # exit statuses; the last two are those that shells use
 
-GROUPS = (claims, fetch, fill, training, lessons, exercises, hunting, mine, bench)  # each has a function add_commands
+# Each has a function add_commands.
+GROUPS = (claims, fetch, fill, pretrain, distill, finetune, lessons, exercises, hunting, mine, bench)
 
 
 class Parser(ArgumentParser):

@@ -1,7 +1,7 @@
 """The recipes behind the training commands: what to read, which model to train, how to train it and how to score it.
 
 Nothing here prints or reads the command line: the arguments are plain values, so that lessons and experiments can use
-the same steps. The commands that call these functions are in cli/training.py.
+the same steps. The commands that call these functions are in cli/pretrain.py, cli/distill.py and cli/finetune.py.
 """
 
 from __future__ import annotations
