@@ -188,7 +188,7 @@ def test_quick_asks_for_no_vocabulary_where_one_is_read(arguments, monkeypatch):
 
 def test_minilm_has_the_recipe_of_the_packages_own_masked_lm(monkeypatch):
     monkeypatch.setattr(recipes, "family_of", lambda source: FAMILIES["bert"])
-    own, quick = commands.OWN["minilm-l6"], commands.OWN_QUICK["minilm-l6"]
+    own, quick = pretraining.OWN["minilm-l6"], pretraining.OWN_QUICK["minilm-l6"]
     full = vars(pretraining.with_recipe(parse(["pretrain", "--model", "minilm-l6"])))
     assert {name: full[name] for name in own} == own
     assert full["objective"] == "full-sentences"

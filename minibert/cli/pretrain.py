@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from typing import Any
 
 from minibert.cli.options import Commands, add_command, integer
 from minibert.cli.training import (
-    OWN,
     QUICK,
     add_common_options,
     add_masking_option,
@@ -21,6 +21,22 @@ from minibert.cli.training import (
 from minibert.errors import MinibertError
 from minibert.training.choices import OBJECTIVES, VOCAB_SIZE
 from minibert.words import counted
+
+# What is different in `pretrain` for a model with a recipe of its own, without and with --quick: this is how the
+# package's minilm-l6-mlm was trained.
+OWN: dict[str, dict[str, Any]] = {
+    "minilm-l6": {
+        "objective": "full-sentences",
+        "steps": 3000,
+        "learning_rate": 2e-3,  # for a low rank
+        "max_length": 64,
+        "held_out": 400,
+        "rank": 32,
+    }
+}
+OWN_QUICK: dict[str, dict[str, Any]] = {
+    "minilm-l6": {"texts": 600, "steps": 60, "batch_size": 32, "held_out": 40},
+}
 
 
 def add_commands(commands: Commands) -> None:
@@ -109,6 +125,6 @@ def with_recipe(args: Namespace) -> Namespace:
             raise MinibertError(f"{args.model} has a vocabulary of its own: leave out --{name.replace('_', '-')}.")
     if args.tokenizer is not None and args.vocab_size is not None:
         raise MinibertError("--tokenizer reads a vocabulary and --vocab-size learns one: give one of the two.")
-    args = with_defaults(args)
+    args = with_defaults(args, OWN.get(args.model, {}) | (OWN_QUICK.get(args.model, {}) if args.quick else {}))
     read = has_its_own or args.tokenizer is not None
     return Namespace(**{**vars(args), "objective": objective, "vocab_size": None if read else args.vocab_size})

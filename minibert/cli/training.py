@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from minibert.cli.options import integer, positive, seed
@@ -80,23 +80,6 @@ QUICK: dict[str, dict[str, Any]] = {
     },
 }
 
-# What is different in `pretrain` for a model with a recipe of its own, without and with --quick: this is how the
-# package's minilm-l6-mlm was trained.
-OWN: dict[str, dict[str, Any]] = {
-    "minilm-l6": {
-        "objective": "full-sentences",
-        "steps": 3000,
-        "learning_rate": 2e-3,  # for a low rank
-        "max_length": 64,
-        "held_out": 400,
-        "rank": 32,
-    }
-}
-OWN_QUICK: dict[str, dict[str, Any]] = {
-    "minilm-l6": {"texts": 600, "steps": 60, "batch_size": 32, "held_out": 40},
-}
-
-
 # ------------------------------------------------------------------------------------------------------- options
 
 
@@ -142,11 +125,12 @@ def add_masking_option(parser: ArgumentParser) -> None:
     )
 
 
-def with_defaults(args: Namespace) -> Namespace:
-    """The options with a value for each that was not given; one that was given is never changed."""
-    values = DEFAULTS[args.command] | (QUICK[args.command] if args.quick else {})
-    if args.command == "pretrain":
-        values |= OWN.get(args.model, {}) | (OWN_QUICK.get(args.model, {}) if args.quick else {})
+def with_defaults(args: Namespace, own: Mapping[str, Any] | None = None) -> Namespace:
+    """The options with a value for each that was not given; one that was given is never changed.
+
+    own: values that come before those of DEFAULTS and QUICK.
+    """
+    values = DEFAULTS[args.command] | (QUICK[args.command] if args.quick else {}) | dict(own or {})
     if args.epochs is not None:
         values.pop("steps", None)
     missing = {name: value for name, value in values.items() if getattr(args, name) is None}
