@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +34,21 @@ def run_mine(args: Namespace) -> None:
     if args.out:
         write_code(Path(args.out))
         return
+    from minibert.own.watching import Ended, watched
+
+    while True:
+        try:
+            watched(lambda: show_all(args))
+            return
+        except Ended as ended:
+            if ended.exercise is None or not args.fallback:
+                raise
+            warnings.warn(f"{ended} All begins again, with the library's.", stacklevel=2)
+            args.without = [*args.without, ended.exercise]
+
+
+def show_all(args: Namespace) -> None:
+    """Print what the learner's BERT is and does, and write its page."""
     from minibert.cli.tour import heading, say
     from minibert.exercises import my_bert
     from minibert.files import refuse_foreign

@@ -156,7 +156,8 @@ def mine(
     `with my.parts:` lets your parts work in tokenizers, masks and losses too. Use it in one thread.
 
     Raises MinibertError for a my_bert.py that is broken, wherever `from_pretrained` does, and, when the model is
-    called, for a part that raises an error or returns another shape: the message names the part and the line.
+    called, for a part that raises an error or returns another shape: the message names the part and the line. A part
+    that crashes ends the whole process; the command `minibert mine` names such a part.
     """
     parts = Parts(wires(), without, fallback)
     if isinstance(source, nn.Module):

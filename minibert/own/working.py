@@ -1,11 +1,11 @@
 """How the learner's functions are put to work: the library's functions are replaced as long as a `with` block runs.
 
-A part that fails is named in one sentence. It is the learner's own file and machine, so the code runs in this process.
+A part that fails is named in one sentence. It is the learner's own file and machine, so the code runs in this process;
+one that ends the process is named by `watching.py`.
 """
 
 from __future__ import annotations
 
-import linecache
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -22,6 +22,7 @@ from minibert.exercises.catalogue import exercises
 from minibert.exercises.printing import once
 from minibert.exercises.running import stays_alive
 from minibert.exercises.swap import Place
+from minibert.own import watching
 from minibert.own.loading import Loaded, Part, load
 from minibert.words import are, listed, type_of
 
@@ -55,13 +56,14 @@ class Working:
         self.running = False
         self.last: Any = None  # what it returned last
         self.function = once(part.function, part.exercise.function).around(part.function)
+        self.mark = watching.mark(part.name, part.exercise.function, parts.loaded.file, part.line)
         self.parameters: dict[int, Tensor] = {}
         self.blocks: set[int] = set()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         self.running = True
         try:
-            with stays_alive():
+            with stays_alive(), watching.running(self.mark):
                 found = self.function(*args, **kwargs)
         except (Exception, SystemExit) as error:
             raise self.failed(f"raised {type(error).__name__}: {_one_line(error)}", error) from error
@@ -79,19 +81,9 @@ class Working:
 
     def failed(self, what: str, error: BaseException | None = None) -> PartError:
         """The error that names this part. what: what it did."""
-        file, name = self.parts.loaded.file, self.part.name
-        own = (
-            [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
-            if error
-            else []
-        )
-        line = own[-1].lineno or 0 if own else self.part.line
-        code = linecache.getline(str(file), line).strip() if own else ""
-        where = f"{file.name}, line {line}" + (f": `{code}`" if code else "")
-        return PartError(
-            f"your {self.part.exercise.function} ({where}) {what}. Mend it and check it again (exercise {name}), "
-            f'or use the library\'s: minibert.mine(..., without=["{name}"]).'
-        )
+        file = str(self.parts.loaded.file)
+        own = [one for one in traceback.extract_tb(error.__traceback__) if one.filename == file] if error else []
+        return PartError(watching.blamed(self.mark, what, own[-1].lineno if own else None))
 
     def at(self, wire: Wire) -> Any:
         """A patch that puts the function into a place."""
