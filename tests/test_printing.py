@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import sys
+
 import pytest
 
 from minibert import timing
@@ -23,6 +26,66 @@ def test_the_first_call_that_prints_is_shown_and_the_rest_is_said_to_be_left_out
     assert capsys.readouterr().out == "one\n(What gelu prints after this is left out.)\nmine\n"
     Once("gelu").around(print)("x" * (MOST + 5))
     assert capsys.readouterr().out == "x" * MOST + "\n(What gelu prints after this is left out.)\n"
+
+
+def test_what_one_call_prints_is_shown_as_far_as_there_is_room(capsys):
+    def talk():
+        for text in ("x" * (MOST - 3) + "\n", "yyyy", "z" * 50):
+            print(text, end="")
+
+    Once("gelu").around(talk)()
+    assert capsys.readouterr().out == "x" * (MOST - 3) + "\nyy\n(What gelu prints after this is left out.)\n"
+    exactly = Once("gelu")
+    exactly.around(lambda: print("x" * MOST, end=""))()
+    assert capsys.readouterr().out == "x" * MOST
+
+
+def test_a_call_inside_a_call_belongs_to_it(capsys):
+    printed = Once("gelu")
+    inner = printed.around(lambda: print("inner"))
+
+    def outer():
+        print("before")
+        inner()
+        print("after")
+
+    printed.around(outer)()
+    assert capsys.readouterr().out == "before\ninner\nafter\n"
+
+
+def test_a_call_that_fails_is_over(capsys):
+    printed = Once("gelu")
+
+    def fails():
+        print("one")
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        printed.around(fails)()
+    printed.around(lambda: print("two"))()
+    assert capsys.readouterr().out == "one\n(What gelu prints after this is left out.)\n"
+
+
+def test_a_stream_that_is_kept_after_the_call_takes_what_is_written_and_shows_none(capsys):
+    kept = []
+    Once("gelu").around(lambda: kept.append(sys.stdout))()
+    assert kept[0].writable()
+    assert print("late", file=kept[0], flush=True) is None
+    assert kept[0].write("later") == 5
+    assert capsys.readouterr().out == ""
+
+
+def test_what_is_flushed_is_there_at_once(monkeypatch):
+    class Stream(io.StringIO):
+        flushed = 0
+
+        def flush(self):
+            self.flushed += 1
+
+    stream = Stream()
+    monkeypatch.setattr(sys, "stdout", stream)
+    Once("gelu").around(lambda: print("one", flush=True))()
+    assert (stream.getvalue(), stream.flushed) == ("one\n", 1)
 
 
 def test_a_check_prints_once(capsys):

@@ -6,6 +6,7 @@ import io
 import subprocess
 import sys
 import time
+from threading import Event
 from types import SimpleNamespace
 
 import pytest
@@ -112,15 +113,67 @@ def test_a_log_that_cannot_be_written_does_not_stop_the_work(log, monkeypatch):
 def test_where_nothing_is_written(how, log, monkeypatch):
     if how == "a library":
         monkeypatch.setattr(signs._SIGNS, "wanted", False)
+    cell = Log()
     if how == "a notebook":  # what a cell prints is not the stderr of the process
-        monkeypatch.setattr(signs.sys, "stderr", io.StringIO())
+        monkeypatch.setattr(signs.sys, "stderr", cell)
     if how == "no stderr":
         monkeypatch.setattr(signs, "sys", SimpleNamespace(stderr=None, __stderr__=None))
     with Bar("work", hidden=how.startswith("another")) as bar:
         bar.show(1, 2)
         time.sleep(0.1)
-    assert log.getvalue() == ""
+    assert log.getvalue() == cell.getvalue() == ""
     assert signs._SIGNS.thread is None
+
+
+def test_the_outer_work_is_told_when_the_inner_is_done(log):
+    with progress_bar("measuring D6", "run") as progress:
+        with progress_bar("student", "step"):
+            wait_for("; student, ", log)
+        progress(2, 4)
+        wait_for("measuring D6, 2 of 4 runs, 0 s\n", log)
+
+
+def test_after_the_first_line_the_next_ones_take_longer(log, monkeypatch):
+    monkeypatch.setattr(signs, "NEXT_LINE", 60)
+    with progress_bar("work"):
+        wait_for("work, 0 s\n", log)
+        time.sleep(0.2)
+    assert log.getvalue() == "work, 0 s\n"
+
+
+def test_a_log_that_nobody_reads_does_not_keep_the_work_from_ending(log, monkeypatch):
+    tried, read = Event(), Event()
+    monkeypatch.setattr(log, "write", lambda text: (tried.set(), read.wait(60)))
+    with progress_bar("work"):
+        assert tried.wait(60)
+        began = time.monotonic()
+    took = time.monotonic() - began
+    read.set()
+    assert took < 30
+
+
+def test_without_a_total_it_says_how_many_are_done(log):
+    assert str(Bar("reading", "review", done=1200)) == "reading, 1,200 reviews, 0 s"
+    assert str(Bar("reading", "review")) == "reading, 0 s"
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_the_bar_on_a_terminal_is_where_the_work_is(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with Bar("student", "step", 200, 25) as bar:
+        assert bar.drawn.n == 25
+        bar.show(30, 400, "loss 2.1")
+        assert (bar.drawn.n, bar.drawn.total, bar.drawn.postfix) == (30, 400, "loss 2.1")
+        bar.show(31)
+        assert (bar.drawn.n, bar.drawn.total, bar.drawn.postfix) == (31, 400, "")
+        assert "student" in sys.stderr.getvalue()
+    assert sys.stderr.getvalue().endswith("\r")  # it has disappeared
+    with Bar("student", "step", 200, hidden=True) as bar:
+        assert bar.drawn.disable
 
 
 def test_a_bar_on_a_terminal_is_drawn_again_while_one_piece_goes_on(log, monkeypatch):
