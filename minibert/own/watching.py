@@ -29,7 +29,7 @@ from minibert.errors import MinibertError
 
 SIZE = 2**16  # bytes of the shared memory
 RUNNING, LAST, RAISED = slice(0, 4096), slice(4096, 8192), slice(8192, SIZE)  # which part, and what the copy raised
-LONGEST = 20_000  # characters of a message that is passed on
+LONGEST = 10_000  # characters of a message that is passed on
 FAILED = 1  # Python's exit status after an error that it shows with a traceback
 TWICE = 1.0  # seconds within which a second Ctrl-C is taken for the same one: a terminal sends it to both processes
 
