@@ -117,7 +117,9 @@ plots.shares(measured, expected, f"What became of {int(asked.sum()):,} chosen to
 
 # %% [markdown]
 # Why? `[MASK]` occurs in no real text. If the model had to predict only `[MASK]`, its vectors of visible words could be
-# useless. But these are the vectors that we want later (Devlin et al. 2019, section 3.1 and appendix A.1).
+# useless. But these are the vectors that we want later (Devlin et al. 2019, section 3.1 and appendix A.1). And if a
+# visible chosen word were always right, the model could simply copy it. The *replaced* ones make each visible word
+# suspect, so that it must look at the sentence.
 #
 # The rule is easy to get wrong. Here a first draw replaces a tenth, a second draw keeps a tenth, and the rest are
 # hidden:
@@ -170,7 +172,8 @@ print(f"the library's          {F.cross_entropy(flat, flat_labels):.3f}")
 
 # %% [markdown]
 # When is a loss good? Compare it with two baselines that do not read the sentence. One gives each of the $V$ pieces the
-# same probability, the other gives piece $w$ its share $p(w)$ of the texts:
+# same probability, the other gives piece $w$ its share $p(w)$ of the texts (those of the training; on held-out reviews
+# these shares cost the same):
 #
 # $$\mathcal{L}_{\text{uniform}} = \ln V \qquad \mathcal{L}_{\text{frequencies}} = -\sum_w p(w) \ln p(w)$$
 #
@@ -223,10 +226,10 @@ print("logits everywhere              ", tuple(everywhere.shape), "(B, S, V)")
 #
 # ## Train it
 #
-# You will write a training loop in the next lesson; here we use the library's. Its learning rate rises first and then
-# falls (lesson 04 says why).
+# You will write a training loop in the next lesson; here we use the library's. Its learning rate rises first
+# (lesson 04 says why) and then falls, so that the last steps are small.
 #
-# One block, {{config.hidden_size}} features: about as small as a BERT can be and still learn something. We look at the
+# One block, {{config.hidden_size}} features: very small for a BERT. We look at the
 # held-out loss of hidden, kept and replaced words separately. The training takes one to two minutes: guess what the
 # three curves will do.
 
@@ -299,7 +302,7 @@ for prompt in ("If you want [MASK] see a good movie, see it.", "She [MASK] in lo
 plots.distributions(chances, pieces, "The five likeliest pieces for [MASK]", "probability in %", digits=0)
 
 # %% [markdown] tags=["trained"]
-# It has learned a little grammar. The real BERT did the same for much longer: {{PAPER_STEPS | ,}} batches of
+# It has learned a little grammar. The paper's BERT did the same for much longer: {{PAPER_STEPS | ,}} batches of
 # {{PAPER_BATCH}} texts (Devlin et al. 2019, appendix A.2).
 
 # %% [markdown]

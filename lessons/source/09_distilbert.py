@@ -6,7 +6,7 @@
 # DistilBERT (Sanh et al. 2019) has half of BERT's blocks. It is cut out of a trained BERT, and then taught by it.
 # Learning from another model's answers is called **distillation** (Hinton, Vinyals & Dean 2015). In this lesson you
 # write two of its losses, cut a student out of its teacher, and watch it being taught. Our teacher is MiniLM-L6 with a
-# masked-word head, trained further on film reviews.
+# masked-LM head, trained further on film reviews.
 
 # %% tags=["folded", "trained"]
 import inspect
@@ -109,7 +109,7 @@ plots.distributions({"the label": label, "the teacher": z_t.softmax(-1)[columns]
 # $$p_i(T) = \frac{e^{z_i / T}}{\sum_j e^{z_j / T}}$$
 #
 # The bars compare each word with the likeliest one. Above them is $e$ to the power of the answer's **entropy**
-# $-\sum_i p_i \ln p_i$: the number of equally likely words that would be just as uncertain.
+# $-\sum_i p_i \ln p_i$: how many equally likely words would make a choice just as uncertain.
 
 # %% tags=["trained"]
 panels = {}
@@ -276,7 +276,7 @@ print(f"{'(word frequencies alone)':<27} {by_frequency:10.2f} nats")
 # %% [markdown]
 # With the vector, the student still uses the sentence. Without it, its loss
 # ({{before["type zero dropped"]["masked words"] | .2f}}) is hardly below that of word frequencies
-# ({{by_frequency | .2f}}).
+# ({{by_frequency | .2f}}). Random weights are worse than that: they are like uniform guessing, $\ln V$.
 #
 # ## The recipe
 #
@@ -285,7 +285,7 @@ print(f"{'(word frequencies alone)':<27} {by_frequency:10.2f} nats")
 # | teacher | BERT-base, {{len(bert.encoder.blocks)}} blocks | MiniLM-L6, {{depth}} blocks |
 # | student | {{len(distilbert.encoder.blocks)}} blocks | {{len(alternate_layers(depth))}} blocks |
 # | text | BERT's: English Wikipedia and books | film reviews |
-# | masks | new ones in each pass; no sentence pairs | the same |
+# | masks | new ones in each pass; no sentence pairs | no row is read twice; no sentence pairs |
 # | batch | up to four thousand sequences (released code: {{released_batch | ,}}) | {{ROWS}} rows of {{S}} tokens |
 # | length | three passes over the text (released code) | {{STEPS}} steps |
 # | optimiser | AdamW, rate `5e-4`, first rising, then falling (released code) | the same |
@@ -358,12 +358,12 @@ for name, words in {"right": "best word is the true one", "agrees": "best word i
 
 # %% [markdown]
 # Both students have learned, from the same words. The gap between them is what the teacher's answers add in {{STEPS}}
-# steps: {{labels_only[STEPS]["masked words"] - final["masked words"] | .2f}} nats, and more of its best words. It does
-# not say that labels alone could never get there: they may need more steps. And it is one seed. In the ledger, this
-# project's list of claims (lesson 15), the same comparison has five seeds and {{d6.figures["size"]["steps"]}} steps:
-# only cut {{mean(d6.figures["cells"], NOT_TRAINED, "masked_lm") | .2f}}, labels alone
-# {{mean(d6.figures["cells"], ONLY_MASKED_WORDS, "masked_lm") | .2f}}, all three losses
-# {{mean(d6.figures["cells"], ALL_LOSSES, "masked_lm") | .2f}}.
+# steps: {{labels_only[STEPS]["masked words"] - final["masked words"] | .2f}} nats. And the best word of the taught one
+# is the teacher's more often. It does not say that labels alone could never get there: they may need more steps. And it
+# is one seed. In the ledger, this project's list of claims (lesson 15), the same comparison has five seeds and
+# {{d6.figures["size"]["steps"]}} steps: only cut {{mean(d6.figures["cells"], NOT_TRAINED, "masked_lm") | .2f}}, labels
+# alone {{mean(d6.figures["cells"], ONLY_MASKED_WORDS, "masked_lm") | .2f}}, all three losses
+# {{mean(d6.figures["cells"], ALL_LOSSES, "masked_lm") | .2f}}. (On other rows, so compare these with each other only.)
 #
 # Does it guess like its teacher now?
 
@@ -377,6 +377,8 @@ for text in (TEXT, *others):
         print(f"    {name:<8}", ", ".join(tok.tokens[word] for word in likeliest))
 
 # %% [markdown]
+# More than before: in each of the three sentences, more of its five words are now among the teacher's five.
+#
 # Our teacher is itself a student: Microsoft's MiniLM of twelve layers was distilled from a UniLM v2 of BERT-base's size
 # (its model card; the method: Wang et al. 2020), every second of its layers was kept, and these six were tuned on pairs
 # of sentences. So this is a student's student.
@@ -400,9 +402,9 @@ plots.ablation(panels, "The three losses, seed by seed", sort=False)
 # In both, the start from the teacher's weights is worth most, and soft targets most of the three losses. But here the
 # cosine loss does not help: without it, a masked word costs {{abs(fmean(better["cosine"])) | .3f}} nats
 # {{"less" if fmean(better["cosine"]) > 0 else "more"}}. And after fine-tuning on film reviews none of the three losses
-# shows: the accuracy changes by less than its spread. Is the paper wrong? That does not follow: our students learned
-# for only {{d6.figures["size"]["steps"]}} steps, and their tests are small. (`minibert claims D6` has more students.)
-# Whether a student keeps "ninety-seven percent of the understanding" is a case of lesson 15.
+# shows: the accuracy changes by less than its spread (`minibert claims D6`). Is the paper wrong? That does not follow:
+# our students learned for only {{d6.figures["size"]["steps"]}} steps, and their tests are small. Whether a student
+# keeps "ninety-seven percent of the understanding" is a case of lesson 15.
 #
 # ## What could go wrong
 #

@@ -51,8 +51,8 @@ plots.bars(errors, "errors in 100 questions; fewer is better", "A new recipe, th
 # %% [markdown]
 # A quarter of BERT's errors is gone, and no layer was added. The largest step is the first one, with nearly the same
 # text. RoBERTa reads {{SEQUENCES | .1f}} times as many sequences, all of {{512}} tokens (Liu et al. 2019, section 3.1);
-# BERT's had only {{128}} in nine tenths of its steps (Devlin et al. 2019, appendix A.2). That makes
-# {{TOKENS | .1f}} times as many tokens, by a better recipe. How much each of the two brings, this bar cannot tell.
+# those of BERT had only {{128}} in nine tenths of its steps (Devlin et al. 2019, appendix A.2). That makes
+# {{TOKENS | .1f}} times as many tokens, by a better recipe. This bar cannot tell how much each of the two brings.
 #
 # This lesson tries the parts of the recipe on something small. No weights of a RoBERTa can be fetched here; the text
 # always says which model is real.
@@ -95,7 +95,8 @@ plots.cuts(cut, "One sentence, two tokenizers")
 # %% [markdown]
 # The word pieces lose the capitals, the accents and the smiley, which became `[UNK]`. The bytes lose nothing: `Ġ` is a
 # space, and `ðŁĻĤ` is how the four bytes of 🙂 are written. The price: the last word, whose letters are rare, falls
-# into many pieces. (And some scores get slightly worse; section 4.4.)
+# into many pieces. (And some scores get slightly worse; section 4.4. In the
+# picture a piece without `Ġ` counts as a continuation, the full stop too.)
 #
 # Two details matter in code. `<s>` and `</s>` do the work of `[CLS]` and `[SEP]`, with two `</s>` between the texts of
 # a pair. And **padding has the id one**; in BERT it is zero:
@@ -316,8 +317,9 @@ plots.lines(
 # ## No pairs: full sentences
 #
 # BERT also predicts whether the second of two segments follows the first (NSP, lesson 07). RoBERTa drops this task. Why
-# is that no loss? Here is a guesser that does not read. Of a true pair and a random one it takes the pair whose
-# segments share more words; rare words count more. ALBERT's pairs, in order or swapped (SOP), get the same test:
+# does the model lose nothing by that? Here is a guesser that does not read. Of a true pair and a random one it takes
+# the pair whose segments share more words; rare words count more. ALBERT's pairs, in order or swapped (SOP), get the
+# same test:
 
 # %%
 texts = [review.text for review in imdb.train[:300]]
@@ -339,9 +341,10 @@ for name, make in {"NSP: true or random?": nsp_pairs, "SOP: in order or swapped?
 plots.bars(found, "% right; guessing gives 50", "What counting shared words can do", digits=0)
 
 # %% [markdown]
-# Much of NSP can be answered from the topic alone. For SOP this guesser must fail: swapping changes no word. RoBERTa
-# keeps neither. It fills each input with whole sentences until no further one fits (*full-sentences*, section 4.2). How
-# full are the inputs?
+# Much of NSP can be answered from the topic alone. For SOP this guesser must fail: swapping changes no word. (It is not
+# exactly at 50, because the pairs in order and the swapped ones are different pairs.) RoBERTa has no task of this kind;
+# SOP came later, with ALBERT. It fills each input with whole sentences until no further one fits (*full-sentences*,
+# section 4.2). How full are the inputs?
 
 # %%
 alone = [min(len(a) + len(b), room) for d in documents for a, b in zip(d[::2], d[1::2], strict=False)]
@@ -414,8 +417,8 @@ for sequences, steps, rate, perplexity, accuracy in TABLE_3:
 # %% [markdown]
 # The middle row is the best. The authors use the largest batch because it is easier to spread over many machines
 # (section 4.3). Few machines have memory for so many sequences at once. But gradients can be added up, as above: many
-# micro-batches, then one step. **On paper:** here are the losses of the masked tokens in two micro-batches. What is the
-# loss of the whole batch?
+# micro-batches, then one step (**gradient accumulation**). **On paper:** here are the losses of the masked tokens in
+# two micro-batches. What is the loss of the whole batch?
 
 # %%
 losses = [torch.tensor([2.0]), torch.tensor([6.0, 4.0, 2.0])]  # one masked token, and three

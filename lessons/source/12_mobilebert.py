@@ -180,8 +180,8 @@ plots.lines(largest, "blocks passed", "log₁₀ of the largest number", title, 
 # %% [markdown]
 # The scale is logarithmic: two more means a hundred times as large. Fresh weights do little harm. But nothing stops
 # weights from growing during training, and then the numbers grow from block to block. The dashed line is the largest
-# number of `float16`, {{torch.finfo(torch.float16).max | ,.0f}}, so be careful with half precision. A teacher helps
-# here, too: it shows each layer how large its numbers should be.
+# number of `float16`, {{torch.finfo(torch.float16).max | ,.0f}}, so be careful with half precision: in the
+# released weights the numbers grow far beyond it.
 #
 # MobileBERT also uses ReLU in place of GELU, which is faster to compute. What the two changes bring depends on the
 # machine. With layer norm and GELU the paper's phone takes {{PHONE[2]}} ms for a text in place of {{PHONE[1]}} (Table
@@ -272,14 +272,14 @@ for name, vector in {"equal": target, "shifted by one": target + 1, "twice as lo
     print(f"{name:<15} square {square:.2f}: pattern {pattern:.2f}, mean {mean:.2f}, variance {variance:.2f}")
 
 # %% [markdown]
-# Shifting or lengthening a vector does not change its pattern.
+# Shifting or scaling a vector does not change its pattern.
 
 # %% exercise="feature-transfer"
 
 # %% [markdown]
-# ## Teach one layer
+# ## One layer, with real weights
 #
-# Now with real weights. The teacher is MiniLM-L6, a trained BERT. The student has the same outside: {{6}} layers,
+# The teacher is MiniLM-L6, a trained BERT. The student has the same outside: {{6}} layers,
 # {{384}} features, {{12}} heads, and a body of a quarter of the width. It gets the teacher's embeddings, and its blocks
 # are random. (It keeps layer norm and GELU, like a MobileBERT that need not run on a phone.)
 
@@ -312,7 +312,7 @@ held_out = tok(texts[168:], max_length=32)
 
 
 # %% [markdown]
-# Everything is frozen but the lowest block. Both models read the same batch, and the two losses compare what comes out
+# Everything but the lowest block is frozen. Both models read the same batch, and the two losses compare what comes out
 # of this block and where its heads look:
 
 # %% tags=["trained"]
@@ -370,9 +370,10 @@ left = {f"layer {stage.layer + 1}": 100 * stage.after / stage.before for stage i
 plots.bars(left, "% of a layer's loss that is left; lower is better", "One layer after the other", digits=0)
 
 # %% [markdown] tags=["trained"]
-# Every layer gets nearer to its teacher, the lowest one most. Are the others harder because each reads what the layers
-# below it make, which is already a little wrong? Teach each block alone, from the *teacher's* states, with as many
-# steps:
+# Before, the student's vectors were no nearer to the teacher's than those of another sentence are; now they are clearly
+# nearer. Every layer gets nearer to its teacher, the lowest one most. Are the others harder because each reads what the
+# layers below it make, which is already a little wrong? Teach each block alone, from the *teacher's* states, with as
+# many steps:
 
 # %% tags=["trained"]
 blocks = apart.encoder.blocks  # the same random blocks as before
@@ -407,9 +408,9 @@ panels = {"from the student's states": [*left.values()], "from the teacher's": a
 plots.distributions(panels, [*left], "What a wrong input costs", "% of the loss that is left", digits=0)
 
 # %% [markdown] tags=["trained"]
-# Probably, for a good part: from right states, a smaller share of the loss is left in every layer above the first.
-# (Each share is of the block's own loss at the start, so compare them with care.) But look at the cosines. One above
-# the other, these blocks are *worse* than those taught in turn, probably because none has learned to live with the
+# To a good part, probably: from right states, a smaller share of the loss is left in every layer above the first.
+# (Each share is of the block's own loss at the start, so compare them with care.) But look at the cosines. Stacked,
+# these blocks are *worse* than those taught in turn, probably because none has learned to live with the
 # mistakes below it. A third way is to teach all layers at the same time, by the sum of their losses (the paper's
 # *joint* transfer, section 3.6). Again as many steps for each layer:
 
@@ -430,10 +431,10 @@ unit = "cosine with the teacher's vectors; higher is better"
 plots.bars(ways, unit, "Three ways to teach the layers", digits=2)
 
 # %% [markdown] tags=["trained"]
-# Joint transfer comes close to progressive transfer, which the paper chose: {{jointly | .2f}} against
-# {{after | .2f}}, in a sixth of all steps. But this is one run, on {{len(right)}} sentences, and far from its end. The
-# paper goes on training the lower layers with a small rate, takes {{TRANSFER_STEPS | ,}} steps (section 4.2), and then
-# distils the masked tokens (those that are hidden and must be predicted).
+# Joint transfer comes close to progressive transfer, which the paper chose: {{jointly | .2f}} against {{after | .2f}},
+# in a sixth of all steps (each of them trains all six blocks). But this is one run, on {{len(right)}} sentences, and
+# far from its end. The paper goes on training the lower layers with a small rate, takes {{TRANSFER_STEPS | ,}} steps
+# (section 4.2), and then distils the masked tokens (those that are hidden and must be predicted).
 #
 # **As good, and as fast?** In the paper MobileBERT is {{78.3 - 77.7 | .1f}} points behind BERT-base on GLUE (tests of
 # language understanding, lesson 09), ahead on SQuAD (find the answer in a passage, Table 5), and {{FASTER}} times as

@@ -220,7 +220,7 @@ plots.grids(panels, FIRST, SECOND, 2, "Two words, guessed separately and togethe
 # it, so each step trains the joint probability. (Two sentences are no benchmark.)
 #
 # In real training, the first words of an order would be predicted from almost nothing. So only the last ones are, about
-# one in $K$ ("partial prediction", section 2.3, equation 5; $K = 6$ in section 3.1).
+# one in $K$ (the paper's $K$, no head size: "partial prediction", section 2.3, equation 5; $K = 6$ in section 3.1).
 #
 # **A good place to stop for tonight.** What follows is how XLNet replaces positions by distances.
 #
@@ -228,7 +228,8 @@ plots.grids(panels, FIRST, SECOND, 2, "Two words, guessed separately and togethe
 #
 # BERT adds a position to each word's embedding. XLNet does not: as in Transformer-XL, each *score* is told how far
 # apart its two tokens are (section 2.4). Query $i$ and key $j$ are at the distance $i - j$, positive if the key is on
-# the left. In one head, before the division by $\sqrt{K}$ (Dai et al. 2019, section 3.3):
+# the left. In one head, before the division by $\sqrt{K}$, where $K$ is the head size again (Dai et al. 2019, section
+# 3.3):
 #
 # $$\text{score}_{ij} = \underbrace{q_i^\top k_j}_{\text{word, word}} +
 # \underbrace{q_i^\top W_R R_{i-j}}_{\text{word, distance}} +
@@ -277,19 +278,21 @@ plots.shifted(by_distance, words, words, framed=(i, j))
 
 # %% [markdown]
 # The key *new* (blue) is at the distance $0$ from *new*, $1$ from *york* and $2$ from *is*. So each row is cut out one
-# place further to the *left* than the row above it. White numbers are not used: no key is so far from this query. How
-# to do this without a loop is a challenge below.
+# place further to the *left* than the row above it. Numbers on white are not used: no key is so far from this query.
+# How to do this without a loop is a challenge below.
 #
-# If a whole text is moved, its distances do not change, and neither do its vectors. A BERT's do:
+# If a whole text is moved, its distances do not change, and neither do its vectors. A BERT's do (both
+# untrained, with the same large random weights as above):
 
-# %% tags=["trained"]
+# %%
+untrained_bert = minibert.build(BertConfig(**large), seed=1).eval()
 padded = torch.cat([torch.zeros(1, 3, dtype=torch.long), ids], dim=1)  # three tokens of padding in front
 mask = (padded != 0).long()
 print("largest change when the text is moved by three places:")
 with torch.no_grad():
-    for name, model in (("XLNet, untrained", untrained), ("BERT of the top", bert.backbone)):
+    for name, model in {"XLNet": untrained, "BERT": untrained_bert}.items():
         moved = model(padded, mask).last_hidden_state[:, 3:]
-        print(f"  {name:<17} {(moved - model(ids).last_hidden_state).abs().max():.3f}")
+        print(f"  {name:<5} {(moved - model(ids).last_hidden_state).abs().max():.3f}")
 
 # %% [markdown]
 # ## Memory (optional)
@@ -317,7 +320,8 @@ print(f"second half, without memory: off by {(alone.last_hidden_state - whole[:,
 #
 # ## Is it better?
 #
-# The paper's own ablation, base size, on RACE, questions about a text (Table 6):
+# The paper's own ablation, base size, on RACE, questions about a text (Table 6; its $K$ is that of the partial
+# prediction):
 
 # %% tags=["folded"] fold="The paper's numbers"
 RACE = {  # Yang et al. 2019, Table 6
@@ -335,8 +339,8 @@ plots.bars(errors, "errors in 100 questions; fewer is better", "XLNet and its pa
 # %% [markdown]
 # With the same architecture, permuted words are better than masked words: by {{of_words[6] | .2f}} points with $K = 6$,
 # by {{of_words[7] | .2f}} with $K = 7$. The memory is worth {{of_memory | .2f}}. (The paper gives no
-# spread.) But [RoBERTa](11_roberta.ipynb) soon passed the large XLNet with masked words and longer training (Liu et al.
-# 2019, Table 4). Our own small models: `minibert claims X1`.
+# spread.) But [RoBERTa](11_roberta.ipynb), with masked words and longer training, soon passed the large XLNet (Liu et
+# al. 2019, Table 4). Our own small models: `minibert claims X1`.
 #
 # ## What could go wrong
 #
@@ -345,7 +349,9 @@ plots.bars(errors, "errors in 100 questions; fewer is better", "XLNet and its pa
 # - **A target that sees itself.** The loss falls to zero, and nothing is learned. This library refuses it.
 # - **The query stream's keys from the query stream.** There are no words in $g$.
 # - **The shift in the other direction**, or by one too few. Shapes are right, distances are not.
-# - **A row without anything to see.** The first token of each order has one. With $-\infty$ its softmax is NaN.
+# - **A row without anything to see.** The first token of each order has one. With $-\infty$ its softmax is
+#   NaN; with the lowest number alone it looks at all words equally, its own too. Set hidden weights to zero as well
+#   (lesson 03).
 # - **A gradient through the memory.** Detach it, or training walks back through all earlier segments.
 #
 # ## Two challenges
@@ -356,7 +362,9 @@ plots.bars(errors, "errors in 100 questions; fewer is better", "XLNet and its pa
 
 # %% [markdown]
 # **The shift by hand**, to look at when you have it. Written one after another, the numbers stay in their places; only
-# the row ends move.
+# the row ends move. The score of query $i$ with key $j$ is in column $S - i + j$, so it is number
+# $i\,(T + S) + S - i + j = i\,(T + S - 1) + S + j$. Without the first $S$ numbers, each row has one number less, and
+# begins with key $0$.
 
 # %% fold="By hand" tags=["folded"]
 S, T = by_key.shape
