@@ -40,15 +40,23 @@ def picture_of(text, source):
 picture_of("This [MASK] is unwatchable.", "minilm-l6-mlm")
 
 # %% [markdown]
-# Read it downwards. All numbers are those of a real model. Of each vector you see the first three numbers. The guess
-# for `[MASK]` uses words on both sides of it. Ask the same model about a sentence of your own:
+# Read it downwards. All numbers are those of a real model. You see the first three numbers of each vector. Ask the same
+# model about a sentence of your own:
 
 # %%
 print(minibert.fill("I will never watch this [MASK] again.", "minilm-l6-mlm"))
 
 # %% [markdown]
+# The guess uses words on both sides of `[MASK]`. Change one word, first on its right, then on its left:
+
+# %%
+for text in ("The [MASK] is dull.", "The [MASK] are dull.", "This [MASK] is dull."):
+    print(f"{text:<21}", *(guess.word for guess in minibert.fill(text, "minilm-l6-mlm", top=3).masks[0]))
+
+# %% [markdown]
 # The model is `minilm-l6-mlm`: a small BERT of six blocks, which was trained to imitate a larger model (*distilled*,
-# lesson 09), and then to guess masked words in film reviews. After lesson 06 you have written every part of it.
+# lesson 09), then to compare sentences, and last to guess masked words in film reviews. By the end of lesson 06 you
+# will have written every part of it.
 #
 # The lessons take you from one dot product to a whole BERT that runs on your own code, then through its family. At the
 # end you check how much of what is said about these models is true. You need Python and a little PyTorch: tensors,
@@ -105,7 +113,8 @@ print("parameters:  ", f"{minibert.count_parameters(bert):,}")
 # $$\text{GELU}(x) = x \cdot \Phi(x), \qquad
 # \Phi(x) = \tfrac{1}{2}\left(1 + \text{erf}\left(x / \sqrt{2}\right)\right)$$
 #
-# Here is a first attempt. It is a shortcut that some programs use. You would not find the difference by looking:
+# Here is a first attempt, a shortcut that some programs use. It is so near to GELU that the two curves would cover each
+# other in a picture. So plot their difference:
 
 
 # %%
@@ -114,8 +123,8 @@ def first_attempt(x):
 
 
 x = torch.linspace(-4, 4, 81)
-curves = {"GELU": (x, library_gelu(x)), "first attempt": (x, first_attempt(x))}
-plots.lines(curves, "x", "output", "Nearly the same, and wrong")
+difference = first_attempt(x) - library_gelu(x)
+plots.lines({"difference": (x, difference)}, "x", "first attempt − GELU", "Nearly the same, and wrong")
 
 # %% [markdown]
 # The check finds it:
@@ -127,8 +136,8 @@ result
 # %% [markdown]
 # The checker has a correct solution, in which it can switch on common mistakes. It tries them, first one at a time and
 # then two or more, until it gets the same wrong numbers as you. If none fits, it says where your answer first differs,
-# and along which axis. The stages show how far you came. If you want help but not the answer, ask for a hint. Each call
-# says a little more; this is the first:
+# and along which axis. The stages show how far you came (· not reached). If you want help but not the answer, ask for a
+# hint. Each call says a little more; this is the first:
 
 # %%
 print(result.hint())

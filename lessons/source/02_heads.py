@@ -48,8 +48,8 @@ plots.distributions(panels, tokens, "Where “she” looks, in four heads of a r
 # | $(0, 0)$ | $(0, 0)$ | $(0, 0)$ | $(0, 0)$ |
 # | $(1, 1)$ | $(0, 0)$ | $(1, 0)$ | $(w, w)$ |
 #
-# If the first two rows are right, the third is wrong, whatever $w$ is and however it is computed. Linear layers before
-# and after do not help: they turn a weighted sum into the same weighted sum of what they make of each token. Two heads
+# If the first two rows are right, the third is wrong, whatever $w$ is and however it is computed. Linear layers do
+# not help: applied to a weighted sum, they give the sum of their outputs with the same weights. Two heads
 # can do it, each with weights of its own. Here both were trained on all pairs of tokens, with equally many parameters.
 # Queries and keys may use features and positions:
 
@@ -151,6 +151,8 @@ plots.head_split(small[0], num_heads=2, tokens=["my", "mother", "met"], wrong=Tr
 #
 # $$\text{where head}_i = \text{Attention}(Q W_i^Q,\; K W_i^K,\; V W_i^V)$$
 #
+# (In the formula $K$ are the keys; in our shapes K is the head size.)
+#
 # | the paper | here | shape |
 # |---|---|---|
 # | $Q W_i^Q$, for all $i$ | query layer, then split | (B, H, S, K) |
@@ -209,7 +211,7 @@ for heads, bleu in BLEU.items():
 # ## What the heads look at
 #
 # Walk through all heads of the model yourself. Point at a word to see where it looks, and choose a cell of the large
-# map to see how its weight comes about. (Only this page and lesson 01 count from one.)
+# map to see how its weight comes about. (The explorer and lesson 01 count from one.)
 
 # %%
 minibert.explore(sentence)
@@ -232,19 +234,21 @@ with torch.no_grad():
 caught = {rule: torch.stack(found).mean(0) for rule, found in caught.items()}  # (L, H)
 
 # %%
-print("                 all heads together   heads over half   best head")
+print("                 all heads together   heads over half   best head (layer, head)")
 for rule, share in caught.items():
-    print(f"{rule:<15} {share.mean():>19.0%} {(share > 0.5).sum():>17} {share.max():>11.0%}")
+    best = divmod(int(share.argmax()), share.shape[1])
+    print(f"{rule:<15} {share.mean():>19.0%} {(share > 0.5).sum():>17} {share.max():>11.0%} {best}")
 
 # %% [markdown]
-# There is one clear "word before" head and one "word after" head: the two that you saw. In
+# There is one clear "word before" head and one "word after" head: the two of the first picture. In
 # {{int((caught["[CLS] or [SEP]"] > 0.5).sum())}} heads most of the attention goes to the special tokens. For the other
 # {{int((torch.stack(list(caught.values())) <= 0.5).all(0).sum())}} none of these rules describes what they do.
 #
 # Why would a word look at a special token? Clark et al. 2019, section 3.2, saw the same in BERT-base, mostly with
-# `[SEP]`, and explained it as a way to do nothing: a softmax *has* to put its weight somewhere. If so, a head should
-# fetch little from it. What it fetches is weight times value, so compare the two shares of `[CLS]` in each layer: in
-# the weights, and in weight times the length of the value. (Kobayashi et al. 2020 also include the output layer.)
+# `[SEP]`, and explained it as a way to do nothing: a softmax *has* to put its weight somewhere. In our model
+# it is mostly `[CLS]`. If this is a way to do nothing, a head should fetch little from it. What it fetches is weight
+# times value, so compare the two shares of `[CLS]` in each layer: in the weights, and in weight times the length of the
+# value. (Kobayashi et al. 2020 also include the output layer.)
 
 # %%
 of_cls = {"in the weights": [], "in what is fetched": []}
@@ -263,8 +267,10 @@ plots.distributions(of_cls, layers, "The share of [CLS]", "share in %", digits=0
 # In this sentence, the share of `[CLS]` in what is fetched is several times smaller than in the weights, in every layer
 # (Kobayashi et al. 2020, section 4, found this in BERT). A picture of the weights alone would have told you that
 # `layer 2` is mostly about `[CLS]`: it has {{of_cls["in the weights"][2] | .0f}}% of the weights, but only
-# {{of_cls["in what is fetched"][2] | .0f}}% of what is fetched. The page above shows the same for every head when you
-# switch it to *value-weighted*: there the lengths are taken after the output matrix.
+# {{of_cls["in what is fetched"][2] | .0f}}% of what is fetched. But that is not nothing: with equal shares, each of the
+# {{len(tokens)}} tokens would have {{100 / len(tokens) | .0f}}%. So the heads fetch about as much from `[CLS]` as from
+# an average token. The explorer above shows something similar for every head when you switch it to *value-weighted*:
+# there the lengths are taken after the output matrix.
 #
 # So be careful: **a weight is not an explanation.** It says what a head mixed, not why, nor what the next layers did
 # with it. After one layer, the vector at a word's position is already a mixture of the whole text. Jain & Wallace

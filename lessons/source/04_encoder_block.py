@@ -69,7 +69,8 @@ with torch.no_grad():
 
 # %% [markdown]
 # After two rounds all tokens of a text point the same way, to two digits. (Dong et al. 2021, section 2, prove that this
-# is where pure attention leads.) The lesson comes back to this number twice.
+# is where pure attention leads. Fresh queries and keys give nearly equal weights, so these heads look everywhere alike;
+# trained ones are tested below.) The lesson comes back to this number twice.
 #
 # ## Feed-forward: each token by itself
 #
@@ -110,8 +111,8 @@ curves = {"ReLU": (points, F.relu(points)), "GELU": (points, gelu(points))}
 plots.lines(curves, "x", "output", "GELU lets a little of the negative numbers through")
 
 # %% [markdown]
-# The feed-forward part knows neither a token's position (its place in the text) nor its neighbours. Yet it has most of
-# a block's parameters. Counted for BERT-base:
+# The feed-forward part treats every token alike: it sees one vector, and of the token's position and neighbours only
+# what this vector contains. Yet it has most of a block's parameters. Counted for BERT-base:
 
 # %%
 with torch.device("meta"):  # shapes without numbers: enough to count
@@ -168,8 +169,9 @@ plots.grids({"before": x, "after": normed}, names, [], title="Each row gets mean
 # ## The residual
 #
 # In code, an arrow around a box is a plus sign, `x + f(x)`. The part $f$ then only has to compute a *change* to the
-# token's vector. And there is a path back for the gradient around $f$; in BERT it still
-# passes through the norms.
+# token's vector. And there is a path back for the gradient around $f$:
+# $\partial(x + f(x)) / \partial x = 1 + f'(x)$. Through many blocks the ones remain, even where $f'$ is tiny. (In BERT
+# the path still passes through the norms.)
 #
 # ## Exercise: the whole block
 #
@@ -205,7 +207,7 @@ for name, (residual, norm) in variants.items():
     for block in blocks:
         states.append(variant(block, states[-1], residual, norm))
     loss = ((states[-1] - target) ** 2).mean()
-    found = torch.autograd.grad(loss, states[:-1])  # how much the loss feels each block's input
+    found = torch.autograd.grad(loss, states[:-1])  # how much the loss depends on each block's input
     gradients[name] = torch.stack([gradient.norm() for gradient in found])
     alike[name] = [cosine_between_tokens(x.detach()) for x in states[1:]]
     lengths[name] = [x.detach().norm(dim=-1).mean().item() for x in states[1:]]
@@ -224,7 +226,8 @@ plots.flow(panels, "block", "Twelve random blocks: what norm and residual each c
 
 # %% [markdown]
 # - **Neither.** The vectors shrink with each block, and so does the gradient on its way down (in the lower picture,
-#   from right to left). At the first block almost nothing of it is left.
+#   from right to left). At the first block almost nothing of it is left. (With weights as small as BERT's fresh ones,
+#   each layer makes its input shorter.)
 # - **The norm alone** keeps the scale, and so the gradient's size. But the tokens are all the same: it cannot bring
 #   back what the mixing has lost.
 # - **The residual alone** keeps the tokens apart, because each token's own vector is still added, and the gradient
@@ -279,7 +282,8 @@ for depth in (6, 24, 96):
 # a learning rate that starts near zero and grows over the first steps, as in BERT's
 # [pre-training](07_pretraining.ipynb). Their pre-norm models could also be trained without warm-up (section 4). Large
 # pre-norm models are still trained with warm-up, for example LLaMA (Touvron et al. 2023, sections 2.2 and 2.3):
-# pre-norm makes warm-up less critical, not obsolete. We have measured gradients here and trained nothing.
+# pre-norm makes warm-up less critical, not obsolete. Our table shows only the trend. That such gradients are too large
+# for full steps is shown by their proof and their trainings; we have trained nothing here.
 
 # %% [markdown]
 # ## The stack
@@ -338,7 +342,7 @@ labels = ["embeddings", *(f"block {number}" for number in range(1, len(hidden)))
 plots.similarity(cosines, labels, "The same token in different states of a real BERT")
 
 # %% [markdown]
-# Next to the diagonal the cosines are high: the lower blocks change a vector a little, as an addition should (from
+# Next to the diagonal the cosines are high: the lower blocks change a vector only a little (from
 # {{min(steps[:-1]) | .2f}} to {{max(steps) | .2f}}); the last one changes it most ({{steps[-1] | .2f}}). After all
 # {{len(hidden) - 1}} blocks the tokens of a text are still far from equal ({{between["whole blocks"] | .2f}}). That is
 # not because the attentions are trained: without the rest of their blocks they, too, make all tokens equal
@@ -405,7 +409,7 @@ for name, output in wrong.items():
 # - **`model.eval()` forgotten.** If one text gives different vectors each time, look here first.
 # - **The mean over the wrong axis.** If it is taken over the batch, a text's vectors depend on the other texts; if over
 #   the tokens, a token's on the other tokens.
-# - **A second activation, after the second layer.** What is added back must also be able to be negative.
+# - **A second activation, after the second layer.** What is added back must be free to be negative.
 
 # %% [markdown]
 # **A hunt.** In this box there is an encoder block, perhaps with one of the known mistakes in it. Call it

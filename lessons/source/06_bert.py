@@ -1,7 +1,8 @@
 # %% [markdown]
 # # BERT, and where its parameters are
 #
-# > BERT-base is a hundred and ten million numbers. Where are they, what do they do with a word, and which do the work?
+# > BERT-base is a hundred and ten million numbers. Where are they, what do they do with a word, and which parts
+# > do the work?
 #
 # You have all the parts by now: pieces and their ids, attention, heads, the encoder block. BERT is a stack of these
 # parts. Here are two BERTs; the ids go in at the bottom. The height of a part shows its number of parameters, on the
@@ -23,6 +24,8 @@ from minibert.claims.sizes import CLAIMS
 with torch.device("meta"):  # shapes without numbers: enough to count
     base, small = minibert.build("bert-base-uncased"), minibert.build("minilm-l6")
     with_head = minibert.build("bert-base-uncased", head="masked-lm")
+    large = minibert.build("bert-large-uncased")  # to count by hand
+bigger = minibert.PRESETS["bert-large-uncased"]
 
 
 def part(name, *modules, times=1):
@@ -44,8 +47,8 @@ plots.to_scale({"MiniLM-L6": parts(small), "BERT-base": parts(base)}, "Two BERTs
 
 # %% [markdown]
 # The parts of the right one sum to {{minibert.count_parameters(base) | ,}} parameters, which the paper rounds to
-# {{CLAIMS["bert-base-uncased"].text}}. At the end of this lesson you can compute that number from the sizes of the
-# model.
+# {{CLAIMS["bert-base-uncased"].text}}. At the end of this lesson you will be able to compute that number from the
+# sizes of the model.
 #
 # You will run the left one. This **MiniLM-L6** has BERT's architecture and vocabulary, but it was not pre-trained as
 # BERT was. It consists of every second layer of a model that Microsoft distilled from another model of BERT-base's size
@@ -204,7 +207,8 @@ plots.lines(
 # The lines are means over pairs. At the bottom only the position differs, so pairs of *another* meaning are even a
 # little more alike. On the way up the vectors take in the words around them, and this is reversed. At the top the two
 # pairs of the same meaning have a cosine of at least {{min(top["same meaning"]) | .2f}}, and the other four of at most
-# {{max(top["another meaning"]) | .2f}}. Position does not explain that. Such vectors are called **contextual**.
+# {{max(top["another meaning"]) | .2f}}. Position does not explain that: two of those four even share their position.
+# Such vectors are called **contextual**.
 #
 # Four sentences prove nothing in general. Try *plot* (of a film, of land) in your own: there it is less clear.
 #
@@ -240,39 +244,49 @@ print(f"with a table of its own the whole would be {V * D / total:.0%} larger")
 # Three rules are enough. A table has $D$ numbers for each row. A linear layer from $a$ to $b$ features has $a \cdot b$
 # weights and $b$ biases. A layer norm has a scale and a shift for each feature, $2 D$. In a block there are four linear
 # layers $D \to D$ in the attention, two in the feed-forward, $D \to F$ and $F \to D$, and two norms. The heads cost
-# nothing extra: they share the $D$ features.
+# nothing extra: they share the $D$ features. And, once: words, positions, types, a norm, and the pooler.
 #
+# Now **BERT-large**: $D$ = {{bigger.hidden_size | ,}}, $L$ = {{bigger.num_hidden_layers}},
+# $H$ = {{bigger.num_attention_heads}}, $F$ = {{bigger.intermediate_size | ,}}; $V$, $P$ and the types are BERT-base's.
 # Take paper and pencil, write your numbers into this cell, and run it again:
 
 # %%
-mine = {"words": 0, "attention, one block": 0, "feed-forward, one block": 0, "all of BERT-base": 0}
+mine = {"words": 0, "attention, one block": 0, "feed-forward, one block": 0, "all of BERT-large": 0}
 
-block = base.encoder.blocks[0]
-modules = base.embeddings.word, block.attention, block.feed_forward, base
+block = large.encoder.blocks[0]
+modules = large.embeddings.word, block.attention, block.feed_forward, large
 for (name, count), module in zip(mine.items(), modules, strict=True):
     print("✓" if count == minibert.count_parameters(module) else "✗", name)
 
 # %% [markdown]
 # And this is where the parameters are:
 
+
 # %% tags=["folded"]
-blocks = base.encoder.blocks
-e, counted = base.embeddings, {}
-counted["words"] = [e.word]
-counted["positions, types, norm"] = [e.position, e.token_type, e.norm]
-counted["attention, all blocks"] = [block.attention for block in blocks]
-counted["feed-forward, all blocks"] = [block.feed_forward for block in blocks]
-counted["norms, all blocks"] = [norm for block in blocks for norm in (block.attention_norm, block.norm)]
-counted["pooler"] = [base.pooler]
-sizes = {name: sum(map(minibert.count_parameters, modules)) for name, modules in counted.items()}
+def counted(model):
+    e, blocks = model.embeddings, model.encoder.blocks
+    parts = {
+        "words": [e.word],
+        "positions, types, norm": [e.position, e.token_type, e.norm],
+        "attention, all blocks": [block.attention for block in blocks],
+        "feed-forward, all blocks": [block.feed_forward for block in blocks],
+        "norms, all blocks": [norm for block in blocks for norm in (block.attention_norm, block.norm)],
+        "pooler": [model.pooler],
+    }
+    return {name: sum(map(minibert.count_parameters, modules)) for name, modules in parts.items()}
+
+
+sizes, large_sizes = counted(base), counted(large)
+print(f"{'':<24} {'BERT-base':>11} {'BERT-large':>19}")
 for name, size in sizes.items():
-    print(f"{name:<26} {size:>11,} {size / total:6.1%}")
-print(f"{'together':<26} {sum(sizes.values()):>11,}")
+    of_large = large_sizes[name] / sum(large_sizes.values())
+    print(f"{name:<24} {size:>11,} {size / total:6.1%} {large_sizes[name]:>12,} {of_large:6.1%}")
+print(f"{'together':<24} {sum(sizes.values()):>11,} {'':<6} {sum(large_sizes.values()):>12,}")
 
 # %% [markdown]
-# The feed-forward layers, the simplest part, have about half of all parameters.
+# The feed-forward layers, the simplest part, have half of all parameters or more.
 #
-# ## Which numbers do the work?
+# ## Which parts do the work?
 #
 # Where the parameters are and where the work is done are two different questions. Count **operations**: multiplications
 # and additions (papers say FLOPs). A linear layer takes two for each weight and token. A table takes none: a row is
@@ -353,7 +367,8 @@ with torch.no_grad():
 # %% [markdown]
 # ## In short
 #
-# - BERT: three tables added and normalised, $L$ equal blocks, a pooler on `[CLS]`. Seven numbers say how large it is.
+# - BERT: three tables added and normalised, $L$ equal blocks, a pooler on `[CLS]`. Seven numbers describe it; six give
+#   its size, and $H$ only divides $D$.
 # - A word's vector comes from one row of a table; the blocks make it depend on the sentence.
 # - The embedding table has $V D$ parameters. A block has about $12 D^2$, two thirds of them in the feed-forward.
 # - The masked-LM head uses the embedding table a second time. Count it once.

@@ -64,12 +64,13 @@ plots.encoder_decoder(read, written, start="</s>")
 # The paper tries five ways to damage a text (section 2.2, figure 2) and keeps two (section 5.1). The sentences come in
 # a random order. And spans of words are removed, {{REMOVED | .0%}} of all words, and each span becomes **one** mask,
 # however long it was: *text infilling*. Lengths are drawn from a Poisson distribution with a mean of three. Some are
-# zero: then nothing is missing, but a mask is inserted anyway. By hand, with two spans:
+# zero: then nothing is missing, but a mask is inserted anyway. (When you train below, the share varies from
+# {{0.2 | .0%}} to {{0.4 | .0%}}.) By hand, with two spans:
 #
 # | | |
 # |---|---|
 # | the text | `my aunt found a good cake` |
-# | remove `aunt found a`, and nothing before `cake` | `my` ▢ `good` ▢ `cake` |
+# | remove `aunt found a`, and a span of length zero before `cake` | `my` ▢ `good` ▢ `cake` |
 #
 # Drawn at random, for one document:
 
@@ -98,7 +99,7 @@ for seed in range(4):
 # a second attention between self-attention and feed-forward, the **cross-attention** (section 2.1): the queries come
 # from the decoder, keys and values from what the encoder has read.
 #
-# In training the whole text is known, so all its positions (the places in it) are computed at once. The decoder reads
+# In training the whole text is known, so all its positions are computed at once. The decoder reads
 # the text *one step late*, and has to predict the next token at each position:
 
 # %%
@@ -213,8 +214,10 @@ print(f"choosing any text that fits would be right in {by_chance:.0%}")
 
 # %% [markdown] tags=["trained"]
 # Where the original can be known, the model restored {{sum(certain)}} of {{len(certain)}}. Where it cannot, it has to
-# guess. Somebody who knew the whole language and chose any text that fits would be right in {{by_chance | .0%}} of all
-# cases; the model is right in {{sum(exact) / len(exact) | .0%}}, nearly as often.
+# guess. Someone who knew the whole language and chose any text that fits would be right in {{by_chance | .0%}} of all
+# cases; the model is right in {{sum(exact) / len(exact) | .0%}}. Of the {{len(exact) - len(certain)}} open ones it
+# restored {{sum(exact) - sum(certain)}}, where such a choice gives about
+# {{by_chance * len(exact) - len(certain) | .0f}}.
 
 # %% [markdown]
 # ## What it looks at while it writes
@@ -227,13 +230,16 @@ damaged = ids_of("then she ▢ at home. first my aunt found a new cake.")
 with torch.no_grad():
     output = model.generate(damaged, max_length=24)
     looked = model(damaged, decoder_input_ids=output[:, :-1], return_attention=True).cross_attentions[-1]
+for what in ("cake", "coat"):
+    print(f"{what}: {write(f'then she ▢ at home. first my aunt found a new {what}.')}")
 names = [[tok.tokens[i].strip("Ġ") for i in row[0].tolist()] for row in (damaged, output)]
 plots.looks(looked[0].mean(dim=0), names[1][1:], names[0], "What the decoder looks at, token by token")
 
 # %% [markdown]
 # (A row is labelled with the token that is *written* from it.) Some tokens that are copied look at their own place in
-# the text that was read: see *aunt*, *new* and *cake*. Now look at the verb, which was masked: *ate* looks at *cake*,
-# because the object decides the verb. And *she* looks at *aunt*, as well as at its own place. Words that are the same
+# the text that was read: see *aunt*, *new* and *cake*. Now look at the verb, which was masked: *ate* looks at *cake*.
+# Such a map alone proves nothing (lesson 02), so one word was changed above it: with *coat* in place of *cake* the
+# model writes *wore*. And *she* looks at *aunt*, as well as at its own place. Words that are the same
 # in every text look at nothing in particular; the decoder has learned them by heart.
 #
 # **A good place to stop for tonight.** Next: other ways to search for a text, and what they cost.
@@ -264,15 +270,22 @@ def poisson(length, mean=3.0):
     return math.exp(-mean) * mean**length / math.factorial(length)
 
 
+weights = {where: often * poisson(3 + len(where.split())) for where, often in WHERE.items()}  # with "she ate it"
+shares = {where: weight / sum(weights.values()) for where, weight in weights.items()}
+ends = {}
 for where in ("at home", "in the garden"):
     p = probabilities(f"{begun} {where}.")[known:]
+    ends[where] = float(p.prod())
     print(f"{where:<14} first word {p[0]:.2f}, the rest {p[1:].prod():.2f}, together {p.prod():.2f}")
 
 # %% [markdown]
 # Why so much for *at home*? It makes the gap five words long, and each other place makes it six, and gaps of five are
-# likelier: lengths are Poisson with mean three. So the weights are {{WHERE["at home"]}} · P(five) =
-# {{WHERE["at home"] * poisson(5) | .2f}} for it, against {{WHERE["in the garden"]}} · P(six) =
-# {{WHERE["in the garden"] * poisson(6) | .2f}} for the garden (weights, not yet probabilities).
+# likelier: lengths are Poisson with mean three. So the weights are {{WHERE["at home"]}} · P(five) for
+# it, against {{WHERE["in the garden"]}} · P(six) for the garden. Divided by the sum over all five places, that is
+# {{shares["at home"] | .2f}} and {{shares["in the garden"] | .2f}}. The model says {{ends["at home"] | .2f}} and
+# {{ends["in the garden"] | .2f}}: the same order, but further apart. One likely reason: in training at most
+# {{0.4 | .0%}} of a text was removed, so gaps of six were rarer than the Poisson distribution alone says. (Exactly this
+# text did not occur: there a full stop goes with the word before it.)
 #
 # *in* is the better first word, because many places begin with it. But then its probability is divided among them, and
 # the best whole ending begins with *at*. **Beam search** keeps the best few texts, the *beams*. In each step every beam
@@ -365,7 +378,7 @@ plots.bars(operations, unit, "The hundredth token, computed in three ways", digi
 # - **A cache that is not sorted with its beams.** When beams change places, their keys must too.
 # - **Dropout left on.** It writes something else each time.
 # - **Fresh weights that are too small.** Set `initializer_range` back to its default and train again: this model then
-#   learns the language, and never learns to copy what it has read.
+#   learns the language, but in {{steps}} steps it does not learn to copy what it has read.
 #
 # ## Exercises
 #

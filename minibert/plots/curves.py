@@ -53,10 +53,11 @@ def retention(
     shares = 100 * np.array(list(rows.values()))  # (rows, 2, 3)
     figure = Picture(figsize=(5.4, 1.5 + 0.62 * len(rows)), layout="constrained")
     axes = figure.add_subplot()
-    axes.axvline(100, color=GREY, linewidth=1, zorder=0)
+    pieces = np.array([[row - 0.14, row + 0.42, np.nan] for row in range(len(rows))]).ravel()  # below the names only
+    axes.plot(np.full(len(pieces), 100), pieces, color=GREY, linewidth=1, zorder=0)
     lowest = min(max(shares.min(), shares[:, :, 0].min() - FURTHEST), 100 * claimed)
     highest = max(min(shares.max(), shares[:, :, 0].max() + FURTHEST), 100)
-    axes.axvline(100 * claimed, color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
+    axes.plot(np.full(len(pieces), 100 * claimed), pieces, color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
     for which, (label, colour, marker, shift) in enumerate(
         (("of its score", BLUE, "o", 0.0), ("of its lead over guessing", VERMILION, "D", 0.2))
     ):

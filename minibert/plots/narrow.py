@@ -221,7 +221,7 @@ def encoder_decoder(
     sheet.arrow((wide, 3.2), (side, 3.2), (side, 1.14), (wide, 1.14), linewidth=2)
     sheet.box(0, 2.8, wide, 0.8, colour=pale(SKY))
     sheet.text(wide / 2, 3.04, "encoder", 12, weight="bold")
-    sheet.text(wide / 2, 3.36, "every token looks at every other", 11)
+    sheet.text(wide / 2, 3.36, "every token looks at all tokens", 11)
     x = (wide - encoder_width) / 2
     for token, width in zip(read, sides, strict=True):
         sheet.arrow((x + width / 2, 3.9), (x + width / 2, 3.6))

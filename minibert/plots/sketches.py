@@ -245,7 +245,7 @@ def through_a_model(
     y += 0.36
     columns(before)
     y += 0.82
-    label("every token looks at every other, in each block")
+    label("every token looks at all tokens, in each block")
     y += 0.36
     for block in range(blocks):
         sheet.box(0, y, wide, 0.24, f"block {block + 1}", pale(BLUE, 0.35 + 0.3 * block / blocks))
