@@ -373,18 +373,18 @@ def test_what_is_done_is_kept_and_the_same_command_goes_on(how, tmp_path):
 def test_wherever_an_interrupt_comes_the_table_has_what_is_kept(where, after, tmp_path, monkeypatch):
     folder, out = put(tmp_path / "subs", {f"{n}.py": RIGHT for n in range(3)}), tmp_path / "out"
     marks = [Mark("gelu", "passed", 10.0, 10.0, "")]
+    monkeypatch.setattr(grading, "marked_by", lambda paths, *_: ((one, Marked(one.name, marks, 0.0)) for one in paths))
+    holder = grading._State if where == "keep" else grading
+    whole, calls = getattr(holder, where), []
+
+    def interrupted(*given: object) -> None:
+        calls.append(given)
+        if len(calls) < 2 or after:
+            whole(*given)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
     with monkeypatch.context() as patched:
-        patched.setattr(grading, "marked_by", lambda paths, *_: ((one, Marked(one.name, marks, 0.0)) for one in paths))
-        holder = grading._State if where == "keep" else grading
-        whole, calls = getattr(holder, where), []
-
-        def interrupted(*given: object) -> None:
-            calls.append(given)
-            if len(calls) < 2 or after:
-                whole(*given)
-            if len(calls) == 2:
-                raise KeyboardInterrupt
-
         patched.setattr(holder, where, interrupted)
         with pytest.raises(KeyboardInterrupt):
             grading.grade(folder, out, ["gelu"], with_swap=False)
