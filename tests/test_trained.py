@@ -234,6 +234,7 @@ def pairs(sop=(0.72, 4.9), nsp_tried_on_sop=0.52, sop_tried_on_sop=0.7, none=(0.
     [
         (pairs(), HOLDS),
         (pairs(sop=NO_DIFFERENCE), CONDITION),
+        (pairs(sop=(0.70, 4.5)), CONDITION),  # masked words are not what the claim is about
         (pairs(nsp_tried_on_sop=0.56), CONDITION),  # NSP does teach some order
         (pairs(sop_tried_on_sop=0.64), UNMEASURED),  # nor is SOP learned: too small a run
         (pairs(sop_tried_on_sop=0.66), HOLDS),
