@@ -459,7 +459,7 @@ plots.marked(texts_shown, kinds, "Which name does the sentence mention?")
 # %% [markdown] tags=["trained"]
 # {{exact["trained head"] | .1%}} are exactly right after {{len(span_losses)}} steps, {{exact["untrained head"] | .1%}}
 # before. Encoder and head were both trained. Did the encoder know names before? Freeze it, and train a head alone, once
-# on the vectors of the pre-trained encoder and once on those of a random one (120 sentences to learn, 100 to test):
+# on the vectors of the pre-trained encoder and once on those of a random one, with fewer sentences than above:
 
 
 # %% tags=["folded", "trained"] fold="Only a head is trained"

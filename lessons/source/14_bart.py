@@ -270,7 +270,7 @@ def poisson(length, mean=3.0):
     return math.exp(-mean) * mean**length / math.factorial(length)
 
 
-weights = {where: often * poisson(3 + len(where.split())) for where, often in WHERE.items()}  # with "she ate it"
+weights = {where: often * poisson(3 + len(where.split())) for where, often in WHERE.items()}  # + she ate it
 shares = {where: weight / sum(weights.values()) for where, weight in weights.items()}
 ends = {}
 for where in ("at home", "in the garden"):
