@@ -25,10 +25,12 @@ def ctrl_c_interrupts() -> None:
     """What runs in the background (nohup, or & in a script) ignores Ctrl-C, and so do the processes that it starts.
 
     Tests interrupt themselves and the commands that they start, which must behave as in a terminal. Before each test,
-    because a library may set it back.
+    because a library may set or block it: what runs a notebook has a handler of its own.
     """
-    if signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None):
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 @pytest.fixture(scope="session")

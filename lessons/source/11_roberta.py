@@ -342,7 +342,7 @@ plots.bars(found, "% right; guessing gives 50", "What counting shared words can 
 
 # %% [markdown]
 # Much of NSP can be answered from the topic alone. For SOP this guesser must fail: swapping changes no word. (It is not
-# exactly at chance, because the pairs in order and the swapped ones are different pairs.) RoBERTa has no task of this kind;
+# exactly at chance, because the pairs in order and the swapped ones are different pairs.) RoBERTa has no such task;
 # SOP came later, with ALBERT. It fills each input with whole sentences until no further one fits (*full-sentences*,
 # section 4.2). How full are the inputs?
 
