@@ -237,7 +237,12 @@ def read_json(path: str | Path) -> dict[str, Any]:
 
 def write_json(path: str | Path, content: Any, indent: int = 2) -> Path:
     """Write JSON with a newline at the end; see `write_file`."""
-    return write_file(path, json.dumps(content, indent=indent, ensure_ascii=False) + "\n")
+    return write_file(path, json_text(content, indent))
+
+
+def json_text(content: Any, indent: int = 2) -> str:
+    """What `write_json` writes."""
+    return json.dumps(content, indent=indent, ensure_ascii=False) + "\n"
 
 
 def locked(file: IO[Any]) -> bool:

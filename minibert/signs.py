@@ -1,7 +1,8 @@
-"""Signs of life: what long work shows of itself, on a terminal and where there is none."""
+"""Signs of life: what long work shows of itself, on a terminal and where there is none; and how a process ended."""
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +16,19 @@ Progress = Callable[[int, int], None]  # is called with how many are done, and o
 
 FIRST_LINE, NEXT_LINE = 4.0, 15.0  # seconds until a line is written where there is no terminal, and between two of them
 REDRAWN = 1.0  # seconds after which a bar on a terminal is drawn again, so that its clock does not stand still
+
+
+def signal_name(status: int) -> str:
+    """The name of the signal that ended a process. status: its exit status, below 0."""
+    return next((one.name for one in signal.Signals if one == -status), f"signal {-status}")
+
+
+def how_it_ended(status: int) -> str:
+    """What is said of code that has ended its process. status: of the process; below 0 if a signal ended it."""
+    if status >= 0:
+        return f"ended the program, with the status {status}"
+    name = signal_name(status)
+    return f"made the program crash ({name}{': too much memory?' if name == 'SIGKILL' else ''})"
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,12 @@ def _registered():
     for known, before in ((models.FAMILIES, families), (models.PRESETS, presets)):
         known.clear()
         known.update(before)
+
+
+def test_two_families_cannot_be_students_of_the_same():
+    with pytest.raises(ValueError, match="toy and distilbert are both students of bert: choose one"):
+        models.register(replace(toy_model.FAMILY, student_of="bert"))
+    models.register(models.FAMILIES["distilbert"])  # the same one again is not a rival
 
 
 def test_it_is_built_by_its_name_and_counted():

@@ -153,7 +153,9 @@ def writes(text: str) -> list[int]:
 
 def test_everything_that_is_written_goes_through_files():
     package = Path(files.__file__).parent
-    found = {path.relative_to(package).as_posix(): writes(path.read_text()) for path in package.rglob("*.py")}
+    found = {
+        path.relative_to(package).as_posix(): writes(path.read_text(encoding="utf-8")) for path in package.rglob("*.py")
+    }
     assert {name: lines for name, lines in found.items() if lines and name not in OTHER_WAYS} == {}
     assert all(found[name] for name in OTHER_WAYS)
 

@@ -998,6 +998,7 @@ def test_no_text_covers_another_or_is_cut_off(draw):
         (lambda: plots.looks([[1.0]], "ab", "b"), "2 row"),
         (lambda: plots.shifted(np.ones((2, 4)), "ab", "a"), "2 queries for 1 keys"),
         (lambda: plots.shifted(np.ones((2, 5)), "ab", "ab"), "a label for each"),
+        (lambda: plots.shifted(np.ones((1, 8)), "g", "abcdefg"), "7 keys and 6 colours"),
         (lambda: plots.widths({}), "at least one step"),
         (lambda: plots.widths({"a": []}), "at least one step"),
         (lambda: plots.widths({"a": [("in", 0)]}), "integer of 1 or more"),

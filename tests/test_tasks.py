@@ -230,6 +230,14 @@ def test_counts_by_hand():
     assert with_teacher.counts(batch) == {"labels": 2, "distillation": 2, "cosine": 5}
 
 
+def test_the_two_losses_can_be_weighted():
+    weights = {"masked_lm": 0.1, "pair": 1.0}
+    task = MaskedWords(PAIRS, TOKENIZER, weights=weights)
+    assert task.weights == weights
+    assert task.weights is not weights
+    assert set(task.counts(task.batch([0, 3], 1))) == {"masked_lm", "pair"}
+
+
 def test_masked_words_and_pairs_by_hand():
     model = small("pretraining").eval()
     task = MaskedWords(PAIRS, TOKENIZER, pairs=True)

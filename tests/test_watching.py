@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -99,6 +100,34 @@ def test_what_the_work_raises_is_raised_as_if_it_was_done_here(work, status, say
     assert says in done.stderr if says else done.stderr == ""
 
 
+def test_with_fallback_a_second_crash_is_named_too():
+    """All begins again without the first part, and again in a copy."""
+    # A part that is left out and ends the process all the same: nothing more can be tried.
+    work = "with running(ATTENTION if 'gelu' in args.without else GELU): end('SIGSEGV')"
+    end = END.replace("['mine']", "['mine', '--fallback']")
+    begin = f"{BEGIN}\ndef work(args):\n    {work}\nmine.show_all = work\n"
+    done = subprocess.run([sys.executable, "-c", begin + end], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == "at work\nat work\nat work\n"
+    assert "your gelu (my_bert.py, line 7) made the program crash (SIGSEGV)" in done.stderr
+    assert "your my_attention (my_bert.py, line 70) made the program crash (SIGSEGV)" in done.stderr
+
+
+@pytest.mark.parametrize("raised", ["Odd()", "OSError('x' * 100_000)"])
+def test_an_error_that_cannot_be_passed_on_is_told_by_its_message(raised):
+    odd = "type('Odd', (OSError,), {'__str__': lambda self: 'no room', '__reduce__': lambda self: 1 / 0})"
+    done = ran(f"Odd = {odd}\n    raise {raised}")
+    assert done.returncode == 2
+    assert done.stderr.startswith("minibert: " + ("no room" if raised == "Odd()" else "xxx"))
+
+
+def test_the_mark_of_a_part_in_a_very_deep_folder_fits(tmp_path):
+    deep = tmp_path.joinpath(*["ж" * 100] * 20, "my_bert.py")
+    found = watching.mark("gelu", "gelu", deep, 7)
+    assert len(found) <= watching.RUNNING.stop
+    assert "your gelu (my_bert.py, line 7) failed" in watching.blamed(found, "failed")
+
+
 def test_the_line_of_the_crash_is_named(tmp_path):
     """Also where the innermost frames are in other files."""
     file = tmp_path / "my_bert.py"
@@ -154,6 +183,17 @@ def test_ctrl_c_is_told_once(to_both):
     assert err == "\nminibert: interrupted.\n"
 
 
+def lives(process: int) -> bool:
+    """Whether a process is there, and not only its number."""
+    try:
+        os.kill(process, 0)
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except ProcessLookupError:
+        return False
+    except OSError:  # no /proc on this system
+        return True
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_the_copy_ends_with_its_process(number):
     process, copy = began(SLEEPS)
@@ -162,8 +202,7 @@ def test_the_copy_ends_with_its_process(number):
     assert process.returncode == -number
     end = time.monotonic() + 20
     while time.monotonic() < end:
-        state = subprocess.run(["ps", "-o", "state=", "-p", str(copy)], capture_output=True, text=True).stdout.strip()
-        if state in ("", "Z"):  # gone, or only its number is left
+        if not lives(copy):
             return
         time.sleep(0.05)
     pytest.fail("the copy goes on")

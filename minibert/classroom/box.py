@@ -27,6 +27,7 @@ from typing import Any, NoReturn
 
 from minibert.classroom import isolation
 from minibert.classroom.isolation import LENGTH, Limits, holds_packages, read_message
+from minibert.signs import signal_name
 
 PROGRESS = "statement"  # the file whose first bytes are kept when the process has ended: see worker.py
 PROTECTIONS = ("files", "limits", "processes", "network")
@@ -194,7 +195,7 @@ class Box:
             self.process.wait(timeout=2)
         code = self.process.returncode
         if code is not None and code < 0:
-            name = next((one.name for one in signal.Signals if one == -code), f"signal {-code}")
+            name = signal_name(code)
             if name == "SIGXCPU":
                 return Stopped("cpu", f"it used more than {self.limits.cpu_seconds} s of processor time")
             if name == "SIGKILL":

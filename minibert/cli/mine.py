@@ -41,7 +41,7 @@ def run_mine(args: Namespace) -> None:
             watched(lambda: show_all(args))
             return
         except Ended as ended:
-            if ended.exercise is None or not args.fallback:
+            if not args.fallback or ended.exercise in (None, *args.without):
                 raise
             warnings.warn(f"{ended} All begins again, with the library's.", stacklevel=2)
             args.without = [*args.without, ended.exercise]

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, NoReturn
 
+from minibert.signs import how_it_ended
 from minibert.timing import OwnTime
 
 AT_ONCE = 10.0  # seconds for a statement at the top of a file
@@ -95,14 +96,6 @@ def first_deadly(nodes: Sequence[ast.stmt], file: str, module: ModuleType) -> di
     if not at:
         return {}
     return {at: LATE if open_ended else how_it_ended(status)}
-
-
-def how_it_ended(status: int) -> str:
-    """What is said of a statement that has ended its process."""
-    if status >= 0:
-        return f"ended the program, with the status {status}"
-    name = next((one.name for one in signal.Signals if one == -status), f"signal {-status}")
-    return f"made the program crash ({name}{': too much memory?' if name == 'SIGKILL' else ''})"
 
 
 def try_statements(nodes: Sequence[ast.stmt], file: str, module: ModuleType, writer: int) -> None:

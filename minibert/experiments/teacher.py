@@ -23,7 +23,7 @@ from torch import nn
 from minibert.checkpoints import from_pretrained
 from minibert.deltas import applied
 from minibert.experiments.baselines import baselines
-from minibert.files import read_json, write_files
+from minibert.files import json_text, read_json, write_files
 from minibert.filling import fill
 from minibert.losses import IGNORE
 from minibert.timing import machine
@@ -120,8 +120,7 @@ def main() -> None:
     args = parser.parse_args()
     found = measured(args.low, args.full)
     delta = (args.low / low_rank.DELTA).read_bytes()
-    described = json.dumps(found, indent=1, ensure_ascii=False) + "\n"
-    write_files(WEIGHTS, {f"{NAME}.safetensors": delta, f"{NAME}.json": described})
+    write_files(WEIGHTS, {f"{NAME}.safetensors": delta, f"{NAME}.json": json_text(found, 1)})
     print(json.dumps({name: found[name] for name in found if name not in ("curve", "trained_wholly")}, indent=1))
 
 

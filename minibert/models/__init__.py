@@ -13,7 +13,13 @@ PRESETS: dict[str, ModelConfig] = {}
 
 
 def register(family: Family) -> None:
-    """Make a model known to `build`, `from_pretrained`, the counts and the command line."""
+    """Make a model known to `build`, `from_pretrained`, the counts and the command line.
+
+    Raises ValueError if another family's students are of the same teacher, as then nobody knows which to make.
+    """
+    rivals = [one.model_type for one in FAMILIES.values() if one.student_of == family.student_of]
+    if family.student_of is not None and [one for one in rivals if one != family.model_type]:
+        raise ValueError(f"{family.model_type} and {rivals[0]} are both students of {family.student_of}: choose one.")
     FAMILIES[family.model_type] = family
     PRESETS.update(family.presets)
 

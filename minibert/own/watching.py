@@ -26,11 +26,12 @@ from pathlib import Path
 from typing import IO, NoReturn
 
 from minibert.errors import MinibertError
+from minibert.signs import how_it_ended
 
 SIZE = 2**16  # bytes of the shared memory
 RUNNING, LAST, RAISED = slice(0, 4096), slice(4096, 8192), slice(8192, SIZE)  # which part, and what the copy raised
 LONGEST = 10_000  # characters of a message that is passed on
-FAILED = 1  # Python's exit status after an error that it shows with a traceback
+UNEXPECTED = 1  # Python's exit status after an error that it shows with a traceback
 TWICE = 1.0  # seconds within which a second Ctrl-C is taken for the same one: a terminal sends it to both processes
 
 _shared: mmap.mmap | None = None  # set in the copy
@@ -46,7 +47,10 @@ class Ended(MinibertError):
 
 def mark(exercise: str, function: str, file: Path, line: int) -> bytes:
     """What is known of a part: its exercise and its function, and the line of the file where it begins."""
-    return json.dumps({"exercise": exercise, "function": function, "file": str(file), "line": line}).encode()
+    known = {"exercise": exercise, "function": function, "file": str(file), "line": line}
+    if len(whole := json.dumps(known).encode()) > RUNNING.stop:  # a very long path: its end is what is shown
+        whole = json.dumps(known | {"file": file.name}).encode()
+    return whole
 
 
 @contextmanager
@@ -80,7 +84,7 @@ def watched(work: Callable[[], None]) -> None:
     """Do the work in a copy of this process, as if it was done here: what it prints and raises is printed and raised.
 
     Raises Ended if the copy ends in the middle of the work. The work is done in this process if it cannot be copied
-    (Windows), or if torch is loaded already, so that this is no command that has just begun.
+    (Windows), outside the main thread, or once torch is loaded: a copy would lack torch's threads.
     """
     in_main_thread = threading.current_thread() is threading.main_thread()
     if not hasattr(os, "fork") or not in_main_thread or "torch" in sys.modules:
@@ -125,7 +129,7 @@ def _copied(work: Callable[[], None], shared: mmap.mmap, crash: IO[bytes], alive
         with suppress(OSError, ValueError):  # that the output cannot be written has been noticed
             sys.stdout.flush()
             sys.stderr.flush()
-        _write(shared, RAISED, pickle.dumps(raised))
+        _write(shared, RAISED, _pickled(raised))
     finally:
         end(0)
 
@@ -141,8 +145,18 @@ def _raised(work: Callable[[], None]) -> BaseException | None:
         return error
     except BaseException:
         traceback.print_exc()
-        return SystemExit(FAILED)
+        return SystemExit(UNEXPECTED)
     return None
+
+
+def _pickled(raised: BaseException | None) -> bytes:
+    """An error as bytes; what cannot be passed on, or is too large, as a MinibertError with its message."""
+    with suppress(Exception):
+        whole = pickle.dumps(raised)
+        pickle.loads(whole)  # some errors can be written, but not read again
+        if len(whole) <= RAISED.stop - RAISED.start:
+            return whole
+    return pickle.dumps(MinibertError(str(raised)[:LONGEST]))
 
 
 class _Interrupt:
@@ -166,8 +180,6 @@ def _end_with(alive: int) -> None:
 
 def _ended(shared: mmap.mmap, crash: IO[bytes], status: int) -> Ended:
     """What is said of a copy that has ended in the middle of its work."""
-    from minibert.exercises.running import how_it_ended  # here, because it loads torch
-
     said = how_it_ended(status)
     if part := _read(shared, RUNNING):
         crash.seek(0)

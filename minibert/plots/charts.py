@@ -46,7 +46,7 @@ def parameters_by_part(
 ) -> Picture:
     """One horizontal bar for each model, from top to bottom, made of its parts, in millions of parameters.
 
-    Names are above the bars, so that the figure can be read on a telephone.
+    Names are above the bars, so that the figure can be read on a phone.
 
     counts: model -> part -> number of parameters. notes: a few words after the total of each bar, one for each model.
     Raises MinibertError when there is no model, a number is negative, or there is not one note for each model.
@@ -166,7 +166,7 @@ def ablation(
     variant -> the ends of a 95% interval, for the lines on the bars; without them the lines are one standard deviation.
     sort: list the variants by their mean in the first panel, largest first, and not in the order in which they are
     given. dots: what the dots are, in the plural, where they are not seeds. The names are above the bars, so that the
-    figure can be read on a telephone.
+    figure can be read on a phone.
     Raises MinibertError when there is nothing to draw, the panels do not list the same variants, or an interval is
     missing or does not include its mean.
     """
@@ -250,7 +250,7 @@ def distributions(
     """One panel for each distribution: a bar for each label, its number at the end, all panels with the same scale.
 
     Two panels are side by side, unless the labels are long, and further pairs below them; an odd number of panels are
-    one below another. So the figure can be read on a telephone.
+    one below another. So the figure can be read on a phone.
 
     panels: heading -> a value for each label, in the order of the labels. labels: of all panels, or heading -> those of
     that panel; then the panels are one below another. unit: the label of the x axis.

@@ -287,13 +287,16 @@ def shifted(
 
     scores: (S, T + S), in columns for the distances T, T - 1, ..., 1 - S. queries, keys: S and T labels; the queries
     are the last S of the T keys. framed: a query and a key, counted from 0, whose number is framed in both.
-    Raises MinibertError when the scores do not have that shape, or there are more queries than keys.
+    Raises MinibertError when the scores do not have that shape, or there are more queries than keys, or more keys than
+    colours.
     """
     count, total = len(queries), len(keys)
+    if total > len(HUES):
+        raise MinibertError(f"there are {total} keys and {len(HUES)} colours: give no more than {len(HUES)} keys.")
     if not 0 < count <= total:
         raise MinibertError(f"there are {count} queries for {total} keys: give at least one, and no more than keys.")
     values = read_matrix(scores, queries, [""] * (count + total), "scores")
-    colours = [pale(HUES[key % len(HUES)], 0.45) for key in range(total)]
+    colours = [pale(HUES[key], 0.45) for key in range(total)]
     texts = [[format_number(value, digits) for value in row] for row in values]
     distances = [format_number(total - column, 0) for column in range(count + total)]
     first = [count - query for query in range(count)]  # the column of each query's score with key 0

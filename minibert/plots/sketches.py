@@ -203,13 +203,13 @@ def through_a_model(
     """
     check_lengths(tokens=tokens, ids=ids)
     before, after = (read_numbers(rows, "the vectors", 2) for rows in vectors)
-    if not (len(before) == len(after) == len(tokens)) or before.shape != after.shape or before.shape[1] < 3:
+    if len(before) != len(tokens) or before.shape != after.shape or before.shape[1] < 3:
         raise MinibertError("a token lacks its vectors: give one before and one after for each, of 3 numbers or more.")
     if not guesses or not all(0 <= share <= 1 for share in guesses.values()):
         raise MinibertError("a figure of a guess needs words with probabilities: give at least one, from 0 to 1.")
     if blocks < 1 or not 0 <= asked < len(tokens):
         raise MinibertError("the blocks must be 1 or more, and the masked token one of the tokens: give such numbers.")
-    sheet, y, gap, told, high = Sheet(), 0.0, 0.05, "#606060", 0.3
+    sheet, y, gap, told = Sheet(), 0.0, 0.05, "#606060"
     written = [[format_number(value, 2) for value in row[:3]] for row in (*before, *after)]
     number = max(text_width(text, 9) for row in written for text in row) + 0.06
     widths = [max(text_width(token, 10) + 0.1, number) for token in tokens]
@@ -217,49 +217,47 @@ def through_a_model(
     left = [sum(widths[:at]) + gap * at for at in range(len(tokens))]
 
     def label(words: str, start: float = 0.0) -> None:
-        """Between two steps: arrows down, and what the next step is."""
+        """Between two steps: an arrow down, and what the next step is."""
+        nonlocal y
         sheet.arrow((start + 0.1, y), (start + 0.1, y + 0.32), colour=told)
         sheet.text(start + 0.24, y + 0.15, words, 10, ha="left", color=told)
+        y += 0.36
+
+    def boxes(texts: Sequence[str], size: float) -> None:
+        """A row with one text for each token."""
+        nonlocal y
+        for at, (x, width) in enumerate(zip(left, widths, strict=True)):
+            sheet.box(x, y, width, 0.3, texts[at], pale(ORANGE, 0.7) if at == asked else "#F2F2F2", size, edge=GREY)
+        y += 0.34
 
     def columns(rows: np.ndarray) -> None:
+        """A row with the first numbers of each token's vector."""
+        nonlocal y
         for at, (x, width) in enumerate(zip(left, widths, strict=True)):
             colour = pale(ORANGE, 0.7) if at == asked else pale(SKY, 0.2)
             sheet.box(x, y, width, 0.78, colour=colour, edge=GREY)
             for line, value in enumerate([*(format_number(value, 2) for value in rows[at][:3]), "…"]):
                 sheet.text(x + width / 2, y + 0.12 + 0.18 * line, value, 9)
+        y += 0.82
 
     sheet.text(0, y + 0.12, text, 12, ha="left", weight="bold")
     y += 0.28
     label("cut into pieces; two special tokens around them")
-    y += 0.36
-    for at, (x, width) in enumerate(zip(left, widths, strict=True)):
-        colour = pale(ORANGE, 0.7) if at == asked else "#F2F2F2"
-        sheet.box(x, y, width, high, tokens[at], colour, edge=GREY)
-    y += high + 0.04
+    boxes(tokens, 10)
     label("each piece has a number in the vocabulary, its id")
-    y += 0.36
-    for at, (x, width) in enumerate(zip(left, widths, strict=True)):
-        sheet.box(x, y, width, high, str(ids[at]), pale(ORANGE, 0.7) if at == asked else "#F2F2F2", 9, edge=GREY)
-    y += high + 0.04
+    boxes([str(number) for number in ids], 9)
     label(f"a vector for each token: {before.shape[1]} numbers")
-    y += 0.36
     columns(before)
-    y += 0.82
     label("every token looks at all tokens, in each block")
-    y += 0.36
     for block in range(blocks):
         sheet.box(0, y, wide, 0.24, f"block {block + 1}", pale(BLUE, 0.35 + 0.3 * block / blocks))
         y += 0.27
     y += 0.01
     label("the same tokens, with vectors that depend on the sentence")
-    y += 0.36
     columns(after)
-    y += 0.82
-    middle = left[asked] + widths[asked] / 2
-    label("a probability for each piece", middle - 0.1)
-    y += 0.36
+    label("a probability for each piece", left[asked] + widths[asked] / 2 - 0.1)
     names = max(text_width(word, 11, "bold") for word in guesses) + 0.1
-    reach = (wide - names - 0.6) / max(*guesses.values(), 0.01)
+    reach = max(wide - names - 0.6, 1.0) / max(*guesses.values(), 0.01)
     for word, share in guesses.items():
         sheet.text(0, y + 0.12, word, 11, ha="left", weight="bold")
         sheet.box(names, y, max(reach * share, 0.01), 0.24, colour=ORANGE, corner=0, edge="none")

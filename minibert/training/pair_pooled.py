@@ -1,4 +1,4 @@
-"""Heads for pairs of texts, from the mean vector of each; for tasks that a library model has no published head for."""
+"""Heads for pairs of texts, which read the mean vector of each; none of them is a published one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ STEEPNESS, LEVEL = 4.0, 0.6  # of a fresh head: see start_as_cosine
 def mean_vectors(hidden: Tensor, input_ids: Tensor, attention_mask: Tensor | None, separator_id: int) -> list[Tensor]:
     """The mean vector of each of two texts, u and v, scaled to a root mean square of 1; both (B, D).
 
-    hidden: (B, S, D). separator_id: of the token that ends each text.
+    hidden: (B, S, D). separator_id: of the token that ends each text; in a row without it all tokens are of the first
+    text, and v is 0.
     """
     real = torch.ones_like(input_ids) if attention_mask is None else attention_mask
     ends = (input_ids == separator_id).long()
@@ -31,8 +32,9 @@ def mean_vectors(hidden: Tensor, input_ids: Tensor, attention_mask: Tensor | Non
 def start_as_cosine(classifier: nn.Linear, width: int, alike: int) -> None:
     """Make class `alike` (0 or 1) the surer, by STEEPNESS, the farther the cosine is above LEVEL.
 
-    The last `width` of the classifier's inputs are u * v, whose mean is the cosine. Few examples can improve on that,
-    but from random weights they hardly teach that alike vectors mean alike texts.
+    classifier: its weight is (2, n · width), its bias (2,). The last `width` of its inputs are u * v, whose mean is the
+    cosine. Few examples can improve on that, but from random weights they hardly teach that alike vectors mean alike
+    texts.
     """
     signs = torch.full((2,), -0.5)
     signs[alike] = 0.5
@@ -80,7 +82,8 @@ class PairPretraining(MaskedLM):
     from the mean vectors u and v of the texts instead of the summary of the first token.
 
     A summary takes long to learn. The classifier reads u, v, |u - v| and u * v; class 0 (the next sentence; in order)
-    starts as the surer the more alike u and v are. Not one of the published heads.
+    starts as the surer the more alike u and v are. Not one of the published heads. The idea has the source of
+    PairPooled.
     """
 
     def __init__(self, masked_lm: MaskedLM, separator_id: int):
@@ -92,7 +95,7 @@ class PairPretraining(MaskedLM):
     def add_head(self) -> None:
         super().add_head()
         self.pair = nn.Linear(4 * self.config.hidden_size, 2)
-        nn.init.normal_(self.pair.weight, std=0.005)
+        nn.init.normal_(self.pair.weight, std=0.005)  # small beside the start
         start_as_cosine(self.pair, self.config.hidden_size, alike=0)
 
     def wanted_tokens(self, *_: Any, **targets: Any) -> None:

@@ -6,7 +6,7 @@ of the loss. What is masked, and how, is in objectives.py; the losses of distill
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Protocol
 
@@ -66,6 +66,7 @@ def make_chooser(masking: str, tokenizer: Tokenizer, examples: Sequence[Example]
 class MaskedWords:
     """Predict masked words, and with `pairs` also how the two sentences are related.
 
+    weights: of the terms of the loss, "masked_lm" and perhaps "pair"; by default 1 for each, the latter with `pairs`.
     masking: a name of MASKINGS. static: a text is masked in the same way each time it is read (BERT), instead of
     differently each time (RoBERTa, "dynamic").
     """
@@ -77,6 +78,7 @@ class MaskedWords:
         masking: str = "tokens",
         static: bool = False,
         pairs: bool = False,
+        weights: Mapping[str, float] | None = None,
     ):
         check_words(examples, tokenizer)
         self.examples = examples
@@ -84,7 +86,7 @@ class MaskedWords:
         self.masking = masking
         self.choose = make_chooser(masking, tokenizer, examples)
         self.static = static
-        self.weights = {"masked_lm": 1.0, "pair": 1.0} if pairs else {"masked_lm": 1.0}
+        self.weights = dict(weights or {"masked_lm": 1.0} | ({"pair": 1.0} if pairs else {}))
 
     def batch(self, examples: Sequence[int], seed: int) -> Batch:
         batch = padded([self.examples[i] for i in examples], self.tokenizer)
