@@ -368,11 +368,11 @@ for name, words in {"right": "best word is the true one", "agrees": "best word i
 # Does it guess like its teacher now?
 
 # %% tags=["trained"]
-uncut = minibert.student_from_teacher(teacher, fold_types=True)  # as it was before
+as_cut = minibert.student_from_teacher(teacher, fold_types=True)  # as it was before
 others = "the acting was [MASK] and the plot made no sense.", "she plays a young [MASK] who falls in love."
 for text in (TEXT, *others):
     print(text)
-    for name, model in {"as cut": uncut, "taught": student, "teacher": teacher}.items():
+    for name, model in {"as cut": as_cut, "taught": student, "teacher": teacher}.items():
         likeliest = scores(model, text).topk(5).indices
         print(f"    {name:<8}", ", ".join(tok.tokens[word] for word in likeliest))
 

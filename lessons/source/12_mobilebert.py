@@ -428,7 +428,7 @@ for step in range(40):
 jointly = (sentence_vectors(at_once) * right).sum(-1).mean().item()
 ways = {"not taught": before, "apart": together, "all at the same time": jointly, "in turn": after}
 unit = "cosine with the teacher's vectors; higher is better"
-plots.bars(ways, unit, "Three ways to teach the layers", digits=2)
+plots.bars(ways, unit, "The layers not taught, and taught in three ways", digits=2)
 
 # %% [markdown] tags=["trained"]
 # Joint transfer comes close to progressive transfer, which the paper chose: {{jointly | .2f}} against {{after | .2f}},
