@@ -294,7 +294,7 @@ def of_the_family(mobilebert, low, plain):
 
 
 @pytest.mark.parametrize(
-    ("mobilebert", "low", "verdict"), [(5.5, 5.0, HOLDS), (5.4, 5.3, CONDITION), (1.2, 1.0, FAILS)]
+    ("mobilebert", "low", "verdict"), [(5.5, 5.0, HOLDS), (5.4, 3.3, CONDITION), (5.4, 3.2, FAILS), (2.3, 2.2, FAILS)]
 )
 def test_how_fast_mobilebert_is(mobilebert, low, verdict):
     found = LEDGER["M2"].judge(of_the_family(mobilebert, low, 1.5))

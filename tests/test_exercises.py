@@ -304,7 +304,7 @@ def test_of_masks_no_factor_is_told():
 
 def test_an_axis_without_a_letter_is_a_position():
     found = minibert.check("gelu", lambda x: x * torch.sigmoid(1.702 * x))
-    assert "but not where position is 16); the first is at position 0" in found.diagnosis
+    assert "all right where position is 16); the first is at position 0" in found.diagnosis
 
 
 def test_progress_shows_one_topic_and_counts_all():

@@ -44,6 +44,9 @@ def judge_compact(figures: Figures) -> Judgement:
     )
 
 
+FASTER = 5.5  # times as fast, as claimed
+
+
 def time_family(quick: bool = False, progress: Progress | None = None) -> Figures:
     released = cast(MobileBertConfig, preset(MOBILEBERT))
     others = {name: preset(name) for name in (DISTILBERT, ROBERTA, ALBERT, MOBILEBERT, XLNET, BART)}
@@ -52,18 +55,18 @@ def time_family(quick: bool = False, progress: Progress | None = None) -> Figure
 
 
 def judge_quick(figures: Figures) -> Judgement:
-    """Holds if MobileBERT is 5.5 times as fast; with a condition if it is faster at all, beyond the spread."""
+    """Holds if MobileBERT is 5.5 times as fast; with a condition if its lower quartile has half of that gain (3.25)."""
     low = figures["ratio_low"][MOBILEBERT]
-    also = "It is faster here too, but less than 5.5 times. " if 1 < low < 5.5 else ""
+    also = "It is faster here too, but less than 5.5 times. " if 1 < low < FASTER else ""
     needed = {name: figures["operations"][name] for name in (BERT, MOBILEBERT)}
     return Judgement(
         f"{_ratio(figures, MOBILEBERT)} the speed at {figures['tokens']} tokens; with layer norm and GELU "
         f"{_ratio(figures, PLAIN)}",
-        HOLDS if figures["ratio"][MOBILEBERT] >= 5.5 else CONDITION if low > 1 else FAILS,
+        HOLDS if figures["ratio"][MOBILEBERT] >= FASTER else CONDITION if low >= (1 + FASTER) / 2 else FAILS,
         f"{also}It needs {needed[BERT] / needed[MOBILEBERT]:.1f}× fewer floating-point operations "
         f"({needed[MOBILEBERT] / 1e9:.1f}G against {needed[BERT] / 1e9:.1f}G), but in 24 layers of many small steps, "
-        "and each step takes some time, whatever its size. The paper measured 5.5× on a phone. There, layer norm and "
-        "GELU in place of NoNorm and ReLU reduced it to 1.8×, because each small step was slow.",
+        "and each step takes some time, whatever its size. The paper measured 5.5× on a phone, which was not tried. "
+        "There, layer norm and GELU in place of NoNorm and ReLU reduced it to 1.8×, because each small step was slow.",
         f"{figures['ratio'][MOBILEBERT]:.2f}× at {figures['tokens']} tokens",
     )
 
@@ -74,7 +77,8 @@ def _ratio(figures: Figures, name: str) -> str:
 
 # ---------------------------------------------------------------------------------------------- RoBERTa, BART
 
-# What DistilBERT's released training code uses by default (scripts/distil, examples of its README).
+# What DistilBERT's released training code uses by default on each GPU, and the paper's number of GPUs. (The example in
+# the README of the code has four.)
 SEQUENCES, ACCUMULATION, GPUS = 5, 50, 8
 
 
@@ -89,8 +93,8 @@ def judge_recipe(figures: Figures) -> Judgement:
         f"{figures['sequences']} sequences × {figures['accumulation']} steps × {figures['gpus']} GPUs = {batch:,}",
         HOLDS if batch >= 4000 else CONDITION,
         "The paper says up to 4,000 sequences in a batch, dynamic masking and no next-sentence prediction. The "
-        "released code does the last two. It adds up the gradients of many steps, and with its default settings a "
-        "batch is half as large as the paper says.",
+        "released code does the last two. It adds up the gradients of many steps; with its default settings and the "
+        "paper's eight GPUs, a batch is half as large as the paper says.",
         f"batches of {batch:,}",
     )
 

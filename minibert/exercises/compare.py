@@ -192,7 +192,7 @@ def _where_it_differs(a: Tensor, e: Tensor, wrong: Tensor, axes: Mapping[str, in
         there, elsewhere = (some.nonzero().flatten().tolist() for some in (along, ~along))
         if elsewhere:
             few = len(there) <= len(elsewhere)
-            places.append(f"{'only' if few else 'but not'} where {name} is {_listed(there if few else elsewhere)}")
+            places.append(f"{'only' if few else 'all right'} where {name} is {_listed(there if few else elsewhere)}")
     first = ", ".join(f"{name} {index}" for name, index in zip(names, at, strict=True))
     mine, right = (_number(x[tuple(at)].item()) for x in (a, e))
     if mine == right:  # they differ only in later digits

@@ -64,7 +64,7 @@ class BestPath(NamedTuple):
 def best_path(
     sentence: str, known: Known, unknown: tuple[int, float], before: float = 0.0, precision: str = "d"
 ) -> BestPath:
-    """The most probable way to cut a sentence (Viterbi; Kudo 2018, Section 3.1).
+    """The most probable way to cut a sentence (Viterbi; Kudo 2018, section 3.2).
 
     unknown: (id, score) of a character that is no piece. Of two equal ways to a place, that with the longer last piece
     is taken. precision, before: with "f", sums are rounded to 32 bits as SentencePiece does it, `before` being the

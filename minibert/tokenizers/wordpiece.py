@@ -46,7 +46,7 @@ from minibert.tokenizers.base import FIRST, SECOND, IdCache, Span, SpecialTokens
 from minibert.tokenizers.characters import category, combining_class, decomposed, lower
 from minibert.tokenizers.learning import frequent_pairs
 
-MAX_WORD_LENGTH = 100  # characters; a longer word is [UNK], as in the released code
+MAX_WORD_LENGTH = 100  # characters; a longer word is [UNK], as in Hugging Face's tokenizers (Google's code: 200)
 CONTINUATION = "##"
 
 BERT_SPECIAL = SpecialTokens(pad="[PAD]", unk="[UNK]", cls="[CLS]", sep="[SEP]", mask="[MASK]")

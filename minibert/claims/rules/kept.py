@@ -25,9 +25,9 @@ OTHERS = {
 def judge_kept(figures: Figures) -> Judgement:
     """Judges the interval of the macro average that the student keeps, as the paper computes it.
 
-    It holds at 97% or above, with a condition if 97% is in the interval, or if it is so only because of the tasks that
-    the student wins. Tasks that the teacher has not learned are left out; if it has not learned half of them, or there
-    is only one seed, there is no verdict.
+    Holds if the whole interval is at 97% or above, and that without the tasks that the student wins as well. Holds with
+    a condition if only the first is so, or if 97% is in the interval. Tasks that the teacher has not learned are left
+    out; if it has not learned half of them, or there is only one seed, there is no verdict.
     """
     cells = figures["cells"]
     tasks = learned(cells)

@@ -149,7 +149,8 @@ EXERCISE = Exercise(
         "- `mask`: None, or booleans that broadcast to (B, H, S, T), such as (B, 1, 1, T); True where a query may "
         "attend to a key\n"
         "- returns the weighted mean, (B, H, S, K'); a query that may attend to nothing gets zeros, never NaN. "
-        "(You may also return the weights, as a second value.)"
+        "(You may also return the weights, as a second value.)\n\n"
+        "PyTorch has this function: `F.scaled_dot_product_attention`. It would pass, but here you write it yourself."
     ),
     source="Vaswani et al. 2017, section 3.2.1, equation 1",
     reference=reference,

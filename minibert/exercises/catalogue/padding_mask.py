@@ -124,7 +124,7 @@ EXERCISE = Exercise(
         "padding. Queries that are padding themselves are treated like all others. In a text that is all padding, all "
         "weights are 0, never NaN."
     ),
-    source="Vaswani et al. 2017, section 3.2.3; Devlin et al. 2019, released code",
+    source="Vaswani et al. 2017, section 3.2.3 (hidden scores); zeros for a text of padding are this library's rule",
     reference=reference,
     solution=solution,
     library=by_library,
