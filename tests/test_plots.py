@@ -673,7 +673,7 @@ def test_a_head_split_gives_each_head_its_features_or_whole_tokens_where_it_is_w
     colours = {(text, to_hex(patch.get_facecolor()).upper()) for text, _, patch in boxes(figure) if "·" in text}
     owner = {text: (plots.BLUE, plots.ORANGE)[int(text[-1]) // 2] for text, _ in whole}
     assert colours == {*owner.items()}  # a cell has one colour, above and below: that of its own head
-    assert {"head 0:\n(S, K) = (3, 2)", "head 1:\n(S, K) = (3, 2)", "x: (S, D) = (3, 4)"} <= {*texts(figure)}
+    assert {"head 1:\n(S, K) = (3, 2)", "head 2:\n(S, K) = (3, 2)", "x: (S, D) = (3, 4)"} <= {*texts(figure)}
     assert len(arrows(figure)) == 2
 
 

@@ -54,9 +54,9 @@ for text in ("The [MASK] is dull.", "The [MASK] are dull.", "This [MASK] is dull
     print(f"{text:<21}", *(guess.word for guess in minibert.fill(text, "minilm-l6-mlm", top=3).masks[0]))
 
 # %% [markdown]
-# The model is `minilm-l6-mlm`: a small BERT of six blocks, which was trained to imitate a larger model (*distilled*,
-# lesson 09), then to compare sentences, and last to guess masked words in film reviews. By the end of lesson 06 you
-# will have written every part of it.
+# The model is `minilm-l6-mlm`, a small BERT of six blocks. It was trained three times: first to imitate a larger model
+# (*distillation*, lesson 09), then to compare sentences, and last to guess masked words in film reviews. By the end of
+# lesson 06 you will have written every part of it.
 #
 # The lessons take you from one dot product to a whole BERT that runs on your own code, then through its family. At the
 # end you check how much of what is said about these models is true. You need Python and a little PyTorch: tensors,
@@ -85,8 +85,9 @@ plots.course_map(COURSE, "The path through the lessons", notes=times)
 print(minibert.__doc__.partition("letters:\n\n")[2])
 
 # %% [markdown]
-# The lessons import the library and do not copy its code. It is in [minibert/](../minibert/attention.py), loads the
-# weights that others have published (*checkpoints*) and gives the same numbers as the original code. A first look:
+# The lessons import the library, [minibert/](../minibert/attention.py), and do not copy its code. The library loads
+# weights that others have published (*checkpoints*). Its tests compare what it computes with the numbers of Hugging
+# Face's library `transformers`. A first look:
 
 # %%
 bert = minibert.from_pretrained("minilm-l6")
@@ -99,10 +100,10 @@ print("vectors out: ", tuple(hidden.shape), "  (B, S, D)")
 print("parameters:  ", f"{minibert.count_parameters(bert):,}")
 
 # %% [markdown]
-# This model, `minilm-l6` (MiniLM-L6), is the *real BERT* of these lessons: BERT's architecture with
+# This model, `minilm-l6` (MiniLM-L6), is the *real BERT* of these lessons. It has BERT's architecture, with
 # {{bert.config.num_hidden_layers}} layers and {{bert.config.hidden_size}} features, and weights that others have
-# trained. After its distillation it was trained to compare sentences, so what you see in it need not be true of
-# BERT-base. Its sources are in lesson 06. The model at the top was made from it.
+# trained, to imitate a larger model and to compare sentences. **It is not BERT-base: what you see in it need not be
+# true there.** Its sources are in lesson 06. The model at the top was made from it.
 #
 # ## How an exercise works
 #
@@ -124,7 +125,9 @@ def first_attempt(x):
 
 x = torch.linspace(-4, 4, 81)
 difference = first_attempt(x) - library_gelu(x)
-plots.lines({"difference": (x, difference)}, "x", "first attempt − GELU", "Nearly the same, and wrong")
+low = difference.min().item()
+levels = {f"lowest: −{-low:.3f}": low}
+plots.lines({"difference": (x, difference)}, "x", "first attempt − GELU", "Nearly the same, and wrong", levels)
 
 # %% [markdown]
 # The check finds it:
@@ -136,8 +139,8 @@ result
 # %% [markdown]
 # The checker has a correct solution, in which it can switch on common mistakes. It tries them, first one at a time and
 # then two or more, until it gets the same wrong numbers as you. If none fits, it says where your answer first differs,
-# and along which axis. The stages show how far you came (· not reached). If you want help but not the answer, ask for a
-# hint. Each call says a little more; this is the first:
+# and along which axis. The stages show how far you came (· not reached). A right shape earns points only if some values
+# are right, too. If you want help but not the answer, ask for a hint. Each call says a little more; this is the first:
 
 # %%
 print(result.hint())
@@ -152,16 +155,18 @@ print(result.hint())
 # - **Warm-up**: what you need is right above it.
 # - **Core**: the lesson explains it, and you write it. The answer comes below, folded.
 # - **Challenge**: you need an idea of your own.
-# - **Hunt**: you get a part with a planted mistake as a closed box. Call it, plot it, and name the mistake.
+# - **Hunt**: you get a part as a closed box, perhaps with a mistake in it (about one box in six has none). Call it,
+#   plot it, and name the mistake, or say `box.name("nothing")`.
 #
 # Each answer that passes is added to **your own file, `my_bert.py`**, as you wrote it. `minibert.mine()` puts your
-# parts together with real weights and says which parts are still the library's. From lesson 07 on your BERT is trained,
-# later it is distilled, and in lesson 14 it writes.
+# parts together with real weights and says which parts are still the library's. From lesson 07 on your BERT is trained;
+# later it is distilled; and in lesson 14 your parts become a BART, which writes.
 #
 # ## Try it: the first exercise
 #
-# Now write GELU from its formula above. The *error function* erf already exists: `torch.erf`. First write it wrong on
-# purpose (for example, leave out the root of two), and see what the check says.
+# Before you write: what must GELU give for $x = 0$, for $x = 10$ and for $x = -10$? Now write it from its formula
+# above. The *error function* erf already exists: `torch.erf`. (`F.gelu` would pass, but you would learn nothing.) First
+# write it wrong on purpose, for example without the root of two. Look at the three points, and see what the check says.
 
 # %% exercise="gelu"
 

@@ -23,7 +23,7 @@ from minibert.attention import attention as library_attention
 
 bert = minibert.from_pretrained("minilm-l6")
 tok = minibert.load_tokenizer("minilm-l6")
-layer, head = 1, 3  # counted from 0; in the text we count from one: layer 2, head 4
+layer, head = 1, 3  # code counts from zero, the text from one
 
 
 def all_weights(sentence):
@@ -44,7 +44,8 @@ plots.distributions(looks, labels, "One letter changes where a real BERT looks",
 # %% [markdown]
 # *she* gives {{float(looks["she looks at …"][2]) | .2f}} of its attention to *mother*, *he* gives
 # {{float(looks["he looks at …"][5]) | .2f}} to *father*. (`[CLS]` and `[SEP]` are marks that BERT puts before and after
-# a text.) Nobody told the model what a pronoun is.
+# a text.) Nobody told the model what a pronoun is. (This is head {{head + 1}} of layer {{layer + 1}}. We count layers
+# and heads from one; the code counts from zero.)
 #
 # How does the head do this? We build the picture number by number, and then test it on two hundred sentences.
 #
@@ -69,7 +70,7 @@ plots.vectors(vectors, title="Which key points the same way as the query q?")
 # So each token gets two vectors of $K$ numbers:
 #
 # - a **query** $q$: what am I looking for?
-# - a **key** $k$: what do I have to offer?
+# - a **key** $k$: what can I be found by?
 #
 # The **score** of a pair is the dot product of one token's query with the other's key. In a trained network, learned
 # layers compute both (next lesson). Here are the real ones of the head above, for the sentence with *she*, with $S$
@@ -111,17 +112,23 @@ for size in (4, 64, 512):
 # $$\text{softmax}(x)_j = \frac{e^{x_j}}{\sum_t e^{x_t}}$$
 #
 # It turns any numbers into shares: none is negative, and they sum to one. Here are five random keys of sixty-four
-# features, with and without the division. When one weight is almost one and the others almost zero, the gradient
-# through the softmax is almost zero, and there is little to learn from.
+# features, with and without the division. The numbers printed are derivatives of a weight $w$ by its own dot product,
+# $w\,(1-w)$ without the division, and $w\,(1-w) / \sqrt{K}$ with it:
 
 # %%
 torch.manual_seed(1)
 wide_q, wide_k = torch.randn(64), torch.randn(5, 64)
 raw = wide_k @ wide_q
 panels = {"without": raw.softmax(-1), "with the division": (raw / math.sqrt(64)).softmax(-1)}
+for (name, w), divisor in zip(panels.items(), (1, math.sqrt(64)), strict=True):
+    print(f"{name:<17}  largest derivative {(w * (1 - w) / divisor).max():.4f}")
+
 plots.distributions(panels, [f"key {n}" for n in range(1, 6)], "One random query, K = 64", "attention weight")
 
 # %% [markdown]
+# Without the division, one weight is almost one and the others almost zero. Then hardly any gradient gets through the
+# softmax, and there is little to learn from.
+#
 # With our real scores, division and softmax give the bars that you saw at the top:
 
 # %%
@@ -144,11 +151,12 @@ print("brought home:", tuple(brought.shape), " the same by hand:", torch.allclos
 # ## All queries at once
 #
 # Every token asks, not only *she*. The queries are the rows of one matrix $q$, the keys those of another, and the paper
-# writes it all in one line (Vaswani et al. 2017, equation 1):
+# writes it all in one line (Vaswani et al. 2017, equation 1). In our letters (the paper has $Q$, $K$, $V$ for $q$, $k$,
+# $v$, and $d_k$ for $K$):
 #
 # $$\text{Attention}(q, k, v) = \text{softmax}\left(\frac{q\,k^\top}{\sqrt{K}}\right) v$$
 #
-# | the paper | shape | what a row is |
+# | the formula | shape | what a row is |
 # |---|---|---|
 # | $q$ | (S, K) | one query |
 # | $k$, $v$ | (T, K), (T, K′) | one key, one value |
@@ -156,9 +164,8 @@ print("brought home:", tuple(brought.shape), " the same by hand:", torch.allclos
 # | softmax | (S, T) | its weights, which sum to one |
 # | $\ldots v$ | (S, K′) | its output |
 #
-# The paper writes $Q$, $K$, $V$ for our $q$, $k$, $v$, and $d_k$ for our $K$; $K'$ is the size of a value, in BERT the
-# same. $S$ counts the queries and $T$ the keys. Here a text looks at itself, so they are equal; they need not be. The
-# softmax belongs to the query, so it runs along a row, over the keys.
+# $K'$ is the size of a value, in BERT equal to $K$. $S$ counts the queries and $T$ the keys. Here a text looks at
+# itself, so they are equal; they need not be. The softmax belongs to the query, so it runs along a row, over the keys.
 #
 # In a model there are two more axes in front, texts (B) and heads (H). If you count axes from the end (`-1`, `-2`),
 # the same code works with and without them.
@@ -167,8 +174,9 @@ print("brought home:", tuple(brought.shape), " the same by hand:", torch.allclos
 #
 # Some keys must be hidden from a query: padding, for example. A **mask** says which. In this library it is a table of
 # booleans, `True` where the query may look. Before the softmax, the scores of hidden keys are set to the lowest number
-# of their type, `torch.finfo(scores.dtype).min`, so that they get no weight. If *all* keys of a query are hidden, its
-# output should be zeros, so the weights of hidden keys are set to zero once more after the softmax. Masks have a
+# of their type, `torch.finfo(scores.dtype).min`, so that they get no weight. ($-\infty$ would give NaN where *all* keys
+# of a query are hidden.) With the lowest number, a row in which all is hidden becomes an even mixture. Its output
+# should be zeros, so the weights of hidden keys are set to zero after the softmax. Masks have a
 # [lesson of their own](03_masks_and_padding.ipynb), which shows what can go wrong.
 #
 # ## Exercise
@@ -178,15 +186,6 @@ print("brought home:", tuple(brought.shape), " the same by hand:", torch.allclos
 # check says what your code does instead; `.hint()` on its result says more, a little at a time.
 
 # %% exercise="attention"
-
-# %% [markdown]
-# **A hunt.** In this box there is an attention, perhaps with one of the known mistakes in it. You cannot see its code.
-# Call it with `box(*box.example())`, look at what comes out, and name what is wrong: `box.suspects` lists the
-# candidates, `box.name("...")` answers, `box.hint()` helps. Another seed gives another box.
-
-# %%
-box = minibert.hunt("attention", seed=1)
-box
 
 # %% [markdown]
 # Below, after your own attempt: the steps for the whole table, and the picture of the whole head. Read it row by row.
@@ -204,9 +203,18 @@ plots.attention(table, tokens, [(she, tokens.index("mother"))], "The whole head,
 # %% [markdown]
 # In this head, most other words give most of their attention to `[CLS]`. The next lesson measures how common that is.
 #
-# `minibert explore "a sentence"` shows the steps of this lesson for any pair of tokens in any head of the model: choose
-# a cell in its large map.
+# In a terminal, `minibert explore "a sentence"` shows the steps of this lesson for any pair of tokens in any head of
+# the model: choose a cell in its large map. (The next lesson does it in the notebook.)
 #
+# **A hunt.** In this box there is an attention, perhaps with one of the known mistakes in it. You cannot see its code.
+# Call it with `box(*box.example())`, look at what comes out, and name what is wrong: `box.suspects` lists the
+# candidates, `box.name("...")` answers, `box.hint()` helps. Another seed gives another box.
+
+# %%
+box = minibert.hunt("attention", seed=1)
+box
+
+# %% [markdown]
 # ## Is that more than a nice picture?
 #
 # A head chosen for two sentences may do something else in the next. So we make two hundred sentences from templates:
@@ -246,7 +254,9 @@ right = (found[..., 0] > found[..., 1]).double().mean(0)  # (L, H)
 
 two_women = torch.cat([where_it_looks(a, b, "she") for a, b in itertools.pairwise(women)])
 two_men = torch.cat([where_it_looks(a, b, "he") for a, b in itertools.pairwise(men)])
-same_gender = torch.cat([two_women, two_men])[:, layer, head].mean(0)  # on the first noun, on the second
+same_gender = torch.cat([two_women, two_men])[:, layer, head]  # (90, 2): on the first noun, on the second
+more, less = same_gender.amax(1), same_gender.amin(1)  # in each sentence
+picked = where_it_looks("grandmother", "grandfather", "she")[0]  # one sentence, (L, H, 2)
 
 # %%
 print(len(found), "sentences")
@@ -255,23 +265,28 @@ print(f"heads with the right noun ahead in over 90%: {over.sum()} of {right.nume
 print(f"heads between 40% and 60%:                   {middle.sum()} of {right.numel()}")
 for name, (one, two) in {"this head": (layer, head), "another": (3, 1)}.items():
     on_right, on_other = found[:, one, two].mean(0)
-    print(f"{name:<10} right noun ahead in {right[one, two]:.0%}; weights {on_right:.2f} and {on_other:.2f}")
-film = "My sister chose the film, but she slept through it."
-print(f"the other head in one sentence: she to sister {all_weights(film)[3, 1, 8, 2]:.2f}")
-print(f"two nouns of one gender, this head: {same_gender[0]:.2f} and {same_gender[1]:.2f}")
+    print(f"{name:<10} right noun ahead in {right[one, two]:.0%}")
+    print(f"           mean weights {on_right:.2f} and {on_other:.2f}")
+    print("           in one sentence {:.2f} and {:.2f}".format(*picked[one, two]))
+print(f"two nouns of one gender, this head, {len(same_gender)} sentences:")
+print(f"           first noun ahead in {(same_gender[:, 0] > same_gender[:, 1]).double().mean():.0%}")
+print(f"           in a sentence, the noun ahead gets {more.mean():.2f}, the other {less.mean():.2f}")
 
 # %% [markdown]
 # This head holds up: the right noun is ahead in {{right[layer, head].item() | .0%}} of the sentences. Few heads
-# do that: most are not far from a coin toss. One of those looks even better than ours in a single sentence about a
-# film. So do not trust one picture: count.
+# do that: most are not far from a coin toss. One of those looks even better than ours in "The grandmother saw the
+# grandfather in the street, and she waved." So do not trust one picture: count.
 #
-# The last line says what the head does *not* do. With two women or two men in the sentence, the pronoun gives weight to
-# both, and a little more to the one that comes first. The head matches gender. It does not know who waved or who left.
+# The last lines say what the head does *not* do. With two women or two men in the sentence, it has no clear choice: on
+# average the noun ahead gets {{more.mean().item() | .2f}} and the other {{less.mean().item() | .2f}}, closer together
+# than with a woman and a man, and the first noun is ahead more often. The head matches gender. Nothing here shows that
+# it knows who waved or who left.
 #
 # ## What could go wrong
 #
 # These are real mistakes, and none of them stops the program. Here are two of them next to the right version, with the
-# queries and keys of four of our tokens:
+# queries and keys of four of our tokens. (The softmax has only these four here, so the numbers are not those of the
+# large picture.)
 
 # %%
 some, some_q, some_k = tokens[1:5], q[1:5], k[1:5]

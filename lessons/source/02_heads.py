@@ -27,15 +27,18 @@ tokens = tok.encode(sentence).tokens
 with torch.no_grad():
     weights = torch.cat(bert(**tok(sentence), return_attention=True).attentions)  # (L, H, S, S)
 she = tokens.index("she")
-chosen = {"the word before": (0, 2), "the word after": (1, 8), "a noun": (1, 3), "[CLS]": (2, 9)}  # layer, head
-panels = {name: weights[layer, head, she] for name, (layer, head) in chosen.items()}
+# layer and head: code counts from zero, the headings from one
+chosen = {"the word before": (0, 2), "the word after": (1, 8), "the matching noun": (1, 3), "[CLS]": (2, 9)}
+panels = {}
+for name, (layer, head) in chosen.items():
+    panels[f"layer {layer + 1}, head {head + 1}: {name}"] = weights[layer, head, she]
 plots.distributions(panels, tokens, "Where “she” looks, in four heads of a real BERT", "attention weight")
 
 # %% [markdown]
 # One head looks at the word before, one at the word after, one at the noun that matches the pronoun (the head of lesson
 # 01: for *he* it looks at *father*), and one at the special token `[CLS]`. The model has {{weights.shape[0]}} layers of
-# {{weights.shape[1]}} heads, here **counted from zero**, as in the code. These four were picked because they are easy
-# to read; the others are less tidy, as the counts below show.
+# {{weights.shape[1]}} heads. **We count both from one; the code counts from zero.** These four heads were picked
+# because they are easy to read; the others are less tidy, as the counts below show.
 #
 # ## Why not one?
 #
@@ -48,10 +51,11 @@ plots.distributions(panels, tokens, "Where “she” looks, in four heads of a r
 # | $(0, 0)$ | $(0, 0)$ | $(0, 0)$ | $(0, 0)$ |
 # | $(1, 1)$ | $(0, 0)$ | $(1, 0)$ | $(w, w)$ |
 #
-# If the first two rows are right, the third is wrong, whatever $w$ is and however it is computed. Linear layers do
-# not help: applied to a weighted sum, they give the sum of their outputs with the same weights. Two heads
-# can do it, each with weights of its own. Here both were trained on all pairs of tokens, with equally many parameters.
-# Queries and keys may use features and positions:
+# The third row is wrong, however $w$ is computed. A linear layer $f$ behind the mixture does not help: in the third row
+# it gives $w \cdot f(1, 1) + (1 - w) \cdot f(0, 0)$. The first two rows demand $f(1, 1) = (1, 1)$ and
+# $f(0, 0) = (0, 0)$, so this is $(w, w)$ again. Two heads can do it, each with weights of its own. Here one head and
+# two heads, with equally many parameters, were trained on all pairs of tokens. The query is the same for all pairs; the
+# keys may use features and positions:
 
 # %% tags=["folded", "trained"]
 pairs = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 4).reshape(16, 2, 2)  # all pairs: (B, S, 2)
@@ -72,13 +76,14 @@ def trained(heads, values):
     return found.detach()
 
 
-for heads in (1, 2):
-    of_a, of_b = (trained(heads, pairs) - wanted).abs().amax(dim=0).tolist()
-    print(f"heads: {heads}   largest error of A {of_a:.1f}, of B {of_b:.1f}")
+for heads, values in ((1, pairs), (2, pairs), (1, with_positions)):
+    of_a, of_b = (trained(heads, values) - wanted).abs().amax(dim=0).tolist()
+    says = "  (values with positions)" if values is with_positions else ""
+    print(f"heads: {heads}   largest error of A {of_a:.1f}, of B {of_b:.1f}{says}")
 
 # %% [markdown]
-# One head has to compromise: it gets one feature right, and answers one half for the other. (The values here carry no
-# positions. In BERT they do, and through them one head can come closer: try `trained(1, with_positions)`.)
+# One head has to compromise: here it gets $B$ right and is off by one half for $A$. In BERT the values hold positions,
+# too, as in the last line: then one head comes closer, but is not right.
 #
 # The price of two heads is that each has only half of the features. This is **multi-head attention**: $H$ attentions
 # side by side, each on its own $K = D / H$ features.
@@ -89,15 +94,15 @@ for heads in (1, 2):
 #
 # $$q = x\,W_Q + b_Q \qquad k = x\,W_K + b_K \qquad v = x\,W_V + b_V$$
 #
-# They are learned: their weights decide what a head looks for. We take them from `blocks[1]`, with the real input of
-# that block, for two sentences of equal length:
+# They are learned: their weights decide what a head looks for. We take those of the second layer (`blocks[1]`), with
+# its real input, for two sentences of equal length:
 
 # %%
 batch = tok([sentence, "My mother met my father, but he left early."])
 layer = 1
 with torch.no_grad():
     out = bert(**batch, return_attention=True, return_hidden=True)
-    x = out.hidden_states[layer]  # what goes into that block
+    x = out.hidden_states[layer]  # what goes into that layer
     many = bert.encoder.blocks[layer].attention  # a MultiHeadAttention
     q, k, v = many.query(x), many.key(x), many.value(x)
 for name, tensor in {"x": x, "q": q, "k": k, "v": v}.items():
@@ -114,7 +119,6 @@ for name, tensor in {"x": x, "q": q, "k": k, "v": v}.items():
 # $$(B, S, D) \rightarrow (B, S, H, K) \rightarrow (B, H, S, K)$$
 #
 # With [einops](https://einops.rocks) it is one line: name the axes, take `(h k)` apart, put them in another order.
-# Without it: `x.view(B, S, H, K).transpose(1, 2)`.
 
 # %%
 H = many.num_heads
@@ -138,6 +142,8 @@ plots.head_split(small[0], num_heads=2, tokens=["my", "mother", "met"], wrong=Tr
 # %% [markdown]
 # Now in the first head the first "token" is one half of *my* and the second is its other half; the second head begins
 # in the middle of *mother*. There is no error message, and every number after it is wrong.
+#
+# Now split them yourself, with `view` and `transpose`, without einops.
 
 # %% exercise="split-heads"
 
@@ -180,7 +186,7 @@ with torch.no_grad():
     mixed = rearrange(mixed_heads, "b h s k -> b s (h k)")
     output = many.output(mixed)
     library_output, _ = many(x)
-    rows = slice(3 * q_heads.shape[-1], 4 * q_heads.shape[-1])  # of head 3; PyTorch keeps a weight as (out, in)
+    rows = slice(3 * q_heads.shape[-1], 4 * q_heads.shape[-1])  # of the fourth head; a weight is (out, in)
     own_query = F.linear(x, many.query.weight[rows], many.query.bias[rows])
 print("weights", tuple(head_weights.shape), "  (B, H, S, S)")
 print("heads  ", tuple(mixed_heads.shape), "  (B, H, S, K)")
@@ -192,9 +198,10 @@ print("one head's own layer gives its queries:", torch.allclose(own_query, q_hea
 # %% [markdown]
 # ## How many heads?
 #
-# Since $K = D / H$, more heads are *narrower* heads: four layers of $D^2$ weights and $D$ biases, $4\,(D^2 + D)$
-# numbers, whatever $H$ is. Here they are counted at the width of the first Transformer (whose formula has no biases),
-# next to the quality of its translations (BLEU, higher is better; Vaswani et al. 2017, Table 3, "base" and rows A):
+# Since $K = D / H$, more heads are *narrower* heads. The number of parameters stays the same: four layers, each of
+# $D^2$ weights and $D$ biases, $4\,(D^2 + D)$ numbers, whatever $H$ is. Here they are counted at the width of the first
+# Transformer (whose formula has no biases), next to the quality of its translations (BLEU, higher is better; Vaswani et
+# al. 2017, Table 3, "base" and rows A):
 
 # %%
 BLEU = {1: 24.9, 4: 25.5, 8: 25.8, 16: 25.8, 32: 25.4}
@@ -205,39 +212,45 @@ for heads, bleu in BLEU.items():
     print(f"H = {heads:>2}  K = {D // heads:>3}  parameters {count:,}  BLEU {bleu}")
 
 # %% [markdown]
-# One head is worst, and too many narrow heads bring no gain, but the differences are small. After training, many heads
-# can even be taken out with little loss (Michel et al. 2019, sections 3 and 4).
+# One head is worst, and {{max(BLEU)}} narrow heads are worse again than {{max(BLEU, key=BLEU.get)}}, but the
+# differences are small. After training, many heads can even be taken out with little loss (Michel et al. 2019, sections
+# 3 and 4).
 #
 # ## What the heads look at
 #
 # Walk through all heads of the model yourself. Point at a word to see where it looks, and choose a cell of the large
-# map to see how its weight comes about. (The explorer and lesson 01 count from one.)
+# map to see how its weight comes about.
 
 # %%
 minibert.explore(sentence)
 
 # %% [markdown]
-# Most heads follow no simple rule. Measure it over real sentences: in how many of the
-# {{weights[:, :, 0, 0].numel()}} heads does one of four simple rules catch more than half of a word's attention?
+# Do heads follow simple rules? Count over real sentences: in how many of the {{weights[:, :, 0, 0].numel()}} heads does
+# one of four rules catch more than half of a word's attention?
 
 # %% tags=["folded"]
 reviews = [review.text for review in load_reviews("rotten-tomatoes").test[:64]]
+special = {"[CLS]": 0, "[SEP]": -1}  # where they are in a text
 steps = {"the word before": -1, "itself": 0, "the word after": 1}
-caught = {rule: [] for rule in ["[CLS] or [SEP]", *steps]}
+caught = {rule: [] for rule in [*special, "[CLS] or [SEP]", *steps]}
 with torch.no_grad():
-    for text in reviews:
-        seen = torch.cat(bert(**tok(text), return_attention=True).attentions)  # (L, H, S, S)
-        words = torch.arange(1, seen.shape[-1] - 1)  # all but the two special tokens
-        caught["[CLS] or [SEP]"].append(seen[:, :, words][..., [0, -1]].sum(-1).mean(-1))  # (L, H)
-        for rule, step in steps.items():
-            caught[rule].append(seen[:, :, words, words + step].mean(-1))
+    read = [bert(**tok(text), return_attention=True, return_hidden=True) for text in reviews]
+for one in read:
+    seen = torch.cat(one.attentions)  # (L, H, S, S)
+    words = torch.arange(1, seen.shape[-1] - 1)  # all but the two special tokens
+    for token, at in special.items():
+        caught[token].append(seen[:, :, words, at].mean(-1))  # (L, H)
+    caught["[CLS] or [SEP]"].append(caught["[CLS]"][-1] + caught["[SEP]"][-1])
+    for rule, step in steps.items():
+        caught[rule].append(seen[:, :, words, words + step].mean(-1))
 caught = {rule: torch.stack(found).mean(0) for rule, found in caught.items()}  # (L, H)
 
 # %%
-print("                 all heads together   heads over half   best head (layer, head)")
+print("                 all heads   heads over half   best head (layer, head)")
 for rule, share in caught.items():
-    best = divmod(int(share.argmax()), share.shape[1])
-    print(f"{rule:<15} {share.mean():>19.0%} {(share > 0.5).sum():>17} {share.max():>11.0%} {best}")
+    layer, head = divmod(int(share.argmax()), share.shape[1])
+    best = f"{share.max():.0%} ({layer + 1}, {head + 1})"
+    print(f"{rule:<15} {share.mean():>10.0%} {(share > 0.5).sum():>17} {best:>19}")
 
 # %% [markdown]
 # There is one clear "word before" head and one "word after" head: the two of the first picture. In
@@ -245,37 +258,50 @@ for rule, share in caught.items():
 # {{int((torch.stack(list(caught.values())) <= 0.5).all(0).sum())}} none of these rules describes what they do.
 #
 # Why would a word look at a special token? Clark et al. 2019, section 3.2, saw the same in BERT-base, mostly with
-# `[SEP]`, and explained it as a way to do nothing: a softmax *has* to put its weight somewhere. In our model
-# it is mostly `[CLS]`. If this is a way to do nothing, a head should fetch little from it. What it fetches is weight
-# times value, so compare the two shares of `[CLS]` in each layer: in the weights, and in weight times the length of the
-# value. (Kobayashi et al. 2020 also include the output layer.)
+# `[SEP]`, and explained it as a way to do nothing: a softmax *has* to put its weight somewhere. In our model it is
+# `[CLS]`, as the table shows. If this is a way to do nothing, a head should fetch little from it. What it fetches is
+# weight times value. So compare two shares in each layer, over the same {{len(reviews)}} reviews: in the weights, and
+# in weight times the length of the value. (Kobayashi et al. 2020 also include the output layer, and so does the
+# explorer.)
+
+# %% tags=["folded"]
+shares = {f"{token} in {what}": [] for token in special for what in ("the weights", "what is fetched")}
+for layer, block in enumerate(bert.encoder.blocks):
+    of_texts = {panel: [] for panel in shares}
+    for one in read:
+        with torch.no_grad():
+            values = rearrange(block.attention.value(one.hidden_states[layer]), "b s (h k) -> b h s k", h=H)
+        seen = one.attentions[layer][:, :, 1:-1]  # of all words: (B, H, S - 2, S)
+        fetched = seen * values.norm(dim=-1)[:, :, None, :]  # how long, of each key
+        fetched = fetched / fetched.sum(-1, keepdim=True)
+        for token, at in special.items():
+            of_texts[f"{token} in the weights"].append(seen[..., at].mean())
+            of_texts[f"{token} in what is fetched"].append(fetched[..., at].mean())
+    for panel, found in of_texts.items():
+        shares[panel].append(100 * torch.stack(found).mean().item())
+equal = sum(100 / one.attentions[0].shape[-1] for one in read) / len(read)  # the mean of 100 / S
+in_weights, in_fetched = shares["[CLS] in the weights"], shares["[CLS] in what is fetched"]
+most = in_weights.index(max(in_weights))  # the layer
 
 # %%
-of_cls = {"in the weights": [], "in what is fetched": []}
-with torch.no_grad():
-    hidden = bert(**tok(sentence), return_hidden=True).hidden_states
-    for layer, block in enumerate(bert.encoder.blocks):
-        values = rearrange(block.attention.value(hidden[layer]), "b s (h k) -> b h s k", h=H)[0]  # (H, S, K)
-        fetched = weights[layer] * values.norm(dim=-1)[:, None, :]  # (H, S, S): how long, of each key
-        by_length = fetched[:, 1:-1, 0] / fetched[:, 1:-1].sum(-1)  # of all words, to [CLS]
-        of_cls["in the weights"].append(100 * weights[layer][:, 1:-1, 0].mean().item())
-        of_cls["in what is fetched"].append(100 * by_length.mean().item())
-layers = [f"layer {number}" for number in range(len(hidden) - 1)]
-plots.distributions(of_cls, layers, "The share of [CLS]", "share in %", digits=0)
+print(f"with equal shares, a token would have {equal:.0f}%")
+layers = [f"layer {number}" for number in range(1, len(in_weights) + 1)]
+plots.distributions(shares, layers, f"Shares of [CLS] and [SEP] in {len(read)} reviews", "share in %", digits=0)
 
 # %% [markdown]
-# In this sentence, the share of `[CLS]` in what is fetched is several times smaller than in the weights, in every layer
-# (Kobayashi et al. 2020, section 4, found this in BERT). A picture of the weights alone would have told you that
-# `layer 2` is mostly about `[CLS]`: it has {{of_cls["in the weights"][2] | .0f}}% of the weights, but only
-# {{of_cls["in what is fetched"][2] | .0f}}% of what is fetched. But that is not nothing: with equal shares, each of the
-# {{len(tokens)}} tokens would have {{100 / len(tokens) | .0f}}%. So the heads fetch about as much from `[CLS]` as from
-# an average token. The explorer above shows something similar for every head when you switch it to *value-weighted*:
-# there the lengths are taken after the output matrix.
+# In every layer, the share of `[CLS]` in what is fetched is several times smaller than in the weights (Kobayashi et al.
+# 2020, section 4, found the same for special tokens in BERT). `[SEP]` has little of both. A picture of the weights
+# alone would have told you that layer {{most + 1}} is mostly about `[CLS]`, which has
+# {{in_weights[most] | .0f}}% of the weights, but only {{in_fetched[most] | .0f}}% of what is fetched. But that is not
+# nothing: with equal shares, a token would have {{equal | .0f}}%. So the heads fetch about as much from `[CLS]` as from
+# an average token, in some layers more. The explorer shows something similar for each head when you switch it to
+# *value-weighted*.
 #
 # So be careful: **a weight is not an explanation.** It says what a head mixed, not why, nor what the next layers did
 # with it. After one layer, the vector at a word's position is already a mixture of the whole text. Jain & Wallace
 # 2019, section 4.2, found very different weights that lead to the same answer; Wiegreffe & Pinter 2019 replied that it
-# depends on what you call an explanation, and how you test for it.
+# depends on what you call an explanation, and how you test for it. (Both studied models with a single attention, mostly
+# on a recurrent network, not a BERT.)
 #
 # ## What could go wrong
 #
@@ -292,7 +318,7 @@ plots.distributions(of_cls, layers, "The share of [CLS]", "share in %", digits=0
 # - One head uses one row of weights for all its features; $H$ heads have $H$ rows, each for $K = D / H$ features.
 # - Split: `"b s (h k) -> b h s k"`. Merge: the reverse. Then one linear layer mixes.
 # - The number of parameters does not depend on the number of heads.
-# - Few heads follow a simple rule, and a weight is not an explanation.
+# - Most heads follow none of our simple rules, and a weight is not an explanation.
 #
 # **To read.** Vaswani et al. 2017, section 3.2.2. Clark et al. 2019, *What Does BERT Look At?* Then
 # `MultiHeadAttention` in [minibert/attention.py](../minibert/attention.py).

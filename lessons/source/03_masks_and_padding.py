@@ -73,8 +73,8 @@ plots.distributions(both, names, "How near each vector is to the one without pad
 # - A **padding mask** hides keys that are padding. It is the same for all queries and all heads, so it has axes of size
 #   one there. PyTorch stretches those axes by itself, which is called *broadcasting*.
 # - A **causal mask** hides the future. A model that writes text word by word needs it in training: the whole text is
-#   there at once, and no word may see those after it (Vaswani et al. 2017, section 3.2.3). BERT reads a whole text at
-#   once and has none.
+#   there at once, and no word may see those after it, or it would copy the word that it has to predict (Vaswani et al.
+#   2017, section 3.2.3). BERT reads a whole text at once and has none.
 
 # %%
 mask = padding_mask(batch["attention_mask"])
@@ -108,12 +108,15 @@ plots.masks(panels, [*names, "[PAD]", "[PAD]"])
 # One case is left: a text that is only padding, as in a batch that was filled up to a fixed size. All its scores are
 # equally low, and the softmax would share evenly among the hidden keys. So hidden weights are set to zero once more,
 # after the softmax.
+#
+# You wrote these two steps in lesson 01, with a mask that was given. Here you make it from the table (B, T). Before you
+# write: which axes of the scores does the mask not depend on?
 
 # %% exercise="padding-mask"
 
 # %% [markdown]
-# Below, after your own attempt: a query that may look at nothing, with three ways to hide a score, and what the often
-# used number minus one billion becomes in narrow types.
+# Below, after your own attempt: a query that may look at nothing, its scores filled in two ways, and its weights then
+# set to zero; and what two often used numbers become in narrow types.
 
 # %% tags=["folded"]
 scores = torch.tensor([0.3, 1.2, -0.5])
@@ -125,9 +128,14 @@ print("filled with -inf:               ", with_infinity)
 print("filled with the lowest number:  ", with_lowest)
 print("and hidden weights set to zero: ", with_lowest.masked_fill(~allowed, 0.0))
 print("NaN times zero is", (with_infinity[0] * 0.0).item())
+print("all scores lowered by 1e4:      ", (scores - 1e4).softmax(-1))
+print("the scores as they are:         ", scores.softmax(-1))
 for dtype in (torch.float32, torch.bfloat16, torch.float16):
-    low = torch.tensor(-1e9).to(dtype)
-    print(f"-1e9 as {dtype!s:<14} is {low.item():<10.3g} lowest finite number {torch.finfo(dtype).min:.3g}")
+    low, lower = torch.tensor(-1e4).to(dtype), torch.tensor(-1e9).to(dtype)
+    print(f"-1e9 as {dtype!s:<14} is {lower.item():<10.3g} lowest finite number {torch.finfo(dtype).min:.3g}")
+    print(f"-1e4 as {dtype!s:<14} is {low.item():.5g}")
+lowest = torch.tensor(torch.finfo(torch.float16).min, dtype=torch.float16)
+print("a score of -16 plus the lowest number, in torch.float16:", (lowest - 16).item())
 
 # %% [markdown]
 # With $-\infty$ in all places, the softmax divides zero by zero and gives NaN, "not a number". Whatever it touches
@@ -135,8 +143,12 @@ for dtype in (torch.float32, torch.bfloat16, torch.float16):
 #
 # A fixed number such as $-10^9$ is finite in `float32` and also in `bfloat16`, which has the same range. In `float16`
 # it is out of range: `masked_fill` refuses it with an error. If the mask is made of this number, turned into `float16`
-# and *added* to the scores, the number becomes $-\infty$, and NaN is back in rows where all is hidden.
-# `finfo(dtype).min` is right in each type.
+# and *added* to the scores, the number becomes $-\infty$, and NaN is back in rows where all is hidden. BERT's released
+# code adds $-10^4$ (`modeling.py`). That is finite in all three types, and low enough while real scores are far
+# smaller. But where all is hidden, it hides nothing: the softmax depends only on differences.
+#
+# `finfo(dtype).min` is right in each type when it *replaces* the score (`masked_fill`). *Added* to a negative score,
+# it can become $-\infty$ again.
 #
 # ## Padding need not cost much
 #
@@ -163,9 +175,10 @@ with torch.no_grad():
 print(f"largest difference at the real tokens: {(packed_run - plain_run)[real].abs().max():.4f}")
 
 # %% [markdown]
-# What does that save? Count multiplications for one block. The linear layers of a block need $12\,D^2$ for a token
-# ($4\,D^2$ in attention, $8\,D^2$ in the feed-forward part of the next lesson), scores and mixture $2\,S\,D$ for each
-# query:
+# What does that save? Count multiplications for one block. The linear layers of a block need $12\,D^2$ for a token:
+# $4\,D^2$ for q, k, v and the output, $8\,D^2$ for the feed-forward part of the next lesson, from $D$ to $4\,D$
+# features and back. A query meets $S$ keys of $D$ features (all heads together): $S\,D$ for the scores, $S\,D$ for the
+# mixture.
 
 # %%
 (B, S), D, N = batch["input_ids"].shape, 384, int(real.sum())
@@ -178,7 +191,7 @@ print(f"attention's share of the plain way: {meeting / (linear + meeting):.0%}")
 
 # %% [markdown]
 # The saving is nearly as large as the share of padding, because the part that needs the rectangle is small in short
-# texts. In seconds the saving is somewhat smaller and depends on your machine, because packing takes time too.
+# texts. What that means in seconds depends on your machine, and packing takes time too: in a terminal,
 # `minibert bench padding` measures it.
 #
 # ## What could go wrong
@@ -210,14 +223,15 @@ plots.masks(panels, ["one", "two", "[PAD]", "[PAD]", "[PAD]"], title=title)
 #   used, and lets all tokens look at the padding.
 # - **The polarity.** PyTorch's own `key_padding_mask` is `True` for *hide*. Here a mask says where a query *may* look.
 # - **Weights set to zero after the softmax** only. The padding is gone, but what is left sums to less than one.
-# - **A causal mask by habit.** BERT has none. With one, the first word knows nothing of the rest.
+# - **A causal mask by habit.** In BERT, the first word then knows nothing of the rest.
 #
 # ## In short
 #
 # - Short texts are padded; the padding mask hides the padded *keys* from every query, `(B, 1, 1, T)`.
 # - The causal mask hides the future: row $s$ is `True` up to column $s$. Masks are joined with `&`.
 # - Hide scores before the softmax with the lowest finite number; set hidden weights to zero after it. Never NaN.
-# - Only attention needs the rectangle. Everything else runs on the real tokens, and padding costs little.
+# - Only attention needs the rectangle. In this library everything else runs on the real tokens, so padding costs
+#   little.
 #
 # **To read.** Vaswani et al. 2017, section 3.2.3. Then `padding_mask`, `causal_mask` and `Layout` in
 # [minibert/attention.py](../minibert/attention.py).

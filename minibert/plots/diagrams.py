@@ -73,7 +73,7 @@ def head_split(
     sheet = Sheet()
     tall, own_width = size * cell[1], width * cell[0]
     aside = max(text_width(token, 10) for token in tokens) + 0.3  # of a head, for its names
-    named = [f"head {head}:\n(S, K) = ({size}, {width})" for head in range(num_heads)]
+    named = [f"head {head + 1}:\n(S, K) = ({size}, {width})" for head in range(num_heads)]
     widths = [max(own_width, text_width(name, 10, "bold")) + aside for name in named]
     lines = wrapped(widths, 0.1, NARROW - 0.3)
     across = max(x + widths[at] for line in lines for at, x in line.items())
@@ -91,7 +91,7 @@ def head_split(
             sheet.text(x + aside, y - 0.06, named[head], 10, ha="left", va="bottom", weight="bold")
         bottom = y + tall
     code = f"{name}.view(H, S, K), without a transpose" if wrong else f"{name}.view(S, H, K).transpose(0, 1)"
-    note = "t·f: feature f of token t; colour: the head it belongs to"
+    note = "t·f: feature f of token t, from 0 as in the code\ncolour: the head it belongs to"
     taken = "\nEach row of a head is labelled with the token\nthat the head takes it for."
     sheet.text(0, bottom + 0.2, f"{code}\n{note}{taken if wrong else ''}", ha="left", va="top", color="#606060")
     right = "Each head gets its own features of each token"

@@ -47,7 +47,7 @@ EXERCISE = Exercise(
     signature="length",
     task=(
         "Make the mask that lets every token attend to itself and to the tokens before it, and to nothing after it. "
-        "(A model that writes needs it (lesson 14). BERT does not: it reads to both sides.)\n\n"
+        "(A model that writes needs this mask, in lesson 14. BERT does not: it reads to both sides.)\n\n"
         "- `length`: S, an integer of at least 1\n"
         "- returns booleans, (S, S): row s, column t is True where query s may attend to key t"
     ),

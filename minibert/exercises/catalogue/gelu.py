@@ -48,7 +48,8 @@ EXERCISE = Exercise(
     task=(
         "BERT's activation: x · Φ(x), where Φ(x) is the probability that a standard normal random number is below x. "
         "Use the exact Φ, computed with the error function, not an approximation.\n\n"
-        "- `x`: any shape\n- returns the same shape"
+        "- `x`: any shape\n- returns the same shape\n\n"
+        "(`F.gelu` would pass, but here you write it yourself.)"
     ),
     source="Hendrycks & Gimpel 2016, section 2",
     reference=reference,

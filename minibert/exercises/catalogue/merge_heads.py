@@ -50,7 +50,7 @@ EXERCISE = Exercise(
     task=(
         "The reverse of split_heads: put the features of each token back into one row, head after head.\n\n"
         "- `x`: (B, H, S, K)\n"
-        "- returns (B, S, D), D = H·K; the features of head h are at h·K to (h+1)·K - 1"
+        "- returns (B, S, D), D = H·K: first the K features of the first head, then those of the second, and so on"
     ),
     source="Vaswani et al. 2017, section 3.2.2 (Concat)",
     reference=reference,

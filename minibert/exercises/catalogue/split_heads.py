@@ -56,7 +56,8 @@ EXERCISE = Exercise(
     function="split_heads",
     signature="x, num_heads",
     task=(
-        "Give every head its own features of each token: head h gets features h·K to (h+1)·K - 1, where K = D / H.\n\n"
+        "Give every head its own features of each token: the first head gets the first K, the second head the next K, "
+        "and so on, where K = D / H.\n\n"
         "- `x`: (B, S, D)\n- `num_heads`: H, a divisor of D\n- returns (B, H, S, K)"
     ),
     source="Vaswani et al. 2017, section 3.2.2",
