@@ -21,6 +21,7 @@ from minibert.checkpoints import load
 from minibert.errors import MinibertError
 from minibert.experiments.grid import Cell, Experiment, Size
 from minibert.experiments.pretraining import (
+    FIRST_SEEDS,
     FULL,
     HELD_OUT,
     QUICK,
@@ -97,7 +98,7 @@ MASKING = Experiment(
     {name(passes): masking(name is static, passes) for passes in PASSES for name in (dynamic, static)},
     full=FULL,
     quick=QUICK,
-    seeds=SEEDS,
+    seeds=FIRST_SEEDS,
     more=by_frequency,
 )
 

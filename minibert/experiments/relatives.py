@@ -13,9 +13,9 @@ from typing import Any
 from minibert.experiments import large_batches, mobile, permuting, restoring
 from minibert.experiments.grid import Cell, Experiment, Size
 from minibert.experiments.pretraining import (
+    FIRST_SEEDS,
     FULL,
     QUICK,
-    SEEDS,
     by_frequency,
     fine_tuned,
     held_out_loss,
@@ -68,6 +68,6 @@ E6 = Experiment(
     },
     full=FULL,
     quick=QUICK,
-    seeds=SEEDS,
+    seeds=FIRST_SEEDS,
     more=by_frequency,
 )

@@ -20,10 +20,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from minibert.experiments.grid import Cell, Experiment, Size
 from minibert.experiments.pretraining import (
+    FIRST_SEEDS,
     FULL,
     LAYERS,
     QUICK,
-    SEEDS,
     WIDTH,
     by_frequency,
     fine_tuned,
@@ -143,7 +143,7 @@ E3 = Experiment(
     },
     full=FULL,
     quick=QUICK,
-    seeds=SEEDS,
+    seeds=FIRST_SEEDS,
     fewer=dict.fromkeys(ASIDE, 2),
     more=by_frequency,
 )

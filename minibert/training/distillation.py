@@ -104,8 +104,10 @@ def triple_loss(
     some of them, unless it is called with return_hidden=True). attention_mask: (B, S), 1 real and 0 padding; it
     applies to each input that is (B, S).
 
-    The weights 5, 2, 1 and temperature 2 are those of the released code. Raises MinibertError for shapes that do not
-    match, and for weights that are not three numbers. Source: Sanh et al. 2019, section 2.
+    Temperature 2 is the default of the released code; the weights 5, 2, 1 are in the first example of its README.
+    Raises MinibertError for shapes that do not match, and for weights that are not three numbers.
+
+    Source: Sanh et al. 2019, section 2.
     """
     soft_weight, masked_weight, cosine_weight = _three_weights(weights)
     per_slot = attention_mask is not None and student_logits.shape[:-1] == attention_mask.shape

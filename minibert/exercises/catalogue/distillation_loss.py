@@ -156,7 +156,7 @@ EXERCISE = Exercise(
         "- returns one number, in nats: the mean over the tokens that count, or 0 if there are none\n\n"
         "The teacher is a constant: no gradient may reach `teacher_logits`."
     ),
-    source="Hinton, Vinyals & Dean 2015, section 2; Sanh et al. 2019, section 2",
+    source="Hinton, Vinyals & Dean 2015, section 2; Sanh et al. 2019, section 2; KL and T² as in its released code",
     reference=soft_reference,
     solution=soft_by_kl_div,
     library=distillation.distillation_loss,

@@ -211,7 +211,7 @@ EXERCISE = Exercise(
                 "it is no smaller than its teacher; take every second layer"),
         Mistake("released-choice", "layers", "released",
                 "your student starts from layers 0, 2, 4, 7, 9 and 11 of twelve",
-                "that is what the authors' released code does, and it is no worse; but this exercise follows the "
+                "that is what the authors' released code does, another good choice; but this exercise follows the "
                 "paper, one layer out of two, which means 0, 2, 4, 6, 8 and 10"),
         Mistake("layers-in-order-of-text", "layers", "as text", "the layer numbers are sorted as text",
                 "then \"10\" comes before \"2\", so the student's layers are out of order; turn the number into an "

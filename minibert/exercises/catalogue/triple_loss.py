@@ -213,7 +213,7 @@ EXERCISE = Exercise(
         "No gradient may reach the teacher. You may call your own `distillation_loss` and `cosine_hidden_loss` if they "
         "are in the same file or cell."
     ),
-    source="Sanh et al. 2019, section 2; weights and temperature: the released code",
+    source="Sanh et al. 2019, section 2; released code: default temperature, weights of its README's first example",
     reference=triple_reference,
     solution=triple_by_parts,
     library=triple_by_library,
