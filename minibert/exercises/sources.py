@@ -53,6 +53,7 @@ class Statement(NamedTuple):
         return bool(body) and all(isinstance(node, (ast.Import, ast.ImportFrom)) for node in body)
 
 
+@functools.lru_cache(maxsize=4096)  # a file is read again with each answer that joins it
 def statement(source: str) -> Statement:
     """A statement from its text; several, if they are on one line; or comments alone. Raises SyntaxError."""
     tree = ast.parse(source)
