@@ -164,10 +164,18 @@ DEVICE = Path("/dev/full")  # each write to it fails, as on a full disk
 
 @pytest.mark.skipif(not DEVICE.exists(), reason="this system has no such device")
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize("arguments", [["--help"], ["lessons", "--help"], ["lessons"], ["bench", "no-such-bench"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-m", "minibert", "--help"],
+        ["-m", "minibert", "lessons", "--help"],
+        ["-c", TALKATIVE.replace("LINES", "1")],
+        ["-m", "minibert", "bench", "no-such-bench"],
+    ],
+)
 def test_what_cannot_be_printed_is_one_sentence(arguments, unbuffered):
     with DEVICE.open("w") as full:
-        done = subprocess.run([sys.executable, "-m", "minibert", *arguments], stdout=full, stderr=subprocess.PIPE,
+        done = subprocess.run([sys.executable, *arguments], cwd=ROOT, stdout=full, stderr=subprocess.PIPE,
                               text=True, env={**os.environ, "PYTHONUNBUFFERED": unbuffered})  # fmt: skip
     assert done.returncode == 2
     assert ("there is no bench" if "bench" in arguments else "output cannot be written (No space left") in done.stderr
