@@ -27,6 +27,12 @@ def result(id):
     return claims.results([id])[0]
 
 
+@pytest.fixture(scope="module")
+def everything():
+    """What is known about every claim: counted and tried again, once."""
+    return claims.results()
+
+
 @pytest.fixture
 def recorded_folder(tmp_path, monkeypatch):
     """An empty place for recorded results."""
@@ -37,8 +43,8 @@ def recorded_folder(tmp_path, monkeypatch):
 # ---------------------------------------------------------------------------------------------- every row
 
 
-def test_every_row_has_a_verdict_a_source_and_a_reason():
-    found = claims.results()
+def test_every_row_has_a_verdict_a_source_and_a_reason(everything):
+    found = everything
     assert [r.id for r in found] == list(LEDGER)
     for r in found:
         claim = LEDGER[r.id]
@@ -50,8 +56,8 @@ def test_every_row_has_a_verdict_a_source_and_a_reason():
         assert set(claim.models) <= set(PRESETS)
 
 
-def test_a_row_is_measured_or_says_why_not():
-    for r in claims.results():
+def test_a_row_is_measured_or_says_why_not(everything):
+    for r in everything:
         if r.verdict == UNMEASURED:
             assert "It would take" in r.why
         elif not r.figures:
@@ -412,8 +418,8 @@ def test_the_records_in_the_package_are_whole_and_name_no_host():
 # ------------------------------------------------------------------------------------------------- tables
 
 
-def test_text_fits_a_terminal_and_says_all():
-    found = claims.results()
+def test_text_fits_a_terminal_and_says_all(everything):
+    found = everything
     text = claims.to_text(found)
     assert max(map(len, text.splitlines())) <= 100
     flat = " ".join(text.split())
@@ -424,15 +430,15 @@ def test_text_fits_a_terminal_and_says_all():
     assert "an abacus, 2 threads" in claims.to_text([measured("D2", speeds([1.7, 1.8, 1.9]))])
 
 
-def test_markdown_has_as_many_cells_in_every_row():
+def test_markdown_has_as_many_cells_in_every_row(everything):
     for table in (
-        claims.to_markdown(claims.results()),
+        claims.to_markdown(everything),
         claims.family_markdown(claims.family()),
         claims.members_markdown(claims.members()),
     ):
         rows = [line for line in table.splitlines() if line.startswith("|")]
         assert len({line.replace("\\|", "").count("|") for line in rows}) == 1
-    assert claims.to_markdown(claims.results()).count("\n| **") == len(LEDGER)
+    assert claims.to_markdown(everything).count("\n| **") == len(LEDGER)
 
 
 def test_a_bar_inside_a_cell_does_not_end_it():
@@ -440,11 +446,10 @@ def test_a_bar_inside_a_cell_does_not_end_it():
     assert r"a \| b" in claims.to_markdown([broken])
 
 
-def test_json_holds_every_result_with_its_claim():
-    found = claims.results()
-    listed = json.loads(claims.to_json(found))
+def test_json_holds_every_result_with_its_claim(everything):
+    listed = json.loads(claims.to_json(everything))
     assert [entry["id"] for entry in listed] == list(LEDGER)
-    for entry, r in zip(listed, found, strict=True):
+    for entry, r in zip(listed, everything, strict=True):
         assert entry["verdict"] == r.verdict
         assert entry["figures"] == json.loads(json.dumps(r.figures))
         assert entry["source"] == LEDGER[r.id].source
@@ -568,12 +573,12 @@ def test_a_member_counts_the_blocks_that_are_there():
     assert _layers(SimpleNamespace(blocks=[0, 1])) == "2"
 
 
-def test_the_brief_table_has_a_short_line_for_each_claim():
-    lines = claims.brief_markdown(claims.results()).splitlines()
+def test_the_brief_table_has_a_short_line_for_each_claim(everything):
+    lines = claims.brief_markdown(everything).splitlines()
     assert len([line for line in lines if line.startswith("| **")]) == len(LEDGER)
     assert max(map(len, lines)) <= 130
     assert all(0 < len(claim.short) <= 46 for claim in LEDGER.values())
-    for result in claims.results():
+    for result in everything:
         assert len(result.brief) <= 40
         assert result.brief or result.verdict == VERDICTS[-1], result.id
 
@@ -584,7 +589,7 @@ BLOCKS = ("members", "family", "claims")
 README = "# Über\r\n" + "\r\n".join(f"{b}\r\n<!-- {b}:begin -->old<!-- {b}:end -->\r\nafter {b}" for b in BLOCKS)
 
 
-def test_a_readme_is_changed_between_its_markers_only(tmp_path):
+def test_a_readme_is_changed_between_its_markers_only(tmp_path, everything):
     path = tmp_path / "README.md"
     path.write_bytes(README.encode())
     assert claims.update_readme(path)
@@ -592,7 +597,7 @@ def test_a_readme_is_changed_between_its_markers_only(tmp_path):
     for block in (
         claims.members_markdown(claims.members()),
         claims.family_markdown(claims.family()),
-        claims.brief_markdown(claims.results()),
+        claims.brief_markdown(everything),
     ):
         assert f":begin -->\n\n{block}\n\n<!-- " in text  # without the empty lines it is no table
     assert fill_markers(text, dict.fromkeys(BLOCKS, "")) == fill_markers(README, dict.fromkeys(BLOCKS, ""))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import cache
 from itertools import combinations
 from random import Random
 
@@ -23,8 +24,13 @@ from minibert.exercises.declare import Mistake
 from minibert.lessons.lesson import lessons
 
 
+@cache
+def drawn_one(template, seed):
+    return template.draw(Random(seed))
+
+
 def drawn(template, seeds=4):
-    return [template.draw(Random(seed)) for seed in range(seeds)]
+    return [drawn_one(template, seed) for seed in range(seeds)]
 
 
 # -------------------------------------------------------------------------------------------------- shapes
@@ -119,7 +125,7 @@ def test_only_the_named_mistake_gives_what_is_shown(template):
 
 def test_the_arguments_are_shown_exactly():
     for template in MISTAKES:
-        for value in template.draw(Random(3)).facts["args"]:
+        for value in drawn_one(template, 1).facts["args"]:
             assert plain(value) == rounded(value)
 
 
@@ -226,7 +232,7 @@ def options_seen(template, seed):
     """A question, and what the right option and the wrong ones look like."""
     exercise = exercises()[template.name]
     named = {mistake.name: mistake for mistake in exercise.mistakes}
-    question = template.draw(Random(seed))
+    question = drawn_one(template, seed)
     facts = question.facts
     looks = [at_first_sight(outcome_of(exercise, facts["args"], named[name]))
              for name in (facts["mistake"], *facts["distractors"])]  # fmt: skip
@@ -410,7 +416,8 @@ def test_no_claim_is_impossible_on_its_face():
         assert len(said) > 5
 
 
-def test_the_versions_of_an_exam_share_no_question():
+def test_the_versions_of_an_exam_share_no_question(monkeypatch):
+    monkeypatch.setattr(exams, "texts_of", cache(exams.texts_of))
     for first in (0, 40):
         seeds = exams.seeds_of(first, 3, until=9)
         asked = [exams.texts_of(seed, 9) for seed in seeds]

@@ -258,8 +258,9 @@ def test_a_lesson_is_assembled_and_run(tmp_path):
     ],
 )
 def test_a_lesson_that_fails_warns_or_varies_is_refused(tmp_path, code, message):
+    trial = TRIAL.replace("import minibert\n\nx = 2\nx", f"x = 2\n{code}").partition("# %% exercise")[0]
     with pytest.raises(MinibertError, match=message):
-        build(with_text(TRIAL.replace("x = 2\nx", f"x = 2\n{code}"), tmp_path))
+        build(with_text(trial, tmp_path))
 
 
 @pytest.mark.slow

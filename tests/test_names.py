@@ -104,7 +104,7 @@ def test_a_seed_may_be_any_integer_of_64_bits():
     for seed in (0, -1, 2**63 - 1, -(2**63), np.int64(3), torch.tensor(3)):
         assert check_seed(seed) == int(seed)
         assert type(check_seed(seed)) is int
-        minibert.build("tiny-bert", seed=seed)
+        minibert.build(BERT.config, seed=seed)
 
 
 @pytest.mark.parametrize(

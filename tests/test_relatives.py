@@ -423,9 +423,9 @@ def test_bart_reads_the_rows_that_bert_reads(letters):
         assert restoring.in_place(left, row.ids) == sum(token != TOKENIZER.mask_id for token in left)
 
 
-def test_bart_and_the_bert_beside_it_take_equally_many_steps(letters, tmp_path):
-    grid.run(letters, tmp_path, quick=True, seeds=(0,), variants=relatives.B1)
-    logs = [tmp_path / "E6-quick" / f"{name}-0" / "log.jsonl" for name in ("bart", f"bert-{restoring.LONGER}")]
+def test_bart_and_the_bert_beside_it_take_equally_many_steps(letters, work):
+    grid.run(letters, work, quick=True, seeds=(0,), variants=relatives.B1)
+    logs = [work / "E6-quick" / f"{name}-0" / "log.jsonl" for name in ("bart", f"bert-{restoring.LONGER}")]
     assert [len(log.read_text().splitlines()) for log in logs] == [restoring.LONGER * TINY.steps] * 2
     assert f"{restoring.LONGER * 1500:,} steps of 64 rows" in rules.judge_restoring(writers()).why
 
@@ -474,11 +474,17 @@ def letters(monkeypatch):
         one.cache_clear()
 
 
+@pytest.fixture(scope="module")
+def work(tmp_path_factory) -> Path:
+    """A folder for all tests of the grid: what one has trained, the next ones read."""
+    return tmp_path_factory.mktemp("grid")
+
+
 @pytest.mark.parametrize("id", ["R3", "M3", "X1", "B1"])
-def test_the_grid_gives_what_the_rule_reads(id, letters, tmp_path):
+def test_the_grid_gives_what_the_rule_reads(id, letters, work):
     variants = LEDGER[id].measure.keywords["variants"]
     assert LEDGER[id].measure.args == (relatives.E6,)
-    measured = grid.run(letters, tmp_path, quick=True, seeds=(0,), variants=variants)
+    measured = grid.run(letters, work, quick=True, seeds=(0,), variants=variants)
     assert LEDGER[id].judge(measured).verdict in VERDICTS
     assert records.judged(LEDGER[id], measured).verdict == UNMEASURED  # models that hardly learned do not read
 
@@ -487,9 +493,9 @@ def steps_of(folder: Path) -> int:
     return len((folder / "log.jsonl").read_text().splitlines())
 
 
-def test_a_student_that_is_taught_layer_by_layer_has_no_more_steps(letters, tmp_path):
-    found = grid.run(letters, tmp_path, quick=True, seeds=(0,), variants=[mobile.TRANSFER, mobile.COPIED])["cells"]
-    taught, copied = (tmp_path / "E6-quick" / f"mobile-copied{how}-0" for how in ("-layers", ""))
+def test_a_student_that_is_taught_layer_by_layer_has_no_more_steps(letters, work):
+    found = grid.run(letters, work, quick=True, seeds=(0,), variants=[mobile.TRANSFER, mobile.COPIED])["cells"]
+    taught, copied = (work / "E6-quick" / f"mobile-copied{how}-0" for how in ("-layers", ""))
     long, short = steps_of(taught), steps_of(taught / "short")
     assert long < TINY.steps
     layers = round(TINY.steps * (1 + pretraining.SHORT_SHARE) * mobile.TRANSFER_SHARE / mobile.LAYERS) * mobile.LAYERS

@@ -223,6 +223,7 @@ def update_readme(path: str | Path) -> bool:
     """
     path = Path(path)
     before = read_text(path)
+    fill_markers(before, dict.fromkeys(("members", "family", "claims"), ""))  # what is missing is told before any work
     blocks = {
         "members": members_markdown(members()),
         "family": family_markdown(family()),
