@@ -65,6 +65,17 @@ def fakes(monkeypatch, model, tok):
     monkeypatch.setenv("COLUMNS", "80")
 
 
+@pytest.fixture
+def empty_pictures(monkeypatch):
+    """Files without content in the place of the pictures, whose drawing takes longest: one test has the real ones."""
+
+    def save(figure, path):
+        Path(path).touch()
+        return Path(path)
+
+    monkeypatch.setattr(tour.plots, "save", save)
+
+
 # ------------------------------------------------------------------------------------------ its arithmetic
 
 
@@ -138,6 +149,7 @@ def test_the_tour_shows_everything_and_draws_four_pictures(fakes, tmp_path, caps
     assert max(map(len, paragraphs.splitlines())) <= 80
 
 
+@pytest.mark.usefixtures("empty_pictures")
 def test_without_the_weights_the_rest_is_shown_and_the_error_comes_last(fakes, tmp_path, capsys, monkeypatch):
     def fail(name, head=None):
         raise MinibertError("no network: try again.")
@@ -155,6 +167,7 @@ def test_without_the_weights_the_rest_is_shown_and_the_error_comes_last(fakes, t
     assert "/attention.png" not in said
 
 
+@pytest.mark.usefixtures("empty_pictures")
 def test_a_network_that_is_down_is_told_before_the_first_part(fakes, tmp_path, capsys, monkeypatch):
     asked = []
 
@@ -174,6 +187,7 @@ def test_a_network_that_is_down_is_told_before_the_first_part(fakes, tmp_path, c
     assert "Where to go from here" in said
 
 
+@pytest.mark.usefixtures("empty_pictures")
 def test_the_tour_goes_on_without_the_second_vocabulary(fakes, tmp_path, capsys, monkeypatch):
     def fail(name):
         if name == tour.VOCABULARY:
@@ -273,6 +287,7 @@ def test_the_cuts_show_the_pieces_of_each_and_what_comes_back(fakes, tok, capsys
     assert out.count(f"  {'and back':<15}{tok.decode(tok.encode(tour.CUT).ids)}\n") == 2
 
 
+@pytest.mark.usefixtures("empty_pictures")
 def test_without_the_second_vocabulary_all_else_is_shown(fakes, tok, tmp_path, capsys, monkeypatch):
     def load(name):
         if name == tour.VOCABULARY:
@@ -301,6 +316,7 @@ def test_the_hidden_words_are_shown_with_their_guesses(fakes, tok, capsys):
     assert first[2] != second[2]  # as the tour says
 
 
+@pytest.mark.usefixtures("empty_pictures")
 def test_without_the_model_that_guesses_all_else_is_shown(fakes, model, tmp_path, capsys, monkeypatch):
     def load(name, head=None):
         if name == tour.MASKED_LM:

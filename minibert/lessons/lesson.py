@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import jupytext
@@ -50,7 +50,7 @@ class Lesson:
     @cached_property
     def cells(self) -> list[NotebookNode]:
         """The cells of the source. Raises MinibertError when it cannot be read."""
-        return jupytext.reads(read_text(self.source), fmt="py:percent").cells
+        return cells_of(read_text(self.source))
 
     @cached_property
     def heading(self) -> tuple[str, str]:
@@ -103,6 +103,12 @@ class Lesson:
             elif FOLDED not in cell.metadata.get("tags", ()):
                 parts[-1] += MINUTES_A_CELL
         return [max(5, 5 * round(minutes / 5)) for minutes in parts]
+
+
+@lru_cache(maxsize=64)
+def cells_of(text: str) -> list[NotebookNode]:
+    """The cells of a source. Whoever changes one copies it first: all lessons with this text have the same cells."""
+    return jupytext.reads(text, fmt="py:percent").cells
 
 
 def folder() -> Path:
