@@ -133,18 +133,30 @@ def test_without_any_part_it_is_the_library_s_model(batch):
     assert "0 of" in repr(my)
 
 
+@pytest.fixture(scope="module")
+def of_library(batch):
+    """What a small model gives without the learner's parts: of this head and preset, with or without all it returns."""
+
+    @cache
+    def given(head: str | None, preset: str, more: bool):
+        return _built(head, preset)(**batch, return_attention=more, return_hidden=more)
+
+    return given
+
+
 @pytest.mark.many
 @pytest.mark.parametrize("name", [name for name in wiring.WIRES if name in NAMES])
-def test_each_part_alone_gives_what_the_library_gives(name, batch):
+def test_each_part_alone_gives_what_the_library_gives(name, batch, of_library):
     have(name)
     for preset, head in (
         ("tiny-bert", None), ("tiny-bert", "masked-lm"), ("tiny-bert", "pretraining"), ("tiny-albert", None),
         ("tiny-bert", "sequence-classification"), ("tiny-roberta", None), ("tiny-mobilebert", None),
         ("tiny-xlnet", None), ("tiny-bart", None), ("tiny-distilbert", None),
     ):  # fmt: skip
-        library, my = tiny(head, preset), minibert.mine(tiny(head, preset))
-        for asked in ({}, {"return_attention": True, "return_hidden": True}):
-            expected, found = library(**batch, **asked), my(**batch, **asked)
+        my = minibert.mine(tiny(head, preset))
+        for more in (False, True):
+            expected = of_library(head, preset, more)
+            found = my(**batch, return_attention=more, return_hidden=more)
             real = batch["attention_mask"].bool()
             torch.testing.assert_close(
                 found.last_hidden_state[real], expected.last_hidden_state[real], atol=2e-5, rtol=2e-5

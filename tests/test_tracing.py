@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -39,6 +40,8 @@ def quick(*tried: tuple[str, str | None]) -> list:
     return [pytest.param(*each, marks=[] if each in tried else pytest.mark.slow) for each in EVERY]
 
 
+SHALLOW = {"encoder_layers": 1, "decoder_layers": 1}  # of a BART: to record a block takes long
+
 BARE = [(family, None) for family in ALL]
 JUDGING = [(family, TEXTS) for family in ALL]
 
@@ -52,8 +55,8 @@ OTHER["input_ids"][:, 5] = 2
 OTHER["attention_mask"][1, 6:] = 0
 
 
-def model_of(family: str, head: str | None) -> nn.Module:
-    return randomise(build(ALL[family], head, seed=0)).double().eval()
+def model_of(family: str, head: str | None, **changes: int) -> nn.Module:
+    return randomise(build(replace(ALL[family], **changes), head, seed=0)).double().eval()
 
 
 class Answer(nn.Module):
@@ -102,7 +105,7 @@ def test_exported_for_any_size(family, head):
 
 
 def test_exported_without_a_mask():
-    model = model_of("bart", None)
+    model = model_of("bart", None, **SHALLOW)
     batch = {"input_ids": EXAMPLE["input_ids"]}
     found = exported(model, batch)(input_ids=OTHER["input_ids"])
     assert_close(found.last_hidden_state, model(OTHER["input_ids"]).last_hidden_state, 1e-9)
@@ -140,7 +143,7 @@ def test_what_a_decoder_reads_is_recorded_too():
     class Reading(nn.Module):
         def __init__(self):
             super().__init__()
-            self.model = model_of("bart", "seq2seq-lm")
+            self.model = model_of("bart", "seq2seq-lm", **SHALLOW)
 
         def forward(self, input_ids, attention_mask, decoder_input_ids, decoder_attention_mask):
             more = {"decoder_input_ids": decoder_input_ids, "decoder_attention_mask": decoder_attention_mask}

@@ -69,12 +69,6 @@ def write_class(out: Path, chosen: Sequence[Exercise]) -> list[Path]:
     of a lesson has been changed; and if the package was installed without a checkout, where the lessons are.
     """
     root = folder().parent
-    for lesson in lessons():
-        if code_of(stored_notebook(lesson)) != code_of(assembled(lesson)):
-            raise MinibertError(
-                f"{lesson.notebook} differs from its source and may hold answers: `minibert lessons --build "
-                f"{lesson.number}` writes it again."
-            )
     library = Path(minibert.__file__).parent
     if any(out.resolve().is_relative_to(source.resolve()) for source in (library, folder())):
         raise MinibertError(f"{out} is inside a folder that is handed out: choose another --out.")
@@ -87,6 +81,12 @@ def write_class(out: Path, chosen: Sequence[Exercise]) -> list[Path]:
         files |= {one.notebook.relative_to(root): without_solutions(one) for one in lessons()}
     except OSError as error:
         raise MinibertError(f"{out} cannot be written ({error}): check the folder and what goes into it.") from error
+    for lesson in lessons():
+        if code_of(stored_notebook(lesson)) != code_of(assembled(lesson)):
+            raise MinibertError(
+                f"{lesson.notebook} differs from its source and may hold answers: `minibert lessons --build "
+                f"{lesson.number}` writes it again."
+            )
     readme = README.format(first=lessons()[0].notebook.name, path=readme_block())
     files[Path("README.md")] = readme.encode()  # in place of the project's own, which pyproject.toml may name
     notebooks = write_notebooks(out / "exercises", "student", chosen)
