@@ -6,18 +6,28 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import torch
-from safetensors.torch import load_file
-from torch import Tensor
 
 from minibert.assets import fetch
 from minibert.errors import MinibertError
 from minibert.training.data import Reviews, load_reviews
 
-# The models of the tests are tiny: a second thread would wait more than it works, most of all on a busy machine.
-torch.set_num_threads(1)
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """The models of the tests are tiny: a second thread would wait more than it works, most of all on a busy machine.
+
+    The process that only hands out the tests to others ("dsession") does not wait for torch.
+    """
+    if not session.config.pluginmanager.hasplugin("dsession"):
+        import torch
+
+        torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +71,8 @@ def reviews() -> Reviews:
 @pytest.fixture(scope="session")
 def golden() -> Callable[[str], tuple[Path, dict[str, Tensor]]]:
     """A function: golden("bert") gives the folder tests/golden/bert and the tensors of its cases."""
+
+    from safetensors.torch import load_file
 
     def load(name: str) -> tuple[Path, dict[str, Tensor]]:
         folder = Path(__file__).parent / "golden" / name

@@ -32,10 +32,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from torch import Tensor
 
-# The rest of the package is imported where it is used: a mistake anywhere in it must not stop all tests.
+# The rest of the package is imported where it is used: a mistake anywhere in it must not stop all tests. So is torch:
+# the process that hands out the tests to others needs none of it.
 from minibert.errors import MinibertError
 from minibert.files import read_text, write_file
 
@@ -164,14 +163,16 @@ def assert_same(actual: Any, expected: Any, why: str | None = None) -> None:
 def assert_numbers(actual: Any, expected: Any, tolerance: float, why: str | None = None) -> None:
     """Numbers worked out by hand, as nested lists, against a tensor (or a number) of the same shape."""
     __tracebackhide__ = True
-    right = torch.as_tensor(expected, dtype=torch.float64)
+    from torch import Tensor, allclose, as_tensor, float64
+
+    right = as_tensor(expected, dtype=float64)
     try:
-        found = actual.detach().double() if isinstance(actual, Tensor) else torch.as_tensor(actual, dtype=torch.float64)
+        found = actual.detach().double() if isinstance(actual, Tensor) else as_tensor(actual, dtype=float64)
     except (TypeError, ValueError, RuntimeError):
         raise broken(f"found a {type(actual).__name__}, expected numbers: {shown(expected)}", why) from None
     if found.shape != right.shape:
         raise broken(f"found the shape {list(found.shape)}, expected {list(right.shape)}: {shown(expected)}", why)
-    if not torch.allclose(found, right, rtol=0, atol=tolerance):  # a NaN is close to nothing
+    if not allclose(found, right, rtol=0, atol=tolerance):  # a NaN is close to nothing
         raise broken(difference(actual, expected), why)
 
 
@@ -181,6 +182,8 @@ def first(returned: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
+    from torch import Tensor
+
     if isinstance(value, Tensor):
         return value.tolist()
     if isinstance(value, dict):
