@@ -20,7 +20,7 @@ from minibert.exercises.check import exercise_named
 from minibert.exercises.notebooks import FOLDED
 from minibert.files import read_text
 
-TO_TRY = {"08": 20}  # number of a lesson -> minutes for its trainings and for its tasks that no check marks
+TO_TRY = {"06": 15, "08": 25}  # number of a lesson -> minutes for its trainings and for its tasks that no check marks
 WORDS_A_MINUTE = 100  # how fast one reads a lesson and looks at its pictures; less than half of plain reading
 MINUTES_A_CELL = 0.5  # to read a cell of code that is not folded, and to run it
 STOP = "A good place to stop for tonight."  # what a lesson says between two sittings

@@ -142,10 +142,10 @@ EXERCISE = Exercise(
     function="embeddings",
     signature="input_ids, token_type_ids, weights, eps=1e-12",
     task=(
-        "Turn each token into a vector: which word it is + which position it has + which sentence it belongs to, then "
+        "Turn each token into a vector: which word it is + which position it has + which text it belongs to, then "
         "a layer norm.\n\n"
         "- `input_ids`: (B, S), integers below V\n"
-        "- `token_type_ids`: (B, S), 0 for the first sentence and 1 for the second\n"
+        "- `token_type_ids`: (B, S), 0 for the first text and 1 for the second\n"
         "- `weights`: a dict of tensors: `word.weight` (V, D), `position.weight` (P, D), with P at least S, "
         "`token_type.weight` (2, D), and the norm's `norm.weight` and `norm.bias` (D,)\n"
         "- `eps`: what the norm adds to the variance, inside the root\n"
@@ -158,11 +158,11 @@ EXERCISE = Exercise(
     probes=probes,
     mistakes=(
         Mistake("no-token-types", "types", "left out", "the token types are left out",
-                "the model cannot tell the second sentence from the first; add token_type.weight[token_type_ids]"),
+                "the model cannot tell the second text from the first; add token_type.weight[token_type_ids]"),
         Mistake("token-types-all-0", "types", "all 0", "every token gets the vector of type 0",
-                "the model cannot tell the second sentence from the first; look up each token's own type"),
+                "the model cannot tell the second text from the first; look up each token's own type"),
         Mistake("token-types-swapped", "types", "swapped", "types 0 and 1 are swapped",
-                "trained weights would mistake the first sentence for the second"),
+                "trained weights would mistake the first text for the second"),
         Mistake("positions-from-1", "positions", "from 1", "your positions count from 1",
                 "every token gets the vector of its neighbour, and a text of the maximum length does not fit; "
                 "count from 0"),
