@@ -216,8 +216,8 @@ EXERCISE = Exercise(
         "- `length`: how many tokens a text has with the new one. A finished text's score is its total / length ** "
         "`length_penalty`; what continues keeps its total\n"
         "- returns two lists, both best first: `continuing`, K triples (total, beam, token), and `finished`, pairs "
-        "(score, beam), perhaps none. Beam and token are integers, counted from 0. (V is at least 2 K, so there is "
-        "always enough to continue with.)"
+        "(score, beam), perhaps none. Beam and token are integers, counted from 0. (Each beam has one continuation "
+        "that ends, so at least K of the 2 K go on. V is at least 2 K.)"
     ),
     source="Sutskever et al. 2014, section 3.2; Lewis et al. 2020 (BART), section 5.3, and the released code",
     reference=reference,

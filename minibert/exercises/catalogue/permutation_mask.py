@@ -149,7 +149,8 @@ EXERCISE = Exercise(
         "- returns two masks, `query_hidden` and `content_hidden`, each (B, S, S): row i, column j is **1 where token "
         "i may not see token j**, and 0 where it may (the other way round from the masks for attention; XLNet calls "
         "the first of them `perm_mask`). Integers, booleans and floating-point numbers are all accepted\n"
-        "- in the query stream, which predicts token i, it may not see itself; in the content stream it may"
+        "- in the query stream, which predicts token i, it may not see itself; in the content stream it may. "
+        "So the first token of an order sees nothing in the query stream"
     ),
     source="Yang et al. 2019 (XLNet), section 2.3, the two equations of the streams, and figure 1",
     reference=reference,

@@ -202,9 +202,9 @@ EXERCISE = Exercise(
     signature="h, g, perm_mask, w_q, w_k, w_v",
     task=(
         "One step of XLNet's two streams, with one head and without distances, residuals and norms. A token's "
-        "*content* vector h knows its word. Its *query* vector g knows only its place, and the word is predicted from "
-        "it, so g must never see the word itself. Both ask with the same weights, and both look at the content "
-        "stream.\n\n"
+        "*content* vector h knows its word. Its *query* vector g knows only its place and what it has looked at. The "
+        "word is predicted from it, so g must never see the word itself. Both ask with the same weights, and both look "
+        "at the content stream.\n\n"
         "- `h`, `g`: (B, S, D)\n"
         "- `perm_mask`: (B, S, S), 1 where token i may not see token j, 0 where it may. The query stream uses it as it "
         "is; in the content stream a token may also see itself, whatever the mask says\n"
