@@ -3,7 +3,7 @@
 #
 # > A head only mixes. What turns mixing into a layer that can be stacked twelve times?
 #
-# You can now let tokens look at each other, with many heads at once. A BERT does this in layer after layer. But
+# You can now let tokens look at each other, with many heads at once. A BERT does this layer after layer. But
 # attention layers stacked directly on each other would not work. This picture shows what is needed between them:
 
 # %% tags=["folded"]
@@ -32,9 +32,9 @@ plots.encoder_block()
 #
 # ## What is wrong with mixing alone?
 #
-# A head returns weighted means, and the mean of means is a mean of everything. Here are the bare attentions of four
-# blocks with random weights, one after the other. After each we measure the mean cosine over all pairs of tokens of a
-# text; one means that all tokens point the same way.
+# A head returns weighted means. If the weights are spread over several tokens, the mean of means is soon a mean of
+# everything. Here are the bare attentions of four blocks with random weights, one after the other. After each we
+# measure the mean cosine over all pairs of tokens of a text; one means that all tokens point the same way.
 
 # %% tags=["folded"]
 B, S, D, H, inner = 8, 16, 64, 4, 256  # inner: the width of the layer between, F in the library
@@ -68,9 +68,9 @@ with torch.no_grad():
         print(f"after attention {number}:  {cosine_between_tokens(x):5.2f}")
 
 # %% [markdown]
-# After two rounds all tokens of a text point the same way, to two digits. (Dong et al. 2021, section 2, prove that this
-# is where pure attention leads. Fresh queries and keys give nearly equal weights, so these heads look everywhere alike;
-# trained ones are tested below.) The lesson comes back to this number twice.
+# After two rounds all tokens of a text point the same way, to two digits. Dong et al. 2021, section 2, prove that this
+# is where pure attention leads. These heads are fresh: their queries and keys give nearly equal weights. Trained heads
+# are tested below.
 #
 # ## Feed-forward: each token by itself
 #
@@ -85,10 +85,6 @@ with torch.no_grad():
 # | $x\,W_1 + b_1$ | `feed.expand(x)` | (B, S, D) → (B, S, F) |
 # | GELU (there ReLU) | `feed.activation(...)` | (B, S, F) |
 # | $\ldots W_2 + b_2$ | `feed.contract(...)` | (B, S, F) → (B, S, D) |
-#
-# The function in the middle is the *activation*. Without it, the two linear layers would be equivalent to one, and the
-# wide middle would be useless; the cell below tries that. BERT's is **GELU**, which you wrote in lesson 00 (Hendrycks &
-# Gimpel 2016, section 2):
 
 # %%
 torch.manual_seed(0)
@@ -100,10 +96,17 @@ with torch.no_grad():
     out = feed.contract(feed.activation(wide))
     print("x", tuple(x.shape), " wide", tuple(wide.shape), " out", tuple(out.shape))
     same = torch.allclose(feed(x[:, order]), out[:, order], atol=1e-6)
-    merged = feed.contract.weight @ feed.expand.weight  # (D, D): both layers in one
-    one_layer = F.linear(x, merged, feed.contract(feed.expand.bias))
-    no_gelu = torch.allclose(feed.contract(wide), one_layer, atol=1e-5)
 print("tokens in another order, same vectors in that order:", same)
+
+# %% [markdown]
+# The function in the middle is the *activation*. BERT's is **GELU**, which you wrote in lesson 00 (Hendrycks & Gimpel
+# 2016, section 2). Without it, the two linear layers would be equivalent to one, and the wide middle would be useless:
+
+# %%
+with torch.no_grad():  # W2 (W1 x + b1) + b2 = (W2 W1) x + (W2 b1 + b2)
+    merged = feed.contract.weight @ feed.expand.weight  # W2 W1, (D, D)
+    shift = feed.contract(feed.expand.bias)  # W2 b1 + b2, (D,)
+    no_gelu = torch.allclose(feed.contract(wide), F.linear(x, merged, shift), atol=1e-5)
 print("without the GELU, one small layer gives the same:", no_gelu)
 
 points = torch.linspace(-4, 3, 701, dtype=torch.float64)
@@ -137,8 +140,8 @@ print(f"{'the block':<13} {total:>9,}")
 # $$\text{LN}(x) = \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} \cdot \gamma + \beta, \qquad
 # \mu = \frac{1}{D}\sum_i x_i, \quad \sigma^2 = \frac{1}{D}\sum_i (x_i - \mu)^2$$
 #
-# It runs over the features of *one* token. No other token of the text, and no other text of the batch, changes it.
-# Three details matter if you load weights that others have trained:
+# It runs over the features of *one* token. No other token, and no other text of the batch, changes it. Three details
+# matter for weights that others have trained:
 #
 # - the variance divides by $D$, and not by $D - 1$ as `torch.var` does unless told otherwise;
 # - $\epsilon$ is *inside* the root; it prevents a division by zero if all features of a token are equal;
@@ -148,7 +151,6 @@ print(f"{'the block':<13} {total:>9,}")
 
 # %% [markdown]
 # Below, after your own attempt: layer norm by hand, for three tokens of six features on very different scales.
-# Afterwards each row has mean zero and variance one.
 
 # %% tags=["folded"]
 torch.manual_seed(0)
@@ -170,15 +172,18 @@ plots.grids({"before": x, "after": normed}, names, [], title="Each row gets mean
 #
 # In code, an arrow around a box is a plus sign, `x + f(x)`. The part $f$ then only has to compute a *change* to the
 # token's vector. And there is a path back for the gradient around $f$:
-# $\partial(x + f(x)) / \partial x = 1 + f'(x)$. Through many blocks the ones remain, even where $f'$ is tiny. (In BERT
-# the path still passes through the norms.)
+# $\partial(x + f(x)) / \partial x = 1 + f'(x)$. (For a vector, $1$ is the identity matrix, and $f'$ the matrix of
+# derivatives.) The gradient through many blocks, the product $(1 + f_1')(1 + f_2')\cdots$, still has the summand $1$,
+# even where every $f'$ is tiny. (In BERT the path also passes through the norms.)
 #
 # ## Exercise: the whole block
 #
 # You have all the parts. Put them together as in the picture, from the bottom up, with attention inside: copy in the
-# `multi_head_attention` that you wrote in lesson 02. You should see *passed*, and in the swap the same vectors after
-# every layer of the real BERT. If the check names a mistake in the second half of the block, look at which tensor you
-# add back.
+# `multi_head_attention` that you wrote in lesson 02. The names of its weights have no `attention.` in front:
+# `{name.removeprefix("attention."): w for name, w in weights.items() if name.startswith("attention.")}`.
+#
+# In the swap you should see the same vectors after every layer of the real BERT. If the check names a mistake in the
+# second half of the block, look at which tensor you add back.
 
 # %% exercise="encoder-block"
 
@@ -236,7 +241,7 @@ plots.flow(panels, "block", "Twelve random blocks: what norm and residual each c
 #   weights).
 # - **Both** keep the tokens apart and the lengths equal, and the gradient arrives.
 #
-# Every training starts from such random weights, but trained weights can behave differently.
+# Every pre-training starts from such random weights, but trained weights can behave differently.
 #
 # **A good place to stop for tonight.** You have built a block. Still to come: where the norm stands, a real BERT's
 # stack of blocks, and dropout.
@@ -276,14 +281,14 @@ for depth in (6, 24, 96):
     print(f"{depth:>6} {found[0]:>11.3f} {found[1]:>10.3f}")
 
 # %% [markdown]
-# The point is the trend: pre-norm's gradient gets smaller as the stack gets deeper, and post-norm's does not. Xiong et
-# al. 2020, section 3, work this out: in a deep post-norm stack the gradients near the output stay large before the
-# first step, and steps of full size there make the training of a fresh model unstable. So post-norm needs **warm-up**,
-# a learning rate that starts near zero and grows over the first steps, as in BERT's
-# [pre-training](07_pretraining.ipynb). Their pre-norm models could also be trained without warm-up (section 4). Large
-# pre-norm models are still trained with warm-up, for example LLaMA (Touvron et al. 2023, sections 2.2 and 2.3):
-# pre-norm makes warm-up less critical, not obsolete. Our table shows only the trend. That such gradients are too large
-# for full steps is shown by their proof and their trainings; we have trained nothing here.
+# Pre-norm's gradient gets smaller as the stack gets deeper; post-norm's does not. Xiong et al. 2020, section 3, derive
+# this, and show in trainings that full steps from the start are too large for a post-norm model. It needs a learning
+# rate that starts near zero and grows over the first steps. This is called **warm-up** (of the learning rate; not the
+# exercises of that name). BERT's [pre-training](07_pretraining.ipynb) has it. Their pre-norm models could do without
+# (section 4). Many large pre-norm models have it all the same, LLaMA for one (Touvron et al. 2023, sections 2.2 and
+# 2.3).
+#
+# Our own table shows only the sizes of the gradients: we have trained nothing here.
 
 # %% [markdown]
 # ## The stack
@@ -310,8 +315,9 @@ print("as the model's next state:", torch.allclose(y, real.hidden_states[1], ato
 
 # %% [markdown]
 # An `Encoder` is a list of blocks and a loop. How does a token's vector change from block to block? The picture shows
-# the mean cosine between the vectors of the same token in two states, over thirty-two real sentences. Above it is the
-# cosine of the first experiment, between *two* tokens of a text: after all blocks, and after their attentions alone.
+# the mean cosine between the vectors of the same token in two states, over thirty-two real sentences. (*The embeddings*
+# are the vectors that go into the first block; lesson 06.) Above it is the cosine of the first experiment, between
+# *two* tokens of a text: after all blocks, and after their attentions alone.
 
 
 # %%
@@ -342,11 +348,12 @@ labels = ["embeddings", *(f"block {number}" for number in range(1, len(hidden)))
 plots.similarity(cosines, labels, "The same token in different states of a real BERT")
 
 # %% [markdown]
-# Next to the diagonal the cosines are high: the lower blocks change a vector only a little (from
-# {{min(steps[:-1]) | .2f}} to {{max(steps) | .2f}}); the last one changes it most ({{steps[-1] | .2f}}). After all
-# {{len(hidden) - 1}} blocks the tokens of a text are still far from equal ({{between["whole blocks"] | .2f}}). That is
-# not because the attentions are trained: without the rest of their blocks they, too, make all tokens equal
-# ({{between["attentions alone"] | .2f}}). (Though they were never trained to work alone.)
+# Each of the first {{len(steps) - 1}} blocks changes a vector little (a cosine of {{min(steps[:-1]) | .2f}} to
+# {{max(steps[:-1]) | .2f}}, next to the diagonal); the last one changes it most ({{steps[-1] | .2f}}). After all blocks
+# the tokens of a text are still far from equal ({{between["whole blocks"] | .2f}}).
+#
+# Is that because the attentions are trained? Run without the rest of their blocks, they too make all tokens equal
+# ({{between["attentions alone"] | .2f}}). But they were never trained to work alone, so this is a hint and no proof.
 #
 # ## Dropout
 #
@@ -374,9 +381,9 @@ with torch.no_grad():
 # %% [markdown]
 # ## What could go wrong
 #
-# A wrong block has the right shape. Some wrong blocks would even learn if they were trained from the start. But none
-# can use weights that were trained in a right block. Here is the same block with some common mistakes, and the largest
-# difference in its output:
+# A wrong block has the right shape, and some would even learn if they were trained from the start. But none can use
+# weights that were trained in a right block. Here is the same block with common mistakes, and the largest difference in
+# its output:
 
 # %%
 feed, norm_1, norm_2 = block.feed_forward, block.attention_norm, block.norm
@@ -402,9 +409,13 @@ for name, output in wrong.items():
     print(f"{name:<30} {(output - y).abs().max():.4f}")
 
 # %% [markdown]
-# The last two are so small that you cannot see them in the output. A comparison with known numbers finds them. (Which
-# GELU is right? Google's BERT code used the error function at first, and tanh in later versions. This library reads the
-# `gelu` of BERT's checkpoints as the exact one. `gelu_new`, in ALBERT's second version, is the approximation by tanh.)
+# Pre-norm is far off because no norm comes last: its vectors are
+# {{float(wrong["pre-norm"].norm(dim=-1).mean() / y.norm(dim=-1).mean()) | .1f}} times as long as the right ones. The
+# last two mistakes are so small that you cannot see them in the output. A comparison with known numbers finds them.
+#
+# Which GELU is right? Google's BERT code had the error function at first, and tanh later (google-research/bert,
+# `modeling.py`, commit `bee6030`). This library reads the `gelu` of BERT's checkpoints as the exact one. `gelu_new`, in
+# ALBERT's second version, is the approximation by tanh.
 #
 # - **`model.eval()` forgotten.** If one text gives different vectors each time, look here first.
 # - **The mean over the wrong axis.** If it is taken over the batch, a text's vectors depend on the other texts; if over
@@ -420,9 +431,9 @@ box = minibert.hunt("encoder-block", seed=3)
 box
 
 # %% [markdown]
-# When your block and your dropout have passed, compare them with the library's block. (The first lines are for models
-# that read only some of the tokens; `queries` is $x$ itself otherwise. The dropout of the weights is inside
-# `attention`.)
+# When your block and your dropout have passed, compare them with the library's block. (The first lines matter only for
+# models that need the output of some tokens only. In all other cases `queries` is $x$. The dropout of the weights is
+# inside `attention`.)
 
 # %% tags=["folded"]
 print(inspect.getsource(EncoderBlock.forward))
@@ -432,8 +443,8 @@ print(inspect.getsource(EncoderBlock.forward))
 #
 # - Attention moves information between tokens, feed-forward works on each token by itself and has about two thirds of a
 #   block's parameters.
-# - Mixing alone makes all tokens alike. Only the residual keeps them apart; the norm keeps the scale. Each of the
-#   two keeps the gradient from vanishing.
+# - Mixing alone makes all tokens alike. In fresh blocks, the residual keeps them apart, and the norm keeps the scale.
+#   Each of the two keeps the gradient from vanishing.
 # - BERT is post-norm: `x = norm(x + f(x))`, twice. It needs warm-up.
 # - Layer norm: over the features of one token, variance by $D$, $\epsilon$ inside the root, $10^{-12}$ in BERT.
 #

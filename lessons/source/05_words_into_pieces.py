@@ -61,8 +61,8 @@ plots.cuts(cuts, "One sentence, cut in three ways")
 #
 # (Punctuation marks are grey: some tokenizers treat them as words of their own, others do not.)
 #
-# An entry of the list is a *piece*; where it stands in a text it is a *token*. By the end of this lesson you can cut a
-# word in all three ways yourself.
+# A *piece* is an entry of the list. A *token* is one occurrence of a piece in a text. By the end of this lesson you can
+# cut a word in all three ways yourself (the third is a challenge).
 #
 # ## Why not whole words, or letters?
 #
@@ -80,15 +80,18 @@ for size in (tok.vocab_size, len(counts)):
     known = {word for word, _ in counts.most_common(size)}
     lacking[size] = [[word for word in words if word not in known] for words in new]
     with_gaps[size] = sum(map(bool, lacking[size])) / len(new)
-    print(f"a list of {size:,} words: {with_gaps[size]:.0%} of {len(new):,} new reviews have another word")
+    share = with_gaps[size]
+    print(f"a list of {size:,} words: {share:.0%} of {len(new):,} new reviews have a word that it lacks")
+added = [n for _, n in counts.most_common()[tok.vocab_size :]]  # counts of what only the longer list has
+rare = sum(n == 1 for n in added) / len(added)
 print("words that the shorter list lacks, in two of the reviews:")
 for words in lacking[tok.vocab_size][:2]:
     print("   ", *words)
 
 # %% [markdown]
 # To the model all these words would be the same: one vector for "unknown". A longer list helps, but not enough. Even
-# with all {{len(counts) | ,}} words on it, {{with_gaps[len(counts)] | .0%}} of the new reviews have a gap. And most of
-# the added words are rare: a vector cannot be learned from one example.
+# with all {{len(counts) | ,}} words on it, {{with_gaps[len(counts)] | .0%}} of the new reviews have a gap. And
+# {{rare | .0%}} of the added words occur only once: a vector cannot be learned from one example.
 #
 # With letters nothing is unknown. But then a text is long, and attention computes a table of $S \times S$ numbers:
 
@@ -133,6 +136,9 @@ print("on the list?", {piece: piece in tok.vocabulary for piece in asked})
 #
 # The word *great😀* shows the weak point. 😀 is not on this list, so the **whole word** becomes one `[UNK]`, and
 # *great* is lost too.
+#
+# The list itself is learned from texts, by joining frequent neighbours, as in BPE below. (BERT's own trainer was never
+# published.)
 
 # %% exercise="wordpiece"
 
@@ -199,16 +205,15 @@ with torch.no_grad():
 print(f"cosine of the two mean vectors: {F.cosine_similarity(right, wrong).item():.2f}")
 
 # %% [markdown]
-# The model returns a vector of the right shape for a text that nobody wrote. Two quick checks: compare the size of the
-# list with the model's `vocab_size`, and decode a line with the tokenizer that the model was trained with.
+# The model returns a vector of the right shape for a text that nobody wrote. Compare the size of the list with the
+# model's `vocab_size`, and decode a line with the tokenizer that the model was trained with.
 #
 # - **Case.** An uncased list has no capitals: without lower-casing, every word that has one becomes `[UNK]`.
 # - **The attention mask forgotten.** The tokenizer made it: pass it on with the ids.
 # - **Special tokens twice**, because both the tokenizer and your own code add them.
 #
-# **A good place to stop for tonight.** You now have all that lesson 06 needs, in about forty minutes. The rest is for
-# another evening: RoBERTa and BART (lessons 11 and 14) read with BPE, ALBERT and XLNet (lessons 10 and 13) with
-# Unigram.
+# **A good place to stop for tonight.** You now have all that lesson 06 needs. The rest is for another evening: RoBERTa
+# and BART (lessons 11 and 14) read with BPE, ALBERT and XLNet (lessons 10 and 13) with Unigram.
 
 # %% [markdown]
 # ## BPE: join the pair that was learned first
@@ -231,37 +236,44 @@ print("no pair that is left is on the list:", ("un", "aff") not in rank, ("aff",
 # (`replace` is good enough for this one word only: it would also find `a b` inside `ca b`. Your function must compare
 # whole symbols.)
 #
-# Ranks stand for frequency: *l* and *e* were joined early because they occur together very often.
+# A low rank means that the pair was learned early: it was then the most frequent pair of all.
 #
 # **Byte-level** means that a word is spelled in bytes, not in characters (Radford et al. 2019, section 2.2; RoBERTa
 # took it over: Liu et al. 2019, section 4.4). Every text in any script is a sequence of bytes, and there are only $2^8$
 # of them. All of them are on the list, so nothing is ever unknown. To make the list readable, each byte is written as a
 # visible character. The two bytes of *é* look like `Ã©`, and the space looks like `Ġ`.
+#
+# Before a text is spelled, a fixed pattern cuts it into words: letters, digits or other signs, each with the space
+# before it (GPT-2's released `encoder.py`). Merges happen only inside such a word.
 
 # %%
 for text in ["é", "😀", "film", " film"]:
     print(f"{text!r:<8} {len(text.encode())} bytes   {pieces_of(text, bpe)}")
 
 # %% [markdown]
-# Note the last two lines: *film* with and without the space are two different pieces, with different vectors. So the
-# first word of a text, which has no space before it, is not the same piece as that word inside a text. Some models
-# expect a space to be added there (`add_prefix_space`).
+# *film* with and without the space are two different pieces, with different vectors. So the first word of a text, which
+# has no space before it, is not the same piece as that word inside a text. Some models expect a space to be added there
+# (`add_prefix_space`).
 
 # %% exercise="bpe-merge"
 
 # %% [markdown]
 # ## Unigram: the most probable way
 #
-# Unigram (Kudo 2018, section 3) has a probability for each piece. The probability of a way to cut a text is the product
-# of the probabilities of its pieces. In logarithms it is the sum of their scores. Of all ways, take the best:
+# Unigram (Kudo 2018, section 3.2) has a probability for each piece. The probability of a way to cut a text is the
+# product of the probabilities of its pieces. In logarithms it is the sum of their scores. Of all ways, take the best:
 #
 # $$x^* = \operatorname*{arg\,max}_{x\,\in\,\text{ways to cut}} \; \sum_{i} \log p(x_i)$$
+#
+# Pieces and probabilities are learned the other way round from BPE (same section). Begin with far too many frequent
+# strings. Count how often each is used, on average over all ways to cut the training texts; make probabilities of the
+# counts, and count again. Remove the pieces that the texts can best do without. Repeat until the list is short enough.
 #
 # A word of $n$ characters can be cut in $2^{n-1}$ ways. For a short word we can try them all:
 
 # %%
 score = dict(zip(unigram.cutter.vocabulary, unigram.cutter.scores, strict=True))
-word = "▁landscape"
+word = "▁starship"
 places = range(1, len(word))
 ways = []
 for count in range(len(word)):
@@ -270,16 +282,21 @@ for count in range(len(word)):
         if all(piece in score for piece in way):
             ways.append((sum(score[piece] for piece in way), way))
 print(f"{2 ** len(places)} ways, of which {len(ways)} use only pieces on the list. The best:")
-for total, way in sorted(ways, reverse=True)[:3]:
+for total, way in sorted(ways, reverse=True)[:2]:
     print(f"{total:7.2f}   {' '.join(way)}")
-longest_first = ["▁land", "s", "ca", "pe"]
+
+longest_first, at = [], 0
+while at < len(word):
+    fitting = [word[at:end] for end in range(len(word), at, -1) if word[at:end] in score]
+    longest_first.append(fitting[0])
+    at += len(fitting[0])
 total = sum(score[piece] for piece in longest_first)
 print(f"{total:7.2f}   {' '.join(longest_first)}   (the longest piece first)")
 
 # %% [markdown]
-# The greedy search begins with *land* and needs three short pieces for the rest. The best way begins with a shorter
+# The greedy search begins with *stars* and needs two short pieces for the rest. The best way begins with a shorter
 # piece and has the higher sum. The **Viterbi** algorithm finds the best way without trying all: from left to right, it
-# keeps only the best way to each place. That is the challenge at the end.
+# keeps only the best way to each place.
 #
 # ## Compared
 #
@@ -301,37 +318,39 @@ for kind, tokenizer in kinds.items():
 # normalise, so capitals, accents and line breaks are lost. Byte-level BPE keeps every byte.
 #
 # The list of {{bpe.vocab_size | ,}} has {{len(LETTERS)}} bytes, {{len(bpe.merges) | ,}} merges and
-# {{len(ROBERTA_SPECIAL.all())}} special tokens. RoBERTa's own list has
-# {{minibert.PRESETS["roberta-base"].vocab_size - bpe.vocab_size}} more places, which no text uses.
+# {{len(ROBERTA_SPECIAL.all())}} special tokens.
 #
 # How long should a list be? Take again the list that we learned from reviews. Each step of learning added one piece at
 # the end, so the first part of the list is also a shorter list, which we can test.
 
 # %%
 sizes = [300, 500, 1000, 2000, 4000, 8000]
-curve = []
+curve, unknown = [], []
 for size in sizes:
     shorter = WordPiece({piece: number for number, piece in enumerate(learned.tokens[:size])})
-    curve.append(sum(len(shorter.ids(text)) for text in sample) / word_count)
+    found = [shorter.ids(text) for text in sample]
+    curve.append(sum(map(len, found)) / word_count)
+    unknown.append(sum(ids.count(shorter.unk_id) for ids in found))
+print(f"of {word_count:,} words unknown, from the shortest list to the longest: {unknown}")
 plots.lines(
     {"learned from reviews": (sizes, curve)},
     xlabel="pieces in the vocabulary",
     ylabel="pieces per word",
     title="A longer list makes shorter texts, with less and less gain",
-    levels={"BERT's list": sum(len(tok.ids(text)) for text in sample) / word_count},
+    levels={f"BERT's list ({tok.vocab_size:,})": sum(len(tok.ids(text)) for text in sample) / word_count},
 )
 
 # %% [markdown]
-# And each piece costs parameters, a vector of $D$ numbers. So the length of the list is a compromise between short
-# texts and a small embedding table.
+# (Our list was learned from reviews, BERT's from other texts.) Each piece costs parameters, a vector of $D$ numbers. So
+# the length of the list is a compromise between short texts and a small embedding table.
 #
 # (WordPiece was described with another rule: join the pair that makes the text most *likely*, Schuster & Nakajima 2012.
-# BERT's own trainer was never published. Our `WordPiece.train` counts pairs.)
+# Our `WordPiece.train` counts pairs.)
 
 # %% [markdown]
 # ## A challenge
 #
-# The last exercise is the search for the most probable way. You can leave it for later.
+# The last exercise is Viterbi's search. You can leave it for later.
 
 # %% exercise="viterbi"
 

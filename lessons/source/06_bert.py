@@ -46,14 +46,14 @@ def parts(model):
 plots.to_scale({"MiniLM-L6": parts(small), "BERT-base": parts(base)}, "Two BERTs: parameters to scale")
 
 # %% [markdown]
-# The parts of the right one sum to {{minibert.count_parameters(base) | ,}} parameters, which the paper rounds to
-# {{CLAIMS["bert-base-uncased"].text}}. At the end of this lesson you will be able to compute that number from the
-# sizes of the model.
+# The parts of the right one sum to {{minibert.count_parameters(base) | ,}} parameters. At the end of this lesson you
+# will be able to compute that number from the sizes of the model. (The paper says
+# {{CLAIMS["bert-base-uncased"].text}}, but not what it counts.)
 #
 # You will run the left one. This **MiniLM-L6** has BERT's architecture and vocabulary, but it was not pre-trained as
-# BERT was. It consists of every second layer of a model that Microsoft distilled from another model of BERT-base's size
-# (UniLM v2; see its model card; the method: Wang et al. 2020; lesson 09 is about distillation). Then it was trained so
-# that texts of similar meaning get similar vectors.
+# BERT was. It consists of every second layer of Microsoft's MiniLM, which was distilled from a UniLM v2 of BERT-base's
+# size (model card of `MiniLM-L12-H384-uncased`; the method: Wang et al. 2020; lesson 09 is about distillation). Then it
+# was trained so that texts of similar meaning get similar vectors.
 #
 # ## A model in seven numbers
 #
@@ -167,58 +167,72 @@ for name, mine, theirs in (("last hidden state", h, output.last_hidden_state), (
 # ## One word in two contexts
 #
 # What are the blocks for? In the embedding table, *score* has one row. But a score can be music or the result of a
-# game. Take four sentences, and compare the vectors of *score* after each block. Two of the six pairs have the same
-# meaning. They never have the same position, and share no noun but *score*; half of the other pairs do have the same
-# position.
+# game. Take four sentences, and compare the vectors of *score* after each block. We use only pairs in which it has
+# different positions: two pairs with the same meaning, and two with different ones.
+#
+# But two vectors could also be alike because their *sentences* have the same topic. So we need a control: *the* is in
+# all four sentences and always means the same.
 
 # %%
-word = "score"
 sentences = {
     "The score was written for strings and piano.": "music",
     "She composed the whole score for an orchestra.": "music",
     "The score was two goals to one.": "game",
     "They knew the final score of our match.": "game",
 }
-vectors, places = [], []
-with torch.no_grad():
+
+
+def states_of(word):
+    """Its place in each sentence, and there its vector before and after each block, of length one."""
+    places, vectors = [], []
     for sentence in sentences:
         at = tok.encode(sentence).tokens.index(word)
-        hidden = mini(**tok(sentence), return_hidden=True).hidden_states  # L + 1 tensors (1, S, D)
-        vectors.append(F.normalize(torch.stack([h[0, at] for h in hidden]), dim=-1))  # (L + 1, D)
+        with torch.no_grad():
+            hidden = mini(**tok(sentence), return_hidden=True).hidden_states  # L + 1 tensors (1, S, D)
         places.append(at)
-print(f"the positions of {word}: {places}; vectors of each: {len(vectors[0])}")
+        vectors.append(F.normalize(torch.stack([h[0, at] for h in hidden]), dim=-1))  # (L + 1, D)
+    return places, vectors
+
+
+topics = list(sentences.values())
+pairs = {}  # word, same topic or not -> the cosines of each pair, L + 1
+for word in ("score", "the"):
+    places, vectors = states_of(word)
+    print(f"the positions of {word}: {places}")
+    for a, b in combinations(range(len(sentences)), 2):
+        if places[a] != places[b]:
+            kind = "same topic" if topics[a] == topics[b] else "different topics"
+            pairs.setdefault(f"{word}, {kind}", []).append((vectors[a] * vectors[b]).sum(-1))
 
 # %% tags=["folded"]
-meanings = list(sentences.values())
-curves = {"same meaning": [], "another meaning": []}
-for a, b in combinations(range(len(sentences)), 2):
-    kind = "same meaning" if meanings[a] == meanings[b] else "another meaning"
-    curves[kind].append((vectors[a] * vectors[b]).sum(-1))
-top = {name: [float(cosines[-1]) for cosines in found] for name, found in curves.items()}  # of each pair
-curves = {name: torch.stack(found).mean(0) for name, found in curves.items()}  # (L + 1,)
+for name, cosines in pairs.items():
+    print(f"{name:<23} cosines at the top", *(f"{cosine[-1]:.2f}" for cosine in cosines))
+curves = {name: torch.stack(cosines).mean(0) for name, cosines in pairs.items()}  # (L + 1,)
+apart = {word: curves[f"{word}, same topic"] - curves[f"{word}, different topics"] for word in ("score", "the")}
+low = int((apart["score"] > apart["the"] + 1e-3).sum())  # so many blocks long, score is further apart
 plots.lines(
     {name: (range(len(found)), found.tolist()) for name, found in curves.items()},
     xlabel="blocks that the word has passed",
-    ylabel="cosine of two vectors of score",
-    title="One row at the bottom, two meanings at the top",
+    ylabel="cosine of two vectors of the word",
+    title="Pairs of different topics drift apart, for both words",
 )
 
 # %% [markdown]
-# The lines are means over pairs. At the bottom only the position differs, so pairs of *another* meaning are even a
-# little more alike. On the way up the vectors take in the words around them, and this is reversed. At the top the two
-# pairs of the same meaning have a cosine of at least {{min(top["same meaning"]) | .2f}}, and the other four of at most
-# {{max(top["another meaning"]) | .2f}}. Position does not explain that: two of those four even share their position.
-# Such vectors are called **contextual**.
+# The lines are means over two pairs. At the bottom both kinds are equal: the same row, the same two positions. On the
+# way up the vectors take in the words around them, and the pairs of different topics drift apart. For *score* this
+# looks like two meanings: {{float(curves["score, same topic"][-1]) | .2f}} against
+# {{float(curves["score, different topics"][-1]) | .2f}} at the top. But *the*, with its one meaning, drifts even
+# further: {{float(curves["the, same topic"][-1]) | .2f}} against
+# {{float(curves["the, different topics"][-1]) | .2f}}. So these cosines are no proof of two meanings: the topic
+# of the sentence explains them as well. Only in the first {{low}} blocks is *score* further apart than *the* (after
+# them by {{float(apart["score"][low]) | .2f}} against {{float(apart["the"][low]) | .2f}}).
 #
-# Four sentences prove nothing in general. Try *plot* (of a film, of land) in your own: there it is less clear.
+# Vectors that depend on the sentence are called **contextual**. Four sentences prove nothing in general: try *plot* (of
+# a film, of land) and *the* in your own.
 #
-# **Where this came from.** word2vec (Mikolov et al. 2013) gave each word one vector, learned from its neighbours and
-# the same in every sentence. ELMo (Peters et al. 2018, section 3) computed vectors in context with two recurrent
-# networks (LSTMs), which read word by word, one from the left and one from the right; a task then used these vectors as
-# its input. GPT (Radford et al. 2018, section 3) took a Transformer that reads from the left only, and fine-tuned the
-# whole model on each task. BERT is fine-tuned like GPT, but every layer looks to both sides (Devlin et al. 2019, figure
-# 3 compares the three).
-#
+# **A good place to stop for tonight.** Still to come: the way out, and the counting.
+
+# %% [markdown]
 # ## Coming out: the same table again
 #
 # To guess a masked token (next lesson), the model must score each of the $V$ pieces for it. The **masked-LM head**
@@ -256,10 +270,14 @@ mine = {"words": 0, "attention, one block": 0, "feed-forward, one block": 0, "al
 block = large.encoder.blocks[0]
 modules = large.embeddings.word, block.attention, block.feed_forward, large
 for (name, count), module in zip(mine.items(), modules, strict=True):
-    print("✓" if count == minibert.count_parameters(module) else "✗", name)
+    right = minibert.count_parameters(module)
+    near = f"({count - right:+,})" if 0 < abs(count - right) < right / 10 else ""
+    print(f"{'✓' if count == right else '✗'} {name} {near}".rstrip())
 
 # %% [markdown]
-# And this is where the parameters are:
+# In brackets: by how much a near count is wrong. If it is a small multiple of $D$, look for a norm or a bias.
+#
+# Below, after your own count: where the parameters of BERT-base are. (BERT-large is at the end of the lesson.)
 
 
 # %% tags=["folded"]
@@ -276,24 +294,27 @@ def counted(model):
     return {name: sum(map(minibert.count_parameters, modules)) for name, modules in parts.items()}
 
 
-sizes, large_sizes = counted(base), counted(large)
-print(f"{'':<24} {'BERT-base':>11} {'BERT-large':>19}")
-for name, size in sizes.items():
-    of_large = large_sizes[name] / sum(large_sizes.values())
-    print(f"{name:<24} {size:>11,} {size / total:6.1%} {large_sizes[name]:>12,} {of_large:6.1%}")
-print(f"{'together':<24} {sum(sizes.values()):>11,} {'':<6} {sum(large_sizes.values()):>12,}")
+def table(sizes):
+    for name, size in sizes.items():
+        print(f"{name:<24} {size:>11,} {size / sum(sizes.values()):6.1%}")
+    print(f"{'together':<24} {sum(sizes.values()):>11,}")
+
+
+sizes = counted(base)
+table(sizes)
 
 # %% [markdown]
-# The feed-forward layers, the simplest part, have half of all parameters or more.
+# The feed-forward layers are the simplest part. They have more than half of the parameters.
 #
 # ## Which parts do the work?
 #
 # Where the parameters are and where the work is done are two different questions. Count **operations**: multiplications
 # and additions (papers say FLOPs). A linear layer takes two for each weight and token. A table takes none: a row is
 # looked up. And attention has a part without parameters, where each token meets $S$ others, in the scores and in the
-# weighted sum of the values:
+# weighted sum of the values. We count matrix products only, and so does PyTorch's counter; biases, norms, softmax and
+# GELU take little beside them.
 #
-# | for each token and block | parameters | operations |
+# | in one block | parameters, without biases | operations for each token |
 # |---|---|---|
 # | attention: linear layers | $4 D^2$ | $8 D^2$ |
 # | attention: scores and weighted sum | none | $4 S D$ |
@@ -327,8 +348,8 @@ title = "Where the parameters are, and where the work is done"
 plots.distributions(panels, list(work), title, "share in %", digits=0)
 
 # %% [markdown]
-# (Positions, norms and pooler are left out here, so the words have {{panels["parameters"][0] | .0f}}% and not
-# {{100 * sizes["words"] / total | .1f}}% of the parameters.)
+# (Without positions, norms and pooler the words have {{panels["parameters"][0] | .1f}}% and not
+# {{100 * sizes["words"] / total | .1f}}%.)
 #
 # The embedding table has a fifth of the parameters and, as an input, does none of the work. (In the masked-LM head
 # it is a matrix product, for each token that is guessed.) The scores and the weighted sum of
@@ -355,21 +376,40 @@ with torch.no_grad():
         print(f"along {axis}: cosine of the first with each", *(f"{cosine:.2f}" for cosine in film @ film[0]))
 
 # %% [markdown]
-# - **Tied weights counted twice.** A sum over the tensors of a file counts the embedding table two times.
-# - **The norm of the embeddings forgotten:** $2 D$ too few, {{2 * D | ,}} here. If your count differs by a small
-#   multiple of $D$, look for a norm or a bias.
+# - **Tied weights counted twice.** Some files have the tied table twice. A sum over their tensors counts it two times.
+# - **The norm of the embeddings forgotten:** $2 D$ too few, {{2 * D | ,}} in BERT-base.
 # - **`eval()` forgotten.** `build` returns a model in training mode: dropout is on, and each call gives a different
 #   answer.
 # - **`pooled` from the wrong place.** `h[0]` is the first text, not the first token.
 #
-# (Counting a BERT with a function of your own is an exercise of lesson 10, together with ALBERT.)
+# ## BERT-large, and before BERT
+#
+# After your own count: BERT-large. (To count with a function of your own is an exercise of lesson 10.)
+
+# %%
+table(counted(large))
+with torch.device("meta"):
+    large_head = minibert.build("bert-large-uncased", head="masked-lm").lm
+whole = minibert.count_parameters(large) + minibert.count_parameters(large_head)
+print(f"{'with a masked-LM head':<24} {whole:>11,}")
+
+# %% [markdown]
+# The paper says {{CLAIMS["bert-large-uncased"].text}}. In tens of millions both sums round to that, so it does not tell
+# us what was counted.
+#
+# **Where contextual vectors came from.** word2vec (Mikolov et al. 2013) gave each word one vector, the same in every
+# sentence. ELMo (Peters et al. 2018, section 3) computed vectors in context with two recurrent networks, which read
+# word by word, one from the left and one from the right. GPT (Radford et al. 2018, section 3) took a Transformer that
+# reads from the left only, and *fine-tuned* it: trained the whole model further on each task (lesson 08). BERT is
+# fine-tuned like GPT, but every layer looks to both sides (Devlin et al. 2019, figure 3 compares the three).
 
 # %% [markdown]
 # ## In short
 #
 # - BERT: three tables added and normalised, $L$ equal blocks, a pooler on `[CLS]`. Seven numbers describe it; six give
 #   its size, and $H$ only divides $D$.
-# - A word's vector comes from one row of a table; the blocks make it depend on the sentence.
+# - A word's vector comes from one row of a table; the blocks make it depend on the sentence. A control shows how much
+#   of that is only the sentence's topic.
 # - The embedding table has $V D$ parameters. A block has about $12 D^2$, two thirds of them in the feed-forward.
 # - The masked-LM head uses the embedding table a second time. Count it once.
 # - Parameters are not work: the embedding table is a fifth of BERT-base and, as an input, computes nothing.

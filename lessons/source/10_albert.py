@@ -111,6 +111,11 @@ for e in (64, 128, 256):
 # So a BERT's table cannot be factorised afterwards without losing part of it; what that does to the loss comes below.
 # ALBERT is narrow from its first training step.
 #
+# **And on the way out?** The masked-LM head uses the same table (lesson 06), which is now $E$ wide. So the head's
+# linear layer goes from $D$ to $E$ ($W$ has the shape $(E, D)$), and its norm is $E$ wide:
+#
+# $$\text{logits} = \text{LayerNorm}(\text{GELU}(h W^\top + b))\; E^{\text{word}\top} + b_V$$
+#
 # ## One block, run again and again
 #
 # The second saving: the blocks **share** their parameters. One and the same object is used at all twelve places.
@@ -133,7 +138,7 @@ apart.backbone.encoder = Encoder([copy.deepcopy(apart.backbone.encoder.blocks[0]
 
 batch = tok(["A quiet film that stays with you.", "Two hours I will never get back."])
 for model in (shared, apart):
-    model(**batch, labels=batch["input_ids"]).loss.backward()
+    model(**batch, labels=batch["input_ids"]).loss.backward()  # any loss will do; this one asks for every token
 
 of_shared = shared.backbone.encoder.blocks[0].feed_forward.expand.weight.grad  # (F, D)
 copies = apart.backbone.encoder.blocks
@@ -143,9 +148,10 @@ print("length of the shared gradient:   ", of_shared.norm())
 print("it is their sum:", torch.allclose(of_shared, of_copies.sum(0), atol=1e-6))
 
 # %% [markdown]
-# The one block has to learn weights that work at all places, from the first to the last. Can a model that was trained
-# *without* sharing be made to share? Take the teacher of lesson 09, let one of its blocks run in several places, and
-# measure its loss on masked words of held-out reviews:
+# (In this fresh model the four gradients also point nearly the same way: their lengths add up. After training they need
+# not.) The one block has to learn weights that work at all places, from the first to the last. Can a model that was
+# trained *without* sharing be made to share? Take the teacher of lesson 09, let one of its blocks run in several
+# places, and measure its loss on masked words of held-out reviews:
 
 # %%
 S, reviews = 32, load_reviews("imdb")
@@ -173,9 +179,11 @@ title, unit = "Both savings put in afterwards, without training again", "held-ou
 plots.distributions({"": list(losses.values())}, list(losses), title, unit)
 
 # %% [markdown]
-# Three blocks, each run twice, still use the sentence. With one block for all six, the model is no better than the word
-# frequencies. Full sharing has to be learned; it cannot just be switched on. Nor can the narrow table: at rank {{E}}
-# the loss grows from {{losses["as trained"] | .1f}} to {{losses[f"as trained, words of rank {E}"] | .1f}}.
+# Three blocks, each run twice, still use the sentence. With the first block, or the last, in all six places the model
+# is no better than the word frequencies. (The other four were not tried.) Full sharing has to be learned; it cannot
+# just be switched on. Nor can the narrow table: at rank {{E}} the loss grows from {{losses["as trained"] | .1f}} to
+# {{losses[f"as trained, words of rank {E}"] | .1f}}. (The table is tied: this changes both the vectors on the way in
+# and the scores on the way out. And {{E}} is a third of this model's width, but a sixth of ALBERT-base's.)
 #
 # A good place to stop for tonight. Next, both savings are counted.
 #
@@ -235,7 +243,8 @@ for row in rows:
 plots.parameters_by_part(parts, notes, "One block to store leaves room for a wide one")
 
 # %% [markdown]
-# (Base is compared with BERT-base, the others with BERT-large.) "{{claims.LEDGER["A1"].statement}}" Counted here:
+# (Base is compared with BERT-base, the others with BERT-large.) You often read: "{{claims.LEDGER["A1"].statement}}" The
+# paper says it of one pair, ALBERT-large and BERT-large (section 1). Counted here:
 # {{claims.results(["A1"])[0].ours}}. The largest, `albert-xxlarge-v2`, has a block four times as wide as BERT-large's,
 # and little is left of the saving. It is this one that leads the paper's tables (Table 2).
 #
@@ -259,7 +268,8 @@ print(f"timed and recorded: ALBERT-base is {times:.2f} times as fast as BERT-bas
 # %% [markdown]
 # The weights take {{of_albert / of_bert | .0%}} of the memory, which helps with downloads and with many models on one
 # machine. The work is the same, and so is the time, or nearly: {{times | .2f}} times as fast on an AMD EPYC,
-# {{on_another | .2f}} on an Intel Xeon (`minibert claims A2-inference M2`). In *training*, time can be saved: devices
+# {{on_another | .2f}} on an Intel Xeon (`minibert claims A2-inference M2`), perhaps because fewer weights are read from
+# memory. In *training*, time can be saved: devices
 # that train together exchange all gradients after each step, and ALBERT has few. The paper reports
 # {{trained.TRAINING_SPEED["albert-large-v2"]}} times the speed, large against large, and
 # {{trained.TRAINING_SPEED["albert-base-v2"] / trained.TRAINING_SPEED["bert-base-uncased"] | .2f}} for base against
@@ -276,7 +286,8 @@ NOTHING_SHARED, ALL_SHARED = (81.3, 81.7, 81.8, 82.3), (79.0, 80.1, 79.6, 79.8)
 doublings = [math.log2(width) for width in WIDTHS]
 curves = {"nothing shared": (doublings, NOTHING_SHARED), "all shared": (doublings, ALL_SHARED)}
 unit = "E, the width of the table (logarithmic)"
-picture = plots.lines(curves, unit, "average score (higher is better)", "Lan et al. 2020, Table 3")
+title = "Without sharing, a wider table helps"
+picture = plots.lines(curves, unit, "average score (higher is better)", title)
 picture.axes[0].set_xticks(doublings, WIDTHS)
 picture
 
@@ -293,9 +304,10 @@ for what, score in SHARED.items():
     print(f"{what:<13} shared: {score}")
 
 # %% [markdown]
-# (The paper's Tables 3 and 4 print {{NOTHING_SHARED[1]}} and {{SHARED["nothing"]}} for the same setting.) At E =
-# {{128}} sharing attention costs nothing that can be seen, and the feed-forward part nearly all. At E = {{768}}
-# attention costs {{82.3 - 81.6 | .1f}} points too ({{82.3}} to {{81.6}}), and the feed-forward part {{2.8}} (Table 4).
+# (The paper gives no spread; that its Tables 3 and 4 print {{NOTHING_SHARED[1]}} and {{SHARED["nothing"]}} for the same
+# setting shows how little a tenth means.) At E = {{128}} sharing attention costs nothing that can be seen, and the
+# feed-forward part nearly all. At E = {{768}} attention costs {{82.3 - 81.6 | .1f}} points too ({{82.3}} to {{81.6}}),
+# and the feed-forward part {{2.8}} (Table 4).
 #
 # So ALBERT is below the BERT of the same name (Table 2): by
 # {{trained.SCORE["bert-base-uncased"] - trained.SCORE["albert-base-v2"] | .1f}} points at base and
@@ -310,8 +322,8 @@ print(claims.to_text(claims.results(["A3"])))
 # %% [markdown]
 # ## Sentence order
 #
-# ALBERT also replaces BERT's next-sentence task by the order of two segments ([lesson 07](07_pretraining.ipynb)), which
-# gives {{80.1 - 79.2 | .1f}} points more in the average of five tasks (Table 5).
+# ALBERT also replaces BERT's next-sentence task by the order of two segments ([lesson 07](07_pretraining.ipynb)). In
+# the average of five tasks this has {{80.1}}, next sentences {{79.2}}, and no second task {{79.0}} (Table 5).
 #
 # ## What could go wrong
 #
@@ -341,7 +353,7 @@ print(f"gelu and gelu_new differ by up to {(gelu(x) - gelu_tanh(x)).abs().max():
 # - A table $V \times E$ and a matrix $E \times D$ in place of $V \times D$: far fewer parameters, and a rank of $E$.
 # - One block, run $L$ times; its gradient is the sum over its uses. Full sharing has to be learned; it cannot just be
 #   switched on.
-# - This saves memory and, in training, communication. It saves no operation, so it is not faster in use.
+# - This saves memory and, in training, communication. It saves no operation, so in use it is hardly faster.
 # - It costs quality: ALBERT is below the BERT of the same name. Without sharing, quality grows with E. Sharing the
 #   feed-forward part costs most.
 #

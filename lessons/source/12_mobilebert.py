@@ -4,8 +4,10 @@
 # > How can a BERT run on a phone without losing half of its layers?
 #
 # DistilBERT leaves out half of the layers, ALBERT stores one for all. MobileBERT has twenty-four, twice as many as
-# BERT-base, and makes each of them thin. Here is one block. Read it from the bottom. The flat bars are a token's
-# vectors, and their widths are to scale.
+# BERT-base, and makes each of them thin. Why not fewer layers, or simply narrow ones? Shallow networks usually cannot
+# represent enough, and narrow deep ones are difficult to train (Sun et al. 2020, section 1). So it keeps the depth, and
+# is helped in its training by a special teacher. Here is one block. Read it from the bottom. The flat bars are a
+# token's vectors, and their widths are to scale.
 
 # %% tags=["folded"]
 import copy
@@ -42,7 +44,9 @@ with torch.device("meta"):  # the block as the paper describes it: queries and k
 PAPER_MILLIONS, SMALLER, FASTER = 25.3, 4.3, 5.5  # Sun et al. 2020, abstract and Table 1
 PHONE = 342, 62, 192  # ms: BERT-base, MobileBERT, MobileBERT with layer norm and GELU: Table 4
 TRANSFER_STEPS = 240_000  # section 4.2
-speed = claims.results(["M2"])[0].figures["ratio"]  # recorded on a CPU: times as fast as BERT-base
+recorded = claims.results(["M2"])[0].figures  # on a CPU
+speed, operations = recorded["ratio"], recorded["operations"]  # times as fast as BERT-base; of one text
+fewer = operations["bert-base-uncased"] / operations["mobilebert-uncased"]
 
 # %%
 plots.bottleneck_block(D, body, inner, repeats, "One block of MobileBERT")
@@ -50,36 +54,58 @@ plots.bottleneck_block(D, body, inner, repeats, "One block of MobileBERT")
 # %% [markdown]
 # Between the blocks a token has $D$ = {{D}} features, the *inter-block* hidden size. One linear layer narrows them to
 # {{body}}, the *intra-block* hidden size; we call this inner part the **body**. There attention and four feed-forward
-# parts do the work. Another linear layer widens the result again, and what came in is added (Sun et al. 2020, section
-# 3.1, figure 1c; the two sizes are named so in section 4.1).
+# parts do the work. Another linear layer widens the result again, and what came in is added (section 3.1, figure 1c;
+# the two sizes are named so in section 4.1).
 #
 # Look at what attention reads. Queries and keys come from a bottleneck of their own, but the *values* come from all of
 # $x$. So *where* a head looks is decided from a narrow vector, and what it passes on comes from the wide one. (This is
 # the released model's setting.)
 #
-# This lesson goes through the block, counts it, and then teaches a thin model from a wide one, layer by layer. (No
-# weights of a MobileBERT can be fetched here.) First the block in code, with random weights and a quarter as wide,
+# This lesson goes through the block, counts it, and then teaches a thin model from a wide one, layer by layer. (It uses
+# no published weights of a MobileBERT.)
+#
+# Write the block, by the picture, from the bottom. Its weights are random, and it is a quarter as wide,
 # {{minibert.PRESETS["tiny-mobilebert"].hidden_size}} outside and
-# {{minibert.PRESETS["tiny-mobilebert"].intra_bottleneck_size}} in the body. The names are those of the picture.
-# **Before you run it**, write down the six shapes (there are four heads):
+# {{minibert.PRESETS["tiny-mobilebert"].intra_bottleneck_size}} in the body. You have `block.bottleneck`,
+# `block.attention_bottleneck`, `block.attention_norm`, the feed-forward parts `[*block.stacked, block.last]`,
+# `block.widen` and `block.norm`. `block.attention(queries, key=..., value=..., layout=Layout())` has the linear layers
+# for q, k and v in it; it returns what you need, and the weights. Replace the function's line, run the cell, and
+# compare:
 
 # %%
 tiny = minibert.build("tiny-mobilebert", seed=0).eval()
 x = torch.randn(1, 6, tiny.config.hidden_size)  # (B, S, D), as it comes from the block below
-block, layout = tiny.encoder.blocks[0], Layout()
+block = tiny.encoder.blocks[0]
+with torch.no_grad():
+    for parameter in block.parameters():  # the norms', too, so that every mistake shows
+        parameter += 0.1 * torch.randn_like(parameter)
+
+
+def mobile_block(x):
+    """What a block makes of x: (B, S, D) -> (B, S, D)."""
+    return torch.zeros_like(x)
+
+
+with torch.no_grad():
+    mine, right = mobile_block(x), block(x, Layout())[0]
+print("✓" if mine.shape == right.shape and torch.allclose(mine, right, atol=1e-5) else "✗", tuple(mine.shape))
+
+# %% [markdown]
+# Below, after your own attempt: the block, with the names of the picture.
+
+# %% tags=["folded"] fold="By hand"
 with torch.no_grad():
     narrow = block.bottleneck(x)  # what the body starts from
     shared = block.attention_bottleneck(x)  # what queries and keys are made of
-    attended, weights = block.attention(shared, key=shared, value=x, layout=layout, return_weights=True)
+    attended, weights = block.attention(shared, key=shared, value=x, layout=Layout(), return_weights=True)
     inside = block.attention_norm(narrow + attended)
     for step in [*block.stacked, block.last]:
         inside = step(inside)
     out = block.norm(x + block.widen(inside))
-    same = torch.allclose(out, block(x, layout)[0])
 shapes = {"x": x, "narrow": narrow, "shared": shared, "weights": weights, "inside": inside, "out": out}
 for name, tensor in shapes.items():
     print(f"{name:<8} {tuple(tensor.shape)}")
-print("as the library's block:", same)
+print("as the library's block:", torch.allclose(out, right, atol=1e-5))
 
 # %% [markdown]
 # ## How small is it?
@@ -128,13 +154,14 @@ plots.bars(ratios, unit, "The balance in a block", digits=2, marked=["BERT-base"
 # %% [markdown]
 # Three parts give {{ratio(of_paper, 3) | .2f}} and four {{ratio(of_paper, 4) | .2f}}, on both sides of BERT's
 # {{ratios["BERT-base"] | .2f}}. The authors' scores were highest between {{0.4}} and {{0.6}} (section 4.1). In the
-# released block queries and keys read the narrow vector, and the ratio falls to {{ratio(of_released, 4) | .2f}}.
+# released block queries and keys read the narrow vector, and the ratio falls to {{ratio(of_released, 4) | .2f}}. So the
+# released model leaves the range that its authors found best. We know of no reason that they give.
 #
 # ## NoNorm
 #
-# On the phone of the paper, layer norm took more time than its few operations suggest: it needs the mean and the
-# variance of all features before it can return the first number. So MobileBERT keeps the learned scale and shift, and
-# leaves out the normalisation (section 3.3):
+# On the phone of the paper, layer norm took more time than its few operations suggest: it needs mean and variance
+# before it can return the first number. So MobileBERT keeps the learned scale and shift, and leaves out the
+# normalisation (section 3.3):
 #
 # $$\text{NoNorm}(h) = \gamma \circ h + \beta$$
 #
@@ -156,7 +183,7 @@ for name, values in results.items():
     print(f"{name:<20}", "  ".join(f"{value:7.2f}" for value in values.tolist()))
 
 # %% [markdown]
-# Layer norm gives the same for $100\,h$ as for $h$. NoNorm does not. So nothing keeps the numbers small. Here are
+# Layer norm gives the same for $100\,h$ as for $h$. NoNorm does not, so nothing keeps the numbers small. Here are
 # twenty-four blocks of MobileBERT's size, and the largest number in the vectors on their way. The weights are random,
 # with the standard deviation of fresh ones, {{0.02}}, and three times as large:
 
@@ -172,21 +199,24 @@ for kind, std in (("layer_norm", 0.06), ("no_norm", 0.06), ("no_norm", 0.02)):
         with torch.no_grad():
             x, _ = block.eval()(x, Layout())
         logs.append(x.abs().max().log10().item())
-    largest[f"{kind.replace('_', ' ')}, {std}"] = (range(1, 25), logs)
-title = "Nothing keeps the numbers small"
+    largest[f"{kind.replace('_', ' ')}, weights {std}"] = (range(1, 25), logs)
+title = "With large weights and no norm, the numbers grow"
 limit = {"float16 ends": log10(torch.finfo(torch.float16).max)}
 plots.lines(largest, "blocks passed", "log₁₀ of the largest number", title, limit)
 
 # %% [markdown]
-# The scale is logarithmic: two more means a hundred times as large. Fresh weights do little harm. But nothing stops
-# weights from growing during training, and then the numbers grow from block to block. The dashed line is the largest
-# number of `float16`, {{torch.finfo(torch.float16).max | ,.0f}}, so be careful with half precision: in the
-# released weights the numbers grow far beyond it.
+# The scale is logarithmic: two more means a hundred times as large. Fresh weights do little harm, but weights may grow
+# during training. The dashed line is the largest number of `float16`, {{torch.finfo(torch.float16).max | ,.0f}}. So be
+# careful with half precision: fine-tuning the published MobileBERT in `float16` is reported to give NaN, first in the
+# encoder ([an issue of `transformers`](https://github.com/huggingface/transformers/issues/11327); we have not tried
+# it).
 #
 # MobileBERT also uses ReLU in place of GELU, which is faster to compute. What the two changes bring depends on the
 # machine. With layer norm and GELU the paper's phone takes {{PHONE[2]}} ms for a text in place of {{PHONE[1]}} (Table
 # 4). On the CPU of our measurement the model is {{speed["mobilebert-uncased"] | .1f}} times as fast as BERT-base, and
-# with layer norm and GELU still {{speed["MobileBERT with layer norm and GELU"] | .1f}} times.
+# with layer norm and GELU still {{speed["MobileBERT with layer norm and GELU"] | .1f}} times. It needs
+# {{fewer | .1f}} times fewer operations (lesson 06), so a good part of that saving does not arrive: twenty-four layers
+# are many small steps.
 #
 # ## The trigram embedding
 #
@@ -206,7 +236,7 @@ plots.grid(with_neighbours(numbers)[0], tokens, columns, "(S, E) becomes (S, 3 E
 # %% exercise="trigram"
 
 # %% [markdown]
-# **By hand**, to compare with when you have passed: a row of zeros at each end, and three views of the same sequence.
+# **By hand**, to compare with when you have passed: a row of zeros at each end, and three views of one sequence.
 
 # %% fold="By hand" tags=["folded"]
 zero = torch.zeros(1, 1, 2)
@@ -231,22 +261,27 @@ difference = (alone - padded).abs().amax(dim=-1)
 print("largest difference in each token:", [f"{value:.3f}" for value in difference.tolist()])
 
 # %% [markdown]
-# It starts at `[SEP]`, the last token, and attention carries it to the others. The released weights were trained so.
+# MobileBERT **fails** the test, and this is no bug of the library: the trigram of `[SEP]`, the last token, reads the
+# embedding of the padding after it (in the code of `transformers`, too). The difference is largest there, and attention
+# carries it to the others. So a text gets slightly different vectors in different batches.
 #
 # ## A teacher of the same shape
 #
-# A thin and deep model is hard to train from random weights (section 1). So the authors trained a teacher that is
-# *designed* to be imitated. IB-BERT has the same twenty-four layers, the same number of heads, and the same inter-block
-# size, {{D}}. It is wide only inside (an *inverted* bottleneck):
-# {{minibert.count_parameters(teacher_kind) / 1e6 | .0f}} million parameters, against the student's
-# {{minibert.count_parameters(mobile) / 1e6 | .1f}}. Read each list downwards:
+# For the training the authors made a teacher that is *designed* to be imitated. IB-BERT has the same twenty-four
+# layers, the same number of heads, and the same inter-block size, {{D}}. It is wide only inside (an *inverted*
+# bottleneck): {{minibert.count_parameters(teacher_kind) / 1e6 | .0f}} million parameters, against the student's
+# {{minibert.count_parameters(mobile) / 1e6 | .1f}}. Read each from the bottom, like the block above:
+
 
 # %%
-one_teacher = [("comes in", D), ("into the body", wide), ("attention", wide), ("feed-forward", wide_inner)]
-one_student = [("comes in", D), ("into the body", body), ("attention", body), ("feed-forward", inner)]
-student_name = f"The student, MobileBERT: feed-forward {repeats} times"
-models = {"The teacher, IB-BERT": [*one_teacher, ("back", wide), ("goes out", D)]}
-models |= {student_name: [*one_student, ("back", body), ("goes out", D)]}
+def way(body, inner):
+    """A token's vector after each step, from the last to the first."""
+    inside = [("feed-forward", body), ("in its middle", inner), ("attention", body), ("the body", body)]
+    return [("out", D), *inside, ("x", D)]
+
+
+models = {"The teacher, IB-BERT": way(wide, wide_inner)}
+models |= {f"The student, MobileBERT: feed-forward {repeats} times": way(body, inner)}
 plots.widths(models, "A token's way through one block of each")
 
 # %% [markdown]
@@ -312,8 +347,7 @@ held_out = tok(texts[168:], max_length=32)
 
 
 # %% [markdown]
-# Everything but the lowest block is frozen. Both models read the same batch, and the two losses compare what comes out
-# of this block and where its heads look:
+# Everything but the lowest block is frozen. Both models read the same batch, and the two losses compare them:
 
 # %% tags=["trained"]
 apart, at_once = copy.deepcopy(student), copy.deepcopy(student)  # for later
@@ -370,10 +404,10 @@ left = {f"layer {stage.layer + 1}": 100 * stage.after / stage.before for stage i
 plots.bars(left, "% of a layer's loss that is left; lower is better", "One layer after the other", digits=0)
 
 # %% [markdown] tags=["trained"]
-# Before, the student's vectors were no nearer to the teacher's than those of another sentence are; now they are clearly
-# nearer. Every layer gets nearer to its teacher, the lowest one most. Are the others harder because each reads what the
-# layers below it make, which is already a little wrong? Teach each block alone, from the *teacher's* states, with as
-# many steps:
+# Two different sentences have a cosine of {{others | .2f}} in the teacher. Before the transfer, the student's vector of
+# a sentence was no nearer to the teacher's than that ({{before | .2f}}); now it is ({{after | .2f}}). Every layer gets
+# nearer to its teacher, the lowest one most. Are the others harder because each reads what the layers below it make,
+# which is already a little wrong? Teach each block alone, from the *teacher's* states, with as many steps:
 
 # %% tags=["trained"]
 blocks = apart.encoder.blocks  # the same random blocks as before
@@ -409,10 +443,11 @@ plots.distributions(panels, [*left], "What a wrong input costs", "% of the loss 
 
 # %% [markdown] tags=["trained"]
 # To a good part, probably: from right states, a smaller share of the loss is left in every layer above the first.
-# (Each share is of the block's own loss at the start, so compare them with care.) But look at the cosines. Stacked,
-# these blocks are *worse* than those taught in turn, probably because none has learned to live with the
-# mistakes below it. A third way is to teach all layers at the same time, by the sum of their losses (the paper's
-# *joint* transfer, section 3.6). Again as many steps for each layer:
+# (Each share is of the block's own loss at the start, so compare them with care.) But stacked, these blocks are *worse*
+# than those taught in turn: a cosine of {{together | .2f}} against {{after | .2f}}. Perhaps none has learned to live
+# with the mistakes below it. (All this is one run each, with one seed, on {{len(right)}} sentences.) A third way is to
+# teach all layers at the same time, by the sum of their losses (the paper's *joint* transfer, section 3.6). Again as
+# many steps for each layer:
 
 # %% tags=["trained"]
 at_once.requires_grad_(False).encoder.requires_grad_(True)
@@ -426,19 +461,22 @@ for step in range(40):
     sum(losses).backward()
     optimiser.step()
 jointly = (sentence_vectors(at_once) * right).sum(-1).mean().item()
+lead = ((sentence_vectors(student) - sentence_vectors(at_once)) * right).sum(-1)  # of each sentence
+error = lead.std() / len(lead) ** 0.5
+print(f"in turn is {lead.mean():.2f} better than at the same time, standard error {error:.3f}")
 ways = {"not taught": before, "apart": together, "all at the same time": jointly, "in turn": after}
 unit = "cosine with the teacher's vectors; higher is better"
 plots.bars(ways, unit, "The layers not taught, and taught in three ways", digits=2)
 
 # %% [markdown] tags=["trained"]
 # Joint transfer comes close to progressive transfer, which the paper chose: {{jointly | .2f}} against {{after | .2f}},
-# in a sixth of all steps (each of them trains all six blocks). But this is one run, on {{len(right)}} sentences, and
-# far from its end. The paper goes on training the lower layers with a small rate, takes {{TRANSFER_STEPS | ,}} steps
-# (section 4.2), and then distils the masked tokens (those that are hidden and must be predicted).
+# in a sixth of all steps (each of them trains all six blocks). The standard error is over the sentences; another seed
+# may change more, and the training is far from its end. The paper goes on training the lower layers with a small rate,
+# takes {{TRANSFER_STEPS | ,}} steps (section 4.2), and then distils the masked tokens.
 #
-# **As good, and as fast?** In the paper MobileBERT is {{78.3 - 77.7 | .1f}} points behind BERT-base on GLUE (tests of
-# language understanding, lesson 09), ahead on SQuAD (find the answer in a passage, Table 5), and {{FASTER}} times as
-# fast on a phone (Table 4). On a CPU that shrinks: [lesson 15](15_the_claims_checked.ipynb) has a case on it.
+# **As good, and as fast?** In the paper MobileBERT is {{78.3 - 77.7 | .1f}} points behind BERT-base on GLUE, ahead on
+# SQuAD (find the answer in a passage, Table 5), and {{FASTER}} times as fast on a phone (Table 4). On a CPU that
+# shrinks: [lesson 15](15_the_claims_checked.ipynb) has a case on it.
 #
 # ## What could go wrong
 #
@@ -453,10 +491,11 @@ plots.bars(ways, unit, "The layers not taught, and taught in three ways", digits
 # %% [markdown]
 # ## In short
 #
-# - A narrow body, {{D}} features between the blocks: these are what layers, and models, have in common.
+# - Each block works in a narrow body of {{body}} features. Between the blocks there are {{D}}, in the student and in
+#   the teacher, so each layer can be compared with its teacher's.
 # - Three or four feed-forward parts bring the balance back near BERT's. Three embeddings make up for a narrow table.
 # - NoNorm scales and shifts, and normalises nothing.
-# - A teacher with the same inter-block size can teach every layer: states and attention, from the lowest layer up.
+# - The teacher teaches every layer its states and its attention, from the lowest layer up.
 #
 # **To read.** Sun et al. 2020, *MobileBERT: a Compact Task-Agnostic BERT for Resource-Limited Devices*, section 3.
 # Then [minibert/models/mobilebert.py](../minibert/models/mobilebert.py) and
