@@ -43,6 +43,7 @@ our_pairs = claims.results(["A8"])[0].figures["cells"]  # recorded: a task, and 
 text = tok(short.partition("loved it. ")[2])  # the end of the review
 WETTIG = 0.4  # Wettig et al. 2023, abstract: the better share of chosen tokens, quoted below
 PAPER_STEPS, PAPER_BATCH = 1_000_000, 256  # Devlin et al. 2019, appendix A.2, quoted below
+SINGLE = ("88.7", "76.2", "82.9", "92.1", "63.0")  # Liu et al. 2019, Table 2: pairs of single sentences
 
 
 def numbers_of(claim):
@@ -89,7 +90,8 @@ for prompt in ("the acting was [MASK] and the plot made no sense.", "The capital
     print(minibert.fill(prompt, "minilm-l6-mlm"), "\n")
 
 # %% [markdown]
-# It has opinions about films and is very unsure about France: what it knows comes from its texts.
+# It has opinions about films; *paris* comes first, but only just. The model is small, and it was last trained on film
+# reviews. This example does not say which of the two is the reason.
 #
 # ## Which tokens
 #
@@ -142,8 +144,9 @@ print("two draws:", *(f"{name} {100 * share.float().mean():.1f}% " for name, sha
 # %% [markdown]
 # ## The loss: only the chosen tokens
 #
-# The labels have the right id at each chosen position, hidden or not, and `-100` elsewhere. With $M$ chosen positions,
-# the loss is the mean **cross-entropy**:
+# The labels have the right id at each chosen position, hidden or not, and `-100` elsewhere. (`-100` can be no id.
+# PyTorch's `cross_entropy` leaves out labels that equal its `ignore_index`, by default `-100`.) With $M$ chosen
+# positions, the loss is the mean **cross-entropy**:
 #
 # $$\mathcal{L} = -\frac{1}{M} \sum_{s\,\in\,\text{chosen}} \log p_s(w_s)$$
 #
@@ -154,8 +157,7 @@ print("two draws:", *(f"{name} {100 * share.float().mean():.1f}% " for name, sha
 # | $M$ | `(labels != -100).sum()` | one number |
 #
 # With the natural logarithm the unit is the **nat**. In plain words: $x$ nats per token are as bad as guessing among
-# $e^x$ equally likely pieces. At $\ln 10 \approx 2.3$ nats, the model is as unsure as if it had ten pieces to choose
-# from; at $0$ nats it is sure and right.
+# $e^x$ equally likely pieces ($\ln 10 \approx 2.3$ nats: among ten). At $0$ nats the model is sure and right.
 
 # %% exercise="masked-lm-loss"
 
@@ -170,12 +172,11 @@ by_hand = -(p[0, 1, 1].log() + p[0, 3, 0].log()) / 2
 flat, flat_labels = logits.flatten(0, 1), tiny_labels.flatten()  # (B·S, V) and (B·S,)
 print(f"p of the right words   {p[0, 1, 1]:.2f} and {p[0, 3, 0]:.2f}")
 print(f"by hand                {by_hand:.3f}")
-print(f"the library's          {F.cross_entropy(flat, flat_labels):.3f}")
+print(f"F.cross_entropy        {F.cross_entropy(flat, flat_labels):.3f}")
 
 # %% [markdown]
 # When is a loss good? Compare it with two baselines that do not read the sentence. One gives each of the $V$ pieces the
-# same probability, the other gives piece $w$ its share $p(w)$ of the texts (those of the training; on held-out reviews
-# these shares cost the same):
+# same probability, the other gives piece $w$ its share $p(w)$ of the training texts:
 #
 # $$\mathcal{L}_{\text{uniform}} = \ln V \qquad \mathcal{L}_{\text{frequencies}} = -\sum_w p(w) \ln p(w)$$
 #
@@ -199,9 +200,13 @@ uniform = math.log(own.vocab_size)
 frequencies = -sum(n / total * math.log(n / total) for n in counts.values())
 print(f"{len(train_rows):,} rows, {total:,} tokens")
 print(f"uniform {uniform:.2f} nats, word frequencies {frequencies:.2f} nats")
+held_counts = Counter(i for row in held_rows for i in row.ids[1:-1])
+baseline = -sum(n * math.log(max(counts[i], 1) / total) for i, n in held_counts.items()) / held_counts.total()
+print(f"the same frequencies on held-out reviews: {baseline:.2f} nats")
 
 # %% [markdown]
-# A fresh model must be near the first number. If yours is not, look for a bug before you train:
+# A fresh model must be near the first number. If yours is not, look for a bug before you train. Here are two: with
+# small weights as in BERT, and with the larger ones from which our model will start.
 
 # %%
 config = replace(
@@ -213,31 +218,34 @@ config = replace(
     attention_probs_dropout_prob=0.0,  # no text is seen often enough to need it
 )
 held_task = MaskedWords(held_rows, own)
-fresh = minibert.build(config, head="masked-lm", seed=0).eval()
-print(f"a fresh model: {held_out_losses(fresh, held_task)['masked_lm']:.2f} nats")
+fresh = {}
+for name, std in {"0.02": 0.02, "1/√D": config.hidden_size**-0.5}.items():
+    fresh[name] = minibert.build(replace(config, initializer_range=std), head="masked-lm", seed=0).eval()
+    print(f"fresh, weights of {name}: {held_out_losses(fresh[name], held_task)['masked_lm']:.2f} nats")
 
+model = fresh["1/√D"]  # a linear layer's output is then about as large as its input
 few = MaskedWords(train_rows, own).batch(range(8), seed=0)
 with torch.no_grad():
-    chosen_only = fresh(few["input_ids"], few["attention_mask"], labels=few["labels"]).logits
-    everywhere = fresh(few["input_ids"], few["attention_mask"]).logits
+    chosen_only = model(few["input_ids"], few["attention_mask"], labels=few["labels"]).logits
+    everywhere = model(few["input_ids"], few["attention_mask"]).logits
 print("logits at the chosen positions", tuple(chosen_only.shape), "(M, V)")
 print("logits everywhere              ", tuple(everywhere.shape), "(B, S, V)")
 
 # %% [markdown]
-# The other rows of logits are never used. So the library's heads select the chosen positions first.
+# Small weights give nearly equal logits, and so nearly $\ln V$. With larger weights the logits differ, though nothing
+# is learned. That costs about half of their variance more ({{everywhere.var(dim=-1).mean().item() / 2 | .2f}}).
+#
+# Only the logits at the chosen positions are used, so the library's heads select these first.
 #
 # ## Train it
 #
 # You will write a training loop in the next lesson; here we use the library's. Its learning rate rises first
-# (lesson 04 says why) and then falls, so that the last steps are small.
+# (lesson 04 says why) and then falls.
 #
-# One block, {{config.hidden_size}} features: very small for a BERT. We look at the
-# held-out loss of hidden, kept and replaced words separately. The training takes one to two minutes: guess what the
-# three curves will do.
+# One block, {{config.hidden_size}} features. We look at the held-out loss of hidden, kept and replaced words
+# separately. The training takes one to two minutes: guess what the three curves will do.
 
-# %% tags=["folded"] fold="The model, its settings, and the three losses"
-# 1/√D: a linear layer's output is then about as large as its input. BERT's 0.02 would give a quarter of that.
-model = minibert.build(replace(config, initializer_range=config.hidden_size**-0.5), head="masked-lm", seed=0)
+# %% tags=["folded"] fold="The settings, and the three losses"
 settings = Settings(
     steps=2000,
     batch_size=64,
@@ -262,34 +270,42 @@ def loss_by_fate(model):
     return {fate: each[those].mean().item() for fate, those in found.items()}
 
 
+with torch.no_grad():
+    at_first = {"step": 0, **loss_by_fate(model)}
+
+
 # %% tags=["trained"]
 with tempfile.TemporaryDirectory() as folder:
     log = train(model, task, lengths, settings, folder, validate=loss_by_fate)
 
 # %% tags=["folded", "trained"]
-checked = [record for record in log if "hidden" in record]
+checked = [at_first, *(record for record in log if "hidden" in record)]
 at = [record["step"] for record in checked]
+hidden_at = {record["step"]: record["hidden"] for record in checked}
+COPYING, READING = 100, 550  # where the second and the third phase begin, read from the picture
 plots.lines(
     {fate: (at, [record[fate] for record in checked]) for fate in ("hidden", "kept", "replaced")},
     "step",
     "held-out loss, in nats (lower is better)",
     "First frequencies, then copying, then the sentence",
-    {"word frequencies": frequencies},
+    {"word frequencies": baseline},
 )
 
 # %% [markdown] tags=["trained"]
 # There are three phases, and the mean of the three curves would hide them.
 #
-# 1. **Frequencies.** All three fall towards the loss of the word frequencies.
-# 2. **Copying.** *kept* falls and *replaced* rises: the model has found that a visible word that it must predict is
-#    right half of the time. It does not use the neighbours yet, so *hidden* does not fall.
+# 1. **Frequencies** (to about step {{COPYING}}). *hidden* and *replaced* fall to a little above the loss of the word
+#    frequencies. *kept* is already on its way below.
+# 2. **Copying** (to about step {{READING}}). *kept* falls and *replaced* rises. Of the visible words that the model is
+#    asked about, half are right (a tenth of the chosen ones is kept, a tenth replaced): copying pays. It does not use
+#    the neighbours yet, so *hidden* hardly moves ({{hidden_at[COPYING] | .1f}} to {{hidden_at[READING] | .1f}}).
 # 3. **The sentence.** Only then does *hidden* fall: a hidden word can only be guessed from its neighbours. At the end
-#    it is {{checked[-1]["hidden"] | .2f}} nats, against {{frequencies | .2f}} for the frequencies.
+#    it is {{checked[-1]["hidden"] | .2f}} nats, against {{baseline | .2f}} for the frequencies.
 #
-# A model that only copies pays $\mathcal{L}_f$, the loss of the frequencies, for a hidden word. To a visible word it
-# gives one half, and to the frequencies the other: a kept word costs $\ln 2$, a replaced one $\mathcal{L}_f + \ln 2$.
-# Together $0.8\,\mathcal{L}_f + 0.1 \ln 2 + 0.1\,(\mathcal{L}_f + \ln 2)$ is
-# {{0.9 * frequencies + 0.2 * math.log(2) | .2f}} nats. So a loss just below the frequencies proves nothing.
+# A simple copier pays $\mathcal{L}_f$, the loss of the frequencies, for a hidden word. To a visible word it gives one
+# half, and to the frequencies the other: a kept word costs $\ln 2$, a replaced one $\mathcal{L}_f + \ln 2$. Together
+# $0.8\,\mathcal{L}_f + 0.1 \ln 2 + 0.1\,(\mathcal{L}_f + \ln 2)$ is {{0.9 * baseline + 0.2 * math.log(2) | .2f}}
+# nats. (If it trusts frequent words more, it pays even less.) So a loss just below the frequencies proves nothing.
 #
 # Here are the model's five likeliest pieces for two sentences (chosen because it does them well):
 
@@ -317,7 +333,8 @@ found = my.learn([review.text for review in reviews.train[:40]], steps=3, batch_
 print("loss of each step, in nats:", *(f"{loss:.2f}" for loss in found))
 
 # %% [markdown]
-# All are far below $\ln V$, which is {{math.log(tok.vocab_size) | .1f}}: the parts and the real weights fit together.
+# All are far below $\ln V$, which is {{math.log(tok.vocab_size) | .1f}}. A badly wrong part would show here, a slightly
+# wrong one only in a check's swap.
 
 # %% [markdown]
 # **A hunt.** In this box there is a `mask_tokens`, perhaps with one of the known mistakes in it. Call it, count what
@@ -354,7 +371,7 @@ for masking in MASKINGS:
 # Many applications are about pairs of texts. So BERT had a second task: does the second passage follow the first in the
 # original text? This is **next sentence prediction**, NSP (Devlin et al. 2019, section 3.1). ALBERT asks a harder
 # question: are two consecutive passages in order, or swapped? **Sentence order prediction**, SOP (Lan et al. 2020,
-# section 3.1).
+# section 3.1). Four examples, chosen because they are short and clear:
 
 # %%
 documents = [[tok.ids(sentence) for sentence in split_sentences(text)] for text in texts[:400]]
@@ -367,8 +384,7 @@ for name, found in {"NSP": (nsp[81], nsp[68]), "SOP": (sop[83], sop[57])}.items(
 # %% [markdown]
 # The label is **`0` where the second is the next** (as in the released code), and for SOP where the order is right.
 #
-# First write ALBERT's pairs. One draw for each pair of neighbours decides both: below one half, they stay in order and
-# the label is `0`; otherwise they are swapped, and it is `1`.
+# First write ALBERT's pairs, with one random number for each pair of neighbours.
 
 # %% exercise="sentence-order"
 
@@ -405,11 +421,16 @@ print(f"loss {out.loss:.2f}; ln V + ln 2 = {math.log(2 * tok.vocab_size):.2f}")
 # | input | SQuAD 1.1 | SQuAD 2.0 | MNLI | SST-2 | RACE |
 # |---|---|---|---|---|---|
 # | with NSP, pairs of segments | {{cells(numbers_of("R2")[:5])}} |
+# | with NSP, pairs of single sentences | {{cells(SINGLE)}} |
 # | without, full sentences | {{cells(numbers_of("R2")[5:10])}} |
 # | without, within one document | {{cells(numbers_of("R2")[10:])}} |
 #
-# The inputs differ in more than the task, so the rows do not show NSP alone. One explanation: a passage from another
-# text is mostly about something else, so the topic gives the answer away. ALBERT compared both tasks with none
+# (SQuAD: mark the answer in a passage. MNLI: does one sentence follow from another? SST-2: is a review positive? RACE:
+# exam questions about a text. Higher is better.)
+#
+# The inputs differ in more than the task, so the rows do not show what NSP alone does. But it does not seem to help.
+# Lan et al. 2020, section 3.1, suppose that it is too easy: a passage from another text is mostly about something else,
+# so the topic gives the answer away, and masked words teach topics anyway. They compared both tasks with none
 # ({{claims.LEDGER["A8"].source}}):
 #
 # | second task | average |
@@ -418,14 +439,11 @@ print(f"loss {out.loss:.2f}; ln V + ln 2 = {math.log(2 * tok.vocab_size):.2f}")
 # | NSP | {{numbers_of("A8")[1]}} |
 # | SOP | {{numbers_of("A8")[2]}} |
 #
-# A model trained on NSP was right about the order of only {{numbers_of("A8")[3]}}% of the pairs, hardly better than
-# guessing.
-#
-# Our own models say something similar of the tasks themselves ({{len(our_pairs["NSP"])}} seeds, each going on from
-# `minilm-l6-mlm`): the one that learned NSP is right about {{mean(our_pairs, "NSP", "nsp_accuracy") | .0%}} of the NSP
-# pairs, and about {{mean(our_pairs, "NSP", "sop_accuracy") | .0%}} of the SOP pairs; the one that learned SOP about
-# {{mean(our_pairs, "SOP", "sop_accuracy") | .0%}} of the SOP pairs. Which of the two helps more later, they do not
-# settle: see `minibert claims R2 A8`.
+# Their model trained on NSP was right about the order of only {{numbers_of("A8")[3]}}% of the pairs, hardly better than
+# guessing. Ours ({{len(our_pairs["NSP"])}} seeds, each going on from `minilm-l6-mlm`) is right in
+# {{mean(our_pairs, "NSP", "nsp_accuracy") | .0%}} of the NSP pairs and {{mean(our_pairs, "NSP", "sop_accuracy") | .0%}}
+# of the SOP pairs; trained on SOP, in {{mean(our_pairs, "SOP", "sop_accuracy") | .0%}} of the SOP pairs. Which
+# helps more later, they do not settle (`minibert claims R2 A8`).
 
 # %% [markdown]
 # ## What could go wrong
