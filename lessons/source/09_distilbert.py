@@ -10,11 +10,11 @@
 
 # %% tags=["folded", "trained"]
 import inspect
-from math import prod
 from statistics import fmean
 
 import torch
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 import minibert
 from minibert import claims, plots
@@ -34,7 +34,7 @@ depth = teacher.config.num_hidden_layers
 S, ROWS, STEPS = 32, 24, 60  # tokens of a row, rows of a step, steps
 (d6,) = claims.results(["D6"])
 (d7,) = claims.results(["D7"])
-released_batch = prod(d7.figures.values())  # sequences, accumulation, GPUs
+sequences, added = d7.figures["sequences"], d7.figures["accumulation"]  # the released code, on each GPU
 
 
 def rows_of(reviews, count):
@@ -104,7 +104,7 @@ plots.distributions({"the label": label, "the teacher": z_t.softmax(-1)[columns]
 # ## Temperature
 #
 # Much of what the teacher knows is in small probabilities. To make them count, the logits $z$ are divided by a
-# **temperature** $T$ before the softmax (Hinton et al. 2015, section 2):
+# **temperature** $T$ (never a length in this lesson) before the softmax (Hinton et al. 2015, section 2):
 #
 # $$p_i(T) = \frac{e^{z_i / T}}{\sum_j e^{z_j / T}}$$
 #
@@ -124,7 +124,9 @@ plots.distributions(panels, SHOWN, title, unit)
 
 # %% [markdown]
 # The order of the words stays the same. But the thousands of unlikely words together weigh more and more, already at
-# $T = 2$, which the released code of DistilBERT uses.
+# $T = 2$, the default of DistilBERT's released code. Is this knowledge, or noise? Perhaps both: the teacher's training
+# hardly constrains very low logits, but they may be useful (Hinton et al., section 2.1). So the temperature is
+# found by trying.
 #
 # ## How far apart are two answers?
 #
@@ -153,7 +155,7 @@ plots.distributions(panels, words, "Which student is nearer to its teacher?")
 # direction would prefer this student ({{turned["bets"] | .2f}} against {{turned["spreads"] | .2f}}). In PyTorch it is
 # easy to get wrong: `F.kl_div(input, target)` is KL(target ‖ input), so the *student* comes first, as logarithms.
 #
-# One more thing. The gradient of this loss with respect to a student's logit is $\frac{1}{T}(q_i(T) - p_i(T))$. At a
+# The gradient of this loss with respect to a student's logit is $\frac{1}{T}(q_i(T) - p_i(T))$. At a
 # high temperature both answers are flat, so the bracket shrinks as well, about as $1/T$. Together that is $1/T^2$: a
 # higher temperature would also make the soft targets count less. So the loss is multiplied by $T^2$ (Hinton et al.
 # 2015, section 2).
@@ -202,7 +204,11 @@ for T in (1, 2, 4, 8):
 # | masked words | the masked ones | `cross_entropy` |
 # | cosine | all real ones | `cosine_hidden_loss` |
 #
-# The paper does not give the weights and the temperature; its released code does:
+# (KL and $T^2$ are those of the released code. The paper has $\sum_i p_i \ln q_i$, the cross-entropy without its minus
+# sign, whose gradient is the same, because the teacher's entropy is a constant.)
+#
+# The paper gives neither weights nor temperature. The released code's default temperature is two. The first example in
+# its README has the weights below, the second `0.33` for each; which of them the published model had is not said.
 
 # %%
 defaults = inspect.signature(minibert.triple_loss).parameters
@@ -214,15 +220,15 @@ print("temperature:", defaults["temperature"].default)
 #
 # ## A student cut out of its teacher
 #
-# The student starts from blocks of its teacher. The paper says "one layer out of two" (section 3). Taken literally,
-# that is the left map. The released code takes {{", ".join(map(str, RELEASED_LAYERS))}}, which is the map on the right.
+# The student starts from blocks of its teacher. The paper says "one layer out of two" (section 3), literally the left
+# map. The released code takes {{", ".join(map(str, RELEASED_LAYERS))}}, which is the map on the right.
 
 # %%
 choices = {"every second": alternate_layers(12), "released code": RELEASED_LAYERS}
 plots.layer_map(choices, depth=12, title="Which of twelve layers are copied")
 
 # %% [markdown]
-# The blocks fit because the width is the same: only the depth is halved. Token types and pooler are left out, too.
+# The blocks fit because the width is the same. Token types and pooler are left out, too.
 #
 # ## What is left out, counted
 #
@@ -240,8 +246,12 @@ for name, count in saved.items():
     print(f"  − {name:<11} {count:>11,}  {count / total:7.3%}")
 print(f"{'DistilBERT':<14} {smaller:>12,}  {1 - smaller / total:7.1%} fewer")
 
-counts = {}
+counts, operations = {}, []
 for name, model in {"BERT-base": bert, "DistilBERT": distilbert}.items():
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model.eval()(torch.zeros(1, 128, dtype=torch.long, device="meta"))
+    operations.append(counter.get_total_flops() / 1e9)
+    print(f"{name:<14} {operations[-1]:4.1f} billion operations for a text of 128 tokens")
     parts = minibert.parameters_by_part(model)
     rest = parts["other embeddings"] + parts.get("pooler", 0)
     counts[name] = {"words": parts["word embeddings"], "blocks": parts["encoder"], "all else": rest}
@@ -253,12 +263,16 @@ plots.parameters_by_part(counts, notes, "The blocks are halved, the words stay")
 # stays. Token types and pooler together are only
 # {{(saved["token types"] + saved["pooler"]) / total | .2%}}.
 #
+# **And the work?** (The question of lesson 06.) The word table computes nothing, so half of the blocks is half of the
+# operations: {{operations[1] | .1f}} billion in place of {{operations[0] | .1f}}. How much faster that is, lesson 15
+# measures.
+#
 # ## The vector that was in every token
 #
 # This part is about our teacher; run its cell, because the student below comes from it. In a single text every token
 # has type zero, so the *same* vector is added to all of them. It carries no information, but the teacher's first block
 # has never had an input without it. You can keep it without token types, if you add it to every row of the position
-# table (`fold_types=True`). Neither the paper nor its code does that; they train long enough to make up for it. Before
+# table (`fold_types=True`). Neither the paper nor its code does that; after a long training it need not matter. Before
 # any training, on held-out reviews:
 
 # %% tags=["trained"]
@@ -286,16 +300,19 @@ print(f"{'(word frequencies alone)':<27} {by_frequency:10.2f} nats")
 # | student | {{len(distilbert.encoder.blocks)}} blocks | {{len(alternate_layers(depth))}} blocks |
 # | text | BERT's: English Wikipedia and books | film reviews |
 # | masks | new ones in each pass; no sentence pairs | no row is read twice; no sentence pairs |
-# | batch | up to four thousand sequences (released code: {{released_batch | ,}}) | {{ROWS}} rows of {{S}} tokens |
+# | batch | up to four thousand sequences | {{ROWS}} rows of {{S}} tokens |
 # | length | three passes over the text (released code) | {{STEPS}} steps |
-# | optimiser | AdamW, rate `5e-4`, first rising, then falling (released code) | the same |
+# | optimiser | AdamW, rate `5e-4`, first rising, then falling (released code) | AdamW, the same rate and betas |
 # | hardware | eight `V100` GPUs, about ninety hours | two CPU cores, about a minute |
+#
+# (The released code adds up {{added}} batches of {{sequences}} sequences on each GPU; on the paper's eight that is
+# {{8 * sequences * added | ,}}.)
 #
 # ## Taught before your eyes
 #
 # Student and teacher see the same masked text; the teacher is in evaluation mode and gets no gradient. Every twelve
-# steps the student is tested on held-out reviews. (As in the library's experiments, the soft targets are compared at
-# the masked words only, which is much cheaper.)
+# steps the student is tested on held-out reviews. (The soft targets are compared at the masked words only, which is
+# much cheaper.)
 
 
 # %% tags=["trained"]
@@ -312,7 +329,7 @@ def train(student, weights=(5.0, 2.0, 1.0)):
         wanted = batch["labels"] != IGNORE
         asked = {**inputs(batch), "wanted": wanted, "return_hidden": True}
         with torch.no_grad():
-            taught = teacher(**asked)  # logits (N, V) for N masked words, hidden states (B, S, D)
+            taught = teacher(**asked)  # logits (M, V) for M masked words, hidden states (B, S, D)
         own = student.train()(**asked)
         hidden = own.last_hidden_state, taught.last_hidden_state
         labels, mask = batch["labels"][wanted], batch["attention_mask"]
@@ -358,30 +375,30 @@ for name, words in {"right": "best word is the true one", "agrees": "best word i
 
 # %% [markdown]
 # Both students have learned, from the same words. The gap between them is what the teacher's answers add in {{STEPS}}
-# steps: {{labels_only[STEPS]["masked words"] - final["masked words"] | .2f}} nats. And the best word of the taught one
-# is the teacher's more often. It does not say that labels alone could never get there: they may need more steps. And it
-# is one seed. In the ledger, this project's list of claims (lesson 15), the same comparison has five seeds and
+# steps: {{labels_only[STEPS]["masked words"] - final["masked words"] | .2f}} nats. (Labels alone may get there, too, in
+# more steps. And it is one seed.) In the ledger, this project's list of claims (lesson 15), there are five seeds and
 # {{d6.figures["size"]["steps"]}} steps: only cut {{mean(d6.figures["cells"], NOT_TRAINED, "masked_lm") | .2f}}, labels
 # alone {{mean(d6.figures["cells"], ONLY_MASKED_WORDS, "masked_lm") | .2f}}, all three losses
-# {{mean(d6.figures["cells"], ALL_LOSSES, "masked_lm") | .2f}}. (On other rows, so compare these with each other only.)
+# {{mean(d6.figures["cells"], ALL_LOSSES, "masked_lm") | .2f}} (on other rows: compare these with each other only).
 #
 # Does it guess like its teacher now?
 
 # %% tags=["trained"]
 as_cut = minibert.student_from_teacher(teacher, fold_types=True)  # as it was before
+models = {"teacher": teacher, "only cut": as_cut, "labels": control, "taught": student}
 others = "the acting was [MASK] and the plot made no sense.", "she plays a young [MASK] who falls in love."
+shared = dict.fromkeys(models, 0)  # of the teacher's five words in each text
 for text in (TEXT, *others):
     print(text)
-    for name, model in {"as cut": as_cut, "taught": student, "teacher": teacher}.items():
-        likeliest = scores(model, text).topk(5).indices
-        print(f"    {name:<8}", ", ".join(tok.tokens[word] for word in likeliest))
+    best = {name: scores(model, text).topk(5).indices.tolist() for name, model in models.items()}
+    for name, words in best.items():
+        shared[name] += len({*words} & {*best["teacher"]})
+        print(f"    {name:<8}", ", ".join(tok.tokens[word] for word in words))
 
-# %% [markdown]
-# More than before: in each of the three sentences, more of its five words are now among the teacher's five.
-#
-# Our teacher is itself a student: Microsoft's MiniLM of twelve layers was distilled from a UniLM v2 of BERT-base's size
-# (its model card; the method: Wang et al. 2020), every second of its layers was kept, and these six were tuned on pairs
-# of sentences. So this is a student's student.
+# %% [markdown] tags=["trained"]
+# Of the teacher's {{shared["teacher"]}} words, the student that was only cut has {{shared["only cut"]}}, the one with
+# labels alone {{shared["labels"]}}, and the taught one {{shared["taught"]}}. (Three sentences are an example. The last
+# line of the table above is the measurement.)
 #
 # ## What is each loss worth?
 #
@@ -401,10 +418,10 @@ plots.ablation(panels, "The three losses, seed by seed", sort=False)
 # %% [markdown]
 # In both, the start from the teacher's weights is worth most, and soft targets most of the three losses. But here the
 # cosine loss does not help: without it, a masked word costs {{abs(fmean(better["cosine"])) | .3f}} nats
-# {{"less" if fmean(better["cosine"]) > 0 else "more"}}. And after fine-tuning on film reviews none of the three losses
-# shows: the accuracy changes by less than its spread (`minibert claims D6`). Is the paper wrong? That does not follow:
-# our students learned for only {{d6.figures["size"]["steps"]}} steps, and their tests are small. Whether a student
-# keeps "ninety-seven percent of the understanding" is a case of lesson 15.
+# {{"less" if fmean(better["cosine"]) > 0 else "more"}}. And after fine-tuning on film reviews, no effect of any of the
+# three can be seen: leaving one out changes the accuracy by less than its spread (`minibert claims D6`). That does not
+# refute the paper: our students learned for only {{d6.figures["size"]["steps"]}} steps, and their tests are small.
+# Whether a student keeps "ninety-seven percent of the understanding" is a case of lesson 15.
 #
 # ## What could go wrong
 #
@@ -414,7 +431,7 @@ plots.ablation(panels, "The three losses, seed by seed", sort=False)
 # %% tags=["trained"]
 batch, asked, taught = examined[0]
 with torch.no_grad():
-    s, t, T = student.eval()(**asked).logits, taught.logits, 2.0  # (N, V)
+    s, t, T = student.eval()(**asked).logits, taught.logits, 2.0  # (M, V)
     teacher.train()
     moved = teacher(**asked).logits
     teacher.eval()
@@ -432,16 +449,17 @@ for name, value in tried.items():
     print(f"{name:<26} {value:8.4f}   {value / right:5.2f} × the right one")
 
 # %% [markdown]
-# Swapped arguments hardly change the number, once the student is near. But the second argument counts as a constant, so
-# the student learns nothing from it. `reduction="mean"` also divides by the number of words, so that the soft targets
-# hardly count: use `batchmean` of (N, V). And a teacher with dropout gives a different answer each time.
+# Swapped arguments hardly change the number, once the student is near. In the library's function the second argument is
+# a constant, so a student in its place learns nothing. In a bare `F.kl_div` it does learn, but from KL(student ‖
+# teacher), which forgives a bet on one word. `reduction="mean"` also divides by the number of words, so that the soft
+# targets hardly count: use `batchmean` of (M, V). And a teacher with dropout gives a different answer each time.
 #
 # - **Shared, not copied.** `student.block = teacher.block` gives one module two owners: each step of the student
 #   changes the teacher. Copy the tensors.
 # - **A gradient into the teacher.** Without `no_grad` or `detach` the teacher moves towards its student.
 # - **Names sorted as text.** `blocks.10` comes before `blocks.2`. Make the number an `int` first.
-# - **Two maskings.** If the text is masked separately for each of the two models, the student is asked about one word
-#   and told the answer to another: the losses stay where they were.
+# - **Two maskings.** If the text is masked separately for the two models, the teacher sees most of the words that the
+#   student must guess. Its answer is then nearly a label, and what else would fit is lost. Mask once, for both.
 #
 # ## Two challenges
 #
@@ -458,8 +476,8 @@ for name, value in tried.items():
 # ## Your BERT, cut in half
 #
 # The same with your own parts: your blocks in the teacher, your cut, your masks and your losses, as far as they have
-# passed their checks (`print(my)` lists them). What you have not written yet comes from the library. (Your cut drops
-# the token types without folding them in, as the paper does, so the student begins far from its teacher.)
+# passed their checks (`print(my)` lists them). The rest comes from the library. (Like the paper, your cut drops the
+# token types and does not fold them in. So this student begins far from its teacher.)
 
 # %% tags=["trained"]
 my = minibert.mine("minilm-l6-mlm", head="masked-lm")
@@ -474,7 +492,8 @@ print("the weighted sum of the three losses, step by step:", *(f"{loss:.1f}" for
 # - A teacher's probabilities say what else would fit; a label says one word. The temperature raises the small ones.
 # - DistilBERT's loss has three terms: $T^2 \cdot \mathrm{KL}(\text{teacher} \,\|\, \text{student})$, masked words, and
 #   the cosine of the last hidden states.
-# - DistilBERT has half the blocks, no token types, no pooler: {{1 - smaller / total | .1%}} fewer parameters.
+# - DistilBERT has half the blocks, no token types, no pooler: {{1 - smaller / total | .1%}} fewer parameters, and half
+#   of the operations.
 # - The student starts from its teacher's layers. In the paper that is worth more than any of the losses.
 #
 # **To read.** Hinton, Vinyals & Dean 2015, section 2; Sanh et al. 2019, *DistilBERT*, sections 2 to 4. Then
