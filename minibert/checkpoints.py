@@ -321,10 +321,13 @@ def save_pretrained(folder: str | Path, model: nn.Module, tokenizer: Any = None)
     are written, so that a full disk leaves an earlier checkpoint as it was.
     Raises MinibertError when it cannot be written, or when the format has no place for one of the settings.
     """
-    folder = Path(folder).expanduser()
     model = getattr(model, "_orig_mod", model)  # what torch.compile has wrapped
     if not isinstance(model, (Model, WithHead)):
-        raise MinibertError(f"{type_of(model)} cannot be saved as a checkpoint: pass a model made by build().")
+        raise MinibertError(
+            f"{type_of(model)} cannot be saved as a checkpoint: call save_pretrained(folder, model) with a model made "
+            "by build()."
+        )
+    folder = Path(folder).expanduser()
     family = FAMILIES[model.config.model_type]
     description = json.dumps(config_as_json(model), indent=2) + "\n"  # first, because it may raise
     tensors = {}

@@ -643,6 +643,8 @@ def test_only_models_of_the_family_can_be_saved(tmp_path):
     with expect_refusal("Linear cannot be saved", "build()"):
         save_pretrained(tmp_path / "new", nn.Linear(2, 2))
     assert not (tmp_path / "new").exists()
+    with expect_refusal("cannot be saved", "save_pretrained(folder, model)"):
+        save_pretrained(build(CONFIGS["bert"]), tmp_path / "new")  # in the wrong order
 
 
 def test_the_config_says_which_class_reads_it(saved):

@@ -463,7 +463,9 @@ def test_a_loop_without_end_is_stopped(monkeypatch):
         while True:
             pass
 
-    assert "a loop that does not end?" in minibert.check("attention", answer).diagnosis
+    said = minibert.check("attention", answer).diagnosis
+    assert "a loop that does not end?" in said
+    assert "?." not in said
 
 
 def test_a_function_that_calls_itself_without_end_is_told_so():

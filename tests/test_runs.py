@@ -382,6 +382,12 @@ def test_a_teacher_to_compare_with_counts_too(capsys):
     assert "master was edited" in complaint(capsys)
 
 
+def test_without_a_student_it_is_said_where_one_comes_from(capsys):
+    assert run("finetune") == 2
+    assert "There is no student in runs/distill: run `minibert distill` first" in complaint(capsys)
+    assert not Path("out").exists()
+
+
 def test_what_training_writes_beside_a_model_is_not_the_model():
     assert pretrain(out="first") == 0
     assert run("finetune", "--model", "first") == 0

@@ -223,13 +223,13 @@ def update_readme(path: str | Path) -> bool:
     """
     path = Path(path)
     before = read_text(path)
-    fill_markers(before, dict.fromkeys(("members", "family", "claims"), ""))  # what is missing is told before any work
-    blocks = {
-        "members": members_markdown(members()),
-        "family": family_markdown(family()),
-        "claims": brief_markdown(known_results()),
+    tables = {
+        "members": lambda: members_markdown(members()),
+        "family": lambda: family_markdown(family()),
+        "claims": lambda: brief_markdown(known_results()),
     }
-    after = fill_markers(before, blocks)
+    fill_markers(before, dict.fromkeys(tables, ""))  # what is missing is told before any work
+    after = fill_markers(before, {name: table() for name, table in tables.items()})
     if after != before:
         write_file(path, after)
     return after != before

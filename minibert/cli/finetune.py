@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minibert.cli.options import Commands, add_command, integer
@@ -24,12 +25,13 @@ if TYPE_CHECKING:
     from minibert.training.data import Review
 
 
+STUDENT = "runs/distill"  # where `minibert distill` leaves one
+
+
 def add_commands(commands: Commands) -> None:
     parser = add_command(commands, "finetune", "train a model to tell positive from negative texts", run_finetune)
     add_common_options(parser, "finetune")
-    parser.add_argument(
-        "--model", default="runs/distill", help="a preset, minilm-l6 or a folder (default: runs/distill)"
-    )
+    parser.add_argument("--model", default=STUDENT, help=f"a preset, minilm-l6 or a folder (default: {STUDENT})")
     parser.add_argument("--compare", metavar="TEACHER", help="fine-tune this model too and print the retention")
     parser.add_argument("--distill", action="store_true", help="learn from the fine-tuned teacher's answers as well")
     parser.add_argument("--test-texts", type=integer(1), metavar="N", help="test on N texts (default: all)")
@@ -45,6 +47,8 @@ def run_finetune(args: Namespace) -> None:
     run = run_of(args)
     if (record := run.finished()) is not None:
         return show(record)
+    if args.model == STUDENT and not Path(STUDENT).exists():
+        raise MinibertError(f"There is no student in {STUDENT}: run `minibert distill` first, or name a --model.")
     splits = load_texts(args)
     tokenizer, learned = tokenizer_for(run, args.model, splits[0])
     teacher_source = args.compare or teacher_of(args.model)

@@ -160,7 +160,7 @@ class _Course:
     def stop(self, name: str, difference: Difference, share: float = 0.0) -> Result:
         """Fail a stage that all others need; the result says which mistake it is, and where it shows."""
         texts = [*self.what(), *self.beyond()]
-        where = f"{difference.text[0].upper()}{difference.text[1:]}."
+        where = f"{difference.text[0].upper()}{ended(difference.text[1:])}"
         if texts and difference.kind != "problem":
             test, _, seen = difference.text.partition(": ")
             where = f"Seen in the test “{test}”: {seen}."
@@ -284,7 +284,7 @@ class _Course:
     def crashed(self, problem: Problem, probe: Probe) -> list[str]:
         said = in_words(problem, probe.axes, keys_of(probe.call.args))
         raised = _raised(problem, probe)
-        raised = f"{raised[0].upper()}{raised[1:]}."
+        raised = f"{raised[0].upper()}{ended(raised[1:])}"
         if not said:
             return [raised]
         self.cause = said
